@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from pathlib import Path
 
 from stages.console import progress, run
@@ -26,17 +27,23 @@ def main() -> None:
     shards = shard_names(load(RecordsParams, arguments.recipe, "records").shard_digits)
     workers = load_runtime().workers
     verdicts = {"right": 0, "wrong": 0, "unknown": 0}
+    found_by: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     with replace_dir(arguments.out) as folder:
         writer = ShardWriter(folder, OUTCOME)
         for shard in progress(shards, f"outcome {arguments.out.name}", unit="shards"):
             problems = read_shard(arguments.problems, PROBLEM, shard)
             outcomes = grade_samples(problems, read_shard(arguments.samples, SAMPLE, shard), params, workers)
             writer.write(shard, outcomes)
+            found_by.update(outcomes["found_by"].fill_null("nothing").to_list())
+            reasons.update(outcomes["reason"].to_list())
             verdicts["right"] += int(outcomes["value"].sum())
             verdicts["wrong"] += int((~outcomes["value"]).sum())
             verdicts["unknown"] += outcomes["value"].null_count()
     report = {
         "verdicts": verdicts,
+        "found_by": dict(found_by),
+        "reasons": dict(reasons),
         "grader": grader_version(),
         "seconds": round(time.monotonic() - started, 1),
         "environment": environment(),

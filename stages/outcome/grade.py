@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import re
+import atexit
+import os
+import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from importlib import metadata
+from pathlib import Path
 
 import polars as pl
 
-from stages.outcome.extract import LONGEST, RULES, extract_answer
-from stages.outcome.normal import normalise, number
-from stages.outcome.worker import Worker
+from stages.console import progress
+from stages.outcome.extract import LONGEST, Answer, extract_answer
+from stages.outcome.fast import Decision, decide_fast
+from stages.outcome.latex import for_algebra
+from stages.outcome.normal import normalise
+from stages.outcome.worker import Pair, Workers
 from stages.params.outcome import OutcomeParams
 from stages.records import OUTCOME, content_hash
 
-RULES_VERSION = 1
-"""Raised whenever a rule of this stage changes a verdict."""
+_DECIDING_MODULES = ("algebra", "exact", "extract", "fast", "grade", "latex", "normal", "worker")
+_WINDOW = 1024
+"""Pairs in work at once: what is held in memory does not grow with their number."""
 
-_PROOF = re.compile(r"\s*(?:proof|see (?:the )?(?:solution|proof)|not found)\b", re.IGNORECASE)
-_WORDS = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]+){0,5}")
+_REMEMBERED = 1 << 15
+"""Decisions kept for pairs that come again."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`value` True equal, False not, None cannot tell; `seconds` spent on it."""
+    """`value` True equal, False not, None cannot tell; `gold` and `answer` as understood, `seconds` spent on it."""
 
     value: bool | None
     reason: str
@@ -39,73 +48,162 @@ class Verdict:
 
 @cache
 def grader_version() -> str:
-    """Versions of the packages that decide, and a hash of the rules."""
-    rules = content_hash(RULES_VERSION, [name for name, _ in RULES], digits=8)
+    """Versions of the packages that decide, and a hash of the rules: of the code that holds them."""
+    sources = [Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in _DECIDING_MODULES]
     packages = ("math-verify", "latex2sympy2_extended", "sympy")
-    return " ".join([*(f"{name} {metadata.version(name)}" for name in packages), f"rules {rules}"])
+    return " ".join(
+        [*(f"{name} {metadata.version(name)}" for name in packages), f"rules {content_hash(sources, digits=8)}"]
+    )
 
 
-def _compare(gold: str, answer: str, worker: Worker, timeout_s: float) -> tuple[bool | None, str]:
-    if _PROOF.match(gold) or not gold.strip():
-        return None, "gold is not an answer"
-    if len(gold) > LONGEST or len(answer) > LONGEST:
-        return None, f"longer than {LONGEST} characters"
-    left, right = normalise(gold), normalise(answer)
-    if left == right:
-        return True, "same text"
-    first, second = number(left), number(right)
-    if first is not None and second is not None:
-        return first == second, "exact numbers"
-    if _WORDS.fullmatch(left) and _WORDS.fullmatch(right):
-        return left.lower() == right.lower(), "words"
-    return worker.compare(gold, answer, timeout_s)
+@dataclass
+class _Slot:
+    """A pair on its way: decided, or waiting for the algebra of `pair`."""
+
+    gold: str
+    answer: Answer | None
+    began: float
+    decision: Decision | None = None
+    pair: Pair | None = None
+    ended: float = field(default=0.0)
+
+    def decide(self, decision: Decision) -> None:
+        self.decision = decision
+        self.ended = time.monotonic()
+
+    def verdict(self) -> Verdict:
+        assert self.decision is not None
+        value, reason = self.decision
+        text, found_by = (self.answer.text, self.answer.found_by) if self.answer else (None, None)
+        return Verdict(value, reason, self.gold, text, found_by, self.ended - self.began, grader_version())
+
+
+class _Grader:
+    """Decides pairs, remembers decisions, and asks for algebra where nothing quicker decides."""
+
+    def __init__(self, workers: int, timeout_s: float) -> None:
+        self._workers = Workers(workers, timeout_s)
+        self._known: OrderedDict[tuple[str, str], Decision] = OrderedDict()
+        self._waiting: dict[Pair, list[_Slot]] = {}
+
+    def close(self) -> None:
+        self._workers.close()
+
+    def grade(self, pairs: Iterable[tuple[str, Answer | None]]) -> Iterator[Verdict]:
+        """Verdicts of (gold, answer) pairs, in order; whatever is wrong with one, the others do not notice."""
+        window: deque[_Slot] = deque()
+        for gold, answer in pairs:
+            window.append(self._enter(gold, answer))
+            while window and (window[0].decision is not None or len(window) >= _WINDOW):
+                yield self._first(window)
+        while window:
+            yield self._first(window)
+
+    def _first(self, window: deque[_Slot]) -> Verdict:
+        while window[0].decision is None:
+            for pair, decision in self._workers.collect():
+                for slot in self._waiting.pop(pair):
+                    slot.decide(decision)
+                    self._remember(slot)
+        return window.popleft().verdict()
+
+    def _remember(self, slot: _Slot) -> None:
+        if slot.answer is not None and slot.decision is not None:
+            self._known[slot.gold, slot.answer.text] = slot.decision
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+
+    def _enter(self, gold: str, answer: Answer | None) -> _Slot:
+        slot = _Slot(_understood(gold), answer, time.monotonic())
+        known = None if answer is None else self._known.get((slot.gold, answer.text))
+        if known is not None:
+            slot.decide(known)
+            return slot
+        decision = _decide_without_algebra(slot.gold, answer)
+        if isinstance(decision, Pair):
+            if decision in self._waiting:
+                self._waiting[decision].append(slot)
+            else:
+                self._waiting[decision] = [slot]
+                self._workers.submit(decision)
+        else:
+            slot.decide(decision)
+            self._remember(slot)
+        return slot
+
+
+@lru_cache(maxsize=4096)
+def _understood(gold: str) -> str:
+    """The answer in a gold text: what its box or sentence says, itself where it says no more than an answer."""
+    found = extract_answer(gold[: 2 * LONGEST]) if len(gold) <= 2 * LONGEST else None
+    return found.text if found and found.found_by in ("box", "sentence", "hashes", "bold") else gold.strip()
+
+
+def _decide_without_algebra(gold: str, answer: Answer | None) -> Decision | Pair:
+    """The verdict, or the formulas of which algebra must give it."""
+    if len(gold) > LONGEST:
+        return None, f"gold is longer than {LONGEST} characters"
+    if (known := decide_fast(gold, answer.text if answer else "")) is not None and known[0] is None:
+        return known
+    if answer is None:
+        return False, "no answer"
+    if known is not None:
+        return known
+    first, second = for_algebra(normalise(gold)), for_algebra(normalise(answer.text))
+    if not first:
+        return None, "gold is no formula"
+    if not second:
+        return False, "answer is no formula"
+    return (True, "same formula") if first == second else Pair(first, second)
 
 
 def grade_many(pairs: Iterable[tuple[str, str]], workers: int = 1, timeout_s: float = 5.0) -> Iterator[Verdict]:
-    """Verdicts of (gold, solution or answer) pairs, in order. Equal pairs are compared once.
+    """Verdicts of (gold, solution or answer) pairs, in order, by up to `workers` processes.
 
-    `workers` is the number of processes (one is used for now).
+    A pair that takes more than `timeout_s` seconds, or kills its process, gets None and its reason. Equal pairs are
+    compared once. Processes are started when the first pair needs algebra, and ended with the iterator. Raises
+    `ValueError` for `workers` below 1 or `timeout_s` of 0 or less.
     """
-    if workers < 1:
-        raise ValueError(f"workers: expected at least 1, found {workers}")
-    worker = Worker()
-    known: dict[tuple[str, str], tuple[bool | None, str]] = {}
-    try:
-        for gold, text in pairs:
-            began = time.monotonic()
-            found = extract_answer(text)
-            answer = found.text if found else text if len(text) <= 200 and "\n" not in text else None
-            by = found.found_by if found else "whole text" if answer is not None else None
-            if not answer:
-                value, reason = (None, "gold is not an answer") if _PROOF.match(gold) else (False, "no answer")
-            else:
-                key = (gold, answer)
-                if key not in known:
-                    known[key] = _compare(gold, answer, worker, timeout_s)
-                value, reason = known[key]
-            yield Verdict(
-                value, reason, gold, answer or None, by if answer else None, time.monotonic() - began, grader_version()
-            )
-    finally:
-        worker.close()
+    with closing(_Grader(workers, timeout_s)) as grader:
+        yield from grader.grade((gold, extract_answer(text)) for gold, text in pairs)
+
+
+_shared: dict[tuple[int, float], _Grader] = {}
+_lock = threading.Lock()
 
 
 def grade(gold: str, solution_or_answer: str, timeout_s: float = 5.0) -> Verdict:
-    """The verdict of one pair."""
-    return next(iter(list(grade_many([(gold, solution_or_answer)], timeout_s=timeout_s))))
+    """The verdict of one pair. The process that does the algebra is kept for the next call, until Python ends."""
+    with _lock:
+        key = (os.getpid(), timeout_s)
+        if key not in _shared:
+            _shared[key] = _Grader(1, timeout_s)
+            atexit.register(_shared[key].close)
+        (verdict,) = _shared[key].grade([(gold, extract_answer(solution_or_answer))])
+        return verdict
 
 
 def grade_samples(problems: pl.DataFrame, samples: pl.DataFrame, params: OutcomeParams, workers: int) -> pl.DataFrame:
-    """OUTCOME rows of `samples` (SAMPLE columns) against the gold answers of `problems` (PROBLEM columns)."""
+    """OUTCOME rows of `samples` (SAMPLE columns) against the gold answers of `problems` (PROBLEM columns).
+
+    A sample cut by its length has an answer only in a complete box. Raises `ValueError` for a sample whose problem is
+    not there.
+    """
     gold = dict(problems.select("problem_id", "answer").iter_rows())
     ordered = samples.sort("problem_id", "sample_id")
-    pairs = ((gold[problem], text) for problem, text in ordered.select("problem_id", "text").iter_rows())
-    rows = [
-        (sample, problem, verdict.answer, verdict.found_by, verdict.value, verdict.reason, verdict.grader)
-        for (sample, problem), verdict in zip(
-            ordered.select("sample_id", "problem_id").iter_rows(),
-            grade_many(pairs, workers, params.timeout_s),
-            strict=True,
-        )
-    ]
+    ids = list(ordered.select("sample_id", "problem_id").iter_rows())
+    strangers = [sample for sample, problem in ids if problem not in gold]
+    if strangers:
+        raise ValueError(f"samples: {len(strangers)} have no problem, the first is {strangers[0]}")
+    pairs = (
+        (gold[problem], extract_answer(text, cut=finish == "length"))
+        for problem, text, finish in ordered.select("problem_id", "text", "finish_reason").iter_rows()
+    )
+    rows = []
+    with closing(_Grader(workers, params.timeout_s)) as grader:
+        verdicts = progress(grader.grade(pairs), "grade", total=len(ids), unit="samples")
+        for (sample, problem), verdict in zip(ids, verdicts, strict=True):
+            rows.append(
+                (sample, problem, verdict.answer, verdict.found_by, verdict.value, verdict.reason, verdict.grader)
+            )
     return pl.DataFrame(rows, schema=OUTCOME.schema, orient="row")

@@ -1,34 +1,59 @@
-"""Text and number comparison that needs no algebra: what most pairs are decided by."""
+r"""One way of writing an answer: what changes its looks and never its meaning is taken away."""
 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+from functools import lru_cache
 
-_SPACES = re.compile(r"\\[,;:! ]|~|\s+")
-_WRAPPERS = re.compile(r"\\(?:left|right|displaystyle|mathrm|text|textbf|mathbf|rm)\b ?")
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[+-]?\.\d+", re.ASCII)
-_FRACTION = re.compile(r"([+-]?)\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}|([+-]?)(\d{1,30})/(\d{1,30})", re.ASCII)
+_CHARACTERS = str.maketrans(
+    {
+        "−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "π": r"\pi ",
+        "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "±": r"\pm ", "°": r"^\circ ", "∪": r"\cup ",
+        "∩": r"\cap ", "∈": r"\in ", "²": "^{2}", "³": "^{3}", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
+        "¾": r"\frac{3}{4}", "¢": r"\text{cents}", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\ufeff": "",
+        "\u200b": "", "\u200e": "", "\u200f": "", "\x0c": r"\f",
+    }
+)  # fmt: skip
+_MARKS = re.compile(r"\\\\|\\[()\[\]]|(?<!\\)\$")
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r",\\!\s*|\{,\}\s*", ","),  # thousands: 10,\!000 and 10{,}000
+        (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits)(?![a-zA-Z])", ""),
+        (r"(?<!\\)\\[,;:!> ]|~|\\q?quad(?![a-zA-Z])", " "),
+        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        (r"\\(?:mbox|textbf|textit|textrm|textnormal|mathrm|mathbf|mathsf|operatorname)\s?\{", r"\\text{"),
+        (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
+        (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),
+        (r"(\\frac\{[^{}]*\})\s*(\d)", r"\1{\2}"),
+        (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
+        (r"\\le(?![a-zA-Z])|\\leqslant|<=", r"\\leq "),
+        (r"\\ge(?![a-zA-Z])|\\geqslant|>=", r"\\geq "),
+        (r"\\ne(?![a-zA-Z])|!=", r"\\neq "),
+        (r"\^\s*\{?\\(?:circ|degree)\s*\}?|\\degree", r"^\\circ"),
+    )
+)
+_LIST = re.compile(r"[\d\s,.-]+")
+_NEXT = re.compile(r",\s+")
+_SPACE = re.compile(r"\s+")
+_LOOSE_SPACE = re.compile(r" (?![A-Za-z0-9])|(?<![A-Za-z0-9]) ")
+_WRAPPED = re.compile(r"\\text\{([^{}]*)\}")
 
 
+@lru_cache(maxsize=4096)
 def normalise(answer: str) -> str:
-    """`answer` without what never changes a meaning: dollar signs, spacing, \\left and \\right, a closing full stop."""
-    text = answer.strip().strip("$").strip()
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("{,}", ",")
-    text = re.sub(r"\\(?:text|mathrm|textbf|mathbf)\{([^{}]*)\}", r"\1", text)
-    text = _SPACES.sub("", _WRAPPERS.sub("", text))
-    return text.rstrip(".").removesuffix("^\\circ").removesuffix("^{\\circ}")
+    r"""`answer` without formula marks, spacing commands, a closing full stop, and with one name for each command.
 
-
-def number(text: str) -> Fraction | None:
-    """The exact value of a plain number or simple fraction of at most 60 characters, None for anything else."""
-    if len(text) > 60:
-        return None
-    if _NUMBER.fullmatch(text):
-        return Fraction(text.replace(",", ""))
-    match = _FRACTION.fullmatch(text)
-    if match:
-        sign, top, bottom = (match[1], match[2], match[3]) if match[2] else (match[4], match[5], match[6])
-        if int(bottom):
-            return Fraction(int(top), int(bottom)) * (-1 if sign == "-" else 1)
-    return None
+    ``$\dfrac12$``, ``\(\frac{1}{2}\)`` and ``½`` give the same; ``32,349`` and ``32, 349`` do not.
+    """
+    text = answer.translate(_CHARACTERS)
+    text = _MARKS.sub(lambda mark: mark.group() if mark.group() == r"\\" else " ", text).strip()
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    if _LIST.fullmatch(text):
+        text = _NEXT.sub(";", text)  # or 32, 349 would become thousands
+    text = _LOOSE_SPACE.sub("", _SPACE.sub(" ", text)).strip()
+    if text.endswith(".") and not text.endswith(".."):
+        text = text[:-1]
+    wrapped = _WRAPPED.fullmatch(text)
+    return wrapped[1].strip() if wrapped else text

@@ -1,106 +1,170 @@
-"""A process that compares with math-verify, and can be killed: no comparison may hang or eat the machine."""
+"""Grading processes and the deadlines that they are held to: a pair may take its time limit and no more."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing as mp
+import json
+import os
+import select
+import subprocess
+import sys
 import time
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
-MEMORY = 4 * 2**30
-"""Address space of a worker, in bytes."""
+from stages.outcome.fast import Decision
 
+START_UP = 120.0
+"""Seconds that a new process may take to load SymPy before it counts as dead."""
 
-def presentable(text: str) -> str:
-    """`text` as math-verify may see it: in dollar signs, so that its LaTeX parser reads it and nothing is evaluated.
-
-    math-verify hands expressions outside LaTeX to SymPy's parse_expr, which evaluates Python.
-    """
-    return f"${text.strip().strip('$')}$"
-
-
-def _as_text(gold: str, answer: str) -> tuple[bool | None, str]:
-    """Verdict for a gold answer that is no mathematics: plain text by its letters and digits, LaTeX cannot be told."""
-    if "\\" in gold:
-        return None, "gold does not parse"
-    letters = ["".join(c for c in text.lower() if c.isalnum()) for text in (gold, answer)]
-    return letters[0] == letters[1], "compared as text"
+TRIES = 2
+"""Times that a pair is given to a process which dies of itself, before it is given up."""
 
 
-def _serve(pipe: Connection) -> None:
-    import resource
+class Pair(NamedTuple):
+    """Two formulas to compare."""
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    # math-verify warns that its own time limits are off: this process is killed from outside instead.
-    logging.disable(logging.WARNING)
-    from math_verify import LatexExtractionConfig, parse, verify
+    gold: str
+    answer: str
 
-    pipe.send(None)  # ready: what follows counts against the time limit, importing SymPy does not
-    configs = [LatexExtractionConfig()]
-    while True:
-        try:
-            gold, answer = pipe.recv()
-        except EOFError:
-            return
-        try:
-            parsed = [
-                parse(presentable(text), extraction_config=configs, parsing_timeout=None, fallback_mode="no_fallback")
-                for text in (gold, answer)
-            ]
-            if not parsed[0]:
-                pipe.send(_as_text(gold, answer))
-            elif not parsed[1]:
-                pipe.send((False, "answer does not parse"))
+
+class _Worker:
+    """One process. It works on at most one pair at a time, so what kills it is known."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        program = Path(__file__).with_name("algebra.py")
+        # -P: the program's folder is not searched for modules. Hash order must not decide how SymPy orders terms.
+        self._process = subprocess.Popen(  # noqa: S603 - our own program by its path
+            [sys.executable, "-P", str(program), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            bufsize=0,
+        )
+        self._ready = False
+        self._buffer = b""
+        self.deadline = time.monotonic() + START_UP
+        self.pair: Pair | None = None
+
+    @property
+    def fileno(self) -> int:
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def give(self, pair: Pair) -> None:
+        """Hand over a pair; it is sent once the process is ready."""
+        self.pair = pair
+        if self._ready:
+            self._send()
+
+    def _send(self) -> None:
+        assert self.pair is not None
+        assert self._process.stdin is not None
+        self.deadline = time.monotonic() + self._timeout_s
+        # Where the process has died, the other pipe says so at the next read.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps([*self.pair, self._timeout_s]).encode("ascii") + b"\n")
+
+    def read(self) -> Decision | None:
+        """The verdict, if it is complete; raises `EOFError` where the process has died."""
+        received = os.read(self.fileno, 65_536)
+        if not received:
+            raise EOFError
+        self._buffer += received
+        verdict = None
+        while b"\n" in self._buffer:
+            line, self._buffer = self._buffer.split(b"\n", 1)
+            if line:
+                value, reason, _ = json.loads(line)
+                verdict = (value, reason)
+                self.pair = None
             else:
-                equal = bool(verify(parsed[0], parsed[1], timeout_seconds=None)) or bool(
-                    verify(parsed[1], parsed[0], timeout_seconds=None)
-                )
-                pipe.send((equal, "math-verify"))
-        except (MemoryError, RecursionError) as error:
-            pipe.send((None, type(error).__name__))
-        except Exception as error:  # noqa: BLE001 - whatever a parser raises on a model's text is one pair's "cannot tell"
-            pipe.send((None, f"grader failed: {type(error).__name__}"))
+                self._ready = True
+                if self.pair is not None:
+                    self._send()
+        return verdict
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
-class Worker:
-    """One worker process, started at the first comparison and again after it had to be killed."""
+class Workers:
+    """Up to `count` processes, each started when there is work for it, ended and replaced when it must be."""
 
-    def __init__(self) -> None:
-        self._context = mp.get_context("spawn")
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
+    def __init__(self, count: int, timeout_s: float) -> None:
+        if count < 1:
+            raise ValueError(f"workers: expected at least 1, found {count}")
+        if timeout_s <= 0:
+            raise ValueError(f"timeout_s: expected more than 0, found {timeout_s}")
+        self._count = count
+        self._timeout_s = timeout_s
+        self._workers: list[_Worker] = []
+        self._waiting: deque[Pair] = deque()
+        self._died: dict[Pair, int] = {}
 
-    def compare(self, gold: str, answer: str, timeout_s: float) -> tuple[bool | None, str]:
-        """Equality by math-verify and why; None when it took over `timeout_s` seconds or died."""
-        began = time.monotonic()
+    def submit(self, pair: Pair) -> None:
+        """Put a pair in the queue; pairs are equal or not by their text and must not be submitted twice at once."""
+        self._waiting.append(pair)
+        self._assign()
+
+    def collect(self) -> list[tuple[Pair, Decision]]:
+        """Wait until at least one pair submitted has its verdict, and give all that have; none if none is there."""
+        decided: list[tuple[Pair, Decision]] = []
+        while not decided and (busy := [worker for worker in self._workers if worker.pair is not None]):
+            patience = max(min(worker.deadline for worker in busy) - time.monotonic(), 0.0)
+            readable, _, _ = select.select([worker.fileno for worker in busy], [], [], patience)
+            for worker in busy:
+                if worker.fileno in readable:
+                    decided += self._read(worker)
+                elif time.monotonic() >= worker.deadline:
+                    decided += self._give_up(worker, f"no verdict in {self._timeout_s:g} s")
+            self._assign()
+        return decided
+
+    def _assign(self) -> None:
+        while self._waiting:
+            worker = next((worker for worker in self._workers if worker.pair is None), None)
+            if worker is None:
+                if len(self._workers) >= self._count:
+                    return
+                worker = _Worker(self._timeout_s)
+                self._workers.append(worker)
+            worker.give(self._waiting.popleft())
+
+    def _read(self, worker: _Worker) -> list[tuple[Pair, Decision]]:
+        pair = worker.pair
+        assert pair is not None
         try:
-            pipe = self._start()
-            began = time.monotonic()
-            pipe.send((gold, answer))
-            if pipe.poll(timeout_s):
-                value, reason = pipe.recv()
-                return value, reason
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            self.close()
-            return None, "grader died"
-        self.close()
-        return None, f"no verdict in {time.monotonic() - began:.0f} s"
+            verdict = worker.read()
+        except EOFError:
+            self._died[pair] = self._died.get(pair, 0) + 1
+            if self._died[pair] >= TRIES:
+                return self._give_up(worker, "the grading process died of it")
+            self._remove(worker)
+            self._waiting.appendleft(pair)
+            return []
+        return [] if verdict is None else [(pair, verdict)]
 
-    def _start(self) -> Connection:
-        if self._process is None or self._pipe is None or not self._process.is_alive():
-            self._pipe, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
-            self._process.start()
-            theirs.close()
-            self._pipe.recv()
-        return self._pipe
+    def _give_up(self, worker: _Worker, reason: str) -> list[tuple[Pair, Decision]]:
+        pair = worker.pair
+        assert pair is not None
+        self._remove(worker)
+        return [(pair, (None, reason))]
+
+    def _remove(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.kill()
 
     def close(self) -> None:
-        """Kill the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        if self._pipe is not None:
-            self._pipe.close()
-        self._process = self._pipe = None
+        """End all processes."""
+        while self._workers:
+            self._workers.pop().kill()
+        self._waiting.clear()
