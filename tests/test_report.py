@@ -232,7 +232,7 @@ def test_any_part_of_a_report_may_be_something_else(stage: str, place: int, junk
     reports = round_reports("M1")
     reports[stage] = _replaced(reports[stage], place, junk)
     models = [Model("M0", "", "", 0, {"evaluate": evaluation("M0")}), Model("M1", "M0", "step_kto", 1, reports)]
-    Page(render_page(Sources(recipe, {}, models), []))
+    Page(render_page(Sources(recipe, {}, models, []), []))
     to_text(rounds_table(models))
 
 

@@ -13,11 +13,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["write", "show"], default="write")
     parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--stages", type=Path, default=Path("reports/stages"))
+    parser.add_argument("--stages", type=Path, default=Path("data/reports"))
     parser.add_argument("--out", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
-    act = show_report if arguments.command == "show" else build_report
-    print(act(arguments.recipe, arguments.stages, arguments.out))
+    if arguments.command == "show":
+        print(show_report(arguments.recipe, arguments.out))
+    else:
+        print(build_report(arguments.recipe, arguments.stages, arguments.out))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from stages.records import replace_dir, write_json
@@ -13,25 +14,31 @@ from stages.report.table import rounds_table, to_csv, to_metrics, to_text
 
 
 def build_report(recipe: Path, stages: Path, out: Path) -> str:
-    """Write ``rounds.csv``, ``metrics.json``, ``plots/*.png`` and ``index.html`` into `out`.
+    """Write ``rounds.csv``, ``metrics.json``, ``plots/*.png``, ``index.html`` and ``stages/`` into `out`.
 
     `stages` holds the stages' reports, ``<stage>/<round>.json``; those of rounds that `recipe` does not name are not
-    read. Returns the table of rounds and the page's place, for the console. Raises `ValueError` naming a file at fault.
+    read. The others are copied, so that they can be read where the data is not. Returns the table of rounds and the
+    page's place, for the console. Raises `ValueError` naming a file at fault.
     """
     sources = read_sources(recipe, stages)
     rows = rounds_table(sources.models)
     out.mkdir(parents=True, exist_ok=True)
+    with replace_dir(out / "stages") as folder:
+        for path in sources.files:
+            copy = folder / path.relative_to(stages)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
     (out / "rounds.csv").write_text(to_csv(rows), encoding="utf-8")
     write_json(out / "metrics.json", to_metrics(rows))
     with replace_dir(out / "plots") as folder:
         pictures = [picture for plot in PLOTS if (picture := _draw(plot, sources, folder))]
     (out / "index.html").write_text(render_page(sources, pictures), encoding="utf-8")
-    return show_report(recipe, stages, out)
+    return show_report(recipe, out)
 
 
-def show_report(recipe: Path, stages: Path, out: Path) -> str:
+def show_report(recipe: Path, out: Path) -> str:
     """The table of rounds and the page's place, for the console."""
-    return f"{to_text(rounds_table(read_sources(recipe, stages).models))}\nreport: {out / 'index.html'}"
+    return f"{to_text(rounds_table(read_sources(recipe, out / 'stages').models))}\nreport: {out / 'index.html'}"
 
 
 def _draw(plot: Plot, sources: Sources, folder: Path) -> Picture | None:

@@ -41,6 +41,8 @@ class Sources:
     """Report of the problems stage, empty where it did not run."""
     models: list[Model]
     """M0 first, each after the model that it started from."""
+    files: list[Path]
+    """The reports read."""
 
 
 def read_sources(recipe_path: Path, stages: Path) -> Sources:
@@ -50,15 +52,25 @@ def read_sources(recipe_path: Path, stages: Path) -> Sources:
     """
     recipe = check(recipe_path)
     settings = read_yaml(recipe_path)
-    reports = {stage: _read(stages / stage / f"{SEED_POLICY}.json") for stage in ("seed_model", "evaluate")}
+    files: list[Path] = []
+
+    def read(stage: str, name: str) -> dict[str, Any]:
+        path = stages / stage / f"{name}.json"
+        report = _read(path)
+        if report:
+            files.append(path)
+        return report
+
+    problems = read("problems", "all")
+    reports = {stage: read(stage, SEED_POLICY) for stage in ("seed_model", "evaluate")}
     models = {SEED_POLICY: Model(SEED_POLICY, "", "", 0, {stage: r for stage, r in reports.items() if r})}
     for name in order_rounds(recipe.rounds):
         resolved = resolve(settings, name)
-        reports = {stage: _read(stages / stage / f"{name}.json") for stage in ROUND_STAGES}
+        reports = {stage: read(stage, name) for stage in ROUND_STAGES}
         depth = models[resolved["policy"]].depth + 1
         method = resolved["train"]["method"]
         models[name] = Model(name, resolved["policy"], method, depth, {stage: r for stage, r in reports.items() if r})
-    return Sources(recipe, _read(stages / "problems" / "all.json"), list(models.values()))
+    return Sources(recipe, problems, list(models.values()), files)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -99,10 +111,12 @@ def count(report: Any, *keys: str) -> int | None:
 
 def majorities(models: list[Model]) -> list[int]:
     """The k of every Maj@k measured, the most used first; 8, the paper's, where none was."""
+    measured = [at(model.reports, "evaluate", "metrics") for model in models]
     found = Counter(
         int(name.removeprefix("maj_at_"))
-        for model in models
-        for name in at(model.reports, "evaluate", "metrics") or {}
+        for metrics in measured
+        if isinstance(metrics, dict)
+        for name in metrics
         if name.startswith("maj_at_") and name.removeprefix("maj_at_").isdecimal()
     )
     return sorted(found, key=lambda k: (-found[k], k)) or [8]
