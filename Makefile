@@ -32,8 +32,8 @@ lint: $(VENV)/.installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/seeds.md
-	@$(BIN)/python -m stages.study.seeds
+seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
+	@$(BIN)/python -m stages.study methods
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))

@@ -63,7 +63,7 @@ def _train(params: DayWorldModelParams, seed: int, runtime: RuntimeParams, folde
     corpus = params.corpus
     pairs = make_corpus(corpus.documents, seed, corpus.forgotten_carry, corpus.slip)
     rows = [_encode(tokenizer, problem, solution) for problem, solution in pairs]
-    batches = _batches([len(row) for row in rows], params.batch, seed)
+    batches = _batches(len(rows), params.batch, seed)
 
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
@@ -123,12 +123,9 @@ def _encode(tokenizer: Any, problem: str, solution: str) -> list[int]:
     return [*ids, tokenizer.eos_token_id]
 
 
-def _batches(lengths: list[int], size: int, seed: int) -> list[list[int]]:
-    """Batches of rows of similar length, in random order: little padding, and no length learned late."""
-    rng = random.Random(seed_from("batches", seed))
-    order = list(range(len(lengths)))
-    rng.shuffle(order)
-    order.sort(key=lambda row: lengths[row])  # stable: rows of one length stay shuffled
-    batches = [order[at : at + size] for at in range(0, len(order), size)]
-    rng.shuffle(batches)
-    return batches
+def _batches(rows: int, size: int, seed: int) -> list[list[int]]:
+    """Batches of rows in random order. Batches of one length each would save a fifth of the time, but M0 then varies
+    three times as much between seeds."""
+    order = list(range(rows))
+    random.Random(seed_from("batches", seed)).shuffle(order)
+    return [order[at : at + size] for at in range(0, rows, size)]

@@ -1,18 +1,52 @@
-"""Which rounds a study runs: the recipe's own chain, and the same chain by other methods at the same budget."""
+"""Which rounds a study runs: the recipe's own chain, and the same chain with other settings, all from one M0."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-ARMS = {"M": "step_kto", "K": "kto", "R": "rft"}
-"""Letter of an arm's rounds and the training method that sets it apart."""
+
+@dataclass(frozen=True)
+class Arm:
+    """A chain of rounds: the `letter` of their names, what sets them apart in words, and as overrides."""
+
+    letter: str
+    title: str
+    override: dict[str, Any]
 
 
-def arm_rounds(rounds: int) -> dict[str, dict[str, Any]]:
-    """`rounds` rounds of each arm, all from M0: ``{"M1": {"policy": "M0", "train": {"method": "step_kto"}}, ...}``."""
+STUDIES = {
+    "methods": (
+        Arm("M", "Step-KTO", {"train": {"method": "step_kto"}}),
+        Arm("K", "KTO", {"train": {"method": "kto"}}),
+        Arm("R", "RFT", {"train": {"method": "rft"}}),
+    ),
+    "selection": (
+        Arm("M", "every sample", {}),
+        Arm("P", "2 right + 2 wrong", {
+            "dataset": {"max_right": 2, "max_wrong": 2, "require_both": True, "balance": True},
+        }),
+        Arm("U", "2 + 2, distinct", {
+            "dataset": {
+                "max_right": 2, "max_wrong": 2, "require_both": True, "balance": True, "deduplicate": True,
+            },
+        }),
+    ),
+}  # fmt: skip
+"""Arms by study; the first is what the others are compared with."""
+
+
+def round_names(arm: Arm, rounds: int) -> list[str]:
+    """M0 and the arm's rounds."""
+    return ["M0", *(f"{arm.letter}{number}" for number in range(1, rounds + 1))]
+
+
+def arm_rounds(arms: tuple[Arm, ...], rounds: int) -> dict[str, dict[str, Any]]:
+    """The `rounds` block of a recipe: ``{"M1": {"policy": "M0", "train": {"method": "step_kto"}}, ...}``."""
     made: dict[str, dict[str, Any]] = {}
-    for letter, method in ARMS.items():
-        for number in range(1, rounds + 1):
-            policy = "M0" if number == 1 else f"{letter}{number - 1}"
-            made[f"{letter}{number}"] = {"policy": policy, "train": {"method": method}}
+    for arm in arms:
+        names = round_names(arm, rounds)
+        for policy, name in pairwise(names):
+            made[name] = {"policy": policy, **arm.override}
     return made

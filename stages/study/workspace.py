@@ -15,8 +15,11 @@ PARTS = ("stages", "dvc.yaml", ".dvcignore")
 """What the graph needs to run."""
 
 
-def make_workspace(folder: Path, recipe: dict[str, Any]) -> None:
-    """Copy the project into `folder` and put `recipe` in force there; what ran there before stays for resuming."""
+def make_workspace(folder: Path, recipe: dict[str, Any], cache: Path) -> None:
+    """Copy the project into `folder` and put `recipe` in force there; what ran there before stays for resuming.
+
+    Results go to the DVC cache at `cache`, from which workspaces take what another of them has made already.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         source, target = Path(name), folder / name
@@ -29,6 +32,7 @@ def make_workspace(folder: Path, recipe: dict[str, Any]) -> None:
     if not (folder / ".dvc").exists():
         _dvc(folder, "init", "--no-scm", "--quiet")
         _dvc(folder, "config", "core.analytics", "false", "--quiet")
+        _dvc(folder, "cache", "dir", str(cache.resolve()), "--quiet")
 
 
 def reproduce(folder: Path, log: Path) -> None:
