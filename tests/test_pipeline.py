@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,48 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-
-
-def run(place: Path, *command: str) -> str:
-    """Run a command in `place` and return its output; fails with the output shown."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(command, cwd=place, env=environment, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr
-
-
-def ran(output: str) -> list[str]:
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
-
-
-def clone(target: Path) -> None:
-    """The tracked and new files of this tree as a repository of their own, with the smoke recipe in force."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], text=True, capture_output=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        if Path(name).is_file() and name != "dvc.lock":
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes(Path(name).read_bytes())
-    (target / "params.yaml").write_bytes(Path("recipes/smoke.yaml").read_bytes())
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "clone"],
-    ):
-        subprocess.run(["git", *command], cwd=target, check=True)
-
-
-def edit(place: Path, *path_and_value: object) -> None:
-    """Set one key of params.yaml."""
-    *path, last, value = path_and_value
-    recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
-    block = recipe
-    for key in path:
-        block = block[key]
-    block[last] = value
-    (place / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+from clones import clone, edit, ran, run
 
 
 def outputs(place: Path) -> dict[str, str]:
@@ -66,7 +24,7 @@ def outputs(place: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("clone")
-    clone(target)
+    clone(target, "smoke")
     return target
 
 

@@ -46,6 +46,10 @@ def main() -> None:
     digits = load(RecordsParams, arguments.recipe, "records").shard_digits
     settings = load_settings(arguments.recipe)
     policy = read_policy(arguments.policy)
+    if settings.evaluate.split is None:
+        with replace_dir(arguments.out):
+            write_json(arguments.report, {"policy": policy.hash, "split": None, "metrics": {}})
+        return
     problems = read_table(arguments.problems, PROBLEM, digits)
     evaluation = evaluate_policy(problems, policy, settings, f"evaluate {arguments.out.name}")
     with replace_dir(arguments.out) as folder:

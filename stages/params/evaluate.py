@@ -12,7 +12,8 @@ from stages.params.base import Block
 class EvaluateParams(Block):
     """`evaluate` block. The paper: Pass@1 greedy, Maj@8 at temperature 0.7."""
 
-    split: Literal["validation", "test"]
+    split: Literal["validation", "test"] | None
+    """Which problems; null measures nothing, for recipes that end with the data set."""
     problems: int | None = Field(ge=1)
     """Problems evaluated, the first by id; null for all."""
     majority: int = Field(ge=0)

@@ -12,7 +12,8 @@ from stages.params.base import Block
 class TrainParams(Block):
     """`train` block. The paper: AdamW, lr 1e-6, 100 warm-up steps, cosine, clip 1.0, beta 0.1."""
 
-    method: Literal["step_kto", "kto", "rft"]
+    method: Literal["step_kto", "kto", "rft", "none"]
+    """`none` trains nothing: the round ends with its data set and hands its policy on."""
     w_step: float = Field(ge=0)
     """Weight of the step term; the paper's value is not known."""
     after_first_error: Literal["keep", "mask", "truncate"]

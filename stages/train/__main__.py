@@ -9,7 +9,7 @@ from stages.console import run
 from stages.params.base import load, load_seed
 from stages.params.runtime import load_runtime
 from stages.params.train import TrainParams
-from stages.train.run import Job, train
+from stages.train.run import Job, hand_on, train
 
 
 def main() -> None:
@@ -17,12 +17,11 @@ def main() -> None:
     for name in ("recipe", "dataset", "policy", "out", "report"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
-    job = Job(
-        dataset=arguments.dataset,
-        policy=arguments.policy,
-        params=load(TrainParams, arguments.recipe, "train"),
-        seed=load_seed(arguments.recipe),
-    )
+    params = load(TrainParams, arguments.recipe, "train")
+    if params.method == "none":
+        hand_on(arguments.policy, arguments.out, arguments.report)
+        return
+    job = Job(arguments.dataset, arguments.policy, params, load_seed(arguments.recipe))
     train(job, load_runtime(), arguments.out, arguments.report)
 
 

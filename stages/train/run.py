@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 import warnings
 from collections import Counter
@@ -52,10 +51,7 @@ def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path 
     # Read when huggingface_hub is imported: nothing is sent from a training run.
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import torch
-    from transformers.utils import logging
 
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
     # TRL sets this option itself; the warning tells a user of this stage nothing.
     warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
 
@@ -96,6 +92,14 @@ def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path 
             },
         )
         shutil.rmtree(checkpoints)
+
+
+def hand_on(policy: Path, out: Path, report: Path) -> None:
+    """Make `out` the same policy as `policy`, for rounds that train nothing, and write the JSON `report`."""
+    same = read_policy(policy)
+    with replace_dir(out) as folder:
+        shutil.copytree(policy, folder, dirs_exist_ok=True)
+    write_json(report, {"method": "none", "policy": same.hash})
 
 
 def _write_policy(model: Any, tokenizer: Any, card: str, made_from: dict[str, str | int], out: Path) -> None:

@@ -1,0 +1,78 @@
+"""Long stages killed with SIGKILL at several moments: run again, they give the bytes of an uninterrupted run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clones import clone, run
+
+STAGES = ["seed_model", "sample@M1", "train@M1", "evaluate@M1"]
+JOURNALED = {"sample@M1", "evaluate@M1"}
+START_UP = 0.5
+"""Seconds before a stage can have begun to work: every moment of a kill lies after them."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("kill")
+    clone(target, "smoke")
+    run(target, "dvc", "repro")
+    return target
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def start(place: Path, command: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    program = command.replace("python", sys.executable, 1).split()
+    return subprocess.Popen(program, cwd=place, env=environment, start_new_session=True)
+
+
+def kill_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Kill the process and its children after `seconds`; whether it was still at work."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_twice_and_run_again(place: Path, stage: str) -> None:
+    lock: dict[str, Any] = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]
+    out, report = (place / entry["path"] for entry in lock["outs"][::-1])
+    if out.suffix:
+        out, report = report, out
+    expected = contents(out)
+    assert expected
+    whole = json.loads(report.read_text(encoding="utf-8"))
+
+    shutil.rmtree(out)
+    shutil.rmtree(place / "work", ignore_errors=True)
+    moments = [share * whole["seconds"] + START_UP for share in (0.4, 0.7)]
+    assert kill_after(start(place, lock["cmd"]), moments[0])
+    kill_after(start(place, lock["cmd"]), moments[1])
+    if out.exists():
+        assert contents(out) == expected, "what is there is complete"
+    assert start(place, lock["cmd"]).wait() == 0
+    assert contents(out) == expected
+    if stage in JOURNALED:
+        kept = sum(path.stat().st_size for path in (place / "work/journal").rglob("*.jsonl"))
+        shutil.rmtree(place / "work")
+        shutil.rmtree(out)
+        assert start(place, lock["cmd"]).wait() == 0
+        assert kept == sum(path.stat().st_size for path in (place / "work/journal").rglob("*.jsonl")), "drawn twice"
+    assert json.loads(report.read_text(encoding="utf-8")).keys() == whole.keys()
