@@ -32,7 +32,7 @@ def real(name: str) -> Path:
 
 
 def settings(*paths: Path, **changes: Any) -> ProblemsParams:
-    """The problems block of recipes/numina.yaml on local files, without decontamination."""
+    """The problems block of recipes/numina.yaml on other files, without decontamination."""
     block = yaml.safe_load((RECIPES / "numina.yaml").read_text(encoding="utf-8"))["problems"]
     files = {"paths": [str(path) for path in paths], "source": None}
     block |= {"reader": "files", "files": files, "decontamination": None, "splits": {"validation": 0.2, "test": 0.3}}
@@ -305,7 +305,7 @@ def test_day_world_problems_come_with_their_splits(tmp_path: Path) -> None:
 
 
 def hub_settings() -> ProblemsParams:
-    block = yaml.safe_load((RECIPES / "numina.yaml").read_text(encoding="utf-8"))["problems"]
+    block = yaml.safe_load((RECIPES / "llama-3.1-8b.yaml").read_text(encoding="utf-8"))["problems"]
     return validate(ProblemsParams, {**block, "decontamination": None}, "problems")
 
 
