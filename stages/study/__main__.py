@@ -15,6 +15,7 @@ import polars as pl
 from stages.console import run
 from stages.params.base import read_yaml
 from stages.study.arms import STUDIES, arm_rounds
+from stages.study.picture import draw
 from stages.study.summary import summarise
 from stages.study.workspace import make_workspace, reproduce
 
@@ -38,7 +39,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FRESH, help="the first of them")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="seeds run side by side, one core each")
-    parser.add_argument("--out", type=Path, help="table and figures, OUT.md and OUT.csv; docs/results/STUDY by default")
+    parser.add_argument(
+        "--out", type=Path, help="table, figures and picture, OUT.md, .csv and .png; docs/results/STUDY by default"
+    )
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     with ThreadPoolExecutor(arguments.jobs) as pool:
@@ -49,6 +52,7 @@ def main() -> None:
     table.write_csv(out.with_suffix(".csv"))
     text = summarise(table, STUDIES[arguments.study], arguments.rounds)
     out.with_suffix(".md").write_text(text, encoding="utf-8")
+    out.with_suffix(".png").write_bytes(draw(table, STUDIES[arguments.study], arguments.rounds))
     print(text)
 
 
