@@ -24,7 +24,6 @@ def test_every_recipe_is_listed() -> None:
 def test_the_stages_are_listed_in_the_order_of_the_graph() -> None:
     graph = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     listed = [name for name in re.findall(r"^\| `(\w+)` \|", README, flags=re.M) if name in graph]
-    assert set(listed) == set(graph)
     assert listed == [
         "problems",
         "seed_model",
