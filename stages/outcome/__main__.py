@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from stages.console import progress, run
-from stages.outcome.grade import grade_samples, grader_version
+from stages.outcome.grade import grader_version
+from stages.outcome.samples import grade_samples
 from stages.params.base import load
 from stages.params.outcome import OutcomeParams
 from stages.params.records import RecordsParams

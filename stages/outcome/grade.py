@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import threading
 import time
 from collections import OrderedDict, deque
@@ -14,20 +15,21 @@ from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
-import polars as pl
-
-from stages.console import progress
 from stages.outcome.extract import LONGEST, Answer, extract_answer
-from stages.outcome.fast import Decision, decide_fast
+from stages.outcome.fast import decide_fast
 from stages.outcome.latex import for_algebra
 from stages.outcome.normal import normalise
+from stages.outcome.words import Decision
 from stages.outcome.worker import Pair, Workers
-from stages.params.outcome import OutcomeParams
-from stages.records import OUTCOME, content_hash
 
-_DECIDING_MODULES = ("algebra", "exact", "extract", "fast", "grade", "latex", "normal", "worker")
+_APART = frozenset({"__init__", "__main__", "bench", "samples"})
+"""Modules of this folder that decide no verdict."""
+
 _WINDOW = 1024
 """Pairs in work at once: what is held in memory does not grow with their number."""
+
+_OPEN_BOX = re.compile(r"\A[\s$]*\\{1,2}boxed\{")
+"""A box that is the gold text and is never closed: the rest is the answer, since no gold is cut by its length."""
 
 _REMEMBERED = 1 << 15
 """Decisions kept for pairs that come again."""
@@ -49,7 +51,10 @@ class Verdict:
 @cache
 def grader_version() -> str:
     """Versions of the packages that decide, and a hash of the rules: of the code that holds them."""
-    sources = [Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in _DECIDING_MODULES]
+    from stages.records import content_hash
+
+    modules = sorted(path for path in Path(__file__).parent.glob("*.py") if path.stem not in _APART)
+    sources = [path.read_text(encoding="utf-8") for path in modules]
     packages = ("math-verify", "latex2sympy2_extended", "sympy")
     return " ".join(
         [*(f"{name} {metadata.version(name)}" for name in packages), f"rules {content_hash(sources, digits=8)}"]
@@ -78,7 +83,7 @@ class _Slot:
         return Verdict(value, reason, self.gold, text, found_by, self.ended - self.began, grader_version())
 
 
-class _Grader:
+class Grader:
     """Decides pairs, remembers decisions, and asks for algebra where nothing quicker decides."""
 
     def __init__(self, workers: int, timeout_s: float) -> None:
@@ -136,7 +141,9 @@ class _Grader:
 def _understood(gold: str) -> str:
     """The answer in a gold text: what its box or sentence says, itself where it says no more than an answer."""
     found = extract_answer(gold[: 2 * LONGEST]) if len(gold) <= 2 * LONGEST else None
-    return found.text if found and found.found_by in ("box", "sentence", "hashes", "bold") else gold.strip()
+    if found is not None and found.found_by not in ("whole", "last line", "last sentence"):
+        return found.text
+    return _OPEN_BOX.sub("", gold).strip()
 
 
 def _decide_without_algebra(gold: str, answer: Answer | None) -> Decision | Pair:
@@ -164,11 +171,11 @@ def grade_many(pairs: Iterable[tuple[str, str]], workers: int = 1, timeout_s: fl
     compared once. Processes are started when the first pair needs algebra, and ended with the iterator. Raises
     `ValueError` for `workers` below 1 or `timeout_s` of 0 or less.
     """
-    with closing(_Grader(workers, timeout_s)) as grader:
+    with closing(Grader(workers, timeout_s)) as grader:
         yield from grader.grade((gold, extract_answer(text)) for gold, text in pairs)
 
 
-_shared: dict[tuple[int, float], _Grader] = {}
+_shared: dict[tuple[int, float], Grader] = {}
 _lock = threading.Lock()
 
 
@@ -177,33 +184,7 @@ def grade(gold: str, solution_or_answer: str, timeout_s: float = 5.0) -> Verdict
     with _lock:
         key = (os.getpid(), timeout_s)
         if key not in _shared:
-            _shared[key] = _Grader(1, timeout_s)
+            _shared[key] = Grader(1, timeout_s)
             atexit.register(_shared[key].close)
         (verdict,) = _shared[key].grade([(gold, extract_answer(solution_or_answer))])
         return verdict
-
-
-def grade_samples(problems: pl.DataFrame, samples: pl.DataFrame, params: OutcomeParams, workers: int) -> pl.DataFrame:
-    """OUTCOME rows of `samples` (SAMPLE columns) against the gold answers of `problems` (PROBLEM columns).
-
-    A sample cut by its length has an answer only in a complete box. Raises `ValueError` for a sample whose problem is
-    not there.
-    """
-    gold = dict(problems.select("problem_id", "answer").iter_rows())
-    ordered = samples.sort("problem_id", "sample_id")
-    ids = list(ordered.select("sample_id", "problem_id").iter_rows())
-    strangers = [sample for sample, problem in ids if problem not in gold]
-    if strangers:
-        raise ValueError(f"samples: {len(strangers)} have no problem, the first is {strangers[0]}")
-    pairs = (
-        (gold[problem], extract_answer(text, cut=finish == "length"))
-        for problem, text, finish in ordered.select("problem_id", "text", "finish_reason").iter_rows()
-    )
-    rows = []
-    with closing(_Grader(workers, params.timeout_s)) as grader:
-        verdicts = progress(grader.grade(pairs), "grade", total=len(ids), unit="samples")
-        for (sample, problem), verdict in zip(ids, verdicts, strict=True):
-            rows.append(
-                (sample, problem, verdict.answer, verdict.found_by, verdict.value, verdict.reason, verdict.grader)
-            )
-    return pl.DataFrame(rows, schema=OUTCOME.schema, orient="row")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+from stages.outcome.signs import both_signs
+from stages.outcome.units import split_unit
+
 _ALLOWED = re.compile(r"[A-Za-z0-9\s\\{}()\[\]+\-*/^_=<>|.,;:!?%&'°]*", re.ASCII)
 """Letters, digits, and the operators and brackets of formulas: no control characters, and a quote only as a prime."""
 
@@ -15,32 +18,67 @@ _DEEPEST = 20
 """Brackets inside each other; the parser takes seconds for 50."""
 
 _CODE = re.compile(r"__|(?<![A-Za-z)\]}'])'|\bimport\b|\blambda\b|\beval\b|\bexec\b")
+_FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|gcd|lcm|max|min"
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\text\{[ ,]*(?:and|or)[ ,]*\}", ", "),
-        (r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", ", "),
+        (r",? ?\\text\{[ ,]*(?:and|or)[ ,]*\} ?", ", "),
+        (r",? ?(?:(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|(?<=\d)(?:and|or)) ?", ", "),
+        (r"\\text\{(i|e|[A-Z]{1,4})\}", r"\1"),
         (r"(?<=[\w})]) ?\\text\{[^{}]*\}(?:\^\{?[23]\}?)?", ""),
         (r"(?<=\d)\.(\d*)\\dot\{(\d)\}", r".\1\\overline{\2}"),
         (r"\*\*", "^"),
         (r"\*", r"\\cdot "),
-        (r"(?<![A-Za-z\\])sqrt\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"(?<![A-Za-z\\])(pi|infinity|infty|theta)(?![A-Za-z])", r"\\\1 "),
+        (rf"(?<![A-Za-z\\])({_FUNCTIONS})(?![A-Za-z])", r"\\\1 "),
+        (r"(?<![A-Za-z\\])(?:infinity|infty|inf)(?![A-Za-z])", r"\\infty "),
+        (r"(?<![A-Za-z\\])(pi|theta|alpha|beta|gamma)(?![A-Za-z])", r"\\\1 "),
         (r"\\infinity", r"\\infty"),
         (r"(?<=\d)\\?%", ""),
+        (r"\\\{ ?[a-zA-Z] ?(?:\\in ?(?:\\mathbb\{R\}|R) ?)?(?:\\mid|\||:|\\colon) ?([^{}|]*[<>=\\][^{}|]*)\\\}", r"\1"),
+        (r"([a-z]) ?\\notin ?\\\{([^{},]*)\\\}", r"\1 \\neq \2"),
         (r"\s+", " "),
     )
 )
 _RECURRING = re.compile(r"(\d{0,20})\.(\d{0,20})\\overline\{(\d{1,20})\}")
+_ROOT = re.compile(r"(?<![A-Za-z\\])\\?sqrt ?\(")
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?) ?\^\{?\\circ\}?")
 
 
 def for_algebra(text: str) -> str | None:
     """The normalised answer `text` as the LaTeX parser is to read it, None where it must not be read at all."""
+    text = text.replace(r"\$", "")
     if _ALLOWED.fullmatch(text) is None or _CODE.search(text) or _depth(text) > _DEEPEST:
         return None
+    bare, unit = split_unit(text)
+    if unit is not None and not re.search(r" [a-zA-Z]\Z", text) and "^\\circ" not in text[len(bare) :]:
+        text = bare
+    text = _roots(text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    return _RECURRING.sub(_fraction, text).strip(" ,;")
+    if _TRIGONOMETRIC.search(text):
+        text = _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", text)
+    return both_signs(_RECURRING.sub(_fraction, text)).strip(" ,;")
+
+
+def _roots(text: str) -> str:
+    r"""``sqrt(...)`` as ``\sqrt{...}``."""
+    while (match := _ROOT.search(text)) is not None:
+        end = _closing(text, match.end())
+        if end is None:
+            return text
+        text = rf"{text[: match.start()]}\sqrt{{{text[match.end() : end]}}}{text[end + 1 :]}"
+    return text
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Where the round bracket that was opened before `start` is closed."""
+    depth = 1
+    for index in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[index], 0)
+        if depth == 0:
+            return index
+    return None
 
 
 def _fraction(match: re.Match[str]) -> str:

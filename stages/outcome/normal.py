@@ -5,32 +5,56 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_CHARACTERS = str.maketrans(
-    {
-        "−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "⋅": r"\cdot ", "π": r"\pi ",
-        "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "±": r"\pm ", "°": r"^\circ ", "∪": r"\cup ",
-        "∩": r"\cap ", "∈": r"\in ", "²": "^{2}", "³": "^{3}", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
-        "¾": r"\frac{3}{4}", "¢": r"\text{cents}", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\ufeff": "",
-        "\u200b": "", "\u200e": "", "\u200f": "", "\x0c": r"\f",
-    }
-)  # fmt: skip
+from stages.outcome.characters import plain_characters
+
 _MARKS = re.compile(r"\\\\|\\[()\[\]]|(?<!\\)\$")
+"""Formula marks; a row end of a matrix is kept."""
+
+_MONEY = re.compile(r"\s*[-+]?\$(?=\d[\d,.]*\s*\Z)")
+"""A dollar sign that is no formula mark: none follows the number behind it."""
+
+_TWICE_ESCAPED = re.compile(
+    r"\\\\(?=(?:text|d?frac|sqrt|leq?|geq?|neq?|cup|cap|in|infty|pi|cdot|times|left|right|pm|boxed|circ)(?![a-z]))"
+)
+_ONE = r"(?:\\[a-zA-Z]+|[0-9A-Za-z])"
+"""What TeX takes for an argument that has no braces."""
+
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r",\\!\s*|\{,\}\s*", ","),  # thousands: 10,\!000 and 10{,}000
-        (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits)(?![a-zA-Z])", ""),
-        (r"(?<!\\)\\[,;:!> ]|~|\\q?quad(?![a-zA-Z])", " "),
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\\(?:mbox|textbf|textit|textrm|textnormal|mathrm|mathbf|mathsf|operatorname)\s?\{", r"\\text{"),
-        (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
-        (r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{"),
-        (r"(\\frac\{[^{}]*\})\s*(\d)", r"\1{\2}"),
+        (r"\\!", ""),
+        (r"\\(?:left|right)\s*\.", ""),
+        (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|boldsymbol)(?![a-zA-Z])", ""),
+        (r"\\(?:color|textcolor|phantom|hspace)\s?\{[^{}]*\}", ""),
+        (r"(?<=\d)(?:\\,|\\ )(?=\d{3}(?!\d))", ","),
+        (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])", " "),
+        (r"\\(?:mbox|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|operatorname)\s?\{", r"\\text{"),
+        (r"\\text\{([ie])\}", r"\1"),
+        (r"\\[dtc]?frac(?![a-zA-Z])", r"\\frac"),
+        (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
+        (rf"\\frac\s*({_ONE})\s*({_ONE})", r"\\frac{\1}{\2}"),
+        (rf"\\frac\s*({_ONE})\s*\{{", r"\\frac{\1}{"),
+        (rf"(\\frac\{{[^{{}}]*\}})\s*({_ONE})", r"\1{\2}"),
+        (r"\\frac\s*\{([^{}]*)\}\s*\{", r"\\frac{\1}{"),
         (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
-        (r"\\le(?![a-zA-Z])|\\leqslant|<=", r"\\leq "),
+        (r"\\le(?![a-zA-Z])|\\leqslant|<=|=<", r"\\leq "),
         (r"\\ge(?![a-zA-Z])|\\geqslant|>=", r"\\geq "),
-        (r"\\ne(?![a-zA-Z])|!=", r"\\neq "),
+        (r"\\ne(?![a-zA-Z])|!=(?!=)", r"\\neq "),
+        (r"\\lt(?![a-zA-Z])", "<"),
+        (r"\\gt(?![a-zA-Z])", ">"),
+        (r"\\l?dots(?![a-zA-Z])|\\cdots", "..."),
+        (r"\\(?:lbrace)(?![a-zA-Z])", r"\\{"),
+        (r"\\(?:rbrace)(?![a-zA-Z])", r"\\}"),
+        (r"\\langle(?![a-zA-Z])", "("),
+        (r"\\rangle(?![a-zA-Z])", ")"),
+        (r"\\varnothing(?![a-zA-Z])", r"\\emptyset "),
+        (r"\\(?:land|wedge)(?![a-zA-Z])", r"\\text{ and }"),
+        (r"\\(?:lor|vee)(?![a-zA-Z])", r"\\text{ or }"),
+        (r"(?<=[\d.])\\bar\s?\{", r"\\overline{"),
         (r"\^\s*\{?\\(?:circ|degree)\s*\}?|\\degree", r"^\\circ"),
+        (r"\A\s*(?:=|\\approx|\\therefore|\\Rightarrow|\\implies|:)+", ""),
+        (r"\\?[\"`]|''|\A\s*'([^']*)'\s*\Z", r"\1"),
     )
 )
 _LIST = re.compile(r"[\d\s,.-]+")
@@ -38,6 +62,7 @@ _NEXT = re.compile(r",\s+")
 _SPACE = re.compile(r"\s+")
 _LOOSE_SPACE = re.compile(r" (?![A-Za-z0-9])|(?<![A-Za-z0-9]) ")
 _WRAPPED = re.compile(r"\\text\{([^{}]*)\}")
+_LONE = re.compile(r"([\^_]|\\pmod ?)\{(\w)\}")
 
 
 @lru_cache(maxsize=4096)
@@ -46,14 +71,24 @@ def normalise(answer: str) -> str:
 
     ``$\dfrac12$``, ``\(\frac{1}{2}\)`` and ``½`` give the same; ``32,349`` and ``32, 349`` do not.
     """
-    text = answer.translate(_CHARACTERS)
+    text = plain_characters(answer)
+    if r"\\" in text and r"\begin" not in text:
+        text = _TWICE_ESCAPED.sub(lambda _: "\\", text)
+    if (money := _MONEY.match(text)) is not None:
+        text = rf"{money.group()[:-1]}\${text[money.end() :]}"
     text = _MARKS.sub(lambda mark: mark.group() if mark.group() == r"\\" else " ", text).strip()
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     if _LIST.fullmatch(text):
         text = _NEXT.sub(";", text)  # or 32, 349 would become thousands
     text = _LOOSE_SPACE.sub("", _SPACE.sub(" ", text)).strip()
+    text = text.rstrip(",;")
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1]
     wrapped = _WRAPPED.fullmatch(text)
     return wrapped[1].strip() if wrapped else text
+
+
+def squeezed(text: str) -> str:
+    """The normalised `text` without the spaces and lone braces that TeX does not show."""
+    return _LONE.sub(r"\1\2", text).replace(" ", "")

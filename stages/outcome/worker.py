@@ -13,13 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.outcome.fast import Decision
+from stages.outcome.words import Decision
 
 START_UP = 120.0
 """Seconds that a new process may take to load SymPy before it counts as dead."""
 
 TRIES = 2
 """Times that a pair is given to a process which dies of itself, before it is given up."""
+
+
+_SEARCHED = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+"""Where a process finds this project, whatever folder it is started in."""
 
 
 class Pair(NamedTuple):
@@ -34,14 +38,13 @@ class _Worker:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        program = Path(__file__).with_name("algebra.py")
-        # -P: the program's folder is not searched for modules. Hash order must not decide how SymPy orders terms.
+        # -P: the working folder is not searched for modules. Hash order must not decide how SymPy orders terms.
         self._process = subprocess.Popen(  # noqa: S603 - our own program by its path
-            [sys.executable, "-P", str(program), str(os.getpid())],
+            [sys.executable, "-P", "-m", "stages.outcome.child", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
+            env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": _SEARCHED},
             bufsize=0,
         )
         self._ready = False

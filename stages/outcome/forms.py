@@ -1,0 +1,82 @@
+r"""Answers with a form of their own: times of day, ratios, numbers with a base."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from stages.outcome.exact import read_number
+from stages.outcome.words import Decision
+
+_CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))? ?(?:\\text\{)?([a-z. ]{0,6})\}?", re.IGNORECASE)
+_HALVES = frozenset({"", "am", "pm", "noon"})
+_BASED = re.compile(r"([0-9A-Z]+)_\{?(?:\\text\{ ?)?(\d+|[a-z]+)\}?\}?")
+_BASES = {
+    name: str(base)
+    for base, name in enumerate(
+        [
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+        ],
+        2,
+    )
+}
+_RATIO_SIGN = re.compile(r" ?: ?| ?\\text\{ ?to ?\} ?| to ")
+_MOST_PARTS = 8
+
+
+def compare_clock_times(left: str, right: str) -> Decision | None:
+    """The same hour and minute, and am or pm as written or on one side only; "10 am" is 10:00 am."""
+    gold, answer = _CLOCK.fullmatch(left), _CLOCK.fullmatch(right)
+    if gold is None or answer is None or (gold[2] is None and answer[2] is None):
+        return None
+    halves = [re.sub(r"[. ]", "", match[3]).lower() for match in (gold, answer)]
+    if any(match[2] is None and not half for match, half in zip((gold, answer), halves, strict=True)):
+        return None
+    first, second = ((int(match[1]), match[2] or "00") for match in (gold, answer))
+    return first == second and len(set(halves) - {""}) < 2, "times of day"
+
+
+def compare_based(left: str, right: str) -> Decision | None:
+    """The same digits and base, however the base is written."""
+    first, second = _BASED.fullmatch(left), _BASED.fullmatch(right)
+    if first is None or second is None or not (first[1][0].isdigit() or first[1] == second[1]):
+        return None
+    bases = [_BASES.get(match[2], match[2]) for match in (first, second)]
+    return first[1] == second[1] and bases[0] == bases[1], "numbers with a base"
+
+
+def compare_ratios(left: str, right: str) -> Decision | None:
+    """Ratios of numbers are equal if they reduce to one; a ratio of two is also the quotient."""
+    first, second = _ratio(left), _ratio(right)
+    if first is None or second is None or max(len(first), len(second)) < 2:
+        return None
+    if {len(first), len(second)} == {1, 2}:
+        return _quotient(first) == _quotient(second), "ratios"
+    if len(first) != len(second):
+        return False, "ratios"
+    return all(a * second[0] == b * first[0] for a, b in zip(first, second, strict=True)), "ratios"
+
+
+def _ratio(text: str) -> list[Fraction] | None:
+    """The parts of a ratio, a number alone as one part; None for other things and for parts of 0."""
+    parts = [read_number(part) for part in _RATIO_SIGN.split(text, maxsplit=_MOST_PARTS)]
+    numbers = [part.value for part in parts if part is not None and part.value != 0]
+    return numbers if len(numbers) == len(parts) else None
+
+
+def _quotient(parts: list[Fraction]) -> Fraction:
+    return parts[0] / parts[1] if len(parts) == 2 else parts[0]

@@ -1,0 +1,86 @@
+r"""Answers in words: even, Tuesday, no solution, (B), (B) with the option's text."""
+
+from __future__ import annotations
+
+import re
+
+from stages.outcome.exact import read_number
+
+Decision = tuple[bool | None, str]
+"""Value and reason of a verdict."""
+
+_TRUTH_WORDS = frozenset({"yes", "no", "true", "false", "even", "odd", "none", "infinite", "undefined"})
+_PHRASE = re.compile(r"(?:[A-Za-z]{2,}|a)(?:[ '-][A-Za-z]+){0,12}")
+_TEXT = re.compile(r"\\text\{([^{}]*)\}")
+_ARTICLE = re.compile(r"(?:an?|the) (?=[a-z]{2})")
+_YES_OR_NO = re.compile(r"(yes|no|true|false)[,.;:] ?.*", re.DOTALL)
+_NOTHING = re.compile(
+    r"(?:there (?:is|are) )?no(?: (?:real|integer|such|valid|possible))*(?: (?:solutions?|roots?|values?|numbers?))?"
+    r"(?: exists?)?|none|(?:the )?empty set|impossible"
+)
+_NOT_THERE = re.compile(r"dne|(?:the limit )?does(?: not|n't) exist|do(?: not|n't) exist")
+_ALL_REALS = re.compile(r"(?:(?:all|any|every) )?(?:the )?(?:set of )?(?:all )?real numbers?|all (?:the )?reals")
+_MEANINGS = (
+    (_NOTHING, r"\emptyset"),
+    (_NOT_THERE, "does not exist"),
+    (_ALL_REALS, r"(-\infty,\infty)"),
+)
+_CHOICE = re.compile(r"(?:(?:option|choice|answer) ?)?\(?(?:\\text\{)?\(?([A-J])\)?\}?\)?", re.IGNORECASE)
+_CHOICE_AND_TEXT = re.compile(r"(?:\\text\{ ?(?:\(([A-J])\)|([A-J])[.):]) ?\}|\(([A-J])\)|([A-J])[.):](?= ?\S)) ?(.+)")
+_SEVERAL = re.compile(r"[A-J](?:(?:,| and |,? ?\\text\{ ?and ?\}) ?[A-J])+|[A-J]{2,6}")
+
+
+def canonical_words(text: str) -> str:
+    r"""`text` with the words for "no solution" and "all real numbers" as ``\emptyset`` and ``(-\infty,\infty)``."""
+    phrase = plain_words(text)
+    if phrase in (r"\emptyset", r"\{\}", "{}"):
+        return r"\emptyset"
+    if phrase in (r"\mathbb{r}", r"x \in\mathbb{r}", r"x\in\mathbb{r}", r"\mathbb r", r"(-\infty,+\infty)"):
+        return r"(-\infty,\infty)"
+    if len(phrase) > 60 or phrase == "no":
+        return text
+    return next((meaning for pattern, meaning in _MEANINGS if pattern.fullmatch(phrase)), text)
+
+
+def plain_words(text: str) -> str:
+    r"""`text` in small letters, without ``\text``, a full stop and an article before a word."""
+    return _ARTICLE.sub("", _TEXT.sub(r"\1", text).strip().casefold().removesuffix("."), count=1)
+
+
+def compare_words(left: str, right: str) -> Decision | None:
+    """Words are equal or not, whatever their case; "Yes, it is" is yes."""
+    first, second = plain_words(left), plain_words(right)
+    if first == second and _PHRASE.fullmatch(first):
+        return True, "words"
+    if (more := _YES_OR_NO.fullmatch(second)) and first in ("yes", "no", "true", "false"):
+        return first == more[1], "words"
+    phrases = bool(_PHRASE.fullmatch(first) and _PHRASE.fullmatch(second))
+    # Short words may be products of variables: ab is ba.
+    if first in _TRUTH_WORDS or (phrases and (second in _TRUTH_WORDS or max(len(first), len(second)) > 3)):
+        return False, "words"
+    if second in _TRUTH_WORDS and read_number(left):
+        return False, "words"
+    return None
+
+
+def compare_choices(left: str, right: str) -> Decision | None:
+    r"""(B), B and ``\text{B}`` are one choice, with or without the option's text; several choices are a set."""
+    gold, answer = _CHOICE.fullmatch(left), _CHOICE.fullmatch(right) or _CHOICE_AND_TEXT.fullmatch(right)
+    if gold is not None and answer is not None:
+        return _letter(gold) == _letter(answer), "choices"
+    gold = _CHOICE_AND_TEXT.fullmatch(left)
+    if gold is not None and answer is not None:
+        return _letter(gold) == _letter(answer), "choices"
+    if _SEVERAL.fullmatch(left) and _SEVERAL.fullmatch(right) and len(left) != len(right):
+        return set(re.findall("[A-J]", left)) == set(re.findall("[A-J]", right)), "choices"
+    return None
+
+
+def option_text(text: str) -> str | None:
+    """What stands after the letter of a choice, None where there is no such thing."""
+    match = _CHOICE_AND_TEXT.fullmatch(text)
+    return match[5].strip() if match else None
+
+
+def _letter(match: re.Match[str]) -> str:
+    return next(group for group in match.groups()[:4] if group).upper()
