@@ -76,7 +76,7 @@ class Algebra:
         sympy = self._sympy
         if all(isinstance(one, (sympy.Basic, sympy.MatrixBase)) and _size(one) <= LARGEST for one in (gold, answer)):
             for reason, equal in self._opinions:
-                if equal(gold, answer):
+                if _holds(equal, gold, answer):
                     return True, f"algebra: {reason}"
         return False, "math-verify"
 
@@ -113,6 +113,16 @@ class Algebra:
             return False
         ratio = sympy.simplify(first / second)
         return bool(ratio.is_number and ratio != 0)
+
+
+def _holds(equal: Callable[[Any, Any], bool], gold: Any, answer: Any) -> bool:
+    """Whether an opinion says yes; one that cannot be formed leaves math-verify's."""
+    try:
+        return equal(gold, answer)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # noqa: BLE001 - SymPy raises whatever its parts disagree in
+        return False
 
 
 def _size(formula: Any) -> int:

@@ -17,6 +17,7 @@ _FORMS = re.compile(
     rf"(?P<begun>\d*\.\d+) ?\.\.\.|"
     rf"(?P<before>\d*)\.(?P<fixed>\d*)(?:\\overline\{{(?P<over>\d+)\}}|\\dot\{{(?P<dot>\d)\}}|\((?P<bracket>\d+)\))"
     rf"|(?P<mantissa>{_DECIMAL})(?:(?:\\times|\\cdot|\*) ?10\^\{{?(?P<ten>[-+]?\d+)\}}?|[eE](?P<e>[-+]?\d+))"
+    rf"|10\^\{{?(?P<power>-?\d+)\}}?"
     rf"|(?:(?P<whole>\d+) ?)?(?:\\frac\{{(?P<minus>-?)(?P<top>\d+)\}}\{{(?P<bottom>\d+)\}})"
     rf"|(?:(?P<units>\d+) )?(?P<over_top>\d+)/(?P<over_bottom>\d+)"
     rf"|(?P<decimal>{_DECIMAL})"
@@ -75,6 +76,8 @@ def _value(part: dict[str, str | None]) -> Fraction | None:
         if match is None or match.end() - match.start("period") < _FEWEST_SEEN:
             return None
         return _recurring(match["before"] or "0", match["fixed"], match["period"])
+    if (power := part["power"]) is not None:
+        return _scaled("1", int(power))
     if (mantissa := part["mantissa"]) is not None:
         return _scaled(mantissa, int(part["ten"] or part["e"] or 0))
     if (top := part["top"]) is not None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from stages.outcome.exact import Exact, read_number, rounds_to
 from stages.outcome.forms import compare_based, compare_clock_times, compare_ratios
 from stages.outcome.normal import normalise, squeezed
-from stages.outcome.units import split_unit
+from stages.outcome.units import conversion, split_unit
 from stages.outcome.words import Decision, canonical_words, compare_choices, compare_words, option_text
 
 _NO_ANSWER_IN_GOLD = re.compile(
@@ -16,6 +16,10 @@ _NO_ANSWER_IN_GOLD = re.compile(
     r"|\\(?:black)?square|(?:the )?proof is complete[d]?|)\.?",
     re.IGNORECASE,
 )
+_BRACKETED = {
+    "set": re.compile(r"\\\{[^{}|:]*,(?:[^{}|:]|\{[^{}]*\})*\\\}"),
+    "point": re.compile(r"\([^()\[\]]*,[^()\[\]]*\)"),
+}
 _LETTER = re.compile(r" [a-zA-Z]$")
 _CLOSE = Fraction(1, 100_000)
 """Unequal numbers closer than this are left to algebra where one is a decimal, which may be rounded."""
@@ -43,11 +47,26 @@ def decide_fast(gold: str, answer: str) -> Decision | None:
 def _decide(left: str, right: str) -> Decision | None:
     if left == right:
         return True, "words"
-    for rule in (compare_choices, _numbers, compare_words, compare_clock_times, compare_based, compare_ratios, _units):
+    for rule in (
+        _brackets,
+        compare_choices,
+        _numbers,
+        compare_words,
+        compare_clock_times,
+        compare_based,
+        compare_ratios,
+        _units,
+    ):
         decision = rule(left, right)
         if decision is not None:
             return decision
     return _options(left, right)
+
+
+def _brackets(left: str, right: str) -> Decision | None:
+    """A set is no point and no interval; lists without brackets may be either."""
+    kinds = {kind for text in (left, right) for kind, form in _BRACKETED.items() if form.fullmatch(text)}
+    return (False, "a set beside a point") if len(kinds) == 2 else None
 
 
 def _options(left: str, right: str) -> Decision | None:
@@ -71,9 +90,12 @@ def _numbers(left: str, right: str) -> Decision | None:
 def _units(left: str, right: str) -> Decision | None:
     """Two numbers of which at least one has a unit."""
     (gold, gold_unit), (answer, answer_unit) = split_unit(left), split_unit(right)
-    if gold_unit and answer_unit and gold_unit != answer_unit:
-        return False, f"units differ: {gold_unit} and {answer_unit}"
     first, second = read_number(gold), read_number(answer)
+    if gold_unit and answer_unit and gold_unit != answer_unit:
+        factor = conversion(gold_unit, answer_unit)
+        if factor is None or first is None or second is None:
+            return False, f"units differ: {gold_unit} and {answer_unit}"
+        return first.value * factor == second.value, f"{gold_unit} in {answer_unit}"
     if first is None or second is None:
         return None
     if None in (gold_unit, answer_unit) and any(_LETTER.search(text) for text in (left, right)):

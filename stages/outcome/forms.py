@@ -9,8 +9,7 @@ from stages.outcome.exact import read_number
 from stages.outcome.words import Decision
 
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))? ?(?:\\text\{)?([a-z. ]{0,6})\}?", re.IGNORECASE)
-_HALVES = frozenset({"", "am", "pm", "noon"})
-_BASED = re.compile(r"([0-9A-Z]+)_\{?(?:\\text\{ ?)?(\d+|[a-z]+)\}?\}?")
+_BASED = re.compile(r"\(?([0-9A-Z]+)\)?_\{?(?:\\text\{ ?)?(?:base ?)?(\d+|[a-z]+)\}?\}?")
 _BASES = {
     name: str(base)
     for base, name in enumerate(
@@ -43,11 +42,23 @@ def compare_clock_times(left: str, right: str) -> Decision | None:
     gold, answer = _CLOCK.fullmatch(left), _CLOCK.fullmatch(right)
     if gold is None or answer is None or (gold[2] is None and answer[2] is None):
         return None
-    halves = [re.sub(r"[. ]", "", match[3]).lower() for match in (gold, answer)]
-    if any(match[2] is None and not half for match, half in zip((gold, answer), halves, strict=True)):
+    first, second = _time(gold), _time(answer)
+    if first is None or second is None:
+        return (False, "times of day") if gold[2] and answer[2] else None
+    if None in (first[1], second[1]):
+        return first[0] % 720 == second[0] % 720 or first[0] == second[0], "times of day"
+    return first == second, "times of day"
+
+
+def _time(match: re.Match[str]) -> tuple[int, bool | None] | None:
+    """Minutes since midnight and whether it is after noon, None where that is not said; None for what is no time."""
+    half = re.sub(r"[. ]", "", match[3]).lower()
+    hour, minute = int(match[1]), int(match[2] or 0)
+    if half not in ("", "am", "pm") or (match[2] is None and not half) or hour > 24 or minute > 59:
         return None
-    first, second = ((int(match[1]), match[2] or "00") for match in (gold, answer))
-    return first == second and len(set(halves) - {""}) < 2, "times of day"
+    if half:
+        return hour % 12 * 60 + minute + 720 * (half == "pm"), half == "pm"
+    return hour * 60 + minute, True if hour > 12 else None
 
 
 def compare_based(left: str, right: str) -> Decision | None:

@@ -36,11 +36,16 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)\\?%", ""),
         (r"\\\{ ?[a-zA-Z] ?(?:\\in ?(?:\\mathbb\{R\}|R) ?)?(?:\\mid|\||:|\\colon) ?([^{}|]*[<>=\\][^{}|]*)\\\}", r"\1"),
         (r"([a-z]) ?\\notin ?\\\{([^{},]*)\\\}", r"\1 \\neq \2"),
+        (r",? ?(?:\\text\{[^{}]*\})? ?\(?[kmn] ?\\in ?\\mathbb ?\{?[ZN]\}?\)?\Z", ""),
+        (r"\A([-+0-9./\\{}a-z]*\d[0-9./\\{}]*) ?= ?([a-zA-Z])\Z", r"\2=\1"),
+        (r"\A\\mathbb ?\{?R\}?\Z", r"(-\\infty,\\infty)"),
+        (r"(?<![A-Za-z\\])\\?sqrt ([0-9a-z])", r"\\sqrt{\1}"),
         (r"\s+", " "),
     )
 )
 _RECURRING = re.compile(r"(\d{0,20})\.(\d{0,20})\\overline\{(\d{1,20})\}")
 _ROOT = re.compile(r"(?<![A-Za-z\\])\\?sqrt ?\(")
+_VALUE = re.compile(r" ?([a-zA-Z])(?:_\{?\d\}?)? ?= ?([^=<>]+)")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?) ?\^\{?\\circ\}?")
 
@@ -58,7 +63,17 @@ def for_algebra(text: str) -> str | None:
         text = pattern.sub(replacement, text)
     if _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", text)
+    text = _one_unknown(text)
     return both_signs(_RECURRING.sub(_fraction, text)).strip(" ,;")
+
+
+def _one_unknown(text: str) -> str:
+    """The values alone, where an answer is a list of values of one unknown, numbered or not: x_1 = 1, x_2 = 2."""
+    parts = [_VALUE.fullmatch(part) for part in text.split(",")]
+    values = [part for part in parts if part is not None]
+    if len(values) < 2 or len(values) < len(parts) or len({value[1] for value in values}) > 1:
+        return text
+    return ",".join(value[2] for value in values)
 
 
 def _roots(text: str) -> str:

@@ -30,7 +30,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)(?:\\,|\\ )(?=\d{3}(?!\d))", ","),
         (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])", " "),
         (r"\\(?:mbox|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|operatorname)\s?\{", r"\\text{"),
-        (r"\\text\{([ie])\}", r"\1"),
+        (r"\\(?:text|underline) ?\{([ie]|-?\d+(?:\.\d+)?)\}", r"\1"),
+        (r"\}\s*/\s*\\text\{", "/"),
         (r"\\[dtc]?frac(?![a-zA-Z])", r"\\frac"),
         (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
         (rf"\\frac\s*({_ONE})\s*({_ONE})", r"\\frac{\1}{\2}"),
@@ -52,6 +53,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:land|wedge)(?![a-zA-Z])", r"\\text{ and }"),
         (r"\\(?:lor|vee)(?![a-zA-Z])", r"\\text{ or }"),
         (r"(?<=[\d.])\\bar\s?\{", r"\\overline{"),
+        (r"\\frac\s*\{\s*\\text\{([^{}]*)\}\s*\}\s*\{\s*\\text\{([^{}]*)\}(\^\{?\d\}?)?\s*\}", r"\\text{\1/\2}"),
+        (r"\\dot\{(\d)\}(\d{0,20})\\dot\{(\d)\}", r"\\overline{\1\2\3}"),
+        (r"(?<=[\d.])\\dot\{(\d)\}", r"\\overline{\1}"),
+        (r"\\colon(?![a-zA-Z])", ":"),
+        (r"(?:\\\\)+\s*\Z", ""),
         (r"\^\s*\{?\\(?:circ|degree)\s*\}?|\\degree", r"^\\circ"),
         (r"\A\s*(?:=|\\approx|\\therefore|\\Rightarrow|\\implies|:)+", ""),
         (r"\\?[\"`]|''|\A\s*'([^']*)'\s*\Z", r"\1"),
@@ -61,7 +67,11 @@ _LIST = re.compile(r"[\d\s,.-]+")
 _NEXT = re.compile(r",\s+")
 _SPACE = re.compile(r"\s+")
 _LOOSE_SPACE = re.compile(r" (?![A-Za-z0-9])|(?<![A-Za-z0-9]) ")
+_SYSTEM = re.compile(r"(\\begin\{cases\})(?:(?!\\begin|\\end).)*(\\end\{cases\})", re.DOTALL)
 _WRAPPED = re.compile(r"\\text\{([^{}]*)\}")
+_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
+"""A space that is not between two digits."""
+
 _LONE = re.compile(r"([\^_]|\\pmod ?)\{(\w)\}")
 
 
@@ -82,6 +92,8 @@ def normalise(answer: str) -> str:
     if _LIST.fullmatch(text):
         text = _NEXT.sub(";", text)  # or 32, 349 would become thousands
     text = _LOOSE_SPACE.sub("", _SPACE.sub(" ", text)).strip()
+    if (system := _SYSTEM.fullmatch(text)) is not None:
+        text = text[len(system[1]) : -len(system[2])].replace(r"\\", ",").replace("&", "")
     text = text.rstrip(",;")
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1]
@@ -91,4 +103,4 @@ def normalise(answer: str) -> str:
 
 def squeezed(text: str) -> str:
     """The normalised `text` without the spaces and lone braces that TeX does not show."""
-    return _LONE.sub(r"\1\2", text).replace(" ", "")
+    return _BETWEEN_DIGITS.sub("", _LONE.sub(r"\1\2", text))

@@ -21,7 +21,7 @@ _NUMBER = re.compile(
     r"(?<![\w.,^_{])[-+]?\\?[$€£]?(?:\d[\d,]{0,40}(?:\.\d{1,40})?|\.\d{1,40})(?:/\d{1,20})?(?:\s?\\?%)?"
 )
 _COMMAND = re.compile(
-    r"\\(?:begin|end|text|mbox|mathrm|textbf|textit|textnormal|operatorname)\s?\{[^{}]{0,300}\}|\\[a-zA-Z]{1,30}"
+    r"\\begin\{array\}\{[lcr|]{0,20}\}|\\(?:begin|end|text|mbox|mathrm|textbf|textit|textnormal|operatorname)\s?\{[^{}]{0,300}\}|\\[a-zA-Z]{1,30}"
 )
 _WORD = re.compile(r"(?<![A-Za-z\d^_])[A-Za-z]{2,}(?![A-Za-z\d^_(\[{])")
 _NOT_PROSE = re.compile(r"and|or|a?(?:rc)?(?:sin|cos|tan)h?|cot|sec|csc|sqrt|ln|log|exp|pi|theta|infinity|inf")

@@ -3,6 +3,7 @@ r"""Units: taken off an answer, and told apart where both answers have one."""
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 _NAMES = {
     name: unit
@@ -22,6 +23,22 @@ _NAMES = {
 }  # fmt: skip
 """Spellings without the plural's s; those of several words are joined by a low line."""
 
+_SIZES = {
+    unit: (kind, Fraction(size))
+    for kind, units in {
+        "metric length": {"mm": "1", "cm": "10", "m": "1000", "km": "1000000"},
+        "length": {"inch": "1", "foot": "12", "yard": "36", "mile": "63360"},
+        "metric mass": {"mg": "1", "gram": "1000", "kg": "1000000"},
+        "mass": {"ounce": "1", "pound": "16"},
+        "metric volume": {"ml": "1", "liter": "1000"},
+        "volume": {"cup": "1", "pint": "2", "quart": "4", "gallon": "16"},
+        "time": {"second": "1", "minute": "60", "hour": "3600", "day": "86400", "week": "604800"},
+        "money": {"cent": "1", "dollar": "100"},
+    }.items()
+    for unit, size in units.items()
+}
+"""Units that are multiples of each other: what they measure, and how much of its smallest unit they are."""
+
 _POWERS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
 _TEXT = r" ?\\text\{[ ~]*(?P<text>[^{}]{1,40})\}"
 _WORDS = r" (?P<words>[a-zA-Z][a-zA-Z /.]{0,40})"
@@ -29,7 +46,8 @@ _JOINED = r"(?P<joined>[a-zA-Z]{2,12}|km/h|m/s|ft/s)"
 _UNIT = re.compile(rf"(?P<body>.*?[\d}})%])(?:{_TEXT}|{_WORDS}|{_JOINED})(?:\^\{{?(?P<power>[23])\}}?)?")
 _AFTER_SYMBOL = re.compile(rf"(?P<body>.*?[a-zA-Z])(?:{_TEXT}|{_WORDS})(?:\^\{{?(?P<power>[23])\}}?)?")
 _ORDINAL = re.compile(r"(\d+)(?:\^?\{?\\text\{(?:st|nd|rd|th)\}\}?|(?:st|nd|rd|th))")
-_MONEY_BEFORE = re.compile(r"(?:(?P<dollar>\\?\$|USD|US\\?\$)|(?P<other>€|£|¥|EUR|Rs\.?)) ?(?=[-+\d.\\])")
+_MONEY_BEFORE = re.compile(r"(?:(?P<dollar>\\?\$|USD|US\\?\$)|(?P<other>€|£|¥|₹|EUR|Rs\.?)) ?(?=[-+\d.\\])")
+_DEGREES = re.compile(r"\^\\circ ?(?:\\text\{ ?[CFK]\}|[CFK])?\Z")
 _NOT_UNITS = re.compile(
     r"\b(?:and|or|if|when|where|for|in|to|is|are|mod|base|at|choose|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
     r"|infinity|infty|sqrt|thousand|million|billion|trillion)\b",
@@ -49,8 +67,8 @@ def split_unit(text: str) -> tuple[str, str | None]:
         return text[money.end() :], "dollar" if money["dollar"] else ""
     if text.startswith("-") and (money := _MONEY_BEFORE.match(text, 1)):
         return "-" + text[money.end() :], "dollar" if money["dollar"] else ""
-    if text.endswith(r"^\circ"):
-        return text.removesuffix(r"^\circ"), "degree"
+    if degrees := _DEGREES.search(text):
+        return text[: degrees.start()], "degree"
     if ordinal := _ORDINAL.fullmatch(text):
         return ordinal[1], ""
     match = _UNIT.fullmatch(text)
@@ -63,6 +81,17 @@ def split_unit(text: str) -> tuple[str, str | None]:
     unit = _known(name, match["power"] or "")
     # After a symbol only a known unit of several letters is one: x m is a product, and 2 theta a number.
     return (text, None) if unit is None or len(name.strip()) < 2 else (match["body"].rstrip(), unit)
+
+
+def conversion(unit: str, other: str) -> Fraction | None:
+    """How many of `other` one `unit` is, None where they do not measure the same."""
+    power = unit[-1] if unit[-1:] in ("2", "3") else ""
+    if not other.endswith(power):
+        return None
+    first, second = (_SIZES.get(name.removesuffix(power)) for name in (unit, other))
+    if first is None or second is None or first[0] != second[0]:
+        return None
+    return (first[1] / second[1]) ** int(power or 1)
 
 
 def _after_number(text: str, match: re.Match[str]) -> tuple[str, str | None]:

@@ -11,8 +11,10 @@ Decision = tuple[bool | None, str]
 
 _TRUTH_WORDS = frozenset({"yes", "no", "true", "false", "even", "odd", "none", "infinite", "undefined"})
 _PHRASE = re.compile(r"(?:[A-Za-z]{2,}|a)(?:[ '-][A-Za-z]+){0,12}")
+_NAME = re.compile(r"[a-z]{3,}(?: [a-z]{3,}){0,3}")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
-_ARTICLE = re.compile(r"(?:an?|the) (?=[a-z]{2})")
+_LEADING = re.compile(r"(?:it is |it's |they are )?(?:(?:an?|the) )?(?=[a-z]{2})")
+_JOINED = re.compile(r", ?(?:and )?| and ")
 _YES_OR_NO = re.compile(r"(yes|no|true|false)[,.;:] ?.*", re.DOTALL)
 _NOTHING = re.compile(
     r"(?:there (?:is|are) )?no(?: (?:real|integer|such|valid|possible))*(?: (?:solutions?|roots?|values?|numbers?))?"
@@ -43,8 +45,8 @@ def canonical_words(text: str) -> str:
 
 
 def plain_words(text: str) -> str:
-    r"""`text` in small letters, without ``\text``, a full stop and an article before a word."""
-    return _ARTICLE.sub("", _TEXT.sub(r"\1", text).strip().casefold().removesuffix("."), count=1)
+    r"""`text` in small letters, without ``\text``, a full stop and what leads up to it: "It is a square"."""
+    return _LEADING.sub("", _TEXT.sub(r"\1", text).strip().casefold().removesuffix("."), count=1)
 
 
 def compare_words(left: str, right: str) -> Decision | None:
@@ -52,6 +54,9 @@ def compare_words(left: str, right: str) -> Decision | None:
     first, second = plain_words(left), plain_words(right)
     if first == second and _PHRASE.fullmatch(first):
         return True, "words"
+    names = [sorted(_JOINED.split(phrase)) for phrase in (first, second)]
+    if min(map(len, names)) > 1 and all(_NAME.fullmatch(name) for name in (*names[0], *names[1])):
+        return names[0] == names[1], "words"
     if (more := _YES_OR_NO.fullmatch(second)) and first in ("yes", "no", "true", "false"):
         return first == more[1], "words"
     phrases = bool(_PHRASE.fullmatch(first) and _PHRASE.fullmatch(second))
