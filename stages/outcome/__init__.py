@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stages.outcome.extract import Answer, extract_answer
-from stages.outcome.grade import Verdict, grade, grade_many, grader_version
+from stages.outcome.grade import grade, grade_many
+from stages.outcome.verdict import Verdict, grader_version
 
 if TYPE_CHECKING:
     import polars as pl

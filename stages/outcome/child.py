@@ -1,7 +1,10 @@
-"""The grading process: reads pairs of formulas, compares them with math-verify, writes verdicts.
+"""The grading process: reads entries, and compares pairs of formulas with math-verify.
 
-Run as a module of its own by stages.outcome.worker. One line of JSON in, ``[gold, answer, seconds]``; one line out,
-``[value, reason, seconds]``. It sets its own limits on memory and processor time.
+Run as a module of its own by stages.outcome.worker. Requests come pickled, since they are long and their sender is to
+be trusted; replies are lines of JSON, since this process may have lost itself in what a model wrote. ``("read",
+entries)`` gives ``[readings, seconds]``, ``("compare", gold, answer, limit)`` gives ``[[value, reason], seconds]``.
+``("load",)`` loads algebra and, like the start, is answered by an empty line. The process sets its own limits on memory
+and processor time.
 """
 
 from __future__ import annotations
@@ -9,19 +12,26 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import pickle
 import resource
 import signal
 import sys
 import time
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 from stages.outcome.algebra import Algebra
-
-MEMORY = 1 << 30
-"""Address space, in bytes; SymPy itself takes some 100 MB."""
+from stages.outcome.reading import Entry, Pair, read
 
 GRACE = 2
 """Seconds of processor time above the limit of a pair after which the kernel ends this process."""
+
+
+def _limit_memory(bytes_more: int) -> None:
+    """Leave this process `bytes_more` of address space on top of what it has taken by now."""
+    statistics = Path("/proc/self/statm")
+    taken = int(statistics.read_text().split()[0]) * resource.getpagesize() if statistics.exists() else 1 << 29
+    resource.setrlimit(resource.RLIMIT_AS, (taken + bytes_more, taken + bytes_more))
 
 
 def _limit_processor(seconds: float) -> None:
@@ -31,7 +41,7 @@ def _limit_processor(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (ceiling, resource.RLIM_INFINITY))
 
 
-def _verdict(algebra: Algebra, gold: str, answer: str) -> tuple[bool | None, str]:
+def _compare(algebra: Algebra, gold: str, answer: str) -> tuple[bool | None, str]:
     try:
         return algebra.compare(gold, answer)
     except MemoryError:
@@ -42,34 +52,59 @@ def _verdict(algebra: Algebra, gold: str, answer: str) -> tuple[bool | None, str
         return None, f"algebra failed: {type(error).__name__}"
 
 
-def serve(pairs: IO[bytes], verdicts: IO[bytes]) -> None:
-    """Answer `pairs` until they end; first writes an empty line to say that it is ready."""
-    algebra = Algebra()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    verdicts.write(b"\n")
-    verdicts.flush()
-    for line in pairs:
-        gold, answer, seconds = json.loads(line)
-        _limit_processor(seconds)
+def _readings(entries: list[tuple[str, str, bool]]) -> list[tuple[Any, ...]]:
+    """Readings as JSON takes them: a decision is ``gold, answer, rule, value, reason``, a pair has one item more."""
+    rows = []
+    for entry in entries:
+        gold, answer, found_by, decided = read(Entry(*entry))
+        rows.append((gold, answer, found_by, *decided, *((0,) if isinstance(decided, Pair) else ())))
+    return rows
+
+
+def serve(requests: IO[bytes], replies: IO[bytes], memory: int) -> None:
+    """Answer `requests` until they end; `memory` is how many bytes a comparison may take."""
+
+    def reply(content: object) -> None:
+        replies.write(json.dumps(content, separators=(",", ":")).encode("ascii") + b"\n")
+        replies.flush()
+
+    algebra: Algebra | None = None
+    replies.write(b"\n")
+    replies.flush()
+    while True:
+        try:
+            what, *arguments = pickle.load(requests)  # noqa: S301 - from the parent
+        except EOFError:
+            return
         began = time.perf_counter()
-        value, reason = _verdict(algebra, gold, answer)
-        verdicts.write(json.dumps([value, reason, time.perf_counter() - began]).encode("ascii") + b"\n")
-        verdicts.flush()
+        if what == "read":
+            reply([_readings(arguments[0]), time.perf_counter() - began])
+        elif what == "load":
+            algebra = Algebra()
+            _limit_memory(memory)
+            replies.write(b"\n")
+            replies.flush()
+        else:
+            assert algebra is not None
+            gold, answer, limit = arguments
+            _limit_processor(limit)
+            reply([_compare(algebra, gold, answer), time.perf_counter() - began])
+            _limit_processor(1 << 20)
 
 
 def main() -> None:
-    parent = int(sys.argv[1])
+    parent, memory = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
     if os.getppid() != parent:
         return
-    pairs, verdicts = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # Parsers print what they think of a formula; none of it may get between the verdicts.
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # Parsers print what they think of a formula; none of it may get between the replies.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    serve(pairs, verdicts)
+    serve(requests, replies, memory)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,15 @@ def for_algebra(text: str) -> str | None:
     return both_signs(_RECURRING.sub(_fraction, text)).strip(" ,;")
 
 
+def same_angle(gold: str, answer: str) -> tuple[str, str]:
+    """Both texts with degrees in radians, where one has a degree sign and the other says pi."""
+    for degrees, radians in ((gold, answer), (answer, gold)):
+        if _DEGREES.fullmatch(degrees) and r"\pi" in radians:
+            turned = _DEGREES.sub(r"\1 \\cdot \\frac{\\pi}{180}", degrees)
+            return (turned, answer) if degrees is gold else (gold, turned)
+    return gold, answer
+
+
 def _one_unknown(text: str) -> str:
     """The values alone, where an answer is a list of values of one unknown, numbered or not: x_1 = 1, x_2 = 2."""
     parts = [_VALUE.fullmatch(part) for part in text.split(",")]

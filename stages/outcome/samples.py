@@ -7,8 +7,8 @@ from contextlib import closing
 import polars as pl
 
 from stages.console import progress
-from stages.outcome.extract import extract_answer
-from stages.outcome.grade import Grader
+from stages.outcome.grader import Grader
+from stages.outcome.reading import Entry
 from stages.params.outcome import OutcomeParams
 from stages.records import OUTCOME
 
@@ -25,13 +25,13 @@ def grade_samples(problems: pl.DataFrame, samples: pl.DataFrame, params: Outcome
     strangers = [sample for sample, problem in ids if problem not in gold]
     if strangers:
         raise ValueError(f"samples: {len(strangers)} have no problem, the first is {strangers[0]}")
-    pairs = (
-        (gold[problem], extract_answer(text, cut=finish == "length"))
+    entries = (
+        Entry(gold[problem], text, finish == "length")
         for problem, text, finish in ordered.select("problem_id", "text", "finish_reason").iter_rows()
     )
     rows = []
     with closing(Grader(workers, params.timeout_s)) as grader:
-        verdicts = progress(grader.grade(pairs), "grade", total=len(ids), unit="samples")
+        verdicts = progress(grader.grade(entries), "grade", total=len(ids), unit="samples")
         for (sample, problem), verdict in zip(ids, verdicts, strict=True):
             rows.append(
                 (sample, problem, verdict.answer, verdict.found_by, verdict.value, verdict.reason, verdict.grader)

@@ -1,0 +1,48 @@
+"""The stage: check one round's final answers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from stages.console import progress
+from stages.outcome.samples import grade_samples
+from stages.outcome.verdict import grader_version
+from stages.params.base import load
+from stages.params.outcome import OutcomeParams
+from stages.params.records import RecordsParams
+from stages.params.runtime import load_runtime
+from stages.provenance import environment
+from stages.records import OUTCOME, PROBLEM, SAMPLE, ShardWriter, read_shard, replace_dir, shard_names, write_json
+
+
+def check_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: Path, report_file: Path) -> None:
+    """Write OUTCOME rows for every sample in `samples_folder` to `out`, and what was found to `report_file`."""
+    started = time.monotonic()
+    params = load(OutcomeParams, recipe, "outcome")
+    shards = shard_names(load(RecordsParams, recipe, "records").shard_digits)
+    workers = load_runtime().workers
+    verdicts = {"right": 0, "wrong": 0, "unknown": 0}
+    found_by: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    with replace_dir(out) as folder:
+        writer = ShardWriter(folder, OUTCOME)
+        for shard in progress(shards, f"outcome {out.name}", unit="shards"):
+            problems = read_shard(problems_folder, PROBLEM, shard)
+            outcomes = grade_samples(problems, read_shard(samples_folder, SAMPLE, shard), params, workers)
+            writer.write(shard, outcomes)
+            found_by.update(outcomes["found_by"].fill_null("nothing").to_list())
+            reasons.update(outcomes["reason"].to_list())
+            verdicts["right"] += int(outcomes["value"].sum())
+            verdicts["wrong"] += int((~outcomes["value"]).sum())
+            verdicts["unknown"] += outcomes["value"].null_count()
+    report = {
+        "verdicts": verdicts,
+        "found_by": dict(found_by),
+        "reasons": dict(reasons),
+        "grader": grader_version(),
+        "seconds": round(time.monotonic() - started, 1),
+        "environment": environment(),
+    }
+    write_json(report_file, report)
