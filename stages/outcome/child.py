@@ -1,21 +1,17 @@
 """The grading process: reads entries, and compares pairs of formulas with math-verify.
 
-Run as a module of its own by stages.outcome.worker. Requests come pickled, since they are long and their sender is to
-be trusted; replies are lines of JSON, since this process may have lost itself in what a model wrote. ``("read",
-entries)`` gives ``[readings, seconds]``, ``("compare", gold, answer, limit)`` gives ``[[value, reason], seconds]``.
-``("load",)`` loads algebra and, like the start, is answered by an empty line. The process sets its own limits on memory
-and processor time.
+A copy of stages.outcome.nursery. Requests come pickled, since they are long and their sender is to be trusted; replies
+are lines of JSON, since this process may have lost itself in what a model wrote. The first line is its number. Then
+``("read", entries)`` gives ``[readings, seconds]``, ``("compare", gold, answer, limit)`` gives
+``[[value, reason], seconds]``. The process sets its own limits on memory and processor time.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
 import resource
-import signal
-import sys
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -61,16 +57,15 @@ def _readings(entries: list[tuple[str, str, bool]]) -> list[tuple[Any, ...]]:
     return rows
 
 
-def serve(requests: IO[bytes], replies: IO[bytes], memory: int) -> None:
-    """Answer `requests` until they end; `memory` is how many bytes a comparison may take."""
+def serve(requests: IO[bytes], replies: IO[bytes], algebra: Algebra | None, memory: int) -> None:
+    """Answer `requests` until they end; without `algebra` only those to read. One may take `memory` bytes."""
 
     def reply(content: object) -> None:
         replies.write(json.dumps(content, separators=(",", ":")).encode("ascii") + b"\n")
         replies.flush()
 
-    algebra: Algebra | None = None
-    replies.write(b"\n")
-    replies.flush()
+    _limit_memory(memory)
+    reply(os.getpid())
     while True:
         try:
             what, *arguments = pickle.load(requests)  # noqa: S301 - from the parent
@@ -79,33 +74,9 @@ def serve(requests: IO[bytes], replies: IO[bytes], memory: int) -> None:
         began = time.perf_counter()
         if what == "read":
             reply([_readings(arguments[0]), time.perf_counter() - began])
-        elif what == "load":
-            algebra = Algebra()
-            _limit_memory(memory)
-            replies.write(b"\n")
-            replies.flush()
         else:
             assert algebra is not None
             gold, answer, limit = arguments
             _limit_processor(limit)
             reply([_compare(algebra, gold, answer), time.perf_counter() - began])
             _limit_processor(1 << 20)
-
-
-def main() -> None:
-    parent, memory = map(int, sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        return
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # Parsers print what they think of a formula; none of it may get between the replies.
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)
-    serve(requests, replies, memory)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,6 +6,7 @@ import select
 import time
 from collections import deque
 
+from stages.outcome.processes import Processes
 from stages.outcome.reading import Pair
 from stages.outcome.worker import Chunk, Job, Reply, Worker
 
@@ -15,15 +16,15 @@ TRIES = 2
 MEMORY = 1_400 << 20
 """Bytes that all processes may take together."""
 
-_LOADED = 150 << 20
-"""Bytes of it that a process needs for SymPy."""
+_LOADED = 110 << 20
+"""Bytes of it that a process with SymPy shows as its own, though its copies share most of them."""
 
 _LEAST = 64 << 20
 _MOST = 800 << 20
 """Least and most bytes that one comparison may take."""
 
 _BACKLOG = 8
-"""Pairs waiting per process with algebra at which one more process loads it."""
+"""Pairs waiting per process with algebra at which one more is put to it."""
 
 
 class Workers:
@@ -36,7 +37,8 @@ class Workers:
             raise ValueError(f"timeout_s: expected more than 0, found {timeout_s}")
         self.count = count
         self._timeout_s = timeout_s
-        self._memory = min(max(MEMORY // count - _LOADED, _LEAST), _MOST)
+        memory = (MEMORY - _LOADED) // count - _LOADED  # the nursery has its share too
+        self._processes = Processes(min(max(memory, _LEAST), _MOST))
         self._workers: list[Worker] = []
         self._pairs: deque[Pair] = deque()
         self._chunks: deque[Chunk] = deque()
@@ -72,19 +74,27 @@ class Workers:
     def _assign(self) -> None:
         while self._pairs or self._chunks:
             worker = next((worker for worker in self._workers if worker.job is None), None)
-            if worker is None:
-                if len(self._workers) >= self.count:
-                    return
-                worker = Worker(self._timeout_s, self._memory)
-                self._workers.append(worker)
-            worker.give(self._next_job(worker))
+            if worker is None and len(self._workers) >= self.count:
+                return
+            job = self._next_job(worker is not None and worker.with_algebra)
+            if isinstance(job, Pair):
+                self._processes.load()
+                if worker is not None and not worker.with_algebra:
+                    self._remove(worker)
+                    worker = None
+            (worker or self._add()).give(job)
 
-    def _next_job(self, worker: Worker) -> Job:
+    def _next_job(self, with_algebra: bool) -> Job:
         """Pairs go to processes with algebra, which takes long to load, unless too many wait."""
-        able = sum(one.loaded or isinstance(one.job, Pair) for one in self._workers)
-        if self._pairs and (worker.loaded or not self._chunks or len(self._pairs) > _BACKLOG * able):
+        able = sum(one.with_algebra for one in self._workers)
+        if self._pairs and (with_algebra or not self._chunks or len(self._pairs) > _BACKLOG * able):
             return self._pairs.popleft()
         return self._chunks.popleft()
+
+    def _add(self) -> Worker:
+        worker = Worker(self._processes, self._timeout_s)
+        self._workers.append(worker)
+        return worker
 
     def _read(self, worker: Worker) -> list[tuple[Job, Reply]]:
         job = worker.job
@@ -127,8 +137,9 @@ class Workers:
     def start(self) -> None:
         """Start all processes and have each compare something, so that no later job waits for what loads late."""
         pairs = [Pair(rf"0.5, {number}\frac{{2}}{{3}}", r"\pi+3\sqrt{10}, 2.5") for number in range(self.count)]
+        self._processes.load()
         while len(self._workers) < self.count:
-            self._workers.append(Worker(self._timeout_s, self._memory))
+            self._add()
         for worker, pair in zip(self._workers, pairs, strict=True):
             worker.give(pair)
         while any(worker.job is not None for worker in self._workers):
@@ -138,5 +149,6 @@ class Workers:
         """End all processes."""
         while self._workers:
             self._workers.pop().kill()
+        self._processes.close()
         self._pairs.clear()
         self._chunks.clear()

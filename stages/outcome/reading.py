@@ -15,6 +15,9 @@ from stages.outcome.words import Decision
 _REMEMBERED = 1 << 14
 """Decisions kept for answers that come again."""
 
+LONGEST_FORMULA = 600
+"""Longest formula, in characters, that algebra is asked about."""
+
 _OPEN_BOX = re.compile(r"\A[\s$]*\\{1,2}boxed\{")
 """A box that is the gold text and is never closed: the rest is the answer, since no gold is cut by its length."""
 
@@ -78,4 +81,8 @@ def _decide(gold: str, answer: str | None) -> Decision | Pair:
         return None, "gold is no formula"
     if not formula:
         return False, "answer is no formula"
-    return (True, "same formula") if gold_formula == formula else Pair(gold_formula, formula)
+    if gold_formula == formula:
+        return True, "same formula"
+    if max(len(gold_formula), len(formula)) > LONGEST_FORMULA:
+        return None, f"formula is longer than {LONGEST_FORMULA} characters"
+    return Pair(gold_formula, formula)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.outcome.processes import Processes
 from stages.outcome.reading import Entry, Pair
 
 START_UP = 120.0
-"""Seconds that a new process may take to start, and again to load SymPy, before it counts as dead."""
+"""Seconds that a new process may take to start before it counts as dead."""
 
 _PIPE = 1 << 20
 """Bytes between parent and child, where the platform lets one choose: a whole chunk, so that neither waits."""
-
-_SEARCHED = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-"""Where a process finds this project, whatever folder it is started in."""
 
 
 class Chunk:
@@ -51,29 +47,20 @@ class Reply(NamedTuple):
 class Worker:
     """A process that works on at most one job at a time, so what kills it is known."""
 
-    def __init__(self, timeout_s: float, memory: int) -> None:
+    def __init__(self, processes: Processes, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        # -P: the working folder is not searched for modules. Hash order must not decide how SymPy orders terms.
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", "stages.outcome.child", str(os.getpid()), str(memory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": _SEARCHED},
-            bufsize=0,
-            pipesize=_PIPE,
-        )
+        self._processes = processes
+        self._process: int | None = None
+        self.with_algebra = processes.with_algebra
+        theirs_in, self._requests = _pipe()
+        self.fileno, theirs_out = _pipe()
+        processes.start(theirs_in, theirs_out)
+        os.close(theirs_in)
+        os.close(theirs_out)
         self._buffer = b""
-        self._started = False
-        self.loaded = False
         self.deadline = time.monotonic() + START_UP
         self.job: Job | None = None
         self._sent = time.monotonic()
-
-    @property
-    def fileno(self) -> int:
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
 
     @property
     def seconds(self) -> float:
@@ -81,9 +68,9 @@ class Worker:
         return time.monotonic() - self._sent
 
     def give(self, job: Job) -> None:
-        """Hand over a job; it is sent once the process is ready for it."""
+        """Hand over a job, a pair only to a process with algebra; it is sent once the process is ready for it."""
         self.job = job
-        if self._started:
+        if self._process is not None:
             self._send()
 
     def _send(self) -> None:
@@ -92,19 +79,15 @@ class Worker:
         self.deadline = self._sent + self._timeout_s
         if isinstance(self.job, Chunk):
             self._write(("read", list(map(tuple, self.job.entries))))
-        elif self.loaded:
-            self._write(("compare", *self.job, self._timeout_s))
         else:
-            self.deadline = self._sent + START_UP
-            self._write(("load",))
+            self._write(("compare", *self.job, self._timeout_s))
 
     def _write(self, request: tuple[Any, ...]) -> None:
-        assert self._process.stdin is not None
         rest = memoryview(pickle.dumps(request, protocol=5))
         # Where the process has died, the other pipe says so at the next read.
         with suppress(BrokenPipeError):
             while rest:
-                rest = rest[self._process.stdin.write(rest) :]
+                rest = rest[os.write(self._requests, rest) :]
 
     def read(self) -> Reply | None:
         """The reply to the job, if it is complete; raises `EOFError` where the process has died."""
@@ -115,9 +98,8 @@ class Worker:
         if not self._buffer.endswith(b"\n"):
             return None
         line, self._buffer = self._buffer, b""
-        if line == b"\n":
-            self.loaded = self._started and isinstance(self.job, Pair)
-            self._started = True
+        if self._process is None:
+            self._process = int(line)
             if self.job is not None:
                 self._send()
             return None
@@ -125,9 +107,16 @@ class Worker:
         return Reply(*json.loads(line))
 
     def kill(self) -> None:
-        """End the process, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        """End the process, whatever it is doing. One that has not started yet finds nothing to do."""
+        if self._process is not None:
+            self._processes.end(self._process)
+        os.close(self._requests)
+        os.close(self.fileno)
+
+
+def _pipe() -> tuple[int, int]:
+    """The reading and the writing end of a pipe, wide where the platform allows it."""
+    ends = os.pipe()
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE)
+    return ends
