@@ -14,7 +14,7 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro plan test lint seeds
+.PHONY: repro plan test lint fuzz bench-outcome seeds
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -31,6 +31,13 @@ lint: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+fuzz: $(VENV)/.installed  ## a minute of random solutions against the grader
+	@$(BIN)/python tests/fuzz_outcome.py 60
+
+PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
+bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs
+	@$(BIN)/python -m stages.outcome bench $(PAIRS)
 
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m stages.study methods

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages import outcome
 from stages.outcome import Verdict, grade_many, guard
+from stages.outcome.extract import LONGEST
 from stages.outcome.latex import for_algebra
 from stages.outcome.normal import normalise
 
@@ -114,6 +119,41 @@ def test_hostile_golds_are_no_answers(tmp_path: Path, monkeypatch: pytest.Monkey
     verdicts = check([(text, r"\sqrt{2}") for text in TEXTS], limit=0.5)
     assert [verdict.gold for verdict in verdicts if verdict.value is True] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def patterns_in(value: object) -> Iterator[re.Pattern[str]]:
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from patterns_in(part)
+    elif isinstance(value, dict):
+        yield from patterns_in(list(value.values()))
+
+
+PATTERNS = {
+    pattern
+    for module in pkgutil.iter_modules(outcome.__path__, "stages.outcome.")
+    if not module.name.endswith("__main__")
+    for pattern in patterns_in(list(vars(importlib.import_module(module.name)).values()))
+}
+
+
+def test_no_pattern_falls_for_bait() -> None:
+    """A pattern that tries everything would take hours here and is cut off."""
+    bait = [
+        text[: LONGEST // 2] for row, text in zip(HOSTILE, TEXTS, strict=True) if row["source"] == "bait for a pattern"
+    ]
+    program = (
+        "import json, re, sys\n"
+        "patterns, texts = json.load(sys.stdin)\n"
+        "for source, flags in patterns:\n"
+        "    pattern = re.compile(source, flags)\n"
+        "    for text in texts: pattern.sub('', text), pattern.fullmatch(text)\n"
+    )
+    request = json.dumps([[(pattern.pattern, pattern.flags) for pattern in PATTERNS], bait])
+    assert len(PATTERNS) > 80
+    subprocess.run([sys.executable, "-c", program], input=request, text=True, check=True, timeout=120)
 
 
 CODE = [
