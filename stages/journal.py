@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +29,7 @@ class Journal:
 
     Raises `BlockingIOError` never: it waits for another process to finish with the same journal, and says so.
     A torn last line (power loss, kill, full disk) is cut off; a damaged earlier line is skipped and counted in
-    `damaged`.
+    `damaged`. Within a process one thread may put while another asks and gets.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +40,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "a+b")
+        self._file = open(self.path, "a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -56,18 +57,18 @@ class Journal:
         self._file.close()
 
     def _read(self) -> None:
-        self._file.seek(0)
         position = 0
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                self._file.truncate(position)
-                break
-            items = _decode(line)
-            if items is None:
-                self.damaged += 1
-            else:
-                self._where.update(dict.fromkeys(items, (position, len(line))))
-            position += len(line)
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    self._file.truncate(position)
+                    break
+                items = _decode(line)
+                if items is None:
+                    self.damaged += 1
+                else:
+                    self._where.update(dict.fromkeys(items, (position, len(line))))
+                position += len(line)
         if self.damaged:
             print(f"{self.path}: {self.damaged} damaged lines skipped; their items are done again", file=sys.stderr)
 
@@ -89,16 +90,44 @@ class Journal:
         return items[key]
 
     def put(self, items: Mapping[str, Any]) -> None:
-        """Store `items` together and durably: after this returns, they survive a power loss."""
-        if not items:
-            return
-        body = json.dumps(dict(items), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-        line = hashlib.sha256(body).hexdigest()[:_CHECK].encode("ascii") + b" " + body + b"\n"
-        position = self._file.seek(0, os.SEEK_END)
-        self._file.write(line)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._where.update(dict.fromkeys(items, (position, len(line))))
+        """Store `items` together and durably: after this returns, they survive a power loss.
+
+        Raises `OSError` where the disk refuses; none of them is stored then.
+        """
+        if items:
+            self._append([items])
+
+    def put_each(self, items: Mapping[str, Any]) -> None:
+        """Store `items` as `put` does, but each on a line of its own, so that each is read by itself; one sync for all.
+
+        After a kill within the call, or an `OSError` where the disk is full, the first of them are stored.
+        """
+        if items:
+            self._append([{key: value} for key, value in items.items()])
+
+    def _append(self, batches: Sequence[Mapping[str, Any]]) -> None:
+        lines = [_encode(batch) for batch in batches]
+        number = self._file.fileno()
+        position = os.fstat(number).st_size
+        written: dict[str, tuple[int, int]] = {}
+        try:
+            for batch, line in zip(batches, lines, strict=True):
+                _write_all(number, line)
+                written.update(dict.fromkeys(batch, (position, len(line))))
+                position += len(line)
+        except OSError:
+            with suppress(OSError):  # what cannot be cut off is a torn line: skipped when it is read
+                os.ftruncate(number, position)
+            raise
+        finally:
+            os.fsync(number)
+            self._where.update(written)
+
+
+def _write_all(number: int, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(number, rest) :]
 
 
 def _sync_folder(folder: Path) -> None:
@@ -108,6 +137,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def _encode(items: Mapping[str, Any]) -> bytes:
+    body = json.dumps(dict(items), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return hashlib.sha256(body).hexdigest()[:_CHECK].encode("ascii") + b" " + body + b"\n"
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
