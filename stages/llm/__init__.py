@@ -1,0 +1,54 @@
+"""Asking language models: requests in, completions out, nothing lost, nothing paid for twice.
+
+A stage makes `Request`s, an engine answers them, and a `Runner` puts a journal in front of it::
+
+    from stages.journal import ROOT
+    from stages.llm import Completion, Model, Request, Runner, make_engine, prices_of
+
+    model = Model(policy.source, policy.revision, policy.hash)
+    name = model.asked_through(engine_params)         # what the model is to the journal
+
+    def requests():                                   # a generator, however many; neighbours share a prompt
+        for row in rows:
+            yield Request(name, chat_messages(row), temperature=1.0, max_tokens=2048, seed=row_seed)
+
+    engine = make_engine(engine_params, model)        # EngineParams of stages.params.llm; starts nothing yet
+    with Runner(engine, ROOT / "sample" / f"{policy.hash}.jsonl", "sample M1", prices_of(engine_params)) as runner:
+        runner.ask(requests(), total=count, preflight=8)            # what the journal lacks
+        for request in requests():                                  # in an order of the stage's own
+            answer = runner.get(request)                            # Completion, or Failure with its reason
+        report = runner.spent.report(prices)                        # what this run paid for
+
+`EngineError`, a `ValueError` of one line, says that asking had to stop: the key or the model is
+wrong, or too many requests fail.
+"""
+
+from stages.llm.cost import Prices, Usage
+from stages.llm.engine import Engine
+from stages.llm.errors import EngineError
+from stages.llm.fake import FakeEngine
+from stages.llm.make import make_engine, prices_of
+from stages.llm.model import Model
+from stages.llm.request import Completion, Failure, Message, Request, Result
+from stages.llm.retry import Patience
+from stages.llm.runner import Runner
+from stages.llm.served import OpenAIEngine
+
+__all__ = [
+    "Completion",
+    "Engine",
+    "EngineError",
+    "Failure",
+    "FakeEngine",
+    "Message",
+    "Model",
+    "OpenAIEngine",
+    "Patience",
+    "Prices",
+    "Request",
+    "Result",
+    "Runner",
+    "Usage",
+    "make_engine",
+    "prices_of",
+]
