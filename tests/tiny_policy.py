@@ -63,16 +63,16 @@ def byte_level_bpe(texts: list[str], vocabulary: int = 330, bos: bool = False) -
     )
 
 
-def tiny_llama(vocabulary: int, seed: int = 0) -> Any:
-    """About 40,000 parameters, drawn by `seed`."""
+def tiny_llama(vocabulary: int, seed: int = 0, hidden: int = 32) -> Any:
+    """About 40,000 parameters, drawn by `seed`; `hidden` is the width of a token."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=256,
@@ -88,10 +88,10 @@ def tiny_tokenizer() -> Any:
     return byte_level_bpe([prompt + completion for prompt, completion, _, _ in documents()])
 
 
-def write_policy(folder: Path, seed: int = 0) -> Path:
+def write_policy(folder: Path, seed: int = 0, hidden: int = 32) -> Path:
     """A policy folder."""
     tokenizer = tiny_tokenizer()
-    tiny_llama(len(tokenizer), seed).save_pretrained(folder)
+    tiny_llama(len(tokenizer), seed, hidden).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_manifest(folder, {"kind": "test", "seed": seed})
     return folder

@@ -32,6 +32,7 @@ from stages.llm.model import Model
 from stages.llm.request import Completion, Failure, Message, Request, Result
 from stages.llm.retry import Patience
 from stages.llm.runner import Runner
+from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Request",
     "Result",
     "Runner",
+    "ServeEngine",
     "Usage",
     "make_engine",
     "prices_of",

@@ -28,9 +28,16 @@ class Endpoint:
 
     url: str
     login: tuple[str, str] | None
+    socket: str | None = None
+    """Path of the socket at which it is reached instead."""
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.url!r})"
+        return f"Endpoint({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.url if self.socket is None else "the server started for it"
 
     @property
     def secrets(self) -> tuple[str, ...]:

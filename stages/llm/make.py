@@ -8,6 +8,7 @@ from stages.llm.errors import EngineError
 from stages.llm.fake import FakeEngine
 from stages.llm.model import Model
 from stages.llm.retry import Patience
+from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
 from stages.params.llm import EngineParams
 
@@ -20,6 +21,9 @@ def make_engine(params: EngineParams, model: Model) -> Engine:
     if params.kind == "fake":
         assert params.fake is not None
         return FakeEngine(params.concurrency, params.fake.latency_s, params.fake.failing, params.fake.cut)
+    assert params.vllm is not None
+    if params.kind == "serve":
+        return ServeEngine(model, params.vllm, params.concurrency, patience)
     raise EngineError(f"engine {params.kind}: not built yet")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class OpenAIEngine:
     """Asks servers that know the model as `served`, with at most `concurrency` requests in flight.
 
-    Servers and key come from the environment, or from `servers` where this program started them itself.
+    Servers and key come from the environment, or from `servers` where this program started them itself; `check` then
+    raises `EngineError` once they have ended.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class OpenAIEngine:
         concurrency: int,
         patience: Patience,
         servers: tuple[list[Endpoint], Secrets] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
         self._served = served
         self._concurrency = concurrency
         self._patience = patience
         self._servers = servers
+        self._check = check
 
     def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
         """See `Engine.complete`; raises `EngineError` for a missing variable, or where a server refuses for good."""
@@ -52,17 +55,19 @@ class OpenAIEngine:
             clients = [
                 await stack.enter_async_context(_client(endpoint, secrets, self._concurrency)) for endpoint in endpoints
             ]
-            yield _Asker(clients, endpoints, secrets, self._served, self._patience, stopping).answer
+            yield _Asker(clients, endpoints, secrets, self._served, self._patience, stopping, self._check).answer
 
 
 def _client(endpoint: Endpoint, secrets: Secrets, concurrency: int) -> AsyncOpenAI:
-    from httpx2 import Limits
+    from httpx2 import AsyncHTTPTransport, Limits
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+    limits = Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     http = DefaultAsyncHttpxClient(
         auth=endpoint.login,
         trust_env=not endpoint.local,
-        limits=Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        limits=limits,
+        transport=AsyncHTTPTransport(uds=endpoint.socket, limits=limits) if endpoint.socket else None,
         event_hooks={"response": [bound_reply]},
     )
     # The package wants a key even for a server that wants none. Deadlines and tries are kept by us.
@@ -82,6 +87,7 @@ class _Asker:
         served: str,
         patience: Patience,
         stopping: Stopping,
+        check: Callable[[], None] | None,
     ) -> None:
         self._clients = clients
         self._endpoints = endpoints
@@ -89,6 +95,7 @@ class _Asker:
         self._served = served
         self._patience = patience
         self._stopping = stopping
+        self._check = check
         self._rota = Rota(len(clients))
 
     async def answer(self, request: Request) -> Result:
@@ -102,10 +109,12 @@ class _Asker:
                 return result
             tries += 1
             if result.stop:
-                where = self._endpoints[at].url
+                where = self._endpoints[at].name
                 raise EngineError(self._secrets.clean(f"model {self._served} at {where}: {result}"))
             if result.unreachable:
                 self._rota.shun(at)
+            if self._check is not None:
+                self._check()
             pause = self._patience.pause(tries, result.asked_for)
             if time.monotonic() + pause >= deadline:
                 limit = f"gave up after {tries} tries within {self._patience.deadline_s:g} s; the last: {result}"
