@@ -15,6 +15,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro plan test lint fuzz bench-outcome seeds
+.PHONY: repro plan test load lint seeds
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -26,6 +27,9 @@ plan: $(VENV)/.installed  ## what `make repro` would run, and why
 
 test: $(VENV)/.installed
 	@$(BIN)/pytest -n 2 --dist loadfile
+
+load: $(VENV)/.installed  ## 20,000 requests to a server at fault, with two kills: minutes
+	@$(BIN)/pytest -m load
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff check .

@@ -105,6 +105,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        if self.buffer.startswith(b"\x16"):  # a client that wants TLS
+            self.send(400, "Bad Request", "plain HTTP here")
+            assert self.transport is not None
+            return self.transport.close()
         head, found, rest = self.buffer.partition(b"\r\n\r\n")
         if not found:
             return

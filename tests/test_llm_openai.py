@@ -127,6 +127,18 @@ def test_a_server_that_is_down_is_passed_over() -> None:
     assert result.kind == "ConnectError"
 
 
+def test_a_server_without_the_tls_it_should_have_is_passed_over() -> None:
+    with fault_server() as plain, fault_server() as url:
+        secure = plain.replace("http:", "https:")
+        results = answer(f"{secure},{url}", requests(60))
+        [alone] = answer(secure, requests(1), Patience(1.0, 1.0, 0.01, 0.05)).values()
+        assert stats(url)["answered"] == 60
+    assert all(isinstance(result, Completion) for result in results.values())
+    assert isinstance(alone, Failure)
+    assert alone.tries > 1
+    assert "SSL" in alone.reason
+
+
 def test_a_family_stays_with_one_server() -> None:
     with fault_server() as one, fault_server() as two:
         answer(f"{one},{two}", requests(80))
