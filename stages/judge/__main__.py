@@ -1,12 +1,17 @@
-"""``python -m stages.judge``: label every step of one round's samples."""
+"""``python -m stages.judge``: label every step of one round's samples.
+
+``python -m stages.judge calibrate`` measures a judge that needs no model on solutions with known first errors.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from stages.console import progress, run
+from stages.judge.calibrate import calibrate
 from stages.judge.label import judge_samples
 from stages.params.base import load, load_seed
 from stages.params.judge import JudgeParams
@@ -15,6 +20,13 @@ from stages.records import JUDGED, PROBLEM, SAMPLE, STEP, ShardWriter, read_shar
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["calibrate"]:
+        calibrate(sys.argv[2:])
+    else:
+        judge()
+
+
+def judge() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.judge", description=__doc__)
     for name in ("recipe", "problems", "samples", "steps", "out", "report"):
         parser.add_argument(f"--{name}", type=Path, required=True)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
+from stages.judge.arithmetic import judge_arithmetic
 from stages.judge.exact import judge_exactly
 from stages.params.judge import JudgeParams
 from stages.records import JUDGED, content_hash
+
+Rule = Callable[[str, list[str]], list[tuple[bool | None, str]]]
+"""From a problem and the steps of one of its samples to the label and reason of each."""
+
+
+def judge_nothing(_problem: str, steps: list[str]) -> list[tuple[bool | None, str]]:
+    return [(None, "no judge")] * len(steps)
+
+
+RULES: dict[str, Rule] = {"exact": judge_exactly, "arithmetic": judge_arithmetic, "none": judge_nothing}
+"""The judges that need no model, by `judge.kind`."""
 
 
 def judge_samples(
@@ -18,7 +32,7 @@ def judge_samples(
     not there.
     """
     if params.kind == "served":
-        raise ValueError("judge.kind: served is not built yet; exact and none are")
+        raise ValueError("judge.kind: served is not built yet; exact, arithmetic and none are")
     judge = content_hash("judge", params.model_dump(mode="json"), seed if params.flip else None)
     problem_of = dict(problems.select("problem_id", "problem").iter_rows())
     text_of = dict(samples.select("sample_id", "text").iter_rows())
@@ -27,10 +41,7 @@ def judge_samples(
     for (problem_id, sample_id), group in ordered.group_by("problem_id", "sample_id", maintain_order=True):
         text = text_of[sample_id]
         spans = list(group.select("start", "end").iter_rows())
-        if params.kind == "exact":
-            labels = judge_exactly(problem_of[problem_id], [text[start:end] for start, end in spans])
-        else:
-            labels = [(None, "no judge")] * len(spans)
+        labels = RULES[params.kind](problem_of[problem_id], [text[start:end] for start, end in spans])
         labels = [_flip(label, params.flip, seed, sample_id, step) for step, label in enumerate(labels)]
         first_error = next((step for step, (label, _) in enumerate(labels) if label is False), None)
         rows += [

@@ -21,8 +21,9 @@ class ServedJudgeParams(Block):
 class JudgeParams(Block):
     """`judge` block."""
 
-    kind: Literal["exact", "none", "served"]
-    """`exact` is the day world's rule; `none` leaves every step unknown; `served` prompts a language model."""
+    kind: Literal["exact", "arithmetic", "none", "served"]
+    """`exact` is the day world's rule; `arithmetic` calls a step wrong where it states a false numeric equality and
+    leaves every other unknown; `none` leaves every step unknown; `served` prompts a language model."""
     served: ServedJudgeParams | None
     votes: int = Field(ge=1)
     """V, votes per step."""
