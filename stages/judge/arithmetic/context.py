@@ -10,12 +10,15 @@ from stages.judge.arithmetic.words import word_set
 CLAUSE = 60
 """Tokens on each side of an equals sign that are looked at."""
 
-_ENDS = frozenset(".,;:?\n")
+_ENDS = frozenset(".,;?\n")
+_INTRODUCE = frozenset({":", r"\[", r"\(", "$"})
+"""A line that ends in one of these goes on in the next: verify if:\\n 2 + 2 = 5."""
+
 _HYPOTHETICAL = word_set(
     "if suppose supposing assume assuming assumption imagine would were could should claim claims claimed guess try "
-    "trying instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect mod modulo "
-    "congruent remainder base approximately about roughly around nearly almost approx estimate rounded rounding round "
-    "rounds nearest"
+    "trying verify instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect "
+    "mod modulo congruent remainder base approximately about roughly around nearly almost approx estimate rounded "
+    "rounding round rounds nearest"
 )
 _DENIED = re.compile(
     r"contradict|impossible|absurd|inconsistent|mistak|incorrect|\\neq|≠|no (?:real )?solutions?\b"
@@ -34,10 +37,11 @@ _OTHER_ARITHMETIC = re.compile(
 def doubt_of_clause(tokens: list[Token], place: int) -> str:
     """Why the equality at `place` (its equals sign in `tokens`) is not said as a fact in its clause, "" if it is."""
     words: list[str] = []
-    for token in reversed(tokens[max(0, place - CLAUSE) : place]):
-        if token.text in _ENDS:
+    for position in range(place - 1, max(0, place - CLAUSE) - 1, -1):
+        introduced = position > 0 and tokens[position - 1].text in _INTRODUCE
+        if tokens[position].text in _ENDS and not introduced:
             break
-        words.append(token.text.lower())
+        words.append(tokens[position].text.lower())
     for token in tokens[place : place + CLAUSE]:
         if token.text == "?":
             return "a question"

@@ -11,8 +11,11 @@ from stages.judge.arithmetic.context import doubt_of_clause
 from stages.judge.arithmetic.expression import evaluate
 from stages.judge.arithmetic.pieces import Piece, split_pieces
 from stages.judge.arithmetic.tokens import Token, tokenise
-from stages.judge.arithmetic.values import DoubtError, Value, around, read_literal
+from stages.judge.arithmetic.values import DoubtError, Value, around, exactly, read_literal
 from stages.judge.arithmetic.words import measures
+
+LONGEST_STEP = 50_000
+"""Characters of a step that are read."""
 
 MOST_EQUALITIES = 400
 """Equals signs of one step that are looked at."""
@@ -22,7 +25,7 @@ LONGEST_SHOWN = 40
 
 _CALCULATOR = re.compile(r"<<([^<>]{1,300})>>")
 _OPERANDS = frozenset({"number", "command", "bang"})
-_FACTORS = frozenset(Fraction(n) for n in (3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 3600, 10_000))
+_FACTORS = [exactly(factor) for factor in (3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 3600, 10_000)]
 """Factors between units of one kind: sides that differ by one of these may be a conversion."""
 
 
@@ -37,6 +40,8 @@ class Equality:
 
 def equalities(step: str) -> Iterator[Equality]:
     """Every equality between two sides in `step`, in order, those of calculator marks (``<<48/2=24>>``) first."""
+    if len(step) > LONGEST_STEP:
+        step = f"{step[:LONGEST_STEP]}\0"  # no number: what the cut goes through is doubtful
     looked_at = 0
     texts = [mark[1] for mark in _CALCULATOR.finditer(step)]
     for text in [*texts, _CALCULATOR.sub(" ", step)]:
@@ -73,6 +78,10 @@ def _compare(left: Piece, right: Piece) -> Equality:
         doubt = "nothing to compute"
     if not doubt and right.tokens and right.tokens[-1].kind == "bang":
         doubt = "factorial or exclamation mark"
+    if not doubt and any(token.spoken for token in right.tokens):
+        doubt = "may be a sentence that goes on"  # = 360 divided by 5 is 72
+    if not doubt and {"°", "pi"} <= {token.text for token in left.tokens + right.tokens}:
+        doubt = "degrees and radians"
     if not doubt and not _computes(left) and (left.units or left.after_words):
         doubt = "names a quantity"  # 8 boxes = 8 * 20, one-third of 27 = 27 / 3
     if doubt:
@@ -112,10 +121,8 @@ def _same(left: list[Token], right: list[Token], marked: bool) -> str | None:
         return ""
     if _rounded(left, second) or _rounded(right, first):
         return "rounded"
-    if marked and first.low and second.low:
-        ratio = first.low / second.low
-        if first.low == first.high and second.low == second.high and {ratio, 1 / ratio} & _FACTORS:
-            return "may be a conversion"
+    if marked and any(_meet(first * factor, second) or _meet(first, second * factor) for factor in _FACTORS):
+        return "may be a conversion"
     return None
 
 
@@ -147,12 +154,19 @@ def _doubt_of_units(left: Piece, right: Piece) -> str:
     return next((f"units {' and '.join(sorted(names))}" for names in dimensions.values() if len(names) > 1), "")
 
 
+def _short(number: Fraction) -> str:
+    try:
+        return f"{float(number):.6g}"
+    except OverflowError:
+        return "a number of many digits"
+
+
 def _shown(piece: Piece) -> str:
     return " ".join(token.text for token in piece.tokens if token.kind != "money")[:80] or "?"
 
 
 def _number(value: Value) -> str:
     if value.low != value.high:
-        return f"about {float(value.low):.6g}"
+        return f"about {_short((value.low + value.high) / 2)}"
     text = str(value.low)
     return text if len(text) <= LONGEST_SHOWN else f"a number of {len(text)} characters"

@@ -58,9 +58,12 @@ class _Reader:
 
     def _product(self, depth: int) -> Value:
         value = self._signed(depth)
-        divided = False
+        divided = after_slash = False
         while True:
             if sign := self._take("operator", "*/"):
+                if sign.text == "/" and after_slash:
+                    raise DoubtError("division by a quotient or twice")  # 25 / 1/3
+                after_slash = sign.text == "/"
                 factor = self._signed(depth)
                 divided = divided or sign.text == "/"
                 value = value * (factor if sign.text == "*" else factor.inverse())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from stages.judge.arithmetic.context import doubt_of_problem, doubt_of_step
-from stages.judge.arithmetic.equalities import equalities
-from stages.judge.arithmetic.tokens import LONGEST_STEP
+from stages.judge.arithmetic.equalities import LONGEST_STEP, equalities
 
 
 def judge_arithmetic(problem: str, steps: list[str]) -> list[tuple[bool | None, str]]:

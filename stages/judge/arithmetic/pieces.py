@@ -49,7 +49,7 @@ def _without_notes(tokens: list[Token]) -> list[Token]:
     kept: list[Token] = []
     position = 0
     while position < len(tokens):
-        if tokens[position].text == "(" and kept and kept[-1].kind in _NOTED:
+        if tokens[position].text == "(" and tokens[position].spaced and kept and kept[-1].kind in _NOTED:
             end = position + 1
             while end < len(tokens) and tokens[end].kind == "word":
                 end += 1
@@ -78,12 +78,13 @@ class _Cutter:
         return self._piece.tokens[-1].kind if self._piece.tokens else ""
 
     def _cut(self, dash: bool = False) -> None:
+        doubt = ""
         if self._depth:
             self._piece.doubt = "text within brackets"
         elif self._last == "operator":
-            self._piece.doubt = "operand missing"
+            self._piece.doubt = doubt = "operand missing"
         self._depth = 0
-        self.pieces.append(Piece(dash=dash))
+        self.pieces.append(Piece(dash=dash, doubt=doubt))
 
     def token(self, token: Token, after: Token | None) -> None:
         if token.kind in ("break", "line", "bullet"):
@@ -99,9 +100,12 @@ class _Cutter:
 
     def _punctuation(self, token: Token, after: Token | None) -> None:
         continued = after is not None and after.kind == "operator"
+        split = token.text == "," and self._last == "number" and after is not None and len(after.text) == 3
         self._cut(dash=token.kind == "bullet")
         if token.kind == "line" and continued and self.pieces[-2].tokens:
             self.pieces[-2].doubt = self._piece.doubt = "may go on in the next line"
+        elif split:
+            self._piece.doubt = "a list or a number with thousands"
 
     def words(self, run: Run, after: list[Token]) -> int:
         """Take a run of words; returns how many tokens after it belong to it: the power of a unit."""
@@ -122,9 +126,12 @@ class _Cutter:
         if run.words[0].lower() in CHANGES_AFTER or (len(run.words) == 1 and lowered & CHANGES_AFTER):
             self._piece.doubt = f"followed by {run.words[0]}"
         if following in _OPERAND_STARTS:
-            if not lowered & (JOINS - {"and"}):
+            joined = not lowered & (JOINS - {"and"})
+            if joined:
                 self._piece.doubt = "number after a unit"
             self._begin(run, lowered)
+            if joined:
+                self._piece.doubt = "after a number and a unit"  # 1 and 1/4
             return 0
         if not is_unit(run) and following not in ("break", "line", "bullet"):
             self._piece.doubt = self._piece.doubt or f"followed by {' '.join(run.words)[:40]}"

@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 from stages.judge.arithmetic.words import word_set
 
-LONGEST_STEP = 50_000
-"""Characters of a step that are read; what the cut goes through is doubtful and never false."""
-
 
 class Token(NamedTuple):
     """One token. `kind` is one of the names below; `text` is normalised for operators, relations and commands.
@@ -23,6 +20,8 @@ class Token(NamedTuple):
     text: str
     spaced: bool
     """White space stands before it."""
+    spoken: bool = False
+    """An operator that is written as a word."""
 
 
 _PREPARE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -41,7 +40,7 @@ _TOKEN = re.compile(
     r"""(?P<space>[^\S\n]+|\\[,;:!>\ ]|~|&|\\q?quad(?![a-zA-Z])
             |\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|boxed|fbox|mathbf|bf|rm|limits)(?![a-zA-Z])|`)
     |(?P<bullet>(?:^|(?<=\n))[^\S\n]*[-*•–](?=\s))
-    |(?P<line>\n|\\\\)
+    |(?P<line>\n|\\\\(?:[^\S\n]*\n)?)
     |(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<![0-9.])\.[0-9]+)
     |(?P<dots>\.\.+|…|\\[lcdv]?dots[bcmio]?(?![a-zA-Z]))
     |(?P<percent>\\?%)
@@ -76,8 +75,6 @@ _NUMBER_ENDS = frozenset({"number", "close", "percent", "unit", "bang"})
 
 def tokenise(text: str) -> list[Token]:
     """The tokens of one step, in one pass; never raises, whatever the text."""
-    cut = len(text) > LONGEST_STEP
-    text = text[:LONGEST_STEP]
     for pattern, replacement in _PREPARE:
         text = pattern.sub(replacement, text)
     tokens: list[Token] = []
@@ -89,8 +86,6 @@ def tokenise(text: str) -> list[Token]:
             continue
         tokens.extend(_read(kind, match.group(), spaced))
         spaced = kind == "line"
-    if cut:
-        tokens.append(Token("bad", "", False))
     return [*_join_lines(_products(tokens)), Token("break", "", True)]
 
 
@@ -102,7 +97,7 @@ def _read(kind: str, text: str, spaced: bool) -> list[Token]:
     if kind == "command":
         return [_command(text[1:], spaced)]
     if kind == "word" and text in _OPERATOR_WORDS:
-        return [Token("operator", _OPERATOR_WORDS[text], spaced)]
+        return [Token("operator", _OPERATOR_WORDS[text], spaced, spoken=True)]
     if kind == "word" and len(text) == 1 and text not in "aAI":
         return [Token("letter", text, spaced)]
     kind = {"dots": "bad", "delimiter": "break"}.get(kind, kind)
@@ -132,7 +127,7 @@ def _products(tokens: list[Token]) -> list[Token]:
                 if token.text in ("x", "X") and sure:
                     token = Token("operator", "*", token.spaced)
                 elif token.text == "of" or length == 2:
-                    token = Token("operator", "/" if token.text == "divided" else "*", token.spaced)
+                    token = Token("operator", "/" if token.text == "divided" else "*", token.spaced, spoken=True)
                 else:
                     length = 1
             else:
@@ -147,13 +142,15 @@ def _starts(tokens: list[Token], position: int, *phrases: tuple[str, ...]) -> bo
 
 
 def _join_lines(tokens: list[Token]) -> list[Token]:
-    """`tokens` without the line ends that stand beside a relation or after an operator."""
+    """`tokens` without the line ends beside a relation, and without one after an operator: two end a paragraph."""
     result: list[Token] = []
-    for token in tokens:
+    for position, token in enumerate(tokens):
         if token.kind in ("equals", "relation"):
             while result and result[-1].kind == "line":
                 result.pop()
-        elif token.kind == "line" and result and result[-1].kind in ("equals", "relation", "operator"):
-            continue
+        elif token.kind == "line" and result:
+            single = [each.kind for each in tokens[position : position + 2]] != ["line", "line"]
+            if result[-1].kind in ("equals", "relation") or (single and result[-1].kind == "operator"):
+                continue
         result.append(token)
     return result

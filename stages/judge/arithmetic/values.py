@@ -93,6 +93,8 @@ def read_literal(text: str) -> tuple[Fraction, int]:
     digits = text.replace(",", "")
     if len(digits) > MOST_DIGITS:
         raise DoubtError("too many digits")
+    if len(digits) > 1 and digits.isdigit() and digits[0] == "0":
+        raise DoubtError("a time of day or a code")
     return Fraction(digits), len(digits.partition(".")[2])
 
 

@@ -18,8 +18,8 @@ LABELS = word_set(
 
 CHANGES_BEFORE = word_set(
     "half third thirds quarter quarters fourth fourths fifth fifths sixth tenth twice thrice double triple by than "
-    "less more from to per minus plus times negative log ln sin cos tan sqrt root square squared cube cubed mod modulo lcm gcd "
-    "between until through approximately about roughly around nearly almost over under not percent except if "
+    "less more from to per minus plus times negative log ln sin cos tan sqrt root square squared cube cubed mod modulo "
+    "lcm gcd between until through approximately about roughly around nearly almost over under not percent except if "
     "suppose assume whether base until divided multiplied raised power difference product sum ratio another "
     "other additional extra like say e.g"
 )
@@ -27,6 +27,7 @@ CHANGES_BEFORE = word_set(
 
 CHANGES_AFTER = word_set(
     "dozen dozens hundred hundreds thousand thousands million millions billion billions trillion half percent "
+    "halves thirds fourths quarters fifths sixths eighths tenths "
     "percentage remainder r mod modulo base squared cubed times more less fewer choose each remainders "
     "approximately about roughly rounded approx pairs pair"
 )
