@@ -158,6 +158,14 @@ def test_preflight_goes_alone_and_stops_what_would_be_of_no_use(tmp_path: Path) 
     assert engine.asked == list(range(100))
 
 
+def test_what_fails_again_does_not_stop_a_run_that_is_resumed(tmp_path: Path) -> None:
+    with Runner(Counting(), tmp_path / "j", "x") as runner:
+        runner.ask(requests(*range(100)), preflight=8)
+    with Runner(Counting(failing=1.0), tmp_path / "j", "x") as runner:
+        runner.ask(requests(*range(103)), preflight=8)
+        assert (runner.from_journal, len(runner.failures)) == (100, 3)
+
+
 def test_a_fault_of_the_caller_keeps_what_came(tmp_path: Path) -> None:
     def breaking() -> Iterable[Request]:
         yield from requests(*range(50))

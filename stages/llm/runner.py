@@ -70,8 +70,8 @@ class Runner:
         """Have all of `requests` answered, each once however often it is given; they may come from a generator.
 
         `total` is their number, for the progress bar. With `preflight` the first so many go ahead alone: all must be
-        answered, and at least half must pass `check`, before any other is sent. Raises `EngineError` where asking must
-        stop; all answers that came are kept, and a new run asks for the rest only.
+        answered, unless an earlier run was, and at least half must pass `check`, before any other is sent. Raises
+        `EngineError` where asking must stop; all answers that came are kept, and a new run asks for the rest only.
         """
         with Meter(self._label, total, self.spent, self._prices) as meter:
             missing = self._missing(requests, meter)
@@ -118,6 +118,8 @@ class Runner:
         for request in first:
             result = self.get(request)
             if isinstance(result, Failure):
+                if self.from_journal:  # the server has answered before: what fails may be all that is left
+                    continue
                 raise EngineError(f"{self._label}: pre-flight of {len(first)} requests: {result.reason}")
             fault = check(request, result) if check is not None else None
             if fault is not None:
