@@ -27,6 +27,7 @@ from stages.seed_model import build_seed_model
 PROMPT = PromptParams(chat=False, system=None, template="{problem}\n")
 PARAMS = SampleParams(
     engine="transformers",
+    served=None,
     recorded=None,
     prompt=PROMPT,
     problems=None,
@@ -116,11 +117,6 @@ def test_prompts_leave_braces_of_the_problem_alone() -> None:
     assert plain_prompt(text, PROMPT) == text + "\n"
     chat = chat_messages("x", PROMPT.model_copy(update={"chat": True, "system": "S"}))
     assert [message["role"] for message in chat] == ["system", "user"]
-
-
-def test_an_engine_that_is_not_there_is_named(policy: Policy) -> None:
-    with pytest.raises(ValueError, match="vllm is not built yet"):
-        draw(policy, params=PARAMS.model_copy(update={"engine": "vllm"}))
 
 
 @pytest.mark.parametrize("kills", [1, 3])

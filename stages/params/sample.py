@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.params.base import Block
+from stages.params.llm import EngineParams
 
 
 class PromptParams(Block):
@@ -29,8 +30,12 @@ class RecordedParams(Block):
 class SampleParams(Block):
     """`sample` block. The paper's own number of samples and temperature are not known."""
 
-    engine: Literal["transformers", "recorded", "vllm", "openai"]
-    """`vllm` and `openai` are accepted in recipes for planning; the stage says so where an engine is not built yet."""
+    engine: Literal["transformers", "recorded", "served"]
+    """`transformers` draws in this process, in batches; `recorded` reads what was sampled elsewhere; `served` asks by
+    request."""
+    served: EngineParams | None
+    """How requests are answered. To servers of kind openai the own name of a policy in a folder is its hash, as in
+    ``vllm serve models/M1 --served-model-name HASH``: a name that no other weights have."""
     recorded: RecordedParams | None
     prompt: PromptParams
     problems: int | None = Field(ge=1)

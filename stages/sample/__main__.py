@@ -16,7 +16,7 @@ from stages.params.sample import SampleParams
 from stages.policies import read_policy
 from stages.provenance import environment
 from stages.records import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
-from stages.sample.draw import choose_problems, drawn_before, sample_problems
+from stages.sample.draw import choose_problems, draw_samples
 
 
 def main() -> None:
@@ -33,9 +33,9 @@ def main() -> None:
     if pool.is_empty():
         raise ValueError(f"{arguments.problems}: no training problem to sample from")
     problems = choose_problems(pool, policy.hash, params.problems)
-    before = drawn_before(problems, policy, params, seed)
     drops = DropLog()
-    samples = sample_problems(problems, policy, params, load_runtime(), seed, f"sample {arguments.out.name}", drops)
+    drawn = draw_samples(problems, policy, params, load_runtime(), seed, f"sample {arguments.out.name}", drops)
+    samples = drawn.samples
     with replace_dir(arguments.out) as folder:
         write_table(folder, SAMPLE, samples, digits)
     finish = samples["finish_reason"].value_counts()
@@ -45,11 +45,13 @@ def main() -> None:
             "policy": policy.hash,
             "problems": problems.height,
             "samples": samples.height,
-            "from_journal": before,
-            "generated": samples.height - before,
+            "engine": params.engine,
+            "from_journal": drawn.from_journal,
+            "generated": max(samples.height - drawn.from_journal, 0),
             "prompt_tokens": samples["prompt_tokens"].sum(),
             "completion_tokens": samples["completion_tokens"].sum(),
             "finish": dict(sorted(finish.iter_rows())),
+            "costs": drawn.costs,
             "drops": drops.report(),
             "seconds": round(time.monotonic() - started, 1),
             "environment": environment(),
