@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llm_settings import JUDGE, SERVED_JUDGE, openai
 
 from stages.params.base import SettingsError, load, load_seed, read_yaml
 from stages.params.recipe import ROUND_BLOCKS, check, merge, order_rounds, resolve
@@ -167,12 +168,27 @@ def test_an_override_changes_its_key_and_no_other() -> None:
 
 
 def test_an_override_may_fill_or_empty_a_block() -> None:
-    served = {"model": "m", "revision": None, "max_tokens": 8, "temperature": 0.0}
+    served = SERVED_JUDGE
     filled = changed("rounds.M2", {"policy": "M1", "judge": {"kind": "served", "served": served}})
     assert resolve(filled, "M2")["judge"]["served"] == served
     filled["judge"] = resolve(filled, "M2")["judge"]
     filled["rounds"]["M1"] = {"policy": "M0", "judge": {"kind": "exact", "served": None}}
     assert resolve(filled, "M1")["judge"]["served"] is None
+
+
+@pytest.mark.parametrize(
+    ("judge", "fault"),
+    [
+        ({"kind": "served"}, "served: null"),
+        ({**JUDGE, "second": SERVED_JUDGE}, "second: the model of served"),
+        ({**JUDGE, "votes": 3}, "votes: more than one at temperature 0"),
+        ({**JUDGE, "served": {**SERVED_JUDGE, "weak": None}}, "weak: says how a fake engine errs"),
+        ({**JUDGE, "served": {**SERVED_JUDGE, "engine": openai()}}, "weak: says how a fake engine errs"),
+    ],
+)
+def test_a_judge_whose_settings_do_not_fit_together(judge: dict[str, Any], fault: str) -> None:
+    with pytest.raises(SettingsError, match=rf"rounds\.M1\.judge.*{fault}"):
+        resolve(changed("rounds.M1", {"policy": "M0", "judge": judge}), "M1")
 
 
 def test_a_round_that_is_not_there_or_no_mapping() -> None:

@@ -12,11 +12,23 @@ from pathlib import Path
 
 from stages.console import progress, run
 from stages.judge.calibrate import calibrate
-from stages.judge.label import judge_samples
+from stages.judge.label import open_judge
+from stages.judge.tally import Tally
 from stages.params.base import load, load_seed
 from stages.params.judge import JudgeParams
 from stages.params.records import RecordsParams
-from stages.records import JUDGED, PROBLEM, SAMPLE, STEP, ShardWriter, read_shard, replace_dir, shard_names, write_json
+from stages.records import (
+    JUDGED,
+    PROBLEM,
+    REPLY,
+    SAMPLE,
+    STEP,
+    ShardWriter,
+    read_shard,
+    replace_dir,
+    shard_names,
+    write_json,
+)
 
 
 def main() -> None:
@@ -34,24 +46,30 @@ def judge() -> None:
     started = time.monotonic()
     params = load(JudgeParams, arguments.recipe, "judge")
     shards = shard_names(load(RecordsParams, arguments.recipe, "records").shard_digits)
-    seed = load_seed(arguments.recipe)
-    labels = {"right": 0, "wrong": 0, "unknown": 0}
-    with replace_dir(arguments.out) as folder:
+    label = f"judge {arguments.out.name}"
+    tally = Tally()
+    with (
+        replace_dir(arguments.out) as folder,
+        open_judge(params, load_seed(arguments.recipe), label) as judge,
+    ):
         writer = ShardWriter(folder, JUDGED)
-        for shard in progress(shards, f"judge {arguments.out.name}", unit="shards"):
-            judged = judge_samples(
+        replies = ShardWriter(folder / "replies", REPLY)
+        for shard in progress(shards, label, unit="shards"):
+            labels = judge.label(
                 read_shard(arguments.problems, PROBLEM, shard),
                 read_shard(arguments.samples, SAMPLE, shard),
                 read_shard(arguments.steps, STEP, shard),
-                params,
-                seed,
             )
-            writer.write(shard, judged)
-            labels["right"] += int(judged["label"].sum())
-            labels["wrong"] += int((~judged["label"]).sum())
-            labels["unknown"] += judged["label"].null_count()
+            writer.write(shard, labels.judged)
+            if params.models:
+                replies.write(shard, labels.replies)
+            tally.add(labels)
+        costs = judge.costs()
     seconds = round(time.monotonic() - started, 1)
-    write_json(arguments.report, {"judge": params.kind, "steps": writer.rows, "labels": labels, "seconds": seconds})
+    write_json(
+        arguments.report,
+        {"judge": params.kind, "votes": params.votes, **tally.report(), "costs": costs, "seconds": seconds},
+    )
 
 
 if __name__ == "__main__":

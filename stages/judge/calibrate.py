@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.console import progress
-from stages.judge.label import RULES, Rule
+from stages.judge.rules import RULES, Rule
 
 HALVES = ("all", "first", "second")
 HEADING = f"{'':22}  rows  errors  right  late  false alarms  precision: all, labelled, at or after; recall"

@@ -9,13 +9,14 @@ from stages.records.ids import (
     seed_from,
     settings_hash,
 )
-from stages.records.schema import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, Column, Table
+from stages.records.schema import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table
 from stages.records.store import ShardWriter, read_shard, read_table, replace_dir, shard_names, write_json, write_table
 
 __all__ = [
     "JUDGED",
     "OUTCOME",
     "PROBLEM",
+    "REPLY",
     "SAMPLE",
     "STEP",
     "Column",

@@ -110,6 +110,26 @@ JUDGED = Table(
     ),
 )
 
+REPLY = Table(
+    "reply",
+    ("problem_id", "sample_id", "judge", "step", "vote", "attempt"),
+    (
+        _SAMPLE_ID,
+        _PROBLEM_ID,
+        Column("judge", pl.Int32, "0 for the judge, 1 for the second judge"),
+        Column("step", pl.Int32, "0-based step asked about, -1 for all steps of the sample in one call"),
+        Column("vote", pl.Int32, "0-based vote"),
+        Column("attempt", pl.Int32, "0-based try for this vote"),
+        Column("request", pl.String, "hash of everything that determined the reply"),
+        Column("text", pl.String, "the reply as it came, null where none came", nullable=True),
+        Column("fault", pl.String, "why the reply gave no verdicts, null where it did", nullable=True),
+        Column("finish_reason", pl.String, "as the server said, null where no reply came", nullable=True),
+        Column("model", pl.String, "the model's name as the server said, null where no reply came", nullable=True),
+        Column("prompt_tokens", pl.Int64, "tokens in, null where not reported", nullable=True),
+        Column("completion_tokens", pl.Int64, "tokens out, null where not reported", nullable=True),
+    ),
+)
+
 OUTCOME = Table(
     "outcome",
     ("problem_id", "sample_id"),
