@@ -1,0 +1,108 @@
+"""A round whose samples and labels are asked for by request, by the whole graph: what is kept, what is sent again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from clones import clone, edit, ran, run
+
+from stages.records import JUDGED, REPLY, SAMPLE, STEP, read_table
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("served")
+    clone(target, "dry-run")
+    run(target, "dvc", "repro")
+    return target
+
+
+def report(place: Path, stage: str, name: str = "M1") -> dict[str, Any]:
+    value = json.loads((place / f"data/reports/{stage}/{name}.json").read_text(encoding="utf-8"))
+    assert isinstance(value, dict)
+    return value
+
+
+def answers(place: Path, name: str = "M1") -> tuple[int, int]:
+    """Requests that the last runs of a round's sampling and judging sent."""
+    return report(place, "sample", name)["costs"]["answers"], report(place, "judge", name)["costs"]["judge"]["answers"]
+
+
+def outputs(place: Path, name: str = "M1") -> dict[str, bytes]:
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for stage in ("samples", "steps", "judged")
+        for path in sorted((place / "data" / stage / name).rglob("*.parquet"))
+    }
+
+
+def test_every_reply_is_kept_and_every_label_has_its_votes(place: Path) -> None:
+    samples = read_table(place / "data/samples/M1", SAMPLE, 0)
+    assert samples.height == 128
+    assert samples["completion_tokens"].min() > 0  # type: ignore[operator]
+    steps = read_table(place / "data/steps/M1", STEP, 0)
+    judged = read_table(place / "data/judged/M1", JUDGED, 0)
+    replies = read_table(place / "data/judged/M1/replies", REPLY, 0)
+    assert judged.height == steps.height
+    assert {True, False} <= set(judged["label"])
+    assert replies.filter(pl.col("attempt") == 0).height == 3 * samples.height
+    assert replies["fault"].null_count() > 3 * 120
+    unusable = replies.drop_nulls("fault")
+    assert 0 < unusable.height < 128
+    assert unusable["text"].null_count() == 0
+
+
+def test_what_it_cost_is_reported(place: Path) -> None:
+    judged = report(place, "judge")
+    costs = judged["costs"]["judge"]
+    replies = read_table(place / "data/judged/M1/replies", REPLY, 0)
+    assert costs["answers"] == replies.height
+    assert costs["prompt_tokens"] == replies["prompt_tokens"].sum()
+    assert costs["money"] == pytest.approx(
+        (costs["prompt_tokens"] * 0.5 + costs["completion_tokens"] * 1.5) / 1e6, abs=1e-6
+    )
+    assert sum(judged["replies"]["unusable"].values()) == replies["fault"].drop_nulls().len()
+    assert 0.5 < judged["agreement"]["mean"] < 1
+    assert judged["unknown"]["share"] == pytest.approx(judged["labels"]["unknown"] / judged["steps"], abs=1e-6)
+    assert report(place, "sample")["costs"]["currency"] == "USD"
+
+
+def test_the_round_goes_on_to_a_model_and_its_evaluation(place: Path) -> None:
+    assert (place / "models/M1/model.safetensors").is_file()
+    assert json.loads((place / "data/datasets/M1/manifest.json").read_text(encoding="utf-8"))["rows"] > 0
+    assert pl.read_csv(place / "reports/rounds.csv")["round"].to_list() == ["M0", "M1"]
+    assert (place / "data/evaluations/M1/judged/all.parquet").is_file()
+
+
+def test_what_is_sent_again(place: Path) -> None:
+    before = outputs(place)
+
+    for path in (("sample", "served"), ("judge", "served", "engine")):
+        edit(place, *path, "concurrency", 3)
+        edit(place, *path, "prices", None)
+    assert {"sample@M1", "judge@M1"} <= set(ran(run(place, "dvc", "repro", "judge@M1")))
+    assert answers(place) == (0, 0)
+    assert outputs(place) == before
+
+    # Another arm judges step by step: the samples are there, the labels are asked for, and M1 is left alone.
+    edit(place, "rounds", "K1", {"policy": "M0", "judge": {"served": {"mode": "step", "prompt": "step"}}})
+    assert all(name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1")))
+    sampled, judged = answers(place, "K1")
+    assert sampled == 0
+    assert judged >= 3 * read_table(place / "data/steps/K1", STEP, 0).height
+    edit(place, "rounds", "K1", {"policy": "M0", "sample": {"prompt": {"template": "Solve: {problem}\n"}}})
+    assert all(name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1")))
+    assert answers(place, "K1")[0] == 128
+    assert outputs(place) == before
+
+    edit(place, "sample", "problems", 33)
+    run(place, "dvc", "repro", "judge@M1")
+    sampled, judged = answers(place)
+    assert sampled == 4, "one problem more"
+    assert 12 <= judged <= 12 * 3
+    kept = read_table(place / "data/samples/M1", SAMPLE, 0)["sample_id"]
+    assert kept.len() == 132
