@@ -261,13 +261,15 @@ class Stages:
         ]
         return pl.DataFrame(rows, schema=STEP.schema, orient="row")
 
-    def judge_samples(self, problems: Any, samples: Any, steps: pl.DataFrame, params: JudgeParams, *_: Any) -> Any:
+    def judge_samples(
+        self, problems: Any, samples: Any, steps: pl.DataFrame, params: JudgeParams, *_: Any
+    ) -> pl.DataFrame:
         self.asked.append(params)
         rows = []
         for sample, problem, step in steps.select("sample_id", "problem_id", "step").iter_rows():
             label = None if step == 2 else not (step == 1 and int(problem, 16) % 4 == 1)
             rows.append((sample, problem, step, label, f"reason {step}", 1, 1.0, None, "j"))
-        return SimpleNamespace(judged=pl.DataFrame(rows, schema=JUDGED.schema, orient="row"))
+        return pl.DataFrame(rows, schema=JUDGED.schema, orient="row")
 
     def grade_samples(self, problems: Any, samples: pl.DataFrame, *_: Any) -> pl.DataFrame:
         answers = ["6", "6.0", "7", None]
@@ -416,7 +418,7 @@ def examples_of(count: int, fakes: Stages) -> list[dict[str, Any]]:
     params = SampleParams.model_validate(yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["sample"] | {"samples": 1})
     samples = fakes.sample_problems(asked, SimpleNamespace(hash="h"), params)
     steps = fakes.split_samples(samples, None)
-    judged = fakes.judge_samples(asked, samples, steps, None).judged  # type: ignore[arg-type]
+    judged = fakes.judge_samples(asked, samples, steps, None)  # type: ignore[arg-type]
     return choose_examples(
         asked, samples, steps, judged, per_sample(samples, judged, fakes.grade_samples(asked, samples))
     )

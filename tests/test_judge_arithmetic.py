@@ -243,7 +243,7 @@ def test_the_stage_takes_it_as_a_kind() -> None:
     ]
     params = JudgeParams(kind="arithmetic", served=None, second=None, votes=1, min_agreement=0.6, flip=0.0)
     samples = pl.DataFrame([sample], schema=SAMPLE.schema)
-    judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0, "test").judged
+    judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0)
     assert judged["label"].to_list() == [None, False]
     assert judged["first_error"].to_list() == [1, 1]
     assert judged["reason"][1] == "2 + 3 = 6: 5 is not 6"

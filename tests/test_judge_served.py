@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llm_settings import ENGINE, SERVED_JUDGE, openai
 
 from stages.judge.cases import Case
-from stages.judge.prompt import prompt_hash, render
+from stages.judge.prompt import FOLDER, prompt_hash, render
 from stages.judge.questions import WHOLE
 from stages.judge.reply import StepVerdict, Unusable, read_reply, reply_schema
 from stages.judge.served import PREFLIGHT, ServedJudge, judge_identity, model_identity
@@ -235,3 +235,11 @@ def test_another_prompt_or_model_is_another_judge_and_another_engine_is_not() ->
 def test_a_prompt_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(FileNotFoundError, match="no template brief; there are solution, step"):
         judge_identity(settings(prompt="brief"))
+
+
+def test_the_prompts_are_shown_as_they_are() -> None:
+    shown = Path("docs/judge.md").read_text(encoding="utf-8")
+    files = sorted(FOLDER.glob("*.jinja"))
+    assert files
+    for file in files:
+        assert f"`{file.name}`:\n\n```jinja\n{file.read_text(encoding='utf-8').rstrip()}\n```\n" in shown, file.name

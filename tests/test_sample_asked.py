@@ -23,7 +23,7 @@ from stages.params.runtime import RuntimeParams
 from stages.params.sample import PromptParams, SampleParams
 from stages.policies import Policy
 from stages.records import PROBLEM, SAMPLE, DropLog, problem_id
-from stages.sample import Drawn, draw_samples
+from stages.sample import Drawn, draw_samples, sample_problems
 from stages.sample import asked as asked_module
 from stages.sample.asked import _model
 from stages.sample.draw import sampling_settings
@@ -146,16 +146,18 @@ class Moody:
 
 def test_a_sample_without_an_answer_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     last = problems(40).sort("problem_id").tail(2)["problem"].to_list()
-    monkeypatch.setattr(asked_module, "make_engine", lambda *_: Moody(*last))
     drops = DropLog()
-    drawn = draw(settings(), 40, drops)
-    assert drawn.samples.height == 38 * 4
-    assert {reason: drop["rows"] for reason, drop in drops.report().items()} == {
-        "no answer came": 4, "answer without text": 4,
-    }  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(asked_module, "make_engine", lambda *_: Moody(*last))
+        drawn = draw(settings(), 40, drops)
+        with pytest.raises(ValueError, match="evaluate: 4 samples got no answer; run again"):
+            sample_problems(problems(40), POLICY, settings(), RUNTIME, 1, "evaluate")
+    assert (drawn.samples.height, drawn.unanswered) == (39 * 4, 4)
+    assert drawn.samples["text"].to_list().count(" ") == 4, "to say nothing is an answer"
+    assert {reason: drop["rows"] for reason, drop in drops.report().items()} == {"no answer came": 4}
     assert drawn.costs is not None
     assert drawn.costs["failures"] == {"HTTP 500": 4}
-    assert sent(draw(settings(), 40)) == 0, "a failure is asked again, an empty answer is an answer"
+    assert sent(draw(settings(), 40)) == 4, "what failed is asked for again, and nothing else"
 
 
 @given(st.sampled_from(["temperature", "max_tokens", "prompt"]))

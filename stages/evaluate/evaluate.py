@@ -88,8 +88,7 @@ def evaluate_policy(problems: pl.DataFrame, policy: Policy, settings: Settings, 
     with clock.part("greedy_judge"):
         steps = split_samples(samples, settings.split)
         judge = settings.judge.model_copy(update={"flip": 0.0})
-        labels = judge_samples(problems, samples, steps, judge, settings.seed, f"{label} judge")
-        judged = labels.judged
+        judged = judge_samples(problems, samples, steps, judge, settings.seed, f"{label} judge")
     with clock.part("greedy_grade"):
         outcomes = grade_samples(problems, samples, settings.outcome, settings.runtime.workers)
 

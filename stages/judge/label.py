@@ -139,11 +139,11 @@ def judge_samples(
     steps: pl.DataFrame,
     params: JudgeParams,
     seed: int,
-    label: str,
-) -> Labels:
-    """Open the judge for one table of steps; see `open_judge` and `Judge.label`."""
+    label: str = "judge",
+) -> pl.DataFrame:
+    """JUDGED rows of one table of steps; see `open_judge` and `Judge.label`, which also tell what was said."""
     with open_judge(params, seed, label) as judge:
-        return judge.label(problems, samples, steps)
+        return judge.label(problems, samples, steps).judged
 
 
 def _engine(params: ServedJudgeParams, sent: dict[str, Question]) -> Engine:

@@ -31,7 +31,7 @@ class Unusable:
     """Why a reply gives no verdicts: `fault` in words that the judge is told at the next try, `kind` to count by."""
 
     fault: str
-    kind: str
+    kind: str = "of no use"
 
 
 def reply_schema(steps: Sequence[int]) -> dict[str, Any]:

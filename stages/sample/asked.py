@@ -33,8 +33,8 @@ def asked_samples(
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """SAMPLE rows of `problems` (PROBLEM columns), unsorted, and what they cost: ``params.samples`` requests each.
 
-    A sample for which no answer came, or one without text, is counted in `drops`. Raises `EngineError` where asking
-    must stop; what was answered is kept.
+    A sample for which no answer came is counted in `drops`. Raises `EngineError` where asking must stop; what was
+    answered is kept.
     """
     model = _model(policy, engine)
     name = model.asked_through(engine)
@@ -46,13 +46,10 @@ def asked_samples(
         runner.ask(requests, problems.height * params.samples, PREFLIGHT)
         for identity, index, request in _requests(problems, policy.hash, name, params, settings):
             answer = runner.get(request)
-            where = f"problem {identity}, sample {index}"
-            if not isinstance(answer, Completion):
-                drops.drop("no answer came", where, answer.reason)
-            elif not answer.text.strip():
-                drops.drop("answer without text", where, answer.finish_reason)
-            else:
+            if isinstance(answer, Completion):
                 rows.append(_row(identity, policy.hash, settings, index, request.seed, answer))
+            else:
+                drops.drop("no answer came", f"problem {identity}, sample {index}", answer.reason)
         costs = {"from_journal": runner.from_journal, **runner.spent.report(prices)}
     return pl.DataFrame(rows, schema=SAMPLE.schema), costs
 

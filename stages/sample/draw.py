@@ -27,6 +27,8 @@ class Drawn:
     """How many were drawn before this run."""
     costs: dict[str, Any] | None
     """What the requests of this run cost; null for engines that make none."""
+    unanswered: int = 0
+    """Requests that failed for good; their samples are missing."""
 
 
 def sampling_settings(params: SampleParams, seed: int) -> str:
@@ -74,7 +76,7 @@ def draw_samples(
     if params.served is None:
         raise ValueError("sample.served: missing for engine served")
     samples, costs = asked_samples(problems, policy, params, params.served, settings, label, drops)
-    return Drawn(samples, costs["from_journal"], costs)
+    return Drawn(samples, costs["from_journal"], costs, problems.height * params.samples - samples.height)
 
 
 def sample_problems(
@@ -86,5 +88,8 @@ def sample_problems(
     label: str,
     drops: DropLog | None = None,
 ) -> pl.DataFrame:
-    """The samples of `draw_samples` alone; what is dropped is counted in `drops` where the caller wants to know."""
-    return draw_samples(problems, policy, params, runtime, seed, label, drops or DropLog()).samples
+    """The samples of `draw_samples` for those who need every one; raises `ValueError` where an answer is missing."""
+    drawn = draw_samples(problems, policy, params, runtime, seed, label, drops or DropLog())
+    if drawn.unanswered:
+        raise ValueError(f"{label}: {drawn.unanswered} samples got no answer; run again to ask for these only")
+    return drawn.samples
