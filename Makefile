@@ -16,6 +16,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro plan test lint fuzz bench-outcome seeds
 .PHONY: repro plan test load lint seeds
+.PHONY: repro plan test load bench-llm lint seeds
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -30,6 +31,9 @@ test: $(VENV)/.installed
 
 load: $(VENV)/.installed  ## 20,000 requests to a server at fault, with two kills: minutes
 	@$(BIN)/pytest -m load
+
+bench-llm: $(VENV)/.installed  ## requests a second, beside a bare asyncio and openai loop in the same run
+	@$(BIN)/python tests/bench_llm.py
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff check .

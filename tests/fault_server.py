@@ -108,7 +108,8 @@ class Connection(asyncio.Protocol):
         if self.buffer.startswith(b"\x16"):  # a client that wants TLS
             self.send(400, "Bad Request", "plain HTTP here")
             assert self.transport is not None
-            return self.transport.close()
+            self.transport.close()
+            return
         head, found, rest = self.buffer.partition(b"\r\n\r\n")
         if not found:
             return
