@@ -6,18 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
 
-from stages.llm.bound import bound_reply
+from stages.llm.clients import Clients, open_clients
 from stages.llm.endpoints import Endpoint, Rota, Secrets, from_environment
 from stages.llm.errors import EngineError
 from stages.llm.request import Answered, Completion, Failure, Request, Result
 from stages.llm.retry import Patience, Trouble, trouble_of_status
 from stages.llm.window import Answer, Stopping, answer_all
 from stages.llm.wire import body_of, completion_of, path_of, said
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 
 class OpenAIEngine:
@@ -53,27 +49,10 @@ class OpenAIEngine:
         endpoints, secrets = self._servers or from_environment()
         async with AsyncExitStack() as stack:
             clients = [
-                await stack.enter_async_context(_client(endpoint, secrets, self._concurrency)) for endpoint in endpoints
+                await stack.enter_async_context(open_clients(endpoint, secrets, self._concurrency))
+                for endpoint in endpoints
             ]
             yield _Asker(clients, endpoints, secrets, self._served, self._patience, stopping, self._check).answer
-
-
-def _client(endpoint: Endpoint, secrets: Secrets, concurrency: int) -> AsyncOpenAI:
-    from httpx2 import AsyncHTTPTransport, Limits
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-    limits = Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    http = DefaultAsyncHttpxClient(
-        auth=endpoint.login,
-        trust_env=not endpoint.local,
-        limits=limits,
-        transport=AsyncHTTPTransport(uds=endpoint.socket, limits=limits) if endpoint.socket else None,
-        event_hooks={"response": [bound_reply]},
-    )
-    # The package wants a key even for a server that wants none. Deadlines and tries are kept by us.
-    return AsyncOpenAI(
-        api_key=secrets.key or "none", base_url=endpoint.url, http_client=http, max_retries=0, timeout=None
-    )
 
 
 class _Asker:
@@ -81,7 +60,7 @@ class _Asker:
 
     def __init__(
         self,
-        clients: list[AsyncOpenAI],
+        clients: list[Clients],
         endpoints: list[Endpoint],
         secrets: Secrets,
         served: str,
@@ -128,10 +107,11 @@ class _Asker:
 
         seconds = min(self._patience.try_s, left)
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._clients[at].post(
-                    path_of(request), cast_to=Response, body=body_of(request, self._served)
-                )
+            with self._clients[at].one() as client:
+                async with asyncio.timeout(seconds):
+                    response = await client.post(
+                        path_of(request), cast_to=Response, body=body_of(request, self._served)
+                    )
             return completion_of(response.headers.get("content-type", ""), response.content)
         except Trouble as trouble:
             return trouble
