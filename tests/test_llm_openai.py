@@ -156,7 +156,7 @@ def test_no_more_in_flight_than_asked_for() -> None:
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.llm.bound.LONGEST_REPLY", 100)
     with fault_server() as url:
-        [result] = answer(url, requests(1), Patience(0.3, 0.1, 0.01, 0.05)).values()
+        [result] = answer(url, requests(1), Patience(2.0, 1.0, 0.01, 0.05)).values()
     assert isinstance(result, Failure)
     assert result.kind == "reply too long"
 

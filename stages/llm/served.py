@@ -15,6 +15,8 @@ from stages.llm.retry import Patience, Trouble, trouble_of_status
 from stages.llm.window import Answer, Stopping, answer_all
 from stages.llm.wire import body_of, completion_of, path_of, said
 
+NO_ANSWER = "no answer in time"
+
 
 class OpenAIEngine:
     """Asks servers that know the model as `served`, with at most `concurrency` requests in flight.
@@ -80,13 +82,16 @@ class _Asker:
     async def answer(self, request: Request) -> Result:
         """The completion, or the failure once the deadline has passed; raises `EngineError` where all must stop."""
         deadline = time.monotonic() + self._patience.deadline_s
-        tries = 0
+        tries, last = 0, None
         while True:
             at = self._rota.choose(request.family, tries)
-            result = await self._try(at, request, deadline - time.monotonic())
+            left = deadline - time.monotonic()
+            result = await self._try(at, request, left)
             if isinstance(result, Completion):
                 return result
             tries += 1
+            if last is None or result.kind != NO_ANSWER or left >= self._patience.try_s:
+                last = result  # a try that the deadline cut short says less than the one before it
             if result.stop:
                 where = self._endpoints[at].name
                 raise EngineError(self._secrets.clean(f"model {self._served} at {where}: {result}"))
@@ -96,8 +101,8 @@ class _Asker:
                 self._check()
             pause = self._patience.pause(tries, result.asked_for)
             if time.monotonic() + pause >= deadline:
-                limit = f"gave up after {tries} tries within {self._patience.deadline_s:g} s; the last: {result}"
-                return Failure(self._secrets.clean(limit), tries, result.kind)
+                limit = f"gave up after {tries} tries within {self._patience.deadline_s:g} s; the last: {last}"
+                return Failure(self._secrets.clean(limit), tries, last.kind)
             await self._stopping.pause(pause)
 
     async def _try(self, at: int, request: Request, left: float) -> Completion | Trouble:
@@ -116,7 +121,7 @@ class _Asker:
         except Trouble as trouble:
             return trouble
         except (TimeoutError, openai.APITimeoutError):
-            return Trouble("no answer in time", f"{seconds:.3g} s")
+            return Trouble(NO_ANSWER, f"{seconds:.3g} s")
         except openai.APIStatusError as error:
             answer = error.response
             return trouble_of_status(answer.status_code, answer.reason_phrase, said(answer.content), answer.headers)
