@@ -83,6 +83,20 @@ def test_each_request_is_asked_once_over_all_runs(tmp_path: Path, latency_s: flo
     assert again.asked == [5]
 
 
+def test_costs_of_this_run_and_of_all(tmp_path: Path) -> None:
+    prices = Prices(1.0, 0.5, 2.0, "EUR")
+    with Runner(Counting(), tmp_path / "j", "first", prices) as runner:
+        runner.ask(requests(1, 2, 3))
+        first = runner.costs()
+    assert (first["from_journal"], first["answers"], first["in_all"]["answers"]) == (0, 3, 3)
+    assert first["money"] == first["in_all"]["money"] > 0
+    with Runner(Counting(), tmp_path / "j", "again", prices) as runner:
+        runner.ask(requests(1, 2, 3, 3))
+        again = runner.costs()
+    assert (again["from_journal"], again["answers"], again["money"]) == (3, 0, 0.0)
+    assert again["in_all"] == first["in_all"]
+
+
 def test_failures_are_given_but_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Runner(Counting(failing=1.0), path, "down") as runner:

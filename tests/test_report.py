@@ -137,6 +137,30 @@ def test_page_shows_what_it_is_for(complete: tuple[Path, str]) -> None:
     assert "workers" not in page.text
 
 
+def asked(money: float | None) -> dict[str, Any]:
+    every = {"answers": 4000, "prompt_tokens": 1_234_567, "completion_tokens": 89_000, "cache_hit_rate": 0.75}
+    every |= {"money": money, "currency": "USD" if money is not None else None, "failures": {}}
+    last = {**every, "answers": 10, "money": None if money is None else 0.01, "failures": {"HTTP 503": 3}}
+    return {"from_journal": 3990, **last, "in_all": every}
+
+
+def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
+    reports = round_reports("M1")
+    reports["sample"]["costs"] = asked(None)
+    reports["judge"]["costs"] = {"judge": {"model": "org/<judge>", **asked(1.5)}, "second judge": asked(2.25)}
+    for stage, report in reports.items():
+        write(tmp_path / "stages" / stage / "M1.json", report)
+    out, _ = build(tmp_path, {"M1": {"policy": "M0"}})
+    text = Page((out / "index.html").read_text(encoding="utf-8")).text
+    assert "M1sampleM04,00031,234,56775.0%89,000––" in text
+    assert "M1judgeorg/<judge>4,00031,234,56775.0%89,0001.50 USD0.01 USD" in text
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["M1"]["judge_money"] == 3.75
+    assert metrics["M1"]["judge_prompt_tokens"] == 2 * 1_234_567
+    assert "sample_money" not in metrics["M1"]
+    assert not [name for name in metrics["M0"] if "tokens" in name]
+
+
 def test_an_interval_without_width_is_called_so(tmp_path: Path) -> None:
     report = evaluation("M0")
     report["metrics"]["stepwise_error"] = {"value": 0.0, "low": 0.0, "high": 0.0, "numerator": 0, "denominator": 303}

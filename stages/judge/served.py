@@ -12,7 +12,7 @@ from stages.judge.prompt import prompt_hash, render
 from stages.judge.questions import Question, questions_on
 from stages.judge.reply import StepVerdict, Unusable, read_reply, reply_schema
 from stages.judge.vote import Vote
-from stages.llm import Completion, Model, Request, Result, Runner, prices_of
+from stages.llm import Completion, Model, Request, Result, Runner
 from stages.params.judge import ServedJudgeParams
 from stages.records import content_hash, seed_from
 
@@ -100,9 +100,8 @@ class ServedJudge:
         return said
 
     def costs(self) -> dict[str, Any]:
-        """What asking cost in this run."""
-        spent = self._runner.spent.report(prices_of(self._params.engine))
-        return {"model": self._params.model, "from_journal": self._runner.from_journal, **spent}
+        """What asking cost, as `Runner.costs` says it."""
+        return {"model": self._params.model, **self._runner.costs()}
 
     def _unfit(self, case: Case) -> Unusable | None:
         if case.characters <= self._params.max_characters:

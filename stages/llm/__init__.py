@@ -17,7 +17,7 @@ A stage makes `Request`s, an engine answers them, and a `Runner` puts a journal 
         runner.ask(requests(), total=count, preflight=8)            # what the journal lacks
         for request in requests():                                  # in an order of the stage's own
             answer = runner.get(request)                            # Completion, or Failure with its reason
-        report = runner.spent.report(prices)                        # what this run paid for
+        report = runner.costs()                                     # what this run paid for, and all runs together
 
 `EngineError`, a `ValueError` of one line, says that asking had to stop: the key or the model is
 wrong, or too many requests fail.

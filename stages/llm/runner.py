@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from stages.journal import Journal
 from stages.llm.committer import Committer
@@ -39,6 +39,8 @@ class Runner:
     def __init__(self, engine: Engine, path: Path, label: str, prices: Prices | None = None) -> None:
         self.spent = Usage()
         """What this run paid for; answers from the journal are not in it."""
+        self.used = Usage()
+        """What was asked for in this run, whichever run paid for it."""
         self.failures: dict[str, Failure] = {}
         """Requests that failed for good in this run, by key."""
         self.from_journal = 0
@@ -89,6 +91,11 @@ class Runner:
             return self.failures[request.key]
         return Completion.from_json(self._journal.get(request.key))
 
+    def costs(self) -> dict[str, Any]:
+        """For a stage's report: what this run paid for, and under `in_all` what all that it asked for has cost."""
+        paid = self.spent.report(self._prices)
+        return {"from_journal": self.from_journal, **paid, "in_all": self.used.report(self._prices)}
+
     def _missing(self, requests: Iterable[Request], meter: Meter) -> Iterator[Request]:
         for request in requests:
             if request.key in self._asked:
@@ -96,6 +103,7 @@ class Runner:
             self._asked.add(request.key)
             if request.key in self._journal:
                 self.from_journal += 1
+                self.used.add(self.get(request))
                 meter.skip()
             else:
                 yield request
@@ -109,6 +117,7 @@ class Runner:
                 else:
                     committer.add(request.key, result.to_json())
                     self._recent.append(None)
+                self.used.add(result)
                 meter.saw(result)
                 if len(self._recent) == WINDOW and isinstance(result, Failure):
                     self._stop_if_too_many_fail()

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from stages.records import replace_dir, write_json
+from stages.report.asked import asked_metrics
 from stages.report.page import Picture, render_page
 from stages.report.plots import PLOTS, Plot
 from stages.report.sources import Sources, read_sources
@@ -29,7 +30,8 @@ def build_report(recipe: Path, stages: Path, out: Path) -> str:
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
     (out / "rounds.csv").write_text(to_csv(rows), encoding="utf-8")
-    write_json(out / "metrics.json", to_metrics(rows))
+    costs = asked_metrics(sources.models)
+    write_json(out / "metrics.json", {name: {**values, **costs[name]} for name, values in to_metrics(rows).items()})
     with replace_dir(out / "plots") as folder:
         pictures = [picture for plot in PLOTS if (picture := _draw(plot, sources, folder))]
     (out / "index.html").write_text(render_page(sources, pictures), encoding="utf-8")

@@ -10,6 +10,7 @@ import jinja2
 import yaml
 
 from stages.records import content_hash
+from stages.report.asked import asked_rows
 from stages.report.drops import collect_drops
 from stages.report.plots import Plot
 from stages.report.solutions import shown_solutions
@@ -33,7 +34,13 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "whole": whole, "duration": duration, "excerpt": bounded}
+    environment.filters |= {
+        "percent": percent,
+        "whole": whole,
+        "duration": duration,
+        "excerpt": bounded,
+        "money": money,
+    }
     report = sources.recipe.report
     html = environment.get_template(TEMPLATE).render(
         title=report.title,
@@ -49,6 +56,7 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
         drops=collect_drops(sources),
         costs=_costs(sources),
         tokens=_tokens(sources),
+        asked=asked_rows(sources.models),
         hashes=_hashes(sources),
         recipe=_recipe(sources),
         environments=_environments(sources),
@@ -64,6 +72,11 @@ def percent(value: float | None) -> str:
 def whole(value: float | None) -> str:
     """A number without decimals, thousands apart."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def money(value: float | None, currency: str) -> str:
+    """An amount with its currency, a dash where no prices are known."""
+    return "–" if value is None else f"{value:,.2f} {currency}".strip()
 
 
 def duration(seconds: float | None) -> str:

@@ -38,10 +38,9 @@ def asked_samples(
     """
     model = _model(policy, engine)
     name = model.asked_through(engine)
-    prices = prices_of(engine)
     journal = ROOT / "sample" / f"{policy.hash}-{settings}.jsonl"
     rows: list[dict[str, Any]] = []
-    with Runner(make_engine(engine, model), journal, label, prices) as runner:
+    with Runner(make_engine(engine, model), journal, label, prices_of(engine)) as runner:
         requests = (request for _, _, request in _requests(problems, policy.hash, name, params, settings))
         runner.ask(requests, problems.height * params.samples, PREFLIGHT)
         for identity, index, request in _requests(problems, policy.hash, name, params, settings):
@@ -50,8 +49,7 @@ def asked_samples(
                 rows.append(_row(identity, policy.hash, settings, index, request.seed, answer))
             else:
                 drops.drop("no answer came", f"problem {identity}, sample {index}", answer.reason)
-        costs = {"from_journal": runner.from_journal, **runner.spent.report(prices)}
-    return pl.DataFrame(rows, schema=SAMPLE.schema), costs
+    return pl.DataFrame(rows, schema=SAMPLE.schema), runner.costs()
 
 
 def _model(policy: Policy, engine: EngineParams) -> Model:
