@@ -7,12 +7,14 @@ from pathlib import Path
 
 from stages.console import run
 from stages.params.recipe import check
+from stages.plan.asking import Sizes, askings, render_askings
 from stages.plan.decide import Decision, decide
 from stages.plan.graph import RECIPE, read_graph
 from stages.plan.settings import WouldBe
 from stages.plan.table import render
 
 JOURNAL = Path("work/journal")
+DATA = Path("data")
 JOURNALED = ("stages.sample", "stages.evaluate")
 """Stages that take finished items from the journal."""
 
@@ -23,8 +25,12 @@ def main() -> None:
     recipe = parser.parse_args().recipe
     check(recipe or Path(RECIPE))
     stages = read_graph(recipe=recipe)
-    decisions = decide(stages, WouldBe(stages, recipe=recipe))
+    settings = WouldBe(stages, recipe=recipe)
+    decisions = decide(stages, settings)
     print(render(decisions, str(recipe or RECIPE), _journaled(decisions), JOURNAL))
+    remade = any(decision.runs and decision.stage.module == "stages.problems" for decision in decisions)
+    if asked := render_askings(askings(decisions, settings, Sizes(DATA)), remade):
+        print(f"\n{asked}")
 
 
 def _journaled(decisions: list[Decision]) -> list[str]:
