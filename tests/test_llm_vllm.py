@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, islice
@@ -253,3 +256,40 @@ def test_what_vllm_is_told() -> None:
     assert (told["revision"], told["tokenizer_revision"], told["dtype"]) == ("abc", "abc", "bfloat16")
     assert "enforce_eager" not in told, "graphs are for accelerators"
     assert engine_options("some/model", None, VllmSettings(), cpu=True)["dtype"] == "float32"
+
+
+APART = """
+import json, sys, psutil
+from stages.llm import EngineError, Request, VllmEngine
+
+def main():
+    engine = VllmEngine(sys.argv[1])
+    requests = [Request("m", sys.argv[2], 1.0, 24, seed) for seed in range(8)]
+    drawn = {request.seed: result.text for request, result in engine.complete(requests)}
+    try:
+        for request, result in engine.complete(Request("m", sys.argv[2], 1.0, 400, seed) for seed in range(2000)):
+            for child in psutil.Process().children(recursive=True):
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    child.kill()
+    except EngineError as error:
+        print(json.dumps([drawn, str(error)]))
+    engine.close()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_vllm_in_a_process_of_its_own_draws_the_same_and_its_death_is_told(
+    engine: VllmEngine, folder: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "apart.py"
+    script.write_text(APART, encoding="utf-8")
+    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, str(script), str(folder), QUESTION]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    drawn, said = json.loads(done.stdout.splitlines()[-1])
+    assert list(dict(sorted(drawn.items())).values()) == texts(ask(engine, *samples(8)))
+    assert said.startswith("small, vLLM ")
+    assert "died at work" in said

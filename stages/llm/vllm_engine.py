@@ -92,7 +92,7 @@ class _Loaded:
 
     def _add(self, name: str, request: Request) -> Failure | None:
         """Put `request` into vLLM's queue; returns why not, if it is refused."""
-        from vllm.exceptions import VLLMClientError
+        from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.inputs.engine import tokens_input
 
         try:
@@ -101,6 +101,8 @@ class _Loaded:
             return Failure(str(fault), 1, "prompt refused")
         except (VLLMClientError, ValueError) as error:
             return Failure(f"vLLM: {one_line(error)}", 1, "refused by vLLM")
+        except (VLLMError, RuntimeError) as error:
+            raise self._died(error) from error
         return None
 
     def _step(self) -> list[RequestOutput]:
@@ -110,9 +112,12 @@ class _Loaded:
         try:
             outputs = self._engine.step()
         except (VLLMError, RuntimeError) as error:
-            self.dead = True
-            raise EngineError(f"{self._model}: died at work: {one_line(error)}; its log is above") from error
+            raise self._died(error) from error
         return [cast("RequestOutput", output) for output in outputs if output.finished]
+
+    def _died(self, error: Exception) -> EngineError:
+        self.dead = True
+        return EngineError(f"{self._model}: died at work: {one_line(error)} Run again: what was answered is kept")
 
     def _completion(self, output: RequestOutput) -> Completion:
         only = output.outputs[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from stages.llm.errors import EngineError
@@ -48,9 +50,11 @@ def start(source: str, revision: str | None, settings: VllmSettings) -> tuple[LL
         _prepare_cpu(settings)
     try:
         arguments = vllm.EngineArgs(**engine_options(source, revision, settings, cpu))
-        return vllm.LLMEngine.from_engine_args(arguments), vllm.__version__
+        engine = vllm.LLMEngine.from_engine_args(arguments)
     except (VLLMError, ValueError, OSError, RuntimeError) as error:
         raise EngineError(f"vLLM cannot load {source}: {one_line(error)}") from error
+    _watch(engine)
+    return engine, vllm.__version__
 
 
 def engine_options(source: str, revision: str | None, settings: VllmSettings, cpu: bool) -> dict[str, Any]:
@@ -83,6 +87,22 @@ def _prepare_cpu(settings: VllmSettings) -> None:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # bound threads starve where others use the cores
     if settings.tensor_parallel == 1:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # starts in seconds
+
+
+def _watch(engine: LLMEngine) -> None:
+    """Wake whoever waits for vLLM's own process when that is killed, by lack of memory for one: vLLM does not."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    client: Any = engine.engine_core
+    if not hasattr(client, "outputs_queue"):
+        return  # it works in this process
+    processes, outputs = client.resources.engine_manager.processes, client.outputs_queue
+
+    def wait() -> None:
+        connection.wait([process.sentinel for process in processes])
+        outputs.put_nowait(EngineDeadError())
+
+    threading.Thread(target=wait, name="llm-vllm-watch", daemon=True).start()
 
 
 def one_line(error: BaseException) -> str:
