@@ -14,10 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from small_llama import write_small_llama
+from small_llama import PLAIN_VLLM, write_small_llama
 
-from stages.llm import Completion, Request, Runner, VllmEngine
-from stages.llm.vllm_start import VllmSettings, engine_options
+from stages.llm import Completion, Model, Request, Runner, VllmEngine
+from stages.llm.vllm_start import engine_options
 
 PROMPTS = 24
 SAMPLES = 8
@@ -37,14 +37,13 @@ def main() -> None:
 
 def compare(place: Path) -> None:
     """Run the rounds and print them."""
-    model = str(write_small_llama(place / "model", hidden=256, layers=5, heads=4))
-    settings = VllmSettings(max_num_seqs=AT_ONCE)
-    ours = VllmEngine(model, settings=settings)
+    model = Model(str(write_small_llama(place / "model", hidden=256, layers=5, heads=4)))
+    settings = PLAIN_VLLM.model_copy(update={"options": {"max_num_seqs": AT_ONCE}})
+    ours = VllmEngine(model, settings, 2 * AT_ONCE)
     list(ours.complete([Request("m", "warm", 1.0, 1, 0)]))  # sets vLLM's environment, too
     import vllm
 
-    options = engine_options(model, None, settings, cpu=True)
-    llm = vllm.LLM(**{name: value for name, value in options.items() if value is not None})
+    llm = vllm.LLM(**engine_options(model, settings, cpu=True))
     plain(llm, ["warm"])
     ways: dict[str, Callable[[list[str], Path], Drawn]] = {
         "plain vLLM": lambda prompts, _: plain(llm, prompts),

@@ -6,11 +6,25 @@ from pathlib import Path
 
 from tiny_policy import CHAT_TEMPLATE, byte_level_bpe, documents
 
+from stages.params.llm import VllmParams
+
 STRICT = "{% if messages[0]['role'] == 'stranger' %}{{ raise_exception('no strangers') }}{% endif %}"
 """Templates may refuse a chat; this one does."""
 
 CONTEXT = 512
 """Tokens that it reads."""
+
+
+PLAIN_VLLM = VllmParams(
+    dtype="auto",
+    quantization=None,
+    tensor_parallel=1,
+    data_parallel=1,
+    max_model_len=None,
+    gpu_memory=0.9,
+    options={},
+)
+"""Nothing special is asked of vLLM."""
 
 
 def write_small_llama(folder: Path, hidden: int = 64, layers: int = 2, heads: int = 2) -> Path:

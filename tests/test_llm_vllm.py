@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_llama import CONTEXT, write_small_llama
+from small_llama import CONTEXT, PLAIN_VLLM, write_small_llama
 
-from stages.llm import Completion, EngineError, Failure, Request, Runner, VllmEngine, VllmSettings
+from stages.llm import Completion, EngineError, Failure, FakeEngine, Model, Request, Runner, VllmEngine
 from stages.llm.vllm_start import engine_options
 
 pytest.importorskip("vllm", reason="vLLM cannot be imported here; `make test-vllm` runs this with its CPU build")
+
+TESTS = Path(__file__).parent.resolve()
 
 BLOCK = 128
 """Tokens per block of the prefix cache, on a CPU."""
@@ -44,9 +46,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(folder: Path) -> Iterator[VllmEngine]:
-    made = VllmEngine(str(folder))
+    made = make(folder)
     yield made
     made.close()
+
+
+def make(folder: Path) -> VllmEngine:
+    return VllmEngine(Model(str(folder)), PLAIN_VLLM, 256)
 
 
 def ask(engine: VllmEngine, *requests: Request) -> list[Completion | Failure]:
@@ -177,9 +183,12 @@ def test_an_endless_stream_is_taken_as_there_is_room_and_can_be_left(engine: Vll
     assert texts(ask(engine, *samples(2))) == texts(ask(engine, *samples(2)[::-1]))[::-1], "nothing is left of it"
 
 
-def test_a_run_goes_on_from_its_journal(engine: VllmEngine, folder: Path, tmp_path: Path) -> None:
-    class Once(VllmEngine):
+def test_a_run_goes_on_from_its_journal(engine: VllmEngine, tmp_path: Path) -> None:
+    class Once(FakeEngine):
         asked = 0
+
+        def __init__(self) -> None:
+            super().__init__(1)
 
         def complete(self, requests: Any) -> Any:
             for answered in engine.complete(requests):
@@ -187,9 +196,9 @@ def test_a_run_goes_on_from_its_journal(engine: VllmEngine, folder: Path, tmp_pa
                 yield answered
 
     requests = samples(30)
-    with Runner(Once(str(folder)), tmp_path / "j.jsonl", "first") as first:
+    with Runner(Once(), tmp_path / "j.jsonl", "first") as first:
         first.ask(requests[:20], preflight=4)
-    with Runner(Once(str(folder)), tmp_path / "j.jsonl", "second") as second:
+    with Runner(Once(), tmp_path / "j.jsonl", "second") as second:
         second.ask(requests, preflight=4)
         results = [second.get(request) for request in requests]
         report = second.spent.report()
@@ -202,12 +211,12 @@ def test_a_run_goes_on_from_its_journal(engine: VllmEngine, folder: Path, tmp_pa
 
 
 def test_nothing_to_ask_loads_nothing(tmp_path: Path) -> None:
-    assert list(VllmEngine(str(tmp_path / "nowhere")).complete([])) == []
+    assert list(make(tmp_path / "nowhere").complete([])) == []
 
 
 def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="nowhere") as caught:
-        list(VllmEngine(str(tmp_path / "nowhere")).complete(samples(1)))
+        list(make(tmp_path / "nowhere").complete(samples(1)))
     assert "\n" not in str(caught.value)
     pickled = tmp_path / "pickled"
     pickled.mkdir()
@@ -215,26 +224,37 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, tmp_path:
         (pickled / name).write_bytes((folder / name).read_bytes())
     (pickled / "pytorch_model.bin").write_bytes(b"a pickle, which could run anything")
     with pytest.raises(EngineError, match="cannot load"):
-        list(VllmEngine(str(pickled)).complete(samples(1)))
+        list(make(pickled).complete(samples(1)))
 
 
 def test_what_vllm_is_told() -> None:
-    settings = VllmSettings(tensor_parallel=4, max_model_len=4096, max_num_seqs=64, memory=0.8, dtype="bfloat16")
-    told = engine_options("some/model", "abc", settings, cpu=False)
+    changes = {
+        "tensor_parallel": 4,
+        "max_model_len": 4096,
+        "gpu_memory": 0.8,
+        "dtype": "bfloat16",
+        "quantization": "fp8",
+    }
+    options: dict[str, Any] = {"max_num_seqs": 64, "trust_remote_code": True}
+    told = engine_options(
+        Model("some/model", "abc"), PLAIN_VLLM.model_copy(update={**changes, "options": options}), False
+    )
     assert told["trust_remote_code"] is False
     assert told["load_format"] == "safetensors"
     assert (told["tensor_parallel_size"], told["max_model_len"], told["max_num_seqs"]) == (4, 4096, 64)
-    assert (told["revision"], told["tokenizer_revision"], told["dtype"]) == ("abc", "abc", "bfloat16")
+    assert (told["revision"], told["tokenizer_revision"]) == ("abc", "abc")
+    assert (told["dtype"], told["quantization"], told["gpu_memory_utilization"]) == ("bfloat16", "fp8", 0.8)
     assert "enforce_eager" not in told, "graphs are for accelerators"
-    assert engine_options("some/model", None, VllmSettings(), cpu=True)["dtype"] == "float32"
+    assert engine_options(Model("some/model"), PLAIN_VLLM, cpu=True)["dtype"] == "float32"
 
 
 APART = """
 import json, sys, psutil
-from stages.llm import EngineError, Request, VllmEngine
+from small_llama import PLAIN_VLLM
+from stages.llm import EngineError, Model, Request, VllmEngine
 
 def main():
-    engine = VllmEngine(sys.argv[1])
+    engine = VllmEngine(Model(sys.argv[1]), PLAIN_VLLM, 256)
     requests = [Request("m", sys.argv[2], 1.0, 24, seed) for seed in range(8)]
     drawn = {request.seed: result.text for request, result in engine.complete(requests)}
     try:
@@ -256,7 +276,7 @@ def test_vllm_in_a_process_of_its_own_draws_the_same_and_its_death_is_told(
 ) -> None:
     script = tmp_path / "apart.py"
     script.write_text(APART, encoding="utf-8")
-    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "PYTHONPATH": f"{Path.cwd()}:{TESTS}"}
     command = [sys.executable, str(script), str(folder), QUESTION]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]

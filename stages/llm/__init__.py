@@ -35,7 +35,6 @@ from stages.llm.runner import Runner
 from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
 from stages.llm.vllm_engine import VllmEngine
-from stages.llm.vllm_start import VllmSettings
 
 __all__ = [
     "Completion",
@@ -54,7 +53,6 @@ __all__ = [
     "ServeEngine",
     "Usage",
     "VllmEngine",
-    "VllmSettings",
     "make_engine",
     "prices_of",
 ]

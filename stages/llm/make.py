@@ -10,6 +10,7 @@ from stages.llm.model import Model
 from stages.llm.retry import Patience
 from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
+from stages.llm.vllm_engine import VllmEngine
 from stages.params.llm import EngineParams
 
 
@@ -24,6 +25,8 @@ def make_engine(params: EngineParams, model: Model) -> Engine:
     assert params.vllm is not None
     if params.kind == "serve":
         return ServeEngine(model, params.vllm, params.concurrency, patience)
+    if params.kind == "vllm":
+        return VllmEngine(model, params.vllm, params.concurrency)
     raise EngineError(f"engine {params.kind}: not built yet")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stages.llm.errors import EngineError
+from stages.llm.model import Model
 from stages.llm.request import Request
 
 
@@ -11,18 +12,20 @@ class PromptError(ValueError):
 
 
 class PromptEncoder:
-    """Token ids of requests' prompts, by the tokenizer and chat template at `source`: the ones that training uses.
+    """Token ids of requests' prompts, by the tokenizer and chat template of `model`: the ones that training uses.
 
     Raises `EngineError` where there is no tokenizer.
     """
 
-    def __init__(self, source: str, revision: str | None) -> None:
+    def __init__(self, model: Model) -> None:
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                model.source, revision=model.revision, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
-            raise EngineError(f"{source}: has no tokenizer ({' '.join(str(error).split())[:200]})") from error
+            raise EngineError(f"{model.source}: has no tokenizer ({' '.join(str(error).split())[:200]})") from error
         self._last: tuple[str, list[int]] = ("", [])
 
     def __call__(self, request: Request) -> list[int]:

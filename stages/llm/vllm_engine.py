@@ -13,31 +13,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stages.llm.errors import EngineError
+from stages.llm.model import Model
 from stages.llm.prompts import PromptEncoder, PromptError
 from stages.llm.request import Answered, Completion, Failure, Request
-from stages.llm.vllm_start import VllmSettings, one_line, start
+from stages.llm.vllm_start import one_line, start
+from stages.params.llm import VllmParams
 
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
-
-AHEAD = 2
-"""Requests given to vLLM per sequence that it runs at once, so that its own queue is never empty."""
 
 NO_SEED = -1
 """To vLLM, not to us, this seed means none."""
 
 
 class VllmEngine:
-    """One model, loaded from `source` (a folder, or a Hub repo at commit `revision`) at the first request.
+    """One copy of `model`, loaded at the first request, with at most `concurrency` requests in vLLM's hands.
+
+    Of those it works on as many at once as memory allows.
 
     A request that vLLM will not take (its prompt is longer than the model's context, its schema cannot be held to) is
     a `Failure`; a completion that reaches the context's end has finish reason `length`.
     """
 
-    def __init__(self, source: str, revision: str | None = None, settings: VllmSettings | None = None) -> None:
-        self._source = source
-        self._revision = revision
-        self._settings = settings or VllmSettings()
+    def __init__(self, model: Model, vllm: VllmParams, concurrency: int) -> None:
+        self._model = model
+        self._vllm = vllm
+        self._concurrency = concurrency
         self._loaded: _Loaded | None = None
 
     def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
@@ -47,7 +48,7 @@ class VllmEngine:
         if not first:
             return
         if self._loaded is None:
-            self._loaded = _Loaded(self._source, self._revision, self._settings)
+            self._loaded = _Loaded(self._model, self._vllm, self._concurrency)
         try:
             yield from self._loaded.complete(chain(first, source))
         finally:
@@ -64,11 +65,11 @@ class VllmEngine:
 class _Loaded:
     """vLLM with a model in it."""
 
-    def __init__(self, source: str, revision: str | None, settings: VllmSettings) -> None:
-        self._encode = PromptEncoder(source, revision)
-        self._engine, version = start(source, revision, settings)
-        self._model = f"{Path(source).name if Path(source).is_dir() else source}, vLLM {version}"
-        self._room = AHEAD * self._engine.vllm_config.scheduler_config.max_num_seqs
+    def __init__(self, model: Model, vllm: VllmParams, room: int) -> None:
+        self._encode = PromptEncoder(model)
+        self._engine, version = start(model, vllm)
+        self._name = f"{Path(model.source).name if Path(model.source).is_dir() else model.source}, vLLM {version}"
+        self._room = room
         self._numbers = count()
         self.dead = False
 
@@ -117,7 +118,7 @@ class _Loaded:
 
     def _died(self, error: Exception) -> EngineError:
         self.dead = True
-        return EngineError(f"{self._model}: died at work: {one_line(error)} Run again: what was answered is kept")
+        return EngineError(f"{self._name}: died at work: {one_line(error)} Run again: what was answered is kept")
 
     def _completion(self, output: RequestOutput) -> Completion:
         only = output.outputs[0]
@@ -127,7 +128,7 @@ class _Loaded:
             prompt_tokens=len(output.prompt_token_ids or ()),
             completion_tokens=len(only.token_ids),
             cached_tokens=output.num_cached_tokens,
-            model=self._model,
+            model=self._name,
         )
 
     def close(self) -> None:
