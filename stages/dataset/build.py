@@ -66,7 +66,7 @@ def build_dataset(
             f"{kept.height - rows.height} samples have no problem or no steps in {inputs.problems}, {inputs.steps}"
         )
     rows = training_order(rows.sort("problem_id", "sample_id"), params.block, seed)
-    rows = rows.with_columns(prompt=pl.Series([_prompt(p, prompt) for p in rows["problem"]], dtype=pl.String))
+    rows = rows.with_columns(prompt=pl.Series([prompt_text(p, prompt) for p in rows["problem"]], dtype=pl.String))
     base = [pl.col("sample_id", "problem_id", "prompt"), pl.col("text").alias("completion"), pl.col("label")]
     _write(rows.select(base), folder / "kto.parquet")
     _write(rows.select(*base, "steps"), folder / "step_kto.parquet")
@@ -92,7 +92,8 @@ def build_dataset(
     return {**manifest, "manifest": manifest["hash"], "drops": drops.report()}
 
 
-def _prompt(problem: str, params: PromptParams) -> str:
+def prompt_text(problem: str, params: PromptParams) -> str:
+    """A row's prompt: the text, or the chat's messages as JSON."""
     return (
         json.dumps(chat_messages(problem, params), ensure_ascii=False) if params.chat else plain_prompt(problem, params)
     )
