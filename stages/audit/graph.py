@@ -11,6 +11,7 @@ from stages.audit.findings import Findings
 from stages.audit.lock import Entry, Lock, producers
 from stages.params.base import SettingsError
 from stages.params.recipe import resolve
+from stages.plan import stage_commands
 
 CODE = "stages/"
 ROUND_STAGES = ("recipe", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
@@ -19,17 +20,20 @@ SHARED_STAGES = ("problems", "seed_model", "evaluate_seed")
 
 def check_lock(findings: Findings, root: Path, lock: Lock, rounds: list[str]) -> None:
     """Every stage of `rounds` must be there, must have read what others wrote, and had the settings of its round."""
-    wanted = [*SHARED_STAGES, *(f"{stage}@{name}" for name in rounds for stage in ROUND_STAGES)]
     made_by = producers(lock)
-    for name in wanted:
+    commands = stage_commands(root)
+    for name in [*_stages_of(rounds), *({"report"} & lock.keys())]:
         findings.seen("lock", 1)
         if name not in lock:
             findings.fault("lock", "dvc.lock", f"no stage {name}; `dvc repro` has not run it yet")
             continue
         entry = lock[name]
+        if entry.command != commands.get(name):
+            what = f"ran {entry.command!r}; dvc.yaml says {commands.get(name)!r}"
+            findings.fault("lock", f"dvc.lock: {name}", what)
         for path, md5 in entry.deps.items():
             maker = made_by.get(path)
-            if maker is None and not _is_given(path):
+            if maker is None and not _is_given(path) and not any(out.startswith(f"{path}/") for out in made_by):
                 findings.fault("lock", f"dvc.lock: {name}", f"reads {path} (md5 {md5}), which no stage writes")
             elif maker is not None and lock[maker].outs[path] != md5:
                 written = lock[maker].outs[path]
@@ -40,16 +44,18 @@ def check_lock(findings: Findings, root: Path, lock: Lock, rounds: list[str]) ->
             _check_recipe(findings, root, lock[f"recipe@{name}"], name)
 
 
+def _stages_of(rounds: list[str]) -> list[str]:
+    return [*SHARED_STAGES, *(f"{stage}@{name}" for name in rounds for stage in ROUND_STAGES)]
+
+
 def _is_given(path: str) -> bool:
     """Code, and files that no stage makes."""
     return path.startswith(CODE) or not path.startswith(("data/", "models/"))
 
 
 def _check_settings(findings: Findings, root: Path, entry: Entry) -> None:
-    """Values that a stage tracked in a round's settings file must be those in the file."""
+    """Values that a stage tracked in a settings file must be those in the file."""
     for file, values in entry.params.items():
-        if not file.startswith("reports/recipe/"):
-            continue
         try:
             settings = yaml.safe_load((root / file).read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
@@ -89,10 +95,9 @@ def hashed_paths(lock: Lock, rounds: list[str]) -> list[tuple[str, str, str, str
 
     Outputs belong to check ``files``; inputs that no stage writes, code above all, to check ``code``.
     """
-    wanted = [*SHARED_STAGES, *(f"{stage}@{name}" for name in rounds for stage in ROUND_STAGES), "report"]
     made_by = producers(lock)
     named: dict[tuple[str, str, str], list[str]] = {}
-    for entry in (lock[name] for name in wanted if name in lock):
+    for entry in (lock[name] for name in [*_stages_of(rounds), "report"] if name in lock):
         for path, md5 in entry.outs.items():
             named.setdefault(("files", path, md5), []).append(entry.name)
         for path, md5 in entry.deps.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.audit.findings import Findings
+from stages.audit.history import committed_folder
 from stages.audit.layout import Part
 from stages.plan import folder_hash
 from stages.policies import MANIFEST
@@ -37,7 +38,7 @@ def folder_md5s(folder: Path) -> dict[str, str]:
 def check_hash(findings: Findings, check: str, root: Path, cache: Path | None, path: str, md5: str, used: str) -> None:
     """Compare the file or folder at `path` with `md5` of dvc.lock; `used` says by which stage it is named there.
 
-    For a folder, the file that differs is named where the DVC cache still lists what was in it.
+    For a folder, the file that differs is named where the DVC cache or Git still lists what was in it.
     """
     place = root / path
     findings.seen(check, 1)
@@ -53,7 +54,7 @@ def check_hash(findings: Findings, check: str, root: Path, cache: Path | None, p
     found = folder_hash(files)
     if found == md5:
         return
-    recorded = cached_folder(cache, md5)
+    recorded = cached_folder(cache, md5) or committed_folder(root, path, md5)
     if recorded is None:
         findings.fault(check, path, f"has md5 {found}; dvc.lock says {md5} ({used})")
         return

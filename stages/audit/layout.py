@@ -44,6 +44,8 @@ class Part:
     seed: int
     split: str
     """Which problems are sampled: train, validation or test."""
+    limit: int | None
+    """How many of them, null for all: a round's by the hash of problem and policy, an evaluation's by their ids."""
     sample: SampleParams
     samples: Path
     outcome: OutcomeParams
@@ -51,8 +53,16 @@ class Part:
     splitter: SplitParams
     steps: Path | None
     judge: JudgeParams
+    judges: int
+    """Models that must agree on a label, 0 where a rule judges."""
     judged: Path | None
     selection: Selection | None
+
+
+def replies_folder(part: Part) -> Path:
+    """Where a served judge's raw replies lie."""
+    assert part.judged is not None
+    return part.judged / "replies"
 
 
 def round_names(root: Path) -> list[str]:
@@ -81,6 +91,7 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
         digits=sample.block(RecordsParams, "records").shard_digits,
         seed=sample.seed,
         split="train",
+        limit=sample.block(SampleParams, "sample").problems,
         sample=sample.block(SampleParams, "sample"),
         samples=Path(f"data/samples/{name}"),
         outcome=_settings(lock, f"outcome@{name}").block(OutcomeParams, "outcome"),
@@ -88,6 +99,7 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
         splitter=_settings(lock, f"split@{name}").block(SplitParams, "split"),
         steps=Path(f"data/steps/{name}"),
         judge=judge.block(JudgeParams, "judge"),
+        judges=judge.judges,
         judged=Path(f"data/judged/{name}"),
         selection=selection,
     )
@@ -110,6 +122,7 @@ def evaluation_parts(lock: Lock, name: str) -> list[Part]:
         digits=settings.block(RecordsParams, "records").shard_digits,
         seed=settings.seed,
         split=evaluate.split,
+        limit=evaluate.problems,
         sample=sample.model_copy(update={"temperature": 0.0, "samples": 1, "problems": None}),
         samples=folder / "samples",
         outcome=settings.block(OutcomeParams, "outcome"),
@@ -117,6 +130,7 @@ def evaluation_parts(lock: Lock, name: str) -> list[Part]:
         splitter=settings.block(SplitParams, "split"),
         steps=folder / "steps",
         judge=settings.block(JudgeParams, "judge").model_copy(update={"flip": 0.0}),
+        judges=settings.judges,
         judged=folder / "judged",
         selection=None,
     )
@@ -155,6 +169,11 @@ class _Settings:
         if not isinstance(seed, int):
             raise ValueError(f"dvc.lock: {self.entry.name}: params hold no seed")
         return seed
+
+    @property
+    def judges(self) -> int:
+        judge = self.entry.settings["judge"]
+        return 0 if judge["kind"] != "served" else 1 + (judge.get("second") is not None)
 
 
 def _settings(lock: Lock, stage: str) -> _Settings:

@@ -8,18 +8,30 @@ from pathlib import Path
 import polars as pl
 
 from stages.audit.findings import Findings
+from stages.audit.labels import check_labels
 from stages.audit.layout import PROBLEMS, Part
-from stages.audit.tables import UNREADABLE, Range, check_equal, check_parents, check_shape, name_row, read_range
-from stages.judge import judge_samples
+from stages.audit.tables import (
+    SAMPLE_KEY,
+    STEP_KEY,
+    UNREADABLE,
+    Range,
+    check_equal,
+    check_parents,
+    check_shape,
+    name_row,
+    read_range,
+)
 from stages.outcome import grade_samples
 from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, Table, problem_id, sample_id, seed_from
 from stages.sample import sampling_settings
 from stages.split import split_samples
 
-SAMPLE_KEY = ["problem_id", "sample_id"]
-STEP_KEY = ["problem_id", "sample_id", "step"]
 UNSURE = ("no verdict in ", "the grading process died")
 """Verdicts that depend on the machine's speed or memory begin so."""
+
+
+DRAWS_ALL = "transformers"
+"""The engine that gives all samples that are asked for; others may be refused some."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def check_rows(findings: Findings, root: Path, part: Part, span: Range, rows: Ro
     if "steps" in findings and rows.steps is not None:
         _check_steps(findings, part, span, samples, rows.steps)
     if "labels" in findings and rows.steps is not None and rows.judged is not None:
-        _check_labels(findings, root, part, span, rows.problems, samples, rows.steps, rows.judged)
+        check_labels(findings, root, part, span, rows.problems, samples, rows.steps, rows.judged)
     if "verdicts" in findings and rows.outcomes is not None:
         _check_verdicts(findings, part, span, rows.problems, samples, rows.outcomes)
 
@@ -118,6 +130,16 @@ def _check_samples(
             wrong.append(f"its problem is of split {split_of[problem]}, not {part.split}")
         if wrong:
             findings.fault("samples", f"{path}: sample {row['sample_id']} of problem {problem}", "; ".join(wrong))
+    if part.sample.engine == DRAWS_ALL:
+        _check_complete(findings, path, samples, part.sample.samples)
+
+
+def _check_complete(findings: Findings, path: str, samples: pl.DataFrame, count: int) -> None:
+    """Every problem that was sampled must have its `count` samples."""
+    drawn = samples.group_by("problem_id", maintain_order=True).agg(pl.col("index").unique())
+    for problem, indices in drawn.filter(pl.col("index").list.len() < count).iter_rows():
+        missing = sorted({*range(count)} - {*indices})
+        findings.fault("samples", f"{path}: problem {problem}", f"samples with index {missing} are missing")
 
 
 def _check_steps(findings: Findings, part: Part, span: Range, samples: pl.DataFrame, steps: pl.DataFrame) -> None:
@@ -154,54 +176,6 @@ def broken_spans(steps: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("starts").list.eval(pl.element().diff().drop_nulls() > 0).list.all())
     )
     return spans.filter(~(numbered & contiguous)).drop("count")
-
-
-def _check_labels(
-    findings: Findings,
-    root: Path,
-    part: Part,
-    span: Range,
-    problems: pl.DataFrame,
-    samples: pl.DataFrame,
-    steps: pl.DataFrame,
-    judged: pl.DataFrame,
-) -> None:
-    path = f"{part.judged}/{span.shard}.parquet"
-    if part.judge.kind != "served":
-        mine = steps.join(samples.select(SAMPLE_KEY), on=SAMPLE_KEY, how="semi", maintain_order="left")
-        expected = judge_samples(problems, samples, mine, part.judge, part.seed)
-        check_equal(findings, "labels", path, judged, expected, STEP_KEY, f"judge {part.judge.kind}")
-        return
-    # A model's labels cannot be made again: what can be is that they belong to the steps and agree with each other.
-    findings.seen("labels", judged.height)
-    findings.note("labels", "labels of a served judge: keys, agreement and first error are checked", judged.height)
-    own = check_parents(findings, "labels", path, judged, steps, STEP_KEY, "step")
-    for row in steps.join(judged, on=STEP_KEY, how="anti").iter_rows(named=True):
-        findings.fault("labels", f"{path}: {name_row(row)}", "step has no label")
-    first = pl.when(~pl.col("label")).then("step").min().over(SAMPLE_KEY)
-    for row in own.with_columns(due=first).iter_rows(named=True):
-        if row["first_error"] != row["due"]:
-            what = f"first_error is {row['first_error']}, the labels give {row['due']}"
-            findings.fault("labels", f"{path}: {name_row(row)}", what)
-        if not 0 <= row["agreement"] <= 1:
-            findings.fault("labels", f"{path}: {name_row(row)}", f"agreement is {row['agreement']}")
-    _check_replies(findings, root, part, span, steps)
-
-
-def _check_replies(findings: Findings, root: Path, part: Part, span: Range, steps: pl.DataFrame) -> None:
-    """A judge's raw replies must belong to steps, or to whole samples where their step is null."""
-    assert part.judged is not None
-    path = part.judged / "replies" / f"{span.shard}.parquet"
-    if not (root / path).is_file():
-        return
-    try:
-        replies = pl.scan_parquet(root / path).filter(span.within()).select(STEP_KEY).collect()
-    except UNREADABLE as error:
-        findings.fault("tables", str(path), f"unreadable: {' '.join(str(error).split())}")
-        return
-    whole = pl.col("step").is_null()
-    check_parents(findings, "labels", str(path), replies.filter(~whole), steps, STEP_KEY, "step")
-    check_parents(findings, "labels", str(path), replies.filter(whole), steps, SAMPLE_KEY, "sample")
 
 
 def _check_verdicts(

@@ -12,8 +12,8 @@ import polars as pl
 
 from stages.audit.findings import Findings
 from stages.audit.layout import Part, Selection
-from stages.audit.rows import SAMPLE_KEY, STEP_KEY, Rows
-from stages.audit.tables import UNREADABLE
+from stages.audit.rows import Rows
+from stages.audit.tables import SAMPLE_KEY, STEP_KEY, UNREADABLE
 from stages.dataset import class_weights, neighbours_of_one_problem, prompt_text, select, training_order
 from stages.policies import MANIFEST
 from stages.records import DropLog, content_hash

@@ -15,6 +15,13 @@ UNREADABLE = (ValueError, OSError, pl.exceptions.PolarsError, pl.exceptions.Pani
 """What reading a damaged file raises; Polars' reader panics at some damage."""
 
 
+WHOLE = -1
+"""A reply's step where it is about all steps of its sample."""
+
+SAMPLE_KEY = ["problem_id", "sample_id"]
+STEP_KEY = ["problem_id", "sample_id", "step"]
+
+
 @dataclass(frozen=True)
 class Range:
     """Rows of one shard whose problem_id lies in [low, high); `high` None: to the end."""
@@ -109,5 +116,8 @@ def check_equal(
 
 def name_row(row: dict[str, Any]) -> str:
     """A row by its ids."""
-    step = f" step {row['step']}" if "step" in row else ""
-    return f"sample {row['sample_id']}{step}" if "sample_id" in row else f"problem {row['problem_id']}"
+    if "sample_id" not in row:
+        return f"problem {row['problem_id']}"
+    step = f" step {row['step']}" if row.get("step", WHOLE) != WHOLE else ""
+    reply = f" judge {row['judge']} vote {row['vote']} attempt {row['attempt']}" if "attempt" in row else ""
+    return f"sample {row['sample_id']}{step}{reply}"

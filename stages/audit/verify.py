@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.audit.chosen import check_chosen
 from stages.audit.findings import CHECKS, Findings
 from stages.audit.graph import check_lock, hashed_paths
 from stages.audit.hashes import check_descent, check_hash, check_manifest
@@ -129,7 +130,10 @@ def _row_jobs(findings: Findings, root: Path, parts: list[Part]) -> list[Job]:
         return jobs
     for part in parts:
         spans, whole = _ranges(findings, root, part.samples, part.digits)
-        jobs += [partial(_rows_job, checks, root, part, _policy_hash(root, part), span) for span in spans]
+        policy = _policy_hash(root, part)
+        jobs += [partial(_rows_job, checks, root, part, policy, span) for span in spans]
+        if "samples" in checks and policy is not None:
+            jobs.append(partial(_chosen_job, checks, root, part, policy))
         if part.selection is not None and DATA_SET_CHECKS & checks:
             jobs += _digest_jobs(findings, root, part, whole)
     return jobs
@@ -201,6 +205,12 @@ def _rows_job(checks: frozenset[str], root: Path, part: Part, policy: str | None
     if part.selection is not None and DATA_SET_CHECKS & checks:
         piece.selected = select_rows(part.selection, rows)
         piece.whole = piece.selected is not None
+    return piece
+
+
+def _chosen_job(checks: frozenset[str], root: Path, part: Part, policy: str) -> Piece:
+    piece = Piece(Findings(checks))
+    check_chosen(piece.findings, root, part, policy)
     return piece
 
 

@@ -1,7 +1,17 @@
 """What a run would do, said before anything runs. Not part of the data flow: no stage imports it."""
 
 from stages.plan.decide import Decision, decide
-from stages.plan.graph import Dep, Stage, cache_folder, folder_hash, read_graph
+from stages.plan.graph import Dep, Stage, cache_folder, folder_hash, read_graph, stage_commands
 from stages.plan.settings import WouldBe
 
-__all__ = ["Decision", "Dep", "Stage", "WouldBe", "cache_folder", "decide", "folder_hash", "read_graph"]
+__all__ = [
+    "Decision",
+    "Dep",
+    "Stage",
+    "WouldBe",
+    "cache_folder",
+    "decide",
+    "folder_hash",
+    "read_graph",
+    "stage_commands",
+]

@@ -67,6 +67,20 @@ def read_graph(root: Path = Path(), recipe: Path | None = None) -> list[Stage]:
         raise ValueError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}") from error
 
 
+def stage_commands(root: Path = Path()) -> dict[str, str]:
+    """The command of every stage by its name, as dvc.yaml and the recipe in force give it.
+
+    Raises `ValueError` with DVC's message for a graph that DVC itself would refuse.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        return {_name(stage): str(stage.cmd) for stage in Repo(str(root)).index.stages}
+    except DvcException as error:
+        raise ValueError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}") from error
+
+
 def cache_folder(root: Path = Path()) -> Path | None:
     """Where the repository at `root` caches its files by MD5, None where it has no cache on this machine.
 
