@@ -1,6 +1,44 @@
-"""How property tests run: machines are shared and slow, so neither speed of an example nor of drawing it is judged."""
+"""How property tests run, and a run of the smoke recipe that several test modules look at."""
 
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from clones import clone, run
 from hypothesis import HealthCheck, settings
 
+# Machines are shared and slow, so neither speed of an example nor of drawing it is judged.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the smoke recipe has run and been committed; the caller's own copy."""
+    mine = tmp_path_factory.mktemp("smoke") / "clone"
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with (shared / "smoke.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes first runs it for all
+        made = shared / "smoke-made"
+        if not made.exists():
+            _make_smoke(shared / "smoke-making")
+            (shared / "smoke-making").replace(made)
+    shutil.copytree(made, mine, symlinks=True)
+    return mine
+
+
+def _make_smoke(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    clone(place, "smoke")
+    prompt = place / "stages/judge/prompts/solution.jinja"
+    if not prompt.exists():
+        prompt.parent.mkdir()
+        prompt.write_text("{{ problem }}\n", encoding="utf-8")
+    run(place, "dvc", "repro")
+    run(place, "git", "add", "-A")
+    run(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run")
