@@ -51,10 +51,9 @@ def check_labels(
     known = _check_replies(findings, where, part, replies, own)
     counted = count_again(known, own, part.judge, part.judges, part.seed)
     said = judged.select(*STEP_KEY, said="reason")
-    expected = counted.join(said, on=STEP_KEY, how="left").with_columns(reason=pl.coalesce("reason", "said"))
-    check_equal(
-        findings, "labels", path, judged.select(list(COUNTED)), expected.select(list(COUNTED)), STEP_KEY, "vote"
-    )
+    due = counted.join(said, on=STEP_KEY, how="left").with_columns(reason=pl.coalesce("reason", "said"))
+    columns = list(COUNTED)
+    check_equal(findings, "labels", path, judged.select(columns), due.select(columns), STEP_KEY, "the vote")
 
 
 def _read_replies(findings: Findings, root: Path, part: Part, span: Range) -> pl.DataFrame | None:
