@@ -20,6 +20,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: repro plan test load bench-llm lint seeds
 .PHONY: repro plan test load bench-llm lint seeds vllm test-vllm
 .PHONY: repro plan test load bench-llm lint seeds vllm test-vllm bench-vllm
+.PHONY: repro plan test lint seeds bench-audit
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -60,6 +61,8 @@ test-vllm: vllm  ## the vllm engine against the real vLLM, on the CPU
 
 bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
 	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py
+bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (100000 unless given), and how much memory
+	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py $(if $(SAMPLES),--samples $(SAMPLES))
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml.error import YAMLError
 
 from stages.audit.findings import Findings
-from stages.audit.lock import Entry, Lock, producers
+from stages.audit.lock import Entry, Lock, producers, read_yaml_text
 from stages.params.base import SettingsError
 from stages.params.recipe import resolve
 from stages.plan import stage_commands
@@ -57,8 +57,8 @@ def _check_settings(findings: Findings, root: Path, entry: Entry) -> None:
     """Values that a stage tracked in a settings file must be those in the file."""
     for file, values in entry.params.items():
         try:
-            settings = yaml.safe_load((root / file).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            settings = read_yaml_text((root / file).read_text(encoding="utf-8"))
+        except (OSError, YAMLError) as error:
             findings.fault("lock", file, f"unreadable ({' '.join(str(error).split())})")
             continue
         for key, value in values.items():
@@ -74,8 +74,8 @@ def _check_recipe(findings: Findings, root: Path, entry: Entry, name: str) -> No
     file = f"reports/recipe/{name}.yaml"
     try:
         expected = resolve(settings, name)
-        found = yaml.safe_load((root / file).read_text(encoding="utf-8"))
-    except (OSError, KeyError, SettingsError, yaml.YAMLError) as error:
+        found = read_yaml_text((root / file).read_text(encoding="utf-8"))
+    except (OSError, KeyError, SettingsError, YAMLError) as error:
         findings.fault("lock", file, f"does not follow from recipe@{name} ({' '.join(str(error).split())})")
         return
     for key in sorted({*expected, *found}):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 LOCK = "dvc.lock"
 
@@ -44,10 +45,18 @@ def read_lock(root: Path) -> Lock:
 def parse_lock(text: str, where: str) -> Lock:
     """The lock in `text`; raises `ValueError` beginning with `where`."""
     try:
-        stages = yaml.safe_load(text)["stages"]
+        stages = read_yaml_text(text)["stages"]
         return {str(name): _entry(str(name), stage) for name, stage in stages.items()}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{where}: not a dvc.lock ({' '.join(repr(error).split())})") from error
+
+
+def read_yaml_text(text: str) -> Any:
+    """YAML as DVC reads and writes it, by version 1.2: there 1e-06 is a number, which PyYAML takes for text.
+
+    Raises `YAMLError`.
+    """
+    return YAML(typ="safe").load(text)
 
 
 def _entry(name: str, stage: dict[str, Any]) -> Entry:
