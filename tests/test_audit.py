@@ -11,8 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stages.audit import CHECKS, Findings, verify
+from stages.audit.lock import Entry, parse_lock
 from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, Table, read_table, sample_id, write_table
 
 Named = dict[str, list[str]]
@@ -335,3 +338,28 @@ def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
 def test_a_round_that_is_not_there(smoke: Path) -> None:
     with pytest.raises(ValueError, match=r"no round M7; there are M1"):
         verify(smoke, ["M7"])
+
+
+def test_numbers_of_a_lock_are_numbers() -> None:
+    text = "stages:\n  train@M1:\n    cmd: c\n    params:\n      p.yaml:\n        rate: 1e-06\n        word: no\n"
+    assert parse_lock(text, "dvc.lock")["train@M1"].settings == {"rate": 1e-06, "word": "no"}
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["cmd", "deps", "outs", "params", "path", "md5", "split"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.text(max_size=60) | _ANY.map(lambda stages: json.dumps({"stages": stages})))
+def test_what_is_no_lock_is_refused_in_one_line(text: str) -> None:
+    try:
+        parsed: object = parse_lock(text, "that.lock")
+    except ValueError as error:
+        parsed = str(error)
+    refusal = isinstance(parsed, str) and parsed.startswith("that.lock: not a dvc.lock") and "\n" not in parsed
+    assert refusal or (isinstance(parsed, dict) and all(isinstance(entry, Entry) for entry in parsed.values()))
