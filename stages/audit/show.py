@@ -16,9 +16,13 @@ from stages.audit.tables import WHOLE
 from stages.audit.text import block, one_line
 from stages.plan import cache_folder
 from stages.policies import MANIFEST
+from stages.provenance import file_sha256
 from stages.records import shard_names
 
 WORDS = {True: "right", False: "wrong", None: "unknown"}
+PROMPTS = Path("stages/judge/prompts")
+"""The judge's prompt templates."""
+
 LEFT = 10
 """Width of the first column."""
 
@@ -67,7 +71,7 @@ def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[st
     asked = f"{part.sample.engine}, temperature {part.sample.temperature}, up to {part.sample.max_tokens} tokens"
     got = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
     yield _line("", f"{asked} (settings {sample['settings']}); {one_line(got, BRIEF)}")
-    yield from _steps(chain, limit)
+    yield from _steps(root, chain, limit)
     yield from _outcome(chain, limit)
     yield from _selection(chain)
     yield ""
@@ -90,13 +94,16 @@ def _policy_origin(root: Path, folder: Path) -> str:
     return "made from " + ", ".join(f"{key} {one_line(str(value), 60)}" for key, value in sorted(made.items()))
 
 
-def _steps(chain: Chain, limit: int) -> Iterator[str]:
+def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
     part = chain.part
     if part.steps is None:
         yield from _text(chain.sample["text"], limit)
         return
     judge = next((row["judge"] for row in chain.steps if row["judge"]), "none")
     yield _line("judge", f"{judge}  {_judge_settings(part)}")
+    if part.judge.kind == "served":
+        for path in sorted((root / PROMPTS).glob("*")):
+            yield _line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
     for row in chain.steps:
         text = one_line(chain.sample["text"][row["start"] : row["end"]].rstrip(), limit)
         place = f"{row['step']} [{row['start']}:{row['end']}]"
