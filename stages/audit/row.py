@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from stages.audit.lock import read_lock
-from stages.audit.show import BRIEF, WHOLE_TEXT, show, show_sample
+from stages.audit.screen import BRIEF, WHOLE_TEXT
+from stages.audit.show import show, show_sample
 from stages.audit.tables import UNREADABLE
 from stages.audit.text import one_line
 from stages.provenance import file_sha256

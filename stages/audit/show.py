@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from stages.audit.chain import Chain, Row, all_parts, follow, problem_row, samples_of
 from stages.audit.find import find
 from stages.audit.layout import PROBLEMS, Part, replies_folder
-from stages.audit.lock import Entry, Lock, containing, flat, read_lock
-from stages.audit.origin import commit_line, environment_line, made_from, origin_of
+from stages.audit.lock import Lock, containing, flat, read_lock
+from stages.audit.origin import made_from
+from stages.audit.screen import BRIEF, WHOLE_TEXT, file_lines, line, text_lines
 from stages.audit.tables import WHOLE
-from stages.audit.text import block, one_line
-from stages.plan import cache_folder
+from stages.audit.text import one_line
 from stages.policies import MANIFEST
 from stages.provenance import file_sha256
 from stages.records import shard_names
@@ -22,12 +21,6 @@ from stages.records import shard_names
 WORDS = {True: "right", False: "wrong", None: "unknown"}
 PROMPTS = Path("stages/judge/prompts")
 """The judge's prompt templates."""
-
-LEFT = 10
-"""Width of the first column."""
-
-BRIEF, WHOLE_TEXT = 160, 1_000_000
-"""Characters shown of one text: on one screen, and where all was asked for."""
 
 
 def show(root: Path, start: str, only: str | None = None, whole: bool = False) -> list[str]:
@@ -58,19 +51,19 @@ def show_sample(root: Path, lock: Lock, sample_id: str, only: str | None, limit:
     lines = list(_show_chain(root, lock, chosen[0], limit))
     if len(chosen) > 1:
         names = ", ".join(chain.part.name for chain in chosen[1:])
-        lines.append(_line("also in", f"{names} (choose one with --round)"))
+        lines.append(line("also in", f"{names} (choose one with --round)"))
     return lines
 
 
 def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[str]:
     part, sample = chain.part, chain.sample
-    yield _line("in", part.name)
+    yield line("in", part.name)
     yield from _problem(chain.problem, sample["problem_id"], limit)
-    yield _line("policy", f"{sample['policy']}  {part.policy}, {_policy_origin(root, part.policy)}")
-    yield _line("sample", f"{sample['sample_id']}  index {sample['index']}, seed {sample['seed']}")
+    yield line("policy", f"{sample['policy']}  {part.policy}, {_policy_origin(root, part.policy)}")
+    yield line("sample", f"{sample['sample_id']}  index {sample['index']}, seed {sample['seed']}")
     asked = f"{part.sample.engine}, temperature {part.sample.temperature}, up to {part.sample.max_tokens} tokens"
     got = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
-    yield _line("", f"{asked} (settings {sample['settings']}); {one_line(got, BRIEF)}")
+    yield line("", f"{asked} (settings {sample['settings']}); {one_line(got, BRIEF)}")
     yield from _steps(root, chain, limit)
     yield from _outcome(chain, limit)
     yield from _selection(chain)
@@ -80,13 +73,13 @@ def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[st
 
 def _problem(problem: Row | None, problem_id: str, limit: int) -> Iterator[str]:
     if problem is None:
-        yield _line("problem", f"{problem_id}  is not in {PROBLEMS}")
+        yield line("problem", f"{problem_id}  is not in {PROBLEMS}")
         return
     where = f"{problem['origin']} row {problem['origin_row']}"
-    yield _line("problem", f"{problem_id}  {problem['split']}, source {one_line(problem['source'], 60)}")
-    yield _line("", f"from {one_line(where, BRIEF)}")
-    yield from _text(problem["problem"], limit)
-    yield _line("gold", one_line(problem["answer"], limit))
+    yield line("problem", f"{problem_id}  {problem['split']}, source {one_line(problem['source'], 60)}")
+    yield line("", f"from {one_line(where, BRIEF)}")
+    yield from text_lines(problem["problem"], limit)
+    yield line("gold", one_line(problem["answer"], limit))
 
 
 def _policy_origin(root: Path, folder: Path) -> str:
@@ -97,28 +90,28 @@ def _policy_origin(root: Path, folder: Path) -> str:
 def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
     part = chain.part
     if part.steps is None:
-        yield from _text(chain.sample["text"], limit)
+        yield from text_lines(chain.sample["text"], limit)
         return
     judge = next((row["judge"] for row in chain.steps if row["judge"]), "none")
-    yield _line("judge", f"{judge}  {_judge_settings(part)}")
+    yield line("judge", f"{judge}  {_judge_settings(part)}")
     if part.judge.kind == "served":
         for path in sorted((root / PROMPTS).glob("*")):
-            yield _line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
+            yield line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
     for row in chain.steps:
         text = one_line(chain.sample["text"][row["start"] : row["end"]].rstrip(), limit)
         place = f"{row['step']} [{row['start']}:{row['end']}]"
         if not row["judge"]:
-            yield _line("step", f"{place:<14}no label  {text}")
+            yield line("step", f"{place:<14}no label  {text}")
             continue
         agreed = "" if row["votes"] == 1 else f" ({row['agreement']:.2f} of {row['votes']} votes)"
-        yield _line("step", f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {one_line(row['reason'], limit)}{agreed}")
+        yield line("step", f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {one_line(row['reason'], limit)}{agreed}")
     for row in chain.replies:
         about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
         model = one_line(str(row["model"]), 60)
         fault = f"; not used: {one_line(row['fault'], BRIEF)}" if row["fault"] else ""
         head = f"judge {row['judge']}, {about}, vote {row['vote']}, try {row['attempt']}: {model}{fault}"
-        yield _line("reply", head)
-        yield from _text("nothing came" if row["text"] is None else row["text"], 4 * limit)
+        yield line("reply", head)
+        yield from text_lines("nothing came" if row["text"] is None else row["text"], 4 * limit)
 
 
 def _judge_settings(part: Part) -> str:
@@ -129,12 +122,12 @@ def _judge_settings(part: Part) -> str:
 def _outcome(chain: Chain, limit: int) -> Iterator[str]:
     row = chain.outcome
     if row is None:
-        yield _line("verdict", "none")
+        yield line("verdict", "none")
         return
     answer = "no answer" if row["answer"] is None else f"answer {one_line(row['answer'], limit)}"
     found = f" found by {row['found_by']}" if row["found_by"] else ""
-    yield _line("verdict", f"{WORDS[row['value']]}: {answer}{found}; compared by {one_line(row['reason'], limit)}")
-    yield _line("", f"grader {one_line(row['grader'], BRIEF)}")
+    yield line("verdict", f"{WORDS[row['value']]}: {answer}{found}; compared by {one_line(row['reason'], limit)}")
+    yield line("", f"grader {one_line(row['grader'], BRIEF)}")
 
 
 def _selection(chain: Chain) -> Iterator[str]:
@@ -144,12 +137,12 @@ def _selection(chain: Chain) -> Iterator[str]:
     of_problem = f"of its problem's {fate.right} right and {fate.wrong} wrong samples"
     rule = ", ".join(f"{key} {value}" for key, value in selection.params.model_dump(mode="json").items())
     if fate.dropped is not None:
-        yield _line("selection", f"dropped: {fate.dropped} ({of_problem})")
+        yield line("selection", f"dropped: {fate.dropped} ({of_problem})")
     else:
-        yield _line("selection", f"kept: rank {fate.rank} among those with its verdict, {of_problem}")
-    yield _line("", f"rule {rule}, seed {selection.seed}")
+        yield line("selection", f"kept: rank {fate.rank} among those with its verdict, {of_problem}")
+    yield line("", f"rule {rule}, seed {selection.seed}")
     for path, row in chain.rows.items():
-        yield _line("row", f"{path} row {row}")
+        yield line("row", f"{path} row {row}")
 
 
 def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
@@ -164,61 +157,25 @@ def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
     yield from file_lines(root, lock, [*paths, *chain.rows, part.policy / MANIFEST])
 
 
-def file_lines(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
-    """Where files come from: a line each, then settings, commit and machine of the stages that wrote them."""
-    cache = cache_folder(root)
-    entries: dict[str, Entry] = {}
-    for path in paths:
-        if not (root / path).is_file():
-            yield _line("file", f"{path}  is missing")
-            continue
-        origin = origin_of(root, lock, cache, path)
-        yield _line("file", f"{path}  sha256 {origin.sha256}")
-        known = [origin.manifest, origin.recorded, f"written by {origin.stage}" if origin.stage else None]
-        yield _line("", "; ".join(said for said in known if said))
-        if origin.stage is not None:
-            entries[origin.stage] = lock[origin.stage]
-    yield from _machines(root, entries)
-    yield _line("commit", commit_line(root))
-
-
-def _machines(root: Path, entries: dict[str, Entry]) -> Iterator[str]:
-    """Stages that ran on the same share a line."""
-    ran: dict[str, list[str]] = {}
-    for entry in entries.values():
-        if (machine := environment_line(root, entry)) is not None:
-            ran.setdefault(machine, []).append(entry.name)
-    for machine, stages in ran.items():
-        yield _line("ran on", f"{machine}: {', '.join(stages)}")
-
-
 def _show_problem(root: Path, lock: Lock, problem_id: str, limit: int) -> Iterator[str]:
     yield from _problem(problem_row(root, problem_id), problem_id, limit)
     for part in all_parts(root, lock):
         for row in samples_of(root, part, problem_id).iter_rows(named=True):
             said = f"{row['sample_id']}  {part.name}, index {row['index']}, {WORDS[row['value']]}: "
-            yield _line("sample", said + one_line(row["text"], limit // 2))
+            yield line("sample", said + one_line(row["text"], limit // 2))
     yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / PROBLEMS).glob("*.parquet"))])
 
 
 def _show_folder(root: Path, lock: Lock, kind: str, folder: Path) -> Iterator[str]:
     """A policy or a data set: its manifest, and the stage that wrote it with its settings."""
     manifest = json.loads((root / folder / MANIFEST).read_text(encoding="utf-8"))
-    yield _line(kind, f"{manifest['hash']}  {folder}")
+    yield line(kind, f"{manifest['hash']}  {folder}")
     for key, value in flat({key: value for key, value in manifest.items() if key not in ("hash", "files")}):
-        yield _line("", f"{key} {one_line(str(value), BRIEF)}")
+        yield line("", f"{key} {one_line(str(value), BRIEF)}")
     made = containing(lock, folder.as_posix())
     if made is not None:
         entry, _ = made
-        yield _line("stage", f"{entry.name}: {one_line(entry.command, 4 * BRIEF)}")
+        yield line("stage", f"{entry.name}: {one_line(entry.command, 4 * BRIEF)}")
         for key, value in flat(entry.settings):
-            yield _line("", f"{key} {one_line(str(value), BRIEF)}")
+            yield line("", f"{key} {one_line(str(value), BRIEF)}")
     yield from file_lines(root, lock, [folder / name for name in [*sorted(manifest.get("files", {})), MANIFEST]])
-
-
-def _text(text: Any, limit: int) -> Iterator[str]:
-    yield from block(str(text), limit, f"{'':{LEFT}}| ")
-
-
-def _line(name: str, said: str) -> str:
-    return f"{name:<{LEFT}}{said}".rstrip()

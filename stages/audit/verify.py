@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import polars as pl
@@ -21,10 +14,10 @@ from stages.audit.graph import check_lock, hashed_paths
 from stages.audit.hashes import check_descent, check_hash, check_manifest
 from stages.audit.layout import PROBLEMS, Part, evaluation_parts, policy_of, round_names, round_part
 from stages.audit.lock import Lock, read_lock
+from stages.audit.pieces import Job, Piece, run_jobs
 from stages.audit.rows import check_problems, check_rows, read_rows
 from stages.audit.selection import COLUMNS, Selected, check_data_set, digest_file, select_rows
 from stages.audit.tables import UNREADABLE, Range, plan_ranges
-from stages.console import progress
 from stages.params.recipe import SEED_POLICY
 from stages.plan import cache_folder
 from stages.policies import read_policy
@@ -35,21 +28,6 @@ PIECE = 4096
 
 ROW_CHECKS = frozenset({"tables", "samples", "steps", "labels", "verdicts", "selection", "kto"})
 DATA_SET_CHECKS = frozenset({"selection", "kto"})
-
-
-@dataclass
-class Piece:
-    """What one piece of work found; `selected` and `digests` belong to the data set of round `part`."""
-
-    findings: Findings
-    part: str = ""
-    selected: Selected | None = None
-    digests: tuple[str, pl.DataFrame] | None = None
-    whole: bool = True
-    """Whether the piece could be looked at; else its round's data set cannot be compared."""
-
-
-Job = Callable[[], Piece]
 
 
 def verify(
@@ -73,7 +51,7 @@ def verify(
     jobs = [*_file_jobs(findings, root, lock, rounds, parts), *_row_jobs(findings, root, parts)]
     selected = {part.name: Selected() for part in parts if part.selection}
     found: dict[str, dict[str, list[pl.DataFrame]]] = {name: {} for name in selected}
-    for piece in _run(jobs, workers):
+    for piece in run_jobs(jobs, workers):
         findings.add(piece.findings)
         if not piece.whole:
             selected.pop(piece.part, None)
@@ -219,49 +197,3 @@ def _digest_job(checks: frozenset[str], root: Path, part: str, path: Path, offse
     digests = digest_file(piece.findings, root, path, offset, PIECE)
     piece.digests = None if digests is None else (path.name, digests)
     return piece
-
-
-def _run(jobs: list[Job], workers: int) -> Iterator[Piece]:
-    """Results in the order of `jobs`, so that the rows named first are the same in every run."""
-    if workers == 1 or len(jobs) < 2:
-        for job in progress(jobs, "verify", unit="pieces"):
-            yield job()
-        return
-    with (
-        _one_polars_thread(),
-        ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
-        ) as pool,
-    ):  # spawned, since Polars' threads do not survive a fork
-        yield from progress(pool.map(_call, jobs), "verify", total=len(jobs), unit="pieces")
-
-
-def _call(job: Job) -> Piece:
-    return job()
-
-
-@contextmanager
-def _one_polars_thread() -> Iterator[None]:
-    """Processes started within use one thread for Polars each: there are as many processes as cores."""
-    name = "POLARS_MAX_THREADS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone: a pool's process would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
