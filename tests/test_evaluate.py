@@ -9,83 +9,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.evaluate import Estimate, Resampling, evaluate_policy, majority_winners
 from stages.evaluate import __main__ as command
-from stages.evaluate import estimate as estimate_module
-from stages.evaluate import evaluate as evaluate_module
+from stages.evaluate import evaluate_policy, majority_winners
+from stages.evaluate import measure as measure_module
 from stages.evaluate.examples import COUNT, EXCERPT, KINDS, choose_examples
-from stages.evaluate.metrics import greedy_metrics, majority_metric, per_sample
+from stages.evaluate.measure import equal_answers
+from stages.evaluate.metrics import greedy_counts, per_sample
+from stages.evaluate.settings import load_settings
 from stages.params.judge import JudgeParams
 from stages.params.sample import SampleParams
 from stages.policies import read_policy, write_manifest
+from stages.provenance import file_sha256
 from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
+from stages.statistics import Estimate, Resampling, compare_reports
 
 RECIPE = Path(__file__).parents[1] / "params.yaml"
 RESAMPLING = Resampling(400, 7)
-
-
-# Intervals
-
-
-def test_a_ratio_is_the_sums_ratio_with_its_counts() -> None:
-    it = RESAMPLING.ratio([1, 0, 3], [2, 1, 5])
-    assert (it.value, it.numerator, it.denominator) == (0.5, 4, 8)
-    assert it.low is not None
-    assert it.high is not None
-    assert 0 <= it.low <= 0.5 <= it.high <= 0.6
-
-
-@pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
-def test_nothing_counted_is_null(counts: list[int]) -> None:
-    assert RESAMPLING.ratio(counts, counts) == Estimate(None, None, None, 0, 0)
-
-
-def test_resamples_that_count_nothing_are_left_out() -> None:
-    it = RESAMPLING.ratio([1] + [0] * 9, [1] + [0] * 9)
-    assert (it.value, it.low, it.high) == (1.0, 1.0, 1.0)
-
-
-def test_arrays_that_do_not_pair_are_refused() -> None:
-    with pytest.raises(ValueError, match="one numerator and denominator per problem"):
-        RESAMPLING.ratio([1, 2], [1])
-
-
-def test_the_interval_of_a_share_is_that_of_the_normal_approximation() -> None:
-    right = np.arange(1000) % 5 == 0
-    it = Resampling(4000, 3).ratio(right, np.ones(1000))
-    half = 1.96 * (0.2 * 0.8 / 1000) ** 0.5
-    assert it.low == pytest.approx(0.2 - half, abs=0.002)
-    assert it.high == pytest.approx(0.2 + half, abs=0.002)
-
-
-def test_the_seed_decides_and_the_block_size_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = np.arange(50) % 3 == 0
-    first = Resampling(300, 1).ratio(right, np.ones(50))
-    assert Resampling(300, 2).ratio(right, np.ones(50)) != first
-    monkeypatch.setattr(estimate_module, "_CELLS", 7 * 50)
-    assert Resampling(300, 1).ratio(right, np.ones(50)) == first
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
-def test_an_interval_lies_within_the_problems_ratios(counts: list[tuple[int, int]]) -> None:
-    pairs = [(min(pair), max(pair)) for pair in counts]
-    it = Resampling(100, 5).ratio([top for top, _ in pairs], [bottom for _, bottom in pairs])
-    ratios = [top / bottom for top, bottom in pairs if bottom]
-    if not ratios:
-        assert it.value is None
-        return
-    assert it.value is not None
-    assert it.low is not None
-    assert it.high is not None
-    assert min(ratios) - 1e-12 <= it.low <= it.high <= max(ratios) + 1e-12
 
 
 # Votes
@@ -148,7 +93,6 @@ def test_answers_of_different_problems_are_never_compared_and_pairs_asked_once()
     winners = majority_winners(samples, outcomes, equality)
     assert asked == [("1", "2")]
     assert winners["value"].to_list() == [False, False, True, False]
-    assert majority_metric(winners, RESAMPLING).numerator == 1
 
 
 def test_the_grader_is_not_asked_where_all_agree() -> None:
@@ -171,6 +115,10 @@ def test_majority_is_what_counting_by_hand_says(answers: list[str | None]) -> No
 
 
 # Metrics
+
+
+def greedy_metrics(solutions: pl.DataFrame, resampling: Resampling) -> dict[str, Estimate]:
+    return {name: counts.estimate(resampling) for name, counts in greedy_counts(solutions).items()}
 
 
 def solutions(*rows: tuple[bool | None, str | None, str, list[bool | None], int | None]) -> pl.DataFrame:
@@ -288,7 +236,7 @@ class Stages:
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     fakes = Stages()
     for name in ("sample_problems", "split_samples", "judge_samples", "grade_samples", "grade_many"):
-        monkeypatch.setattr(evaluate_module, name, getattr(fakes, name))
+        monkeypatch.setattr(measure_module, name, getattr(fakes, name))
     return fakes
 
 
@@ -368,17 +316,17 @@ def test_the_same_bytes_come_again(
 
 
 def test_votes_are_compared_by_the_real_grader() -> None:
-    chosen = command.load_settings(RECIPE)
+    chosen = load_settings(RECIPE)
     answers = ["\\frac{1}{2}", "0.5", "the answer is 3", "(1, 2)", "(1,2)", "x\ny", "5\\"]
     samples, outcomes = votes({"a": [answers[2], *answers], "b": ["2", "\\frac12", "1/2"]}, right=["0.5"])
-    winners = majority_winners(samples, outcomes, lambda pairs: evaluate_module._equal(pairs, chosen))
+    winners = majority_winners(samples, outcomes, lambda pairs: equal_answers(pairs, chosen))
     assert winners["answer"].to_list() == ["the answer is 3", "\\frac12"]
     assert winners["votes"].to_list() == [2, 2]
-    assert evaluate_module._equal([(answers[0], answers[1]), (answers[3], answers[4])], chosen) == [True, True]
+    assert equal_answers([(answers[0], answers[1]), (answers[3], answers[4])], chosen) == [True, True]
 
 
 def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    chosen = command.load_settings(recipe(tmp_path, evaluate={"majority": 0, "problems": 3}))
+    chosen = load_settings(recipe(tmp_path, evaluate={"majority": 0, "problems": 3}))
     it = evaluate_policy(problems(8), read_policy(policy), chosen, "label")
     assert set(it.tables) == {"samples", "steps", "judged", "outcomes"}
     assert it.report["metrics"]["pass_at_1"]["denominator"] == 3
@@ -388,26 +336,94 @@ def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: P
 def test_a_policy_without_weights_is_refused(stages: Stages, tmp_path: Path) -> None:
     write_manifest(tmp_path, {})
     with pytest.raises(ValueError, match="no weights"):
-        evaluate_policy(problems(2), read_policy(tmp_path), command.load_settings(RECIPE), "label")
+        evaluate_policy(problems(2), read_policy(tmp_path), load_settings(RECIPE), "label")
     assert stages.asked == []
 
 
 def test_a_policy_of_the_hub_has_its_weights_there(stages: Stages, tmp_path: Path) -> None:
     write_manifest(tmp_path, {}, hub=("owner/name", "0" * 40, {"model.safetensors": "0"}))
-    assert evaluate_policy(problems(2), read_policy(tmp_path), command.load_settings(RECIPE), "label").report[
-        "examples"
-    ]
+    assert evaluate_policy(problems(2), read_policy(tmp_path), load_settings(RECIPE), "label").report["examples"]
 
 
 def test_recorded_solutions_are_refused(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    chosen = command.load_settings(recipe(tmp_path, sample={"engine": "recorded", "recorded": {"path": "x"}}))
+    chosen = load_settings(recipe(tmp_path, sample={"engine": "recorded", "recorded": {"path": "x"}}))
     with pytest.raises(ValueError, match=r"sample\.engine"):
         evaluate_policy(problems(2), read_policy(policy), chosen, "label")
 
 
 def test_an_empty_split_is_named(stages: Stages, policy: Path) -> None:
     with pytest.raises(ValueError, match=r"evaluate\.split: no problem is in split test"):
-        evaluate_policy(problems(2, "train"), read_policy(policy), command.load_settings(RECIPE), "label")
+        evaluate_policy(problems(2, "train"), read_policy(policy), load_settings(RECIPE), "label")
+
+
+def test_benchmarks_are_measured_beside_the_split(
+    stages: Stages, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "problems", PROBLEM, problems(4), 0)
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps({"question": f"q {at}", "answer": 6}) + "\n" for at in range(3)), "utf-8")
+    mine = {"hub": None, "file": {"path": str(path), "sha256": file_sha256(path)}}
+    both = recipe(tmp_path, evaluate={"majority": 2, "benchmarks": {"mine": mine}})
+    report = run_command(monkeypatch, tmp_path, both, policy)
+    assert report["metrics"]["pass_at_1"]["denominator"] == 4
+    (name,) = report["benchmarks"]
+    assert name == "mine"
+    measured = report["benchmarks"]["mine"]
+    assert measured["origin"] == f"mine.jsonl sha256:{file_sha256(path)}"
+    assert {it: measured["metrics"][it]["denominator"] for it in ("pass_at_1", "maj_at_2", "avg_at_2")} == {
+        "pass_at_1": 3, "maj_at_2": 3, "avg_at_2": 6,
+    }  # fmt: skip
+    assert "examples" not in measured
+    assert report["completion_tokens"] == 12 * (4 + 8 + 3 + 6)
+    folder = tmp_path / "out" / "benchmarks" / "mine"
+    assert read_table(folder / "problems", PROBLEM, 0)["answer"].to_list() == ["6"] * 3
+    assert read_table(folder / "majority" / "samples", SAMPLE, 0).height == 6
+
+    alone = recipe(tmp_path, evaluate={"majority": 0, "split": None, "benchmarks": {"mine": mine}})
+    report = run_command(monkeypatch, tmp_path, alone, policy)
+    assert (report["metrics"], report["split"]) == ({}, None)
+    assert report["benchmarks"]["mine"]["metrics"]["pass_at_1"]["denominator"] == 3
+    assert len(report["examples"]) == 3
+    assert not (tmp_path / "out" / "samples").exists()
+
+
+def test_nothing_to_measure_is_an_empty_report(
+    stages: Stages, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = run_command(monkeypatch, tmp_path, recipe(tmp_path, evaluate={"split": None}), policy)
+    assert report == {"policy": read_policy(policy).hash, "split": None, "metrics": {}}
+    assert stages.asked == []
+
+
+def test_another_judge_measures_and_its_errors_are_corrected(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    served = {"model": "owner/judge", "revision": None, "max_tokens": 8, "temperature": 0.0}
+    judge = {"kind": "served", "served": served, "votes": 3, "min_agreement": 0.6, "flip": 0.0}
+    rates = {"sensitivity": {"value": 0.9, "denominator": 500}, "specificity": {"value": 0.8, "denominator": 500}}
+    changes = {"majority": 0, "judge": judge, "judge_rates": rates}
+    report = evaluate_policy(
+        problems(8), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+    ).report
+    assert stages.asked[1].served.model == "owner/judge"
+    assert report["judge"] == {"name": "owner/judge", "of_training": "exact", "rates": rates}
+    metrics = report["metrics"]
+    assert (metrics["stepwise_flagged"]["numerator"], metrics["stepwise_flagged"]["denominator"]) == (2, 4)
+    assert metrics["stepwise_error_corrected"]["value"] == pytest.approx((0.5 - 0.2) / 0.7)
+    assert metrics["stepwise_error_corrected"]["low"] < (0.5 - 0.2) / 0.7 < metrics["stepwise_error_corrected"]["high"]
+
+
+def test_evaluations_can_be_compared_problem_by_problem(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    chosen = load_settings(recipe(tmp_path, evaluate={"majority": 4}))
+    report = evaluate_policy(problems(8), read_policy(policy), chosen, "label").report
+    assert set(report["by_problem"]) == {"problems", "pass_at_1", "stepwise_error", "avg_at_4", "maj_at_4"}
+    for name, counts in report["by_problem"].items():
+        if name != "problems":
+            for part in ("numerator", "denominator"):
+                assert sum(map(int, counts[f"{part}s"].split())) == report["metrics"][name][part]
+    found = compare_reports(report, report, RESAMPLING)
+    assert found["pass_at_1"].difference == 0
+    assert found["pass_at_1"].p_value == 1
+    fewer = evaluate_policy(problems(7), read_policy(policy), chosen, "label").report
+    assert compare_reports(report, fewer, RESAMPLING) == {}
 
 
 # Examples

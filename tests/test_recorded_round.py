@@ -74,8 +74,12 @@ def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
     assert set(read_table(place / "data/judged/M1", JUDGED, 0)["label"]) == {None}
 
 
-def test_nothing_is_trained_or_measured(place: Path) -> None:
+def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path) -> None:
     start, end = (json.loads((place / f"models/{name}/manifest.json").read_text()) for name in ("M0", "M1"))
     assert start["hash"] == end["hash"]
-    assert json.loads((place / "reports/stages/evaluate/M1.json").read_text(encoding="utf-8"))["metrics"] == {}
+    for name in ("M0", "M1"):
+        metrics = json.loads((place / f"reports/stages/evaluate/{name}.json").read_text(encoding="utf-8"))["metrics"]
+        found = {it: metrics[it]["numerator"] for it in ("avg_at_8", "pass_at_8", "maj_at_8")}
+        assert found == {"avg_at_8": 729, "pass_at_8": 97, "maj_at_8": 93}
+        assert "pass_at_1" not in metrics  # nothing is drawn, hence nothing greedily
     assert "Recorded MATH solutions" in (place / "reports/index.html").read_text(encoding="utf-8")

@@ -1,43 +1,37 @@
-"""``python -m stages.evaluate``: measure one policy on problems held out."""
+"""``python -m stages.evaluate``: measure one policy on problems held out.
+
+``python -m stages.evaluate recorded FILE.jsonl`` measures solutions sampled elsewhere, without any model.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from stages.console import run
-from stages.evaluate.evaluate import Settings, evaluate_policy
-from stages.params.base import load, load_seed
-from stages.params.evaluate import EvaluateParams
-from stages.params.judge import JudgeParams
-from stages.params.outcome import OutcomeParams
+from stages.evaluate.evaluate import evaluate_policy
+from stages.evaluate.recorded import recorded
+from stages.evaluate.settings import load_settings
+from stages.params.base import load
 from stages.params.records import RecordsParams
-from stages.params.runtime import load_runtime
-from stages.params.sample import SampleParams
-from stages.params.split import SplitParams
 from stages.policies import read_policy
 from stages.provenance import environment
 from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, replace_dir, write_json, write_table
 
-TABLES = {"samples": SAMPLE, "steps": STEP, "judged": JUDGED, "outcomes": OUTCOME}
+TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "judged": JUDGED, "outcomes": OUTCOME}
 """Table by the last part of the folder that it is written to."""
 
 
-def load_settings(recipe: Path) -> Settings:
-    """Settings of an evaluation from `recipe`, the machine's from the recipe in force."""
-    return Settings(
-        seed=load_seed(recipe),
-        sample=load(SampleParams, recipe, "sample"),
-        split=load(SplitParams, recipe, "split"),
-        judge=load(JudgeParams, recipe, "judge"),
-        outcome=load(OutcomeParams, recipe, "outcome"),
-        evaluate=load(EvaluateParams, recipe, "evaluate"),
-        runtime=load_runtime(),
-    )
-
-
 def main() -> None:
+    if sys.argv[1:2] == ["recorded"]:
+        recorded(sys.argv[2:])
+    else:
+        evaluate()
+
+
+def evaluate() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
     for name in ("recipe", "problems", "policy", "out", "report"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -46,7 +40,7 @@ def main() -> None:
     digits = load(RecordsParams, arguments.recipe, "records").shard_digits
     settings = load_settings(arguments.recipe)
     policy = read_policy(arguments.policy)
-    if settings.evaluate.split is None:
+    if settings.evaluate.split is None and not settings.evaluate.benchmarks:
         with replace_dir(arguments.out):
             write_json(arguments.report, {"policy": policy.hash, "split": None, "metrics": {}})
         return

@@ -1,13 +1,17 @@
-"""From the tables of an evaluation to its metrics."""
+"""From the tables of an evaluation to what its metrics count."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from stages.evaluate.estimate import Estimate, Resampling
+from stages.statistics import Counts, count
 
-_RIGHT = pl.col("value").fill_null(False)
+RIGHT = pl.col("value").fill_null(False)
 _WRONG = ~pl.col("value").fill_null(True)
+_ONE = pl.lit(True)
+
+COMPARED = ("pass_at_1", "stepwise_error")
+"""Metrics of solutions whose counts by problem a report keeps, to compare rounds."""
 
 
 def per_sample(samples: pl.DataFrame, judged: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -31,14 +35,22 @@ def per_sample(samples: pl.DataFrame, judged: pl.DataFrame, outcomes: pl.DataFra
     )
 
 
-def greedy_metrics(solutions: pl.DataFrame, resampling: Resampling) -> dict[str, Estimate]:
-    """Metrics of one greedy solution per problem (rows of `per_sample`).
+def greedy_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
+    """What is counted of one greedy solution per problem (rows of `per_sample`).
 
-    - ``pass_at_1``: right answers among problems; a verdict "cannot tell" is not right.
+    ``pass_at_1``: right answers among problems; a verdict "cannot tell" is not right. The others as in
+    `solution_counts`.
+    """
+    return {"pass_at_1": count(solutions, RIGHT, _ONE)} | solution_counts(solutions)
+
+
+def solution_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
+    """What is counted of solutions whose steps were judged, whatever their number per problem (rows of `per_sample`).
+
     - ``stepwise_error``: right answers that have a wrong step, among right answers with at least one judged step.
     - ``wrong_all_steps_right``: wrong answers whose steps are all right, among wrong ones with a judged step.
-    - ``unknown_steps``: steps without a label among steps; ``unknown_outcome``: verdicts "cannot tell" among problems.
-    - ``no_answer``, ``length_cut``: solutions without an answer, and cut by the token limit, among problems.
+    - ``unknown_steps``: steps without a label among steps; ``unknown_outcome``: verdicts "cannot tell" among solutions.
+    - ``no_answer``, ``length_cut``: solutions without an answer, and cut by the token limit, among solutions.
     - ``tokens_per_solution``: completion tokens by solutions whose tokens were recorded.
 
     A solution of which no step is judged says nothing about steps, hence it is in neither of the two step ratios.
@@ -47,31 +59,30 @@ def greedy_metrics(solutions: pl.DataFrame, resampling: Resampling) -> dict[str,
     wrong_step = pl.col("wrong_steps") > 0
     all_right = (pl.col("wrong_steps") == 0) & (pl.col("unknown_steps") == 0)
     steps = pl.col("right_steps") + pl.col("wrong_steps") + pl.col("unknown_steps")
-    one = pl.lit(True)
-    ratios: dict[str, tuple[pl.Expr, pl.Expr]] = {
-        "pass_at_1": (_RIGHT, one),
-        "stepwise_error": (_RIGHT & judged & wrong_step, _RIGHT & judged),
-        "wrong_all_steps_right": (_WRONG & judged & all_right, _WRONG & judged),
-        "unknown_steps": (pl.col("unknown_steps"), steps),
-        "unknown_outcome": (pl.col("value").is_null(), one),
-        "no_answer": (pl.col("answer").is_null(), one),
-        "length_cut": (pl.col("finish_reason") == "length", one),
-        "tokens_per_solution": (pl.col("completion_tokens").fill_null(0), pl.col("completion_tokens").is_not_null()),
+    return {
+        "stepwise_error": count(solutions, RIGHT & judged & wrong_step, RIGHT & judged),
+        "wrong_all_steps_right": count(solutions, _WRONG & judged & all_right, _WRONG & judged),
+        "unknown_steps": count(solutions, pl.col("unknown_steps"), steps),
+        "unknown_outcome": count(solutions, pl.col("value").is_null(), _ONE),
+        **shape_counts(solutions),
     }
-    return {name: _ratio(solutions, top, bottom, resampling) for name, (top, bottom) in ratios.items()}
 
 
-def majority_metric(winners: pl.DataFrame, resampling: Resampling) -> Estimate:
-    """Problems whose winning answer (rows of `majority_winners`) is right."""
-    return _ratio(winners, _RIGHT, pl.lit(True), resampling)
+def shape_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
+    """The last three of `solution_counts`, which need no judge: ``no_answer, length_cut, tokens_per_solution``."""
+    tokens = pl.col("completion_tokens")
+    return {
+        "no_answer": count(solutions, pl.col("answer").is_null(), _ONE),
+        "length_cut": count(solutions, pl.col("finish_reason") == "length", _ONE),
+        "tokens_per_solution": count(solutions, tokens.fill_null(0), tokens.is_not_null()),
+    }
 
 
-def _ratio(frame: pl.DataFrame, top: pl.Expr, bottom: pl.Expr, resampling: Resampling) -> Estimate:
-    """The ratio of two counts per problem."""
-    counts = (
-        frame.select("problem_id", top.cast(pl.Int64).alias("top"), bottom.cast(pl.Int64).alias("bottom"))
-        .group_by("problem_id")
-        .agg(pl.col("top", "bottom").sum())
-        .sort("problem_id")
-    )
-    return resampling.ratio(counts["top"].to_numpy(), counts["bottom"].to_numpy())
+def flagged_counts(solutions: pl.DataFrame) -> Counts:
+    """Right answers in which the judge calls some step wrong, among all right answers that have a step.
+
+    Unlike ``stepwise_error``, a solution that the judge says nothing about counts as one in which it finds nothing
+    wrong: a judge's error rates are counted like that.
+    """
+    has_steps = (pl.col("right_steps") + pl.col("wrong_steps") + pl.col("unknown_steps")) > 0
+    return count(solutions, RIGHT & (pl.col("wrong_steps") > 0), RIGHT & has_steps)

@@ -1,0 +1,161 @@
+"""Measuring a policy on one set of problems, by the code that samples, splits, judges and grades in a round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from stages.evaluate.attempts import attempt_counts
+from stages.evaluate.correct import correct
+from stages.evaluate.examples import choose_examples
+from stages.evaluate.majority import Pair
+from stages.evaluate.metrics import COMPARED, flagged_counts, greedy_counts, per_sample, shape_counts, solution_counts
+from stages.evaluate.settings import Settings
+from stages.judge import judge_samples
+from stages.outcome import grade_many, grade_samples
+from stages.policies import Policy
+from stages.records import DropLog, content_hash
+from stages.sample import sample_problems
+from stages.split import split_samples
+from stages.statistics import BY_PROBLEM, Counts, to_report
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One set's tables by the folder they are written to, and its part of the report."""
+
+    tables: dict[str, pl.DataFrame]
+    report: dict[str, Any]
+
+
+@dataclass
+class _Work:
+    """What the steps of a measurement share: tables made so far, and wall-clock seconds by part."""
+
+    problems: pl.DataFrame
+    policy: Policy
+    settings: Settings
+    label: str
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    drops: DropLog = field(default_factory=DropLog)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 2)
+
+    def draw(self, what: str, **changes: Any) -> pl.DataFrame:
+        """SAMPLE rows of all problems by the recipe's sampling settings after `changes`."""
+        settings = self.settings
+        params = settings.sample.model_copy(update={"problems": None, **changes})
+        with self.part(f"{what}_sample"):
+            return sample_problems(
+                self.problems, self.policy, params, settings.runtime, settings.seed, f"{self.label} {what}", self.drops
+            )
+
+    def judge(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
+        """Split and judge `samples` (SAMPLE rows), and keep the tables; returns JUDGED rows."""
+        with self.part(f"{what}_judge"):
+            steps = split_samples(samples, self.settings.split)
+            judged = judge_samples(
+                self.problems, samples, steps, self.settings.measuring_judge, self.settings.seed, f"{self.label} judge"
+            )
+        self.tables |= {"samples": samples, "steps": steps, "judged": judged}
+        return judged
+
+    def grade(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
+        """OUTCOME rows of `samples` (SAMPLE rows)."""
+        with self.part(f"{what}_grade"):
+            return grade_samples(self.problems, samples, self.settings.outcome, self.settings.runtime.workers)
+
+    def attempts(self, samples: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, Counts]:
+        """What is counted of several samples per problem."""
+        with self.part("majority_vote"):
+            return attempt_counts(
+                samples, outcomes, self.settings.evaluate.majority, lambda pairs: equal_answers(pairs, self.settings)
+            )
+
+
+def measure(problems: pl.DataFrame, policy: Policy, settings: Settings, label: str) -> Measurement:
+    """Measure `policy` on all of `problems` (PROBLEM rows); `label` names the progress bars.
+
+    Greedy solutions are split, judged and graded; of `evaluate.majority` further samples per problem the answers are.
+    Recorded solutions are judged and graded all, and there are no greedy ones.
+    """
+    work = _Work(problems, policy, settings, label)
+    counts, solutions = _recorded(work) if settings.recorded else _drawn(work)
+    resampling = settings.resampling
+    metrics = {name: it.estimate(resampling) for name, it in counts.items()}
+    if rates := settings.evaluate.judge_rates:
+        flagged = flagged_counts(solutions)
+        metrics["stepwise_flagged"] = flagged.estimate(resampling)
+        metrics["stepwise_error_corrected"] = correct(flagged, rates, resampling)
+    tables = work.tables
+    samples = [table for place, table in tables.items() if place.endswith("samples")]
+    report = {
+        "metrics": {name: estimate.report() for name, estimate in metrics.items()},
+        "counts": {"problems": problems.height, **{name: table.height for name, table in tables.items()}},
+        "completion_tokens": sum(table["completion_tokens"].sum() for table in samples),
+        "examples": choose_examples(problems, tables["samples"], tables["steps"], tables["judged"], solutions),
+        BY_PROBLEM: _by_problem(counts),
+        "drops": work.drops.report(),
+        "seconds_by_part": work.seconds,
+    }
+    return Measurement(tables, report)
+
+
+def _drawn(work: _Work) -> tuple[dict[str, Counts], pl.DataFrame]:
+    """What is counted of solutions drawn from the policy, and its greedy ones (rows of `per_sample`)."""
+    samples = work.draw("greedy", temperature=0.0, samples=1)
+    judged = work.judge(samples, "greedy")
+    work.tables["outcomes"] = work.grade(samples, "greedy")
+    solutions = per_sample(samples, judged, work.tables["outcomes"])
+    counts = greedy_counts(solutions)
+    params = work.settings.evaluate
+    if params.majority:
+        votes = work.draw("majority", temperature=params.temperature, samples=params.majority)
+        verdicts = work.grade(votes, "majority")
+        counts |= work.attempts(votes, verdicts)
+        shape = shape_counts(votes.join(verdicts.select("sample_id", "answer"), on="sample_id", validate="1:1"))
+        counts |= {f"sampled_{name}": it for name, it in shape.items()}
+        work.tables |= {"majority/samples": votes, "majority/outcomes": verdicts}
+    return counts, solutions
+
+
+def _recorded(work: _Work) -> tuple[dict[str, Counts], pl.DataFrame]:
+    """What is counted of recorded solutions, and the solutions (rows of `per_sample`)."""
+    samples = work.draw("recorded", samples=work.settings.evaluate.majority)
+    for missing in work.problems.join(samples, on="problem_id", how="anti").sort("problem_id").iter_rows(named=True):
+        work.drops.drop("no recorded solution", missing["problem_id"], missing["problem"])
+    if samples.is_empty():
+        raise ValueError(f"{work.label}: none of {work.problems.height} problems has a recorded solution")
+    judged = work.judge(samples, "recorded")
+    outcomes = work.tables["outcomes"] = work.grade(samples, "recorded")
+    solutions = per_sample(samples, judged, outcomes)
+    counts = solution_counts(solutions) | work.attempts(samples, outcomes)
+    del counts["length_cut"]  # whether a token limit cut them was not recorded
+    return counts, solutions
+
+
+def equal_answers(pairs: Sequence[Pair], settings: Settings) -> list[bool | None]:
+    """The grader's equality of two sampled answers."""
+    # The grader takes a solution for its second: in a box, the answer is all that it finds there.
+    boxed = [(earlier, f"\\boxed{{{later}}}") for earlier, later in pairs]
+    verdicts = grade_many(boxed, settings.runtime.workers, settings.outcome.timeout_s)
+    return [verdict.value for verdict in verdicts]
+
+
+def _by_problem(counts: dict[str, Counts]) -> dict[str, Any]:
+    """The counts by which rounds are compared, and a hash of the problems that they are counts of."""
+    compared = {name: it for name, it in counts.items() if name in COMPARED or name.startswith(("avg_at_", "maj_at_"))}
+    problems = {it.problems for it in compared.values()}
+    if len(problems) != 1:
+        raise ValueError(f"metrics count {len(problems)} different sets of problems")
+    return {"problems": content_hash(*problems.pop()), **{name: to_report(it) for name, it in compared.items()}}
