@@ -51,6 +51,33 @@ def example(kind: str, wrong: bool, value: bool | None) -> dict[str, Any]:
     }
 
 
+def by_problem(right: int, of: int, k: int) -> dict[str, Any]:
+    """Counts of the first `right` problems solved, by one answer and by the vote."""
+    counts = {
+        "numerators": " ".join("1" if at < right else "0" for at in range(of)),
+        "denominators": " ".join(["1"] * of),
+    }
+    return {"problems": f"{of} problems", "pass_at_1": counts, f"maj_at_{k}": counts}
+
+
+def benchmark(name: str, of: int, k: int = 8) -> dict[str, Any]:
+    """A benchmark's part of an evaluation's report: seven tenths of the share that is right in the split."""
+    share = round(PASS[name] * 0.7 * of) / of
+    return {
+        "origin": f"owner/name@{'0' * 40} test",
+        "metrics": {
+            "pass_at_1": estimate(share, of),
+            f"maj_at_{k}": estimate(share, of),
+            "stepwise_error": estimate(ERROR[name], round(share * of), 0.03),
+            "stepwise_flagged": estimate(ERROR[name], round(share * of), 0.03),
+            "stepwise_error_corrected": estimate(ERROR[name] / 2, round(share * of), 0.03),
+            "no_answer": estimate(0.05, of),
+        },
+        "counts": {"problems": of},
+        "by_problem": by_problem(round(share * of), of, k),
+    }
+
+
 def evaluation(name: str, k: int = 8) -> dict[str, Any]:
     right = round(PASS[name] * 500)
     kinds = [("right with a wrong step", True, True), ("right", False, True), ("wrong", True, False)]
@@ -61,6 +88,8 @@ def evaluation(name: str, k: int = 8) -> dict[str, Any]:
             f"maj_at_{k}": estimate(min(1.0, PASS[name] + 0.05)),
             "stepwise_error": estimate(ERROR[name], right, 0.03),
             "wrong_all_steps_right": estimate(0.02, 500 - right, 0.02),
+            f"avg_at_{k}": estimate(PASS[name], 500 * k),
+            "pass_at_2": estimate(min(1.0, PASS[name] + 0.04)),
             "unknown_steps": estimate(0.18, 2600, 0.01),
             "unknown_outcome": estimate(0.0),
             "no_answer": estimate(0.012),
@@ -68,6 +97,8 @@ def evaluation(name: str, k: int = 8) -> dict[str, Any]:
             "tokens_per_solution": {"value": 41.3, "low": 40.8, "high": 41.9, "numerator": 20650, "denominator": 500},
         },
         "counts": {"problems": 500},
+        "by_problem": by_problem(right, 500, k),
+        "judge": {"name": "exact", "of_training": "exact", "rates": None},
         "completion_tokens": 186_000,
         "examples": [example(*kinds[at % 3]) for at in range(12)],
         "seconds": 14.2,

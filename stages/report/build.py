@@ -11,7 +11,7 @@ from stages.report.page import Picture, render_page
 from stages.report.plots import PLOTS, Plot
 from stages.report.sources import Sources, read_sources
 from stages.report.style import DARK, LIGHT, drawing, to_png, to_svg
-from stages.report.table import rounds_table, to_csv, to_metrics, to_text
+from stages.report.table import headline_table, rounds_table, to_csv, to_metrics, to_text
 
 
 def build_report(recipe: Path, stages: Path, out: Path) -> str:
@@ -40,7 +40,7 @@ def build_report(recipe: Path, stages: Path, out: Path) -> str:
 
 def show_report(recipe: Path, out: Path) -> str:
     """The table of rounds and the page's place, for the console."""
-    return f"{to_text(rounds_table(read_sources(recipe, out / 'stages').models))}\nreport: {out / 'index.html'}"
+    return f"{to_text(headline_table(read_sources(recipe, out / 'stages').models))}\nreport: {out / 'index.html'}"
 
 
 def _draw(plot: Plot, sources: Sources, folder: Path) -> Picture | None:

@@ -11,7 +11,10 @@ import yaml
 
 from stages.records import content_hash
 from stages.report.asked import asked_rows
+from stages.report.benchmarks import benchmark_table, judge_note
+from stages.report.comparisons import contests, measures_compared
 from stages.report.drops import collect_drops
+from stages.report.measures import estimate, problem_sets
 from stages.report.plots import Plot
 from stages.report.solutions import shown_solutions
 from stages.report.sources import ROUND_STAGES, Model, Sources, arms, at, count, majorities, number
@@ -40,8 +43,11 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
         "duration": duration,
         "excerpt": bounded,
         "money": money,
+        "points": points,
+        "chance": chance,
     }
     report = sources.recipe.report
+    compared = contests(sources.models)
     html = environment.get_template(TEMPLATE).render(
         title=report.title,
         recipe_seed=sources.recipe.seed,
@@ -49,6 +55,12 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
         headline=_headline(sources),
         columns=_columns(sources),
         rounds=[_round(sources, model) for model in sources.models],
+        judge_note=judge_note(sources.models),
+        benchmarks=benchmark_table(sources),
+        contests=compared,
+        compared=measures_compared(compared),
+        sets=problem_sets(sources.models),
+        estimate_of=estimate,
         pictures=[(plot, _data_uri(light), _data_uri(dark)) for plot, light, dark in pictures],
         solutions=[(model, shown) for model in sources.models if (shown := shown_solutions(model, report.solutions))],
         labels=LABELS,
@@ -67,6 +79,16 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
 def percent(value: float | None) -> str:
     """A share in percent, a dash where it is not known."""
     return "–" if value is None else f"{100 * value:.1f}%"
+
+
+def points(value: float | None) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def chance(p_value: float) -> str:
+    """A p-value as it is reported."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def whole(value: float | None) -> str:
@@ -95,12 +117,8 @@ def _data_uri(svg: bytes) -> str:
 
 
 def _estimate(model: Model, metric: str) -> dict[str, Any]:
-    """What the template shows of one metric."""
-    metrics = at(model.reports, "evaluate", "metrics")
-    return {
-        **{key: number(metrics, metric, key) for key in ("value", "low", "high")},
-        **{key: count(metrics, metric, key) for key in ("numerator", "denominator")},
-    }
+    """What the template shows of one metric on the recipe's problems."""
+    return estimate(at(model.reports, "evaluate", "metrics"), metric)
 
 
 def _columns(sources: Sources) -> list[tuple[str, str, str]]:

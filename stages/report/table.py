@@ -6,7 +6,10 @@ import csv
 import io
 from typing import Any
 
+from stages.report.comparisons import changes_over_policy
+from stages.report.measures import Measure, ProblemSet, estimate, problem_sets
 from stages.report.sources import Model, at, count, majorities, number
+from stages.statistics import Comparison
 
 DECIMALS = 6
 """Decimals kept of a share; intervals of 2,000 resamples are good to three."""
@@ -20,12 +23,53 @@ _COUNTED = {
 }
 """Names of the numerator's and denominator's column."""
 
+_PARTS = {"": "value", "_low": "low", "_high": "high"}
+"""Endings of a metric's columns."""
+
 _PLAIN = ("unknown_steps", "unknown_outcome", "no_answer", "length_cut", "tokens_per_solution")
 
 
-def rounds_table(models: list[Model]) -> list[dict[str, Cell]]:
+def headline_table(models: list[Model]) -> list[dict[str, Cell]]:
     """A row per model: shares from 0 to 1, the bounds of their 95% intervals, and counts; null where not measured."""
     return [_row(model, majorities(models)) for model in models]
+
+
+def rounds_table(models: list[Model]) -> list[dict[str, Cell]]:
+    """`headline_table` with a column for whatever else was measured.
+
+    After the columns that every recipe has stand those of several samples and of benchmarks, named
+    ``<benchmark>_<metric>``, and how each model differs from the one that it started from, on the same problems.
+    """
+    sets, changes = problem_sets(models), changes_over_policy(models)
+    compared = Measure.known({key for found in changes.values() for key in found})
+    rows = []
+    for model, row in zip(models, headline_table(models), strict=True):
+        for it in sets:
+            row |= _measured(row, it, model.name)
+        for measure in compared:
+            row |= _change(measure.key, changes.get(model.name, {}).get(measure.key))
+        rows.append(row)
+    return rows
+
+
+def _measured(row: dict[str, Cell], it: ProblemSet, model: str) -> dict[str, Cell]:
+    """Columns of everything measured on one set that `row` does not hold yet."""
+    cells: dict[str, Cell] = {}
+    for measure in it.measures:
+        name = f"{it.name}_{measure.key}" if it.name else measure.key
+        if name not in row:
+            figures = estimate(it.metrics(model), measure.key)
+            cells |= {f"{name}{end}": _rounded(figures[part]) for end, part in _PARTS.items()}
+    return cells
+
+
+def _change(name: str, change: Comparison | None) -> dict[str, Cell]:
+    """How a metric changed from the policy that the round started from, and McNemar's p-value."""
+    parts = {"": "difference", "_low": "low", "_high": "high", "_p": "p_value"}
+    return {
+        f"{name}_change{end}": None if change is None else _rounded(getattr(change, part))
+        for end, part in parts.items()
+    }
 
 
 def _row(model: Model, ks: list[int]) -> dict[str, Cell]:
@@ -46,11 +90,7 @@ def _row(model: Model, ks: list[int]) -> dict[str, Cell]:
 
 
 def _interval(metrics: Any, name: str) -> dict[str, Cell]:
-    return {
-        name: _rounded(number(metrics, name, "value")),
-        f"{name}_low": _rounded(number(metrics, name, "low")),
-        f"{name}_high": _rounded(number(metrics, name, "high")),
-    }
+    return {f"{name}{end}": _rounded(number(metrics, name, part)) for end, part in _PARTS.items()}
 
 
 def _rounded(value: float | None) -> float | None:

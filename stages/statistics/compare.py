@@ -55,15 +55,13 @@ def compare(before: Counts, after: Counts, resampling: Resampling) -> Comparison
     """
     if before.numerators.shape != after.numerators.shape:
         raise ValueError(f"other problems: {before.numerators.size} before, {after.numerators.size} after")
-    figures = [counts.estimate(resampling).value for counts in (before, after)]
-    if figures[0] is None or figures[1] is None:
+    old, new = before.value, after.value
+    if old is None or new is None:
         return None
     resampled = [resampling.resampled(counts.numerators, counts.denominators) for counts in (before, after)]
     low, high = interval(resampled[1] - resampled[0])
     gained, lost, p_value = _changes(before, after)
-    return Comparison(
-        before.numerators.size, figures[0], figures[1], figures[1] - figures[0], low, high, gained, lost, p_value
-    )
+    return Comparison(before.numerators.size, old, new, new - old, low, high, gained, lost, p_value)
 
 
 def compare_reports(before: Any, after: Any, resampling: Resampling) -> dict[str, Comparison]:

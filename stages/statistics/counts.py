@@ -23,8 +23,14 @@ class Counts:
     numerators: npt.NDArray[Any]
     denominators: npt.NDArray[np.int64]
 
+    @property
+    def value(self) -> float | None:
+        """The ratio of the sums, null where nothing was counted."""
+        denominator = self.denominators.sum().item()
+        return self.numerators.sum().item() / denominator if denominator else None
+
     def estimate(self, resampling: Resampling) -> Estimate:
-        """The ratio of the sums, with its interval."""
+        """The same with its interval and its sums."""
         return resampling.ratio(self.numerators, self.denominators)
 
 
