@@ -13,19 +13,29 @@ from stages.report.text import bounded
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of one benchmark."""
+    """One figure of one benchmark; `title` is the benchmark's as it is written, `figure` the metric's."""
 
     benchmark: str
     metric: str
     title: str
+    figure: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was measured, the same corrected for the judge's errors (nulls where it was not), and the paper's figure."""
+
+    measured: dict[str, Any]
+    corrected: dict[str, Any]
+    paper: float | None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A model: per column what was measured, and what the paper says."""
+    """A model's cells, one per column."""
 
     model: Model
-    cells: list[tuple[dict[str, Any], float | None]]
+    cells: list[Cell]
 
 
 @dataclass(frozen=True)
@@ -45,21 +55,15 @@ def benchmark_table(sources: Sources) -> BenchmarkTable | None:
         return None
     by_name = {model.name: model for model in sources.models}
     paper = sources.recipe.report.paper
-    rows = [
-        Row(
-            model,
-            [
-                (
-                    estimate(sets[column.benchmark].metrics(model.name), column.metric),
-                    paper_figure(paper, column.benchmark, _paper_s(column.metric), model, _chain(model, by_name)),
-                )
-                for column in columns
-            ],
-        )
-        for model in sources.models
-        if any(model.name in it.reports for it in sets.values())
-    ]
-    said_anything = any(said is not None for row in rows for _, said in row.cells)
+
+    def cell(model: Model, column: Column) -> Cell:
+        metrics = sets[column.benchmark].metrics(model.name)
+        said = paper_figure(paper, column.benchmark, column.metric, model, _chain(model, by_name))
+        return Cell(estimate(metrics, column.metric), estimate(metrics, f"{column.metric}_corrected"), said)
+
+    evaluated = [model for model in sources.models if any(model.name in it.reports for it in sets.values())]
+    rows = [Row(model, [cell(model, column) for column in columns]) for model in evaluated]
+    said_anything = any(it.paper is not None for row in rows for it in row.cells)
     notes = [judge_note(sources.models), NOTE if said_anything else ""]
     return BenchmarkTable(columns, rows, [note for note in notes if note])
 
@@ -78,19 +82,13 @@ def judge_note(models: list[Model]) -> str:
 
 def _columns(it: ProblemSet, k: int) -> list[Column]:
     """The paper's columns of one benchmark, those that were measured."""
-    wanted = {"pass_at_1": "Pass@1", f"maj_at_{k}": f"Maj@{k}", "stepwise_error": "stepwise error",
-              "stepwise_error_corrected": "stepwise error, corrected"}  # fmt: skip
+    wanted = {"pass_at_1": "Pass@1", f"maj_at_{k}": f"Maj@{k}", "stepwise_error": "stepwise error"}
     told = {
         measure.key
         for measure in it.measures
         if any(estimate(it.metrics(model), measure.key)["value"] is not None for model in it.reports)
     }
-    return [Column(it.name, metric, f"{it.title} {title}") for metric, title in wanted.items() if metric in told]
-
-
-def _paper_s(metric: str) -> str:
-    """The paper's figure that a column is held against; its stepwise errors are not corrected."""
-    return metric if metric != "stepwise_error_corrected" else ""
+    return [Column(it.name, metric, it.title, figure) for metric, figure in wanted.items() if metric in told]
 
 
 def _chain(model: Model, by_name: dict[str, Model]) -> list[Model]:
