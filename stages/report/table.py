@@ -65,10 +65,14 @@ def _measured(row: dict[str, Cell], it: ProblemSet, model: str) -> dict[str, Cel
 
 def _change(name: str, change: Comparison | None) -> dict[str, Cell]:
     """How a metric changed from the policy that the round started from, and McNemar's p-value."""
-    parts = {"": "difference", "_low": "low", "_high": "high", "_p": "p_value"}
+    difference, low, high, p_value = (
+        (None,) * 4 if change is None else (change.difference, change.low, change.high, change.p_value)
+    )
     return {
-        f"{name}_change{end}": None if change is None else _rounded(getattr(change, part))
-        for end, part in parts.items()
+        f"{name}_change": _rounded(difference),
+        f"{name}_change_low": _rounded(low),
+        f"{name}_change_high": _rounded(high),
+        f"{name}_change_p": None if p_value is None else float(f"{p_value:.3g}"),
     }
 
 
