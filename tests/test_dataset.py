@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import polars as pl
@@ -9,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.dataset.build import Inputs, build_dataset
+from stages.dataset import place as place_module
+from stages.dataset.build import build_dataset
+from stages.dataset.labelled import Inputs
 from stages.dataset.order import neighbours_of_one_problem, training_order
+from stages.dataset.place import PLACE, Placer
 from stages.dataset.select import select
 from stages.dataset.weights import class_weights
 from stages.params.dataset import DatasetParams
 from stages.params.sample import PromptParams
-from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, write_table
+from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
 
 PAPER = DatasetParams(
     max_right=2, max_wrong=2, require_both=True, balance=True, deduplicate=True, block=4, max_weight=10.0
@@ -160,3 +164,74 @@ def test_labels_of_other_steps_are_refused(inputs: Inputs, tmp_path: Path) -> No
     write_table(inputs.judged, JUDGED, judged, 0)
     with pytest.raises(ValueError, match="are not those of"):
         build_dataset(inputs, PAPER, PromptParams(chat=False, system=None, template="{problem}"), 1, 0, tmp_path)
+
+
+def many(folder: Path, digits: int) -> Inputs:
+    """Sixty problems with ids over all shards, five samples each, some without a verdict."""
+    names = [content_hash("p", at) for at in range(60)]
+    problems = [(name, "train", "s", f"What is {name}?", "sol", "1", "here", at) for at, name in enumerate(names)]
+    samples = [
+        (content_hash(name, k), name, "m", "t", k, 1, f"first {k}\nsecond", "stop", 3, 4)
+        for name in names
+        for k in range(5)
+    ]
+    steps = [(s[0], s[1], h, [0, 8][h], [8, len(s[6])][h]) for s in samples for h in range(2)]
+    judged = [(s[0], s[1], s[2], [True, False, None][int(s[0], 16) % 3], "", 1, 1.0, None, "j") for s in steps]
+    outcomes = [(s[0], s[1], "1", "box", [True, False, True, None][int(s[0], 16) % 4], "r", "g") for s in samples]
+    tables = {
+        "problems": (PROBLEM, problems),
+        "samples": (SAMPLE, samples),
+        "steps": (STEP, steps),
+        "judged": (JUDGED, judged),
+        "outcomes": (OUTCOME, outcomes),
+    }
+    for name, (table, rows) in tables.items():
+        write_table(folder / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), digits)
+    return Inputs(*(folder / name for name in tables))
+
+
+def test_shards_change_nothing(tmp_path: Path) -> None:
+    prompt = PromptParams(chat=False, system=None, template="{problem}")
+    reports = []
+    for digits in (0, 1, 2):
+        folder = tmp_path / str(digits)
+        (folder / "out").mkdir(parents=True)
+        reports.append(build_dataset(many(folder, digits), EVERYTHING, prompt, 1, digits, folder / "out"))
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "judged", "out", "outcomes", "problems", "samples", "steps",
+        ], "what waited on disk is gone"  # fmt: skip
+    assert reports[0] == reports[1] == reports[2]
+    assert 100 < reports[0]["rows"] < 300
+
+
+def test_a_step_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    inputs = many(tmp_path, 0)
+    for folder, table in ((inputs.steps, STEP), (inputs.judged, JUDGED)):
+        frame = pl.read_parquet(folder / "all.parquet")
+        write_table(folder, table, frame.filter(pl.col("sample_id") != frame["sample_id"].max()), 0)
+    (tmp_path / "out").mkdir()
+    prompt = PromptParams(chat=False, system=None, template="{problem}")
+    outcomes = pl.read_parquet(inputs.outcomes / "all.parquet").with_columns(value=pl.lit(True))
+    write_table(inputs.outcomes, OUTCOME, outcomes, 0)
+    with pytest.raises(ValueError, match="1 samples have no problem or no steps"):
+        build_dataset(inputs, EVERYTHING, prompt, 1, 0, tmp_path / "out")
+
+
+@given(st.permutations(range(23)), st.integers(1, 9), st.integers(1, 9))
+def test_rows_are_written_at_their_places(places: list[int], batch: int, part: int) -> None:
+    table = pl.DataFrame({PLACE: places, "text": [f"row {place}" for place in places], "n": places})
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place_module, "ROW_GROUP", part)
+        with Placer(Path(folder)) as placer:
+            for start in range(0, table.height, batch):
+                placer.add(table[start : start + batch])
+        placer.write({Path(folder, "a.parquet"): ("text",), Path(folder, "b.parquet"): ("n", "text")})
+        assert pl.read_parquet(Path(folder, "a.parquet"))["text"].to_list() == [f"row {at}" for at in range(23)]
+        assert pl.read_parquet(Path(folder, "b.parquet")).columns == ["n", "text"]
+
+
+def test_the_order_is_the_one_of_old() -> None:
+    """Data sets made before are made again: a change of the order shows here."""
+    table = frame([(at // 3, at % 2 == 0, at) for at in range(12)])
+    numbers = [int(name[1:]) for name in training_order(table, 4, 7)["sample_id"]]
+    assert numbers == [7, 1, 6, 0, 4, 9, 3, 10, 8, 5, 11, 2]

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from stages.console import run
-from stages.dataset.build import Inputs, build_dataset
+from stages.dataset.build import build_dataset
+from stages.dataset.labelled import Inputs
 from stages.params.base import load, load_seed, read_yaml, validate
 from stages.params.dataset import DatasetParams
 from stages.params.records import RecordsParams

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from stages.console import progress
+from stages.dataset.labelled import Inputs, Labelled, read_labelled
 from stages.dataset.order import neighbours_of_one_problem, training_order
+from stages.dataset.place import PLACE, Placer
+from stages.dataset.quality import Quality
 from stages.dataset.select import select
 from stages.dataset.weights import class_weights
 from stages.params.dataset import DatasetParams
 from stages.params.sample import PromptParams
 from stages.provenance import folder_files, manifest_hash
-from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, read_table, write_json
-from stages.records.store import ROW_GROUP
+from stages.records import DropLog, shard_names, write_json
 from stages.sample import chat_messages, plain_prompt
 
-
-@dataclass(frozen=True)
-class Inputs:
-    """Folders of one round's tables."""
-
-    problems: Path
-    samples: Path
-    steps: Path
-    judged: Path
-    outcomes: Path
+KTO = ("sample_id", "problem_id", "prompt", "completion", "label")
+STEP_KTO = (*KTO, "steps")
+LEVELS = ("outcome", "step")
 
 
 def build_dataset(
@@ -38,58 +35,41 @@ def build_dataset(
 
     Both files hold the same rows in training order. `kto`: sample_id, problem_id, prompt, completion, label.
     `step_kto` adds ``steps``: a list of {start, end, label}, offsets in code points into the completion, label null
-    where unknown. Raises `ValueError` when nothing is left, or when a table names a row that another lacks.
+    where unknown. Two passes over the shards keep one of them in memory: the first selects, the second writes. Raises
+    `ValueError` when nothing is left, or when a table names a row that another lacks.
     """
-    samples = read_table(inputs.samples, SAMPLE, digits).select("sample_id", "problem_id", "text")
-    outcomes = read_table(inputs.outcomes, OUTCOME, digits).select("sample_id", label="value")
-    problems = read_table(inputs.problems, PROBLEM, digits).select("problem_id", "problem")
-    steps = read_table(inputs.steps, STEP, digits).select("sample_id", "step", "start", "end")
-    judged = read_table(inputs.judged, JUDGED, digits).select("sample_id", "step", step_label="label")
-    together = steps.join(judged, on=["sample_id", "step"], how="full", coalesce=True)
-    if not together.height == steps.height == judged.height:
-        raise ValueError(f"{inputs.judged}: its steps are not those of {inputs.steps}")
-    labelled = samples.join(outcomes, on="sample_id", how="left")
-    per_sample = (
-        steps.join(judged, on=["sample_id", "step"], how="left")
-        .sort("sample_id", "step")
-        .group_by("sample_id", maintain_order=True)
-        .agg(steps=pl.struct("start", "end", label="step_label"))
-    )
-    drops = DropLog()
-    kept = select(labelled, params, seed, drops)
-    if kept.is_empty():
+    shards = shard_names(digits)
+    drops, quality, before = DropLog(), Quality(), _Balance()
+    parts = []
+    for number, shard in enumerate(progress(shards, "select", unit="shards")):
+        labelled = read_labelled(inputs, shard)
+        quality.add(labelled)
+        before.add(labelled.samples["label"], labelled.steps["label"])
+        kept = select(labelled.samples, params, seed, drops)
+        parts.append(kept.sort("problem_id", "sample_id").select("sample_id", "problem_id", "label", shard=number))
+    chosen = pl.concat(parts)
+    if chosen.is_empty():
         counts = {reason: entry["rows"] for reason, entry in drops.report().items()}
         raise ValueError(f"{inputs.samples}: no sample is left to train on; dropped {counts}")
-    rows = kept.join(problems, on="problem_id", how="inner").join(per_sample, on="sample_id", how="inner")
-    if rows.height != kept.height:
-        raise ValueError(
-            f"{kept.height - rows.height} samples have no problem or no steps in {inputs.problems}, {inputs.steps}"
-        )
-    rows = training_order(rows.sort("problem_id", "sample_id"), params.block, seed)
-    rows = rows.with_columns(prompt=pl.Series([prompt_text(p, prompt) for p in rows["problem"]], dtype=pl.String))
-    base = [pl.col("sample_id", "problem_id", "prompt"), pl.col("text").alias("completion"), pl.col("label")]
-    _write(rows.select(base), folder / "kto.parquet")
-    _write(rows.select(*base, "steps"), folder / "step_kto.parquet")
-
-    before = _balance(labelled.join(per_sample, on="sample_id", how="left"))
-    after = _balance(rows)
+    chosen = training_order(chosen, params.block, seed)
+    after = _write_rows(inputs, chosen.with_row_index(PLACE), prompt, shards, folder)
     files = folder_files(folder)
     manifest = {
         "format": "chat" if prompt.chat else "text",
-        "rows": rows.height,
+        "rows": chosen.height,
         "files": files,
         "hash": manifest_hash(files),
         "block": params.block,
-        "labels": {"before": before, "after": after},
+        "labels": {"before": before.report(), "after": after.report()},
         "weights": {
-            level: class_weights(after[level]["right"], after[level]["wrong"], params.max_weight)
-            for level in ("outcome", "step")
+            level: class_weights(after.counts[level, True], after.counts[level, False], params.max_weight)
+            for level in LEVELS
         },
         "drops": {reason: entry["rows"] for reason, entry in drops.report().items()},
-        "paired_with_own_problem": neighbours_of_one_problem(rows, params.block),
+        "paired_with_own_problem": neighbours_of_one_problem(chosen, params.block),
     }
     write_json(folder / "manifest.json", manifest)
-    return {**manifest, "manifest": manifest["hash"], "drops": drops.report()}
+    return {**manifest, "manifest": manifest["hash"], "drops": drops.report(), "quality": quality.report()}
 
 
 def prompt_text(problem: str, params: PromptParams) -> str:
@@ -99,22 +79,54 @@ def prompt_text(problem: str, params: PromptParams) -> str:
     )
 
 
-def _balance(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
+class _Balance:
     """Counts of right, wrong and unknown labels at both levels."""
-    step = rows["steps"].explode().drop_nulls()
-    levels = {
-        "outcome": rows["label"],
-        "step": step.struct.field("label") if len(step) else pl.Series([], dtype=pl.Boolean),
-    }
-    return {
-        level: {
-            "right": int(labels.sum() or 0),
-            "wrong": int((~labels).sum() or 0),
-            "unknown": labels.null_count(),
-        }
-        for level, labels in levels.items()
-    }
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, bool | None]] = Counter()
+
+    def add(self, outcomes: pl.Series, steps: pl.Series) -> None:
+        for level, labels in zip(LEVELS, (outcomes, steps), strict=True):
+            for label, count in labels.value_counts().iter_rows():
+                self.counts[level, label] += count
+
+    def report(self) -> dict[str, dict[str, int]]:
+        names = {"right": True, "wrong": False, "unknown": None}
+        return {level: {name: self.counts[level, label] for name, label in names.items()} for level in LEVELS}
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    frame.write_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP)
+def _write_rows(
+    inputs: Inputs, chosen: pl.DataFrame, prompt: PromptParams, shards: list[str], folder: Path
+) -> _Balance:
+    """Write the rows of `chosen` (sample_id, label, shard's number, `PLACE`) in its order; returns their labels."""
+    balance = _Balance()
+    chosen_of = {part["shard"][0]: part.drop("shard") for part in chosen.partition_by("shard")}
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as waiting:
+        with Placer(Path(waiting)) as placer:
+            written = 0
+            for number in progress(sorted(chosen_of), "write", unit="shards"):
+                rows, steps = _rows(read_labelled(inputs, shards[number]), chosen_of[number], prompt)
+                balance.add(rows["label"], steps)
+                placer.add(rows.select(*STEP_KTO, PLACE))
+                written += rows.height
+        if written != chosen.height:
+            raise ValueError(
+                f"{chosen.height - written} samples have no problem or no steps in {inputs.problems}, {inputs.steps}"
+            )
+        placer.write({folder / "kto.parquet": KTO, folder / "step_kto.parquet": STEP_KTO})
+    return balance
+
+
+def _rows(labelled: Labelled, chosen: pl.DataFrame, prompt: PromptParams) -> tuple[pl.DataFrame, pl.Series]:
+    """The shard's chosen samples with the columns of `STEP_KTO` and `PLACE`, and the labels of their steps."""
+    texts = labelled.samples.select("sample_id", completion="text")
+    kept = labelled.steps.join(chosen.select("sample_id"), on="sample_id", how="semi", maintain_order="left")
+    per_sample = kept.group_by("sample_id", maintain_order=True).agg(steps=pl.struct("start", "end", "label"))
+    problems = labelled.problems.join(chosen.select("problem_id"), on="problem_id", how="semi")
+    prompts = pl.Series("prompt", [prompt_text(problem, prompt) for problem in problems["problem"]], dtype=pl.String)
+    rows = (
+        chosen.join(texts, on="sample_id", how="inner")
+        .join(problems.select("problem_id", prompts), on="problem_id", how="inner")
+        .join(per_sample, on="sample_id", how="inner")
+    )
+    return rows, kept["label"]

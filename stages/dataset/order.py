@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stages.records import seed_from
+
+Integers = npt.NDArray[np.int64]
 
 
 def training_order(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFrame:
@@ -17,36 +21,43 @@ def training_order(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFrame:
     and shuffled inside each block. Deterministic in `rows`' order and `seed`.
     """
     rng = random.Random(seed_from("order", seed))
-    placed: list[tuple[float, int]] = []
-    for label in (True, False):
-        dealt = _deal(rows, label, rng)
-        placed += [((place + 0.5) / len(dealt), at) for place, at in enumerate(dealt)]
-    merged = [at for _, at in sorted(placed)]
-    ordered: list[int] = []
-    for start in range(0, len(merged), block):
-        members = merged[start : start + block]
+    dealt = [_deal(rows, label, rng) for label in (True, False)]
+    places = np.concatenate([(np.arange(part.size) + 0.5) / max(part.size, 1) for part in dealt])
+    rows_dealt = np.concatenate(dealt)
+    merged = rows_dealt[np.lexsort((rows_dealt, places))]
+    for start in range(0, merged.size, block):
+        members = merged[start : start + block].tolist()
         rng.shuffle(members)
-        ordered += members
-    return rows[ordered]
+        merged[start : start + block] = members
+    return rows[merged]
 
 
-def _deal(rows: pl.DataFrame, label: bool, rng: random.Random) -> list[int]:
+def _deal(rows: pl.DataFrame, label: bool, rng: random.Random) -> Integers:
     """Row numbers of `label`: the first sample of every problem in random order, then the second of each, and so on."""
-    by_problem: dict[str, list[int]] = {}
-    for at, (problem, value) in enumerate(rows.select("problem_id", "label").iter_rows()):
-        if value == label:
-            by_problem.setdefault(problem, []).append(at)
-    groups = list(by_problem.values())
-    rng.shuffle(groups)
-    longest = max(map(len, groups), default=0)
-    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+    problems = (
+        rows.select("problem_id", "label")
+        .with_row_index("row")
+        .filter(pl.col("label") == label)
+        .group_by("problem_id", maintain_order=True)
+        .agg("row")
+    )
+    order = list(range(problems.height))
+    rng.shuffle(order)
+    place = np.empty(problems.height, dtype=np.int64)
+    place[order] = np.arange(problems.height)
+    dealt = (
+        problems.select("row", pl.Series("place", place), turn=pl.int_ranges(pl.col("row").list.len()))
+        .explode("row", "turn")
+        .sort("turn", "place")
+    )
+    return dealt["row"].cast(pl.Int64).to_numpy()
 
 
 def neighbours_of_one_problem(rows: pl.DataFrame, block: int) -> int:
     """How many rows would be paired with a completion of their own problem: the mismatched pass wants none."""
-    problems = rows["problem_id"].to_list()
-    clashes = 0
-    for start in range(0, len(problems), block):
-        part = problems[start : start + block]
-        clashes += sum(part[i] == part[i - 1] for i in range(len(part)))
-    return clashes
+    problems = rows["problem_id"]
+    # The trainer pairs each row with the one before it, and the first of a block with the block's last.
+    before = np.arange(rows.height) - 1
+    starts = np.arange(0, rows.height, block)
+    before[starts] = np.minimum(starts + block, rows.height) - 1
+    return int((problems == problems[before]).sum())
