@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -315,12 +316,10 @@ def test_a_pause_is_what_the_answer_asks_for(headers: dict[str, str], seconds: f
     )
 )
 def test_a_manifest_of_others_is_none(value: Any) -> None:
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"manifest-{os.getpid()}.json"
-    path.write_text(json.dumps(value), encoding="utf-8")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "manifest.json"
+        path.write_text(json.dumps(value), encoding="utf-8")
         assert read_publication(path) is None
-    finally:
-        path.unlink()
 
 
 LOAD = """
