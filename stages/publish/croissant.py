@@ -50,6 +50,7 @@ CONTEXT: dict[str, Any] = {
     "source": "cr:source",
     "subField": "cr:subField",
     "transform": "cr:transform",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "samplingRate": "cr:samplingRate",
     "rai": "http://mlcommons.org/croissant/RAI/",

@@ -29,15 +29,24 @@ def escape(value: Any) -> Markdown:
     """`value` on one line, at most `CELL` characters, with every character that means something in Markdown escaped."""
     if isinstance(value, Markdown):
         return value
+    return Markdown(_MARKUP.sub(r"\\\1", _line(value)))
+
+
+def _line(value: Any) -> str:
+    """The first characters of `value` on one line."""
     text = bounded(value, CELL)
-    line = " ".join(text.shown.split()) + ("…" if text.left_out else "")
-    return Markdown(_MARKUP.sub(r"\\\1", line))
+    return " ".join(text.shown.split()) + ("…" if text.left_out else "")
 
 
 def code(value: Any) -> Markdown:
-    """`value` as code within a line; no text can end it, since it holds no backtick."""
-    line = " ".join(bounded(value, CELL).shown.split()).replace("`", "'").replace("|", "\\|")
-    return Markdown(f"`{line}`")
+    """`value` as code within a line, also within a table's cell; a dash where there is nothing to show."""
+    line = _line(value)
+    if not line:
+        return Markdown("–")
+    if not set(line) & set("`|"):
+        return Markdown(f"`{line}`")
+    # No escape holds in a code span, and tables split cells before they look for one: entities hold everywhere.
+    return Markdown("<code>" + _MARKUP.sub(lambda found: f"&#{ord(found[0])};", line) + "</code>")
 
 
 def block(value: Any) -> Markdown:
