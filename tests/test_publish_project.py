@@ -58,16 +58,12 @@ def publish(place: Path, hub: Hub, home: Path, *arguments: str) -> subprocess.Co
 
 @needs_audit
 def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> None:
-    dry = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--dry-run", str(tmp_path / "dry"))
-    assert dry.returncode == 0, dry.stderr
-    assert hub.requests == []
     done = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
     assert done.returncode == 0, done.stderr
     repository = hub.repository("org/sums")
     assert repository.private
-    files = {
-        path.relative_to(tmp_path / "dry").as_posix(): path.read_bytes() for path in (tmp_path / "dry").rglob("*.*")
-    }
+    folder = place / "work/publish/org--sums"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert {name: data for name, data in repository.head.files.items() if name != ".gitattributes"} == files
     manifest = json.loads(files["manifest.json"])
     assert repository.tags == {manifest["hash"]: repository.head.id}
@@ -79,12 +75,18 @@ def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> Non
 
 
 @needs_audit
-def test_a_policy_is_published(place: Path, hub: Hub, tmp_path: Path) -> None:
-    done = publish(place, hub, tmp_path, "--model", "M1", "--repo", "org/model")
+def test_a_dry_run_writes_the_folder_and_sends_nothing(place: Path, hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "dry"
+    arguments = ["--model", "M1", "--repo", "org/model", "--dry-run", str(out)]
+    done = publish(place, hub, tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
-    held = hub.repository("org/model", "model").head.files
-    assert held["model.safetensors"] == (place / "models/M1/model.safetensors").read_bytes()
-    assert "policy.json" in held
+    assert hub.requests == []
+    assert (out / "model.safetensors").read_bytes() == (place / "models/M1/model.safetensors").read_bytes()
+    assert {"README.md", "manifest.json", "policy.json"} < {path.name for path in out.iterdir()}
+    before = (out / "manifest.json").read_bytes()
+    again = publish(place, hub, tmp_path, *arguments)
+    assert "is there and not empty" in again.stderr
+    assert (out / "manifest.json").read_bytes() == before
 
 
 @needs_audit
@@ -104,7 +106,7 @@ def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_p
     commit(tampered, "tampered")
     done = publish(tampered, hub, tmp_path, "--round", "M1", "--repo", "org/sums")
     assert done.returncode == 1
-    assert "RefusedError" in done.stderr
+    assert "RefusedError: the audit did not pass" in done.stderr
     assert hub.requests == []
 
 
