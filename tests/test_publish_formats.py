@@ -12,7 +12,7 @@ import tiny_policy
 from publish_place import make_place
 
 from stages.publish import Commit, write_dataset
-from stages.publish.formats import FORMATS
+from stages.publish.formats import FORMATS, base
 from stages.publish.manifest import read_publication
 from stages.publish.parquet import feature, type_name
 from stages.publish.rounds import Round, read_round
@@ -138,6 +138,18 @@ def test_labels_hold_every_sample_with_its_lineage(of: Round, folder: Path) -> N
         assert row["first_error"] == next((s["step"] for s in row["steps"] if s["label"] is False), None)
         assert (row["origin"], row["judge"] if "judge" in row else row["steps"][0]["judge"]) == ("sums train", "judge")
         assert row["outcome"] == (row["final_answer"] == row["gold_answer"])
+
+
+@pytest.mark.parametrize("name", ["stepwise", "step_dpo", "pairs"])
+def test_rows_are_the_same_however_many_are_taken_at_once(
+    of: Round, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "ROWS", 3)
+    form = next(form for form in FORMATS if form.name == name)
+    parts = list(form.parts(of))
+    assert len(parts) > 5
+    columns = [column.name for column in form.columns(of.chat)]
+    assert [row for part in parts for row in part.select(columns).to_dicts()] == rows_of(folder, name)
 
 
 def test_a_sample_without_a_verdict_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from stages.console import progress
 from stages.publish.checks import RefusedError
 
 PATTERNS = {
@@ -68,7 +69,7 @@ def require_nothing_private(
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     findings = (
         finding
-        for path in files
+        for path in progress(files, "scan", unit="files")
         for finding in scan_file(path, path.relative_to(folder).as_posix(), environment)
         if finding.kind not in accepted
     )

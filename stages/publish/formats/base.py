@@ -10,6 +10,9 @@ import polars as pl
 from stages.publish.rounds import MESSAGES, Round
 from stages.records import Column
 
+ROWS = 65_536
+"""Rows taken at once, give or take a problem's: what a format holds in memory does not grow with the round."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -41,6 +44,18 @@ def said_column(name: str, chat: bool, meaning: str) -> Column:
 def said(text: pl.Expr, chat: bool) -> pl.Expr:
     """`text` as the policy says it: itself, or one message of the assistant."""
     return pl.concat_list(pl.struct(role=pl.lit("assistant"), content=text)) if chat else text
+
+
+def by_problem(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """`rows` in the order of their problems, about `ROWS` at once, the rows of one problem never apart."""
+    rows = rows.sort("problem_id", "sample_id")
+    ends = rows.select(end=pl.int_range(pl.len()) + 1, last=pl.col("problem_id").shift(-1) != pl.col("problem_id"))
+    possible = ends.filter(pl.col("last").fill_null(value=True))["end"].to_list()
+    start = 0
+    for end in possible:
+        if end - start >= ROWS or end == rows.height:
+            yield rows[start:end]
+            start = end
 
 
 def steps_of(rows: pl.DataFrame) -> pl.DataFrame:

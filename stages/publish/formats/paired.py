@@ -8,6 +8,7 @@ import polars as pl
 
 from stages.publish.formats.base import (
     Format,
+    by_problem,
     problem_column,
     prompt_column,
     said,
@@ -36,20 +37,19 @@ def _pair_columns(chat: bool) -> tuple[Column, ...]:
 
 def _pairs(of: Round) -> Iterator[pl.DataFrame]:
     """The n-th right with the n-th wrong solution of each problem, by sample id; what is left over has no partner."""
-    ranked = of.rows.sort("problem_id", "sample_id").with_columns(
-        rank=pl.int_range(pl.len()).over("problem_id", "label")
-    )
-    right = ranked.filter("label").select(
-        "problem_id", "rank", "prompt", chosen_sample_id="sample_id", chosen="completion"
-    )
-    wrong = ranked.filter(~pl.col("label")).select(
-        "problem_id", "rank", rejected_sample_id="sample_id", rejected="completion"
-    )
-    yield (
-        right.join(wrong, on=["problem_id", "rank"])
-        .sort("problem_id", "rank")
-        .with_columns(said(pl.col(name), of.chat).alias(name) for name in ("chosen", "rejected"))
-    )
+    for rows in by_problem(of.rows):
+        ranked = rows.with_columns(rank=pl.int_range(pl.len()).over("problem_id", "label"))
+        right = ranked.filter("label").select(
+            "problem_id", "rank", "prompt", chosen_sample_id="sample_id", chosen="completion"
+        )
+        wrong = ranked.filter(~pl.col("label")).select(
+            "problem_id", "rank", rejected_sample_id="sample_id", rejected="completion"
+        )
+        yield (
+            right.join(wrong, on=["problem_id", "rank"])
+            .sort("problem_id", "rank")
+            .with_columns(said(pl.col(name), of.chat).alias(name) for name in ("chosen", "rejected"))
+        )
 
 
 def _step_columns(chat: bool) -> tuple[Column, ...]:
@@ -66,23 +66,38 @@ def _step_columns(chat: bool) -> tuple[Column, ...]:
 
 
 def _steps(of: Round) -> Iterator[pl.DataFrame]:
-    """A pair for every distinct first wrong step that another sample has a right step for, after the same beginning.
+    """A pair for every distinct first wrong step that another sample has a right step for, after the same beginning."""
+    for rows in by_problem(of.rows):
+        pairs = _step_pairs(_reached(rows))
+        if of.chat:
+            # A chat has no place between two messages for a beginning: it stands in both, and cancels in the
+            # difference of the two that DPO looks at.
+            yield pairs.with_columns(
+                said(pl.col("beginning") + pl.col(name), chat=True).alias(name) for name in ("chosen", "rejected")
+            )
+        else:
+            yield pairs.with_columns(pl.col("prompt") + pl.col("beginning"))
 
-    Right steps are dealt out in turn, those of samples with a right answer first.
-    """
-    place = ["problem_id", "beginning"]
-    right_so_far = pl.col("step_label").shift(1).over("sample_id").fill_null(value=False) | (pl.col("step") == 0)
-    steps = (
-        steps_of(of.rows)
+
+def _reached(rows: pl.DataFrame) -> pl.DataFrame:
+    """The distinct steps that right steps alone lead to, by problem and beginning; right samples come first."""
+    right_before = pl.col("step_label").shift(1).over("sample_id").fill_null(value=False) | (pl.col("step") == 0)
+    return (
+        steps_of(rows)
         .with_columns(
             beginning=pl.col("completion").str.slice(0, pl.col("start")),
-            reached=right_so_far.cast(pl.UInt8).cum_min().over("sample_id") == 1,
+            reached=right_before.cast(pl.UInt8).cum_min().over("sample_id") == 1,
             said=pl.col("text").str.strip_chars(),
         )
         .filter(pl.col("reached") & (pl.col("said") != ""))
         .sort("problem_id", "beginning", pl.col("label").not_(), "sample_id")
         .unique(["problem_id", "beginning", "said", "step_label"], keep="first", maintain_order=True)
     )
+
+
+def _step_pairs(steps: pl.DataFrame) -> pl.DataFrame:
+    """Each wrong step with a right one after the same beginning; right steps are dealt out in turn."""
+    place = ["problem_id", "beginning"]
     right = steps.filter(pl.col("step_label")).select(
         *place, "prompt", chosen_sample_id="sample_id", chosen="text", chosen_said="said"
     )
@@ -93,15 +108,7 @@ def _steps(of: Round) -> Iterator[pl.DataFrame]:
     wrong = wrong.join(right.select(*place, "turns").unique(maintain_order=True), on=place)
     wrong = wrong.with_columns(turn=pl.int_range(pl.len()).over(place) % pl.col("turns")).drop("turns")
     pairs = wrong.join(right, on=[*place, "turn"]).filter(pl.col("chosen_said") != pl.col("rejected_said"))
-    pairs = pairs.sort("problem_id", "step", "beginning", "rejected_sample_id")
-    if not of.chat:
-        yield pairs.with_columns(pl.col("prompt") + pl.col("beginning"))
-        return
-    # A chat has no place between two messages for a beginning: it stands in both, and cancels in the difference of
-    # the two that DPO looks at.
-    yield pairs.with_columns(
-        said(pl.col("beginning") + pl.col(name), chat=True).alias(name) for name in ("chosen", "rejected")
-    )
+    return pairs.sort("problem_id", "step", "beginning", "rejected_sample_id")
 
 
 PAIRS = Format(

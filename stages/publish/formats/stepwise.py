@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from stages.publish.formats.base import Format, problem_column, sample_column, steps_of
+from stages.publish.formats.base import Format, by_problem, problem_column, sample_column, steps_of
 from stages.publish.rounds import Round
 from stages.records import Column
 
@@ -26,17 +26,16 @@ def _parts(of: Round) -> Iterator[pl.DataFrame]:
 
     What follows a step says nothing about it, so a beginning is a whole example.
     """
-    rows = of.rows
-    if of.chat:
-        rows = rows.with_columns(prompt=pl.col("prompt").list.last().struct.field("content"))
-    known = pl.col("step_label").is_not_null().cast(pl.UInt8).cum_min().over("sample_id") == 1
-    yield (
-        steps_of(rows)
-        .filter(known)
-        .group_by("problem_id", "sample_id", "prompt", maintain_order=True)
-        .agg(completions="text", labels="step_label")
-        .sort("problem_id", "sample_id")
-    )
+    for rows in by_problem(of.rows):
+        if of.chat:
+            rows = rows.with_columns(prompt=pl.col("prompt").list.last().struct.field("content"))
+        known = pl.col("step_label").is_not_null().cast(pl.UInt8).cum_min().over("sample_id") == 1
+        yield (
+            steps_of(rows)
+            .filter(known)
+            .group_by("problem_id", "sample_id", "prompt", maintain_order=True)
+            .agg(completions="text", labels="step_label")
+        )
 
 
 STEPWISE = Format(
