@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """What a run took: wall clock and processor seconds of all its processes, start-up apart."""
+    """What a run took: wall clock and processor seconds of all its processes, their start apart."""
 
     pairs: int
     wall: float
@@ -53,34 +53,39 @@ def bench(path: Path, solutions: int, workers: int, timeout_s: float) -> None:
     plain_alone = _row("math-verify, distinct alone", _plain(alone)[1])
     plain, plain_all = _plain(entries)
     _row("math-verify, all", plain_all)
-    start_up = {count: _start_up(count, timeout_s) for count in (1, workers)}
     own: list[Verdict] = []
-    _row("here, all", _graded(entries, 1, timeout_s, start_up[1], own.append))
-    here_alone = _row("here, distinct alone", _graded(alone, 1, timeout_s, start_up[1]))
+    _row("here, all", _graded(entries, 1, timeout_s, own.append))
+    here_alone = _row("here, distinct alone", _graded(alone, 1, timeout_s))
+    shared = _graded(alone, workers, timeout_s)
+    _row(f"here, distinct alone, {workers} workers", shared)
 
-    few = _graded(_repeated(entries, solutions // 10), 1, timeout_s, start_up[1])
+    few = _graded(_repeated(entries, solutions // 10), 1, timeout_s)
     before = _peak()
-    one = _row(f"here, {solutions}", _graded(_repeated(entries, solutions), 1, timeout_s, start_up[1]))
+    one = _row(f"here, {solutions}", _graded(_repeated(entries, solutions), 1, timeout_s))
     many = _row(
         f"here, {solutions}, {workers} workers",
-        _graded(_repeated(entries, solutions), workers, timeout_s, start_up[workers]),
+        _graded(_repeated(entries, solutions), workers, timeout_s),
     )
     per_core = _ratio(one, plain_all)
     _say(f"times math-verify per processor: {per_core:.1f}, distinct alone {_ratio(here_alone, plain_alone):.1f}")
-    _say(f"times one worker with {workers} of them: {one.wall / many.wall:.2f} on {os.cpu_count()} cores")
+    _say(
+        f"times one worker with {workers} of them on {os.cpu_count()} cores: "
+        f"{one.wall / many.wall:.2f}, distinct alone {here_alone.wall / shared.wall:.2f}"
+    )
     _say(f"peak memory: {before} MB after {few.pairs} pairs, {_peak()} MB after {solutions}; a worker {_largest()} MB")
     _agreement(cases, [verdict.value is True for verdict in own], plain)
 
 
 def _read_cases(path: Path) -> list[Case]:
-    """Cases of a file of ``{gold, answer or pred}`` rows, or of ``{answer, solutions}`` rows."""
+    """Cases of a file of JSON lines or of one list; rows are ``{gold, answer or pred}`` or ``{answer, solutions}``."""
     cases: list[Case] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        row = json.loads(line)
+    text = path.read_text(encoding="utf-8")
+    rows = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
+    for number, row in enumerate(rows, start=1):
         given = next((row[key] for key in ("solutions", "pred", "answer") if key in row), None)
         gold = next((row[key] for key in _GOLD_KEYS if key in row), None)
         if given is None or gold is None or (gold is given):
-            raise ValueError(f"{path}: line {number}: expected gold and answer, gold and pred, or answer and solutions")
+            raise ValueError(f"{path}: row {number}: expected gold and answer, gold and pred, or answer and solutions")
         texts = given if isinstance(given, list) else [given]
         expected = next((row[key] for key in _EXPECTED_KEYS if row.get(key) is not None), None)
         wanted = expected if isinstance(expected, list) else repeat(expected, len(texts))
@@ -115,35 +120,21 @@ def _graded(
     entries: Iterable[Entry],
     workers: int,
     timeout_s: float,
-    start_up: float,
     keep: Callable[[Verdict], object] = lambda _: None,
 ) -> Rate:
     """The rate of a fresh grader that has read nothing yet and has started its processes."""
     for remembered in (normal.normalise, reading._understood, reading._decide):
         remembered.cache_clear()
-    used = _processor()
     with closing(Grader(workers, timeout_s)) as grader:
         grader.start()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         count = 0
         for verdict in grader.grade(entries):
             keep(verdict)
             count += 1
         wall = time.perf_counter() - began
-    return Rate(count, wall, max(_processor() - used - start_up, 1e-9))
-
-
-def _start_up(workers: int, timeout_s: float) -> float:
-    """Processor seconds that it takes to start and end the processes."""
-    used = _processor()
-    with closing(Grader(workers, timeout_s)) as grader:
-        grader.start()
-    return _processor() - used
-
-
-def _processor() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+        processor = time.process_time() - used + grader.processor_s
+    return Rate(count, wall, processor)
 
 
 def _peak() -> int:

@@ -2,8 +2,9 @@
 
 A copy of stages.outcome.nursery. Requests come pickled, since they are long and their sender is to be trusted; replies
 are lines of JSON, since this process may have lost itself in what a model wrote. The first line is its number. Then
-``("read", entries)`` gives ``[readings, seconds]``, ``("compare", gold, answer, limit)`` gives
-``[[value, reason], seconds]``. The process sets its own limits on memory and processor time.
+``("read", entries)`` gives ``[[readings, numbers], seconds]``, ``("compare", gold, answer, limit)`` gives
+``[[value, reason], seconds]``. The seconds are of processor time. The process sets its own
+limits on memory and processor time.
 """
 
 from __future__ import annotations
@@ -48,13 +49,18 @@ def _compare(algebra: Algebra, gold: str, answer: str) -> tuple[bool | None, str
         return None, f"algebra failed: {type(error).__name__}"
 
 
-def _readings(entries: list[tuple[str, str, bool]]) -> list[tuple[Any, ...]]:
-    """Readings as JSON takes them: a decision is ``gold, answer, rule, value, reason``, a pair has one item more."""
-    rows = []
+def _readings(entries: list[tuple[str, str, bool]]) -> tuple[list[tuple[Any, ...]], list[int]]:
+    """The different readings, and which of them each entry has.
+
+    As JSON takes them: a decision is ``gold, answer, rule, value, reason``, a pair has one item more.
+    """
+    numbers: dict[tuple[Any, ...], int] = {}
+    order = []
     for entry in entries:
         gold, answer, found_by, decided = read(Entry(*entry))
-        rows.append((gold, answer, found_by, *decided, *((0,) if isinstance(decided, Pair) else ())))
-    return rows
+        row = (gold, answer, found_by, *decided, *((0,) if isinstance(decided, Pair) else ()))
+        order.append(numbers.setdefault(row, len(numbers)))
+    return list(numbers), order
 
 
 def serve(requests: IO[bytes], replies: IO[bytes], algebra: Algebra | None, memory: int) -> None:
@@ -67,16 +73,16 @@ def serve(requests: IO[bytes], replies: IO[bytes], algebra: Algebra | None, memo
     _limit_memory(memory)
     reply(os.getpid())
     while True:
+        began = time.process_time()
         try:
             what, *arguments = pickle.load(requests)  # noqa: S301 - from the parent
         except EOFError:
             return
-        began = time.perf_counter()
         if what == "read":
-            reply([_readings(arguments[0]), time.perf_counter() - began])
+            reply([_readings(arguments[0]), time.process_time() - began])
         else:
             assert algebra is not None
             gold, answer, limit = arguments
             _limit_processor(limit)
-            reply([_compare(algebra, gold, answer), time.perf_counter() - began])
+            reply([_compare(algebra, gold, answer), time.process_time() - began])
             _limit_processor(1 << 20)

@@ -51,6 +51,8 @@ class Grader:
         self._workers = Workers(workers, timeout_s)
         self._known: OrderedDict[Pair, Decision] = OrderedDict()
         self._waiting: dict[Pair, list[_Slot]] = {}
+        self.processor_s = 0.0
+        """Processor seconds of the grading processes, their start apart."""
 
     def start(self) -> None:
         """Start the processes now, instead of when there is work for them."""
@@ -91,9 +93,9 @@ class Grader:
 
     def _read_here(self, entry: Entry) -> _Slot:
         slot = _Slot()
-        began = time.perf_counter()
+        began = time.process_time()
         reading = read(entry)
-        slot.seconds = time.perf_counter() - began
+        slot.seconds = time.process_time() - began
         self._enter(slot, reading)
         return slot
 
@@ -113,6 +115,7 @@ class Grader:
 
     def _collect(self) -> None:
         for job, reply in self._workers.collect():
+            self.processor_s += reply.seconds
             if isinstance(job, Pair):
                 self._compared(job, reply)
             else:
@@ -129,10 +132,13 @@ class Grader:
 
     def _were_read(self, chunk: Chunk, reply: Reply) -> None:
         seconds = reply.seconds / len(chunk.owners)
-        rows = [_unread(chunk.entries[0], reply)] if isinstance(reply.content, tuple) else map(_reading, reply.content)
-        for slot, reading in zip(chunk.owners, rows, strict=True):
+        if isinstance(reply.content, tuple):
+            readings, order = [_unread(chunk.entries[0], reply)], [0]
+        else:
+            readings, order = [_reading(row) for row in reply.content[0]], reply.content[1]
+        for slot, number in zip(chunk.owners, order, strict=True):
             slot.seconds = seconds
-            self._enter(slot, reading)
+            self._enter(slot, readings[number])
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

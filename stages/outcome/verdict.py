@@ -12,7 +12,10 @@ _APART = frozenset({"__init__", "__main__", "bench", "samples", "stage"})
 
 
 class Verdict(NamedTuple):
-    """`value` True equal, False not, None cannot tell; `gold` and `answer` as understood, `seconds` worked on it."""
+    """`value` True equal, False not, None cannot tell; `gold` and `answer` as understood.
+
+    `seconds` are those of processor time, and for a comparison that was given up those that passed.
+    """
 
     value: bool | None
     reason: str

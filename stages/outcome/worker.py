@@ -38,7 +38,7 @@ Job = Pair | Chunk
 
 
 class Reply(NamedTuple):
-    """What a process says to a job, and the seconds that it took: a decision, or a row per entry of a chunk."""
+    """What a process says to a job, a decision or the readings of a chunk, and the processor seconds that it took."""
 
     content: Any
     seconds: float
