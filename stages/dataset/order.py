@@ -29,7 +29,8 @@ def training_order(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFrame:
         members = merged[start : start + block].tolist()
         rng.shuffle(members)
         merged[start : start + block] = members
-    return rows[merged]
+    ordered: pl.DataFrame = rows[merged]
+    return ordered
 
 
 def _deal(rows: pl.DataFrame, label: bool, rng: random.Random) -> Integers:
