@@ -34,6 +34,7 @@ JUDGE: dict[str, Any] = {
     "second": None,
     "votes": 1,
     "min_agreement": 0.6,
+    "require": None,
     "flip": 0.0,
 }
 

@@ -19,7 +19,9 @@ from stages.judge.arithmetic.equalities import LONGEST_SHOWN, LONGEST_STEP, MOST
 from stages.judge.arithmetic.expression import DEEPEST, evaluate
 from stages.judge.arithmetic.tokens import tokenise
 from stages.judge.arithmetic.values import DoubtError, Value, exactly
-from stages.judge.calibrate import Finding, Score, Solution, calibrate, find, read_solutions, score
+from stages.judge.calibrate import calibrate
+from stages.judge.findings import Finding, Score, find, score
+from stages.judge.people import Solution, read_solutions
 from stages.params.judge import JudgeParams
 from stages.records import PROBLEM, SAMPLE, STEP
 
@@ -241,7 +243,9 @@ def test_the_stage_takes_it_as_a_kind() -> None:
         | {"problem_id": "p", "sample_id": "s", "step": i, "start": 10 * i, "end": 10 * i + 10}
         for i in range(2)
     ]
-    params = JudgeParams(kind="arithmetic", served=None, second=None, votes=1, min_agreement=0.6, flip=0.0)
+    params = JudgeParams(
+        kind="arithmetic", served=None, second=None, require=None, votes=1, min_agreement=0.6, flip=0.0
+    )
     samples = pl.DataFrame([sample], schema=SAMPLE.schema)
     judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0)
     assert judged["label"].to_list() == [None, False]

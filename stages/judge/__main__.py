@@ -1,6 +1,6 @@
 """``python -m stages.judge``: label every step of one round's samples.
 
-``python -m stages.judge calibrate`` measures a judge that needs no model on solutions with known first errors.
+``python -m stages.judge calibrate`` measures judges on solutions whose first errors people have found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stages.console import progress, run
 from stages.judge.calibrate import calibrate
+from stages.judge.gate import pass_gate, refuse
 from stages.judge.label import open_judge
 from stages.judge.tally import Tally
 from stages.params.base import load, load_seed
@@ -47,11 +48,15 @@ def judge() -> None:
     params = load(JudgeParams, arguments.recipe, "judge")
     shards = shard_names(load(RecordsParams, arguments.recipe, "records").shard_digits)
     label = f"judge {arguments.out.name}"
+    seed = load_seed(arguments.recipe)
+    found = pass_gate(params, seed, f"{label} gate")
+    if params.require is not None and found is not None:
+        write_json(arguments.report, {"judge": params.kind, "calibration": found})
+        refuse(params.require, found, arguments.report)
     tally = Tally()
-    with (
-        replace_dir(arguments.out) as folder,
-        open_judge(params, load_seed(arguments.recipe), label) as judge,
-    ):
+    with replace_dir(arguments.out) as folder, open_judge(params, seed, label) as judge:
+        if found is not None:
+            write_json(folder / "calibration.json", found)
         writer = ShardWriter(folder, JUDGED)
         replies = ShardWriter(folder / "replies", REPLY)
         for shard in progress(shards, label, unit="shards"):
@@ -68,7 +73,14 @@ def judge() -> None:
     seconds = round(time.monotonic() - started, 1)
     write_json(
         arguments.report,
-        {"judge": params.kind, "votes": params.votes, **tally.report(), "costs": costs, "seconds": seconds},
+        {
+            "judge": params.kind,
+            "votes": params.votes,
+            **tally.report(),
+            "calibration": found,
+            "costs": costs,
+            "seconds": seconds,
+        },
     )
 
 

@@ -49,7 +49,8 @@ class Judge:
         self._params = params
         self._seed = seed
         self._models = models
-        self._identity = identity(params, seed)
+        self.identity = identity(params, seed)
+        """Hash of what makes this judge what it is; it stands in every row that it labels."""
 
     def label(self, problems: pl.DataFrame, samples: pl.DataFrame, steps: pl.DataFrame) -> Labels:
         """Label each of `steps` (STEP rows of `samples`, SAMPLE rows, of `problems`, PROBLEM rows).
@@ -98,7 +99,7 @@ class Judge:
         first_error = next((step for step, label in enumerate(flipped) if label.right is False), None)
         for step, label in enumerate(flipped):
             key = (case.sample_id, case.problem_id, step)
-            yield (*key, label.right, label.reason, self._params.votes, label.agreement, first_error, self._identity)
+            yield (*key, label.right, label.reason, self._params.votes, label.agreement, first_error, self.identity)
 
     def _flip(self, label: StepLabel, sample: str, step: int) -> StepLabel:
         """The label turned round for a share of steps, chosen by hash."""

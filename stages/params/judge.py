@@ -50,6 +50,18 @@ class ServedJudgeParams(Block):
         return self
 
 
+class RequireParams(Block):
+    """What the judge must reach on people's labels before it labels anything."""
+
+    f1: float = Field(ge=0, le=1)
+    """ProcessBench's F1: harmonic mean of the shares of erroneous solutions whose first wrong step it finds, and of
+    correct ones in which it calls every step right."""
+    files: list[str] = Field(min_length=1)
+    """Solutions with known first errors: JSON Lines in the shape of ProcessBench."""
+    solutions: int | None = Field(ge=1)
+    """How many of them, drawn by hash; null for all."""
+
+
 class JudgeParams(Block):
     """`judge` block."""
 
@@ -63,6 +75,8 @@ class JudgeParams(Block):
     """V, votes per step and model."""
     min_agreement: float = Field(gt=0.5, le=1)
     """Share of votes that must agree, else the step is unknown."""
+    require: RequireParams | None
+    """A gate before labelling, null for none."""
     flip: float = Field(ge=0, le=1)
     """Share of known labels flipped on purpose, by the step's hash: for studies of label noise; 0 otherwise."""
 

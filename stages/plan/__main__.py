@@ -15,7 +15,7 @@ from stages.plan.table import render
 
 JOURNAL = Path("work/journal")
 DATA = Path("data")
-JOURNALED = ("stages.sample", "stages.evaluate")
+JOURNALED = ("stages.sample", "stages.judge", "stages.evaluate")
 """Stages that take finished items from the journal."""
 
 
