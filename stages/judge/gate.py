@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.judge.label import Judge, open_judge
+from stages.judge.label import open_judge
 from stages.judge.measure import labels_by_sample, measure
 from stages.judge.people import Solution, as_tables, read_solutions
 from stages.params.judge import JudgeParams, RequireParams
@@ -16,18 +16,16 @@ from stages.params.judge import JudgeParams, RequireParams
 def calibration(params: JudgeParams, seed: int, solutions: Sequence[Solution], label: str) -> dict[str, Any]:
     """How the judge of `params` does on `solutions`: see `measure`; with it, what votes gain and what replies cost.
 
-    Labels are not flipped here, whatever the settings say of training labels. Deterministic where the judge is; what
-    it cost is counted from the replies, whether this run paid for them or an earlier one.
+    Labels are not flipped here, whatever the settings say of training labels. Deterministic where the judge is.
     """
     params = params.model_copy(update={"flip": 0.0})
     tables = as_tables(solutions)
     with open_judge(params, seed, label) as judge:
-        labels = judge.label(*tables)
-        costs = judge.costs()
+        labels, costs, identity = judge.label(*tables), judge.costs(), judge.identity
     known = labels.judged.drop_nulls("label")
     return {
         **measure(solutions, labels_by_sample(labels.judged)),
-        "judge": Judge(params, seed).identity,
+        "judge": identity,
         "votes": params.votes,
         "agreement": round(float(known["agreement"].mean() or 0.0), 6) if known.height else None,  # type: ignore[arg-type]
         "f1_of_one_vote": _f1_of_one_vote(params, seed, solutions, label),
@@ -68,18 +66,13 @@ def _f1_of_one_vote(params: JudgeParams, seed: int, solutions: Sequence[Solution
 
 def _per_1000(costs: dict[str, Any], solutions: int) -> dict[str, Any]:
     """Tokens and money per 1,000 solutions, by judge, whichever run paid for them; null where nothing is known."""
-    return {
-        place: {
-            "model": of_judge["model"],
-            "currency": of_judge["in_all"]["currency"],
-            **{
-                key: _scaled(of_judge["in_all"][key], solutions)
-                for key in ("prompt_tokens", "completion_tokens", "money")
-            },
-        }
-        for place, of_judge in costs.items()
+    return {place: _scaled(of_judge, solutions) for place, of_judge in costs.items()}
+
+
+def _scaled(costs: dict[str, Any], solutions: int) -> dict[str, Any]:
+    every = costs["in_all"]
+    scaled = {
+        name: round(every[name] * 1000 / solutions, 6) if every[name] is not None and solutions else None
+        for name in ("prompt_tokens", "completion_tokens", "money")
     }
-
-
-def _scaled(amount: float | None, solutions: int) -> float | None:
-    return round(amount * 1000 / solutions, 6) if amount is not None and solutions else None
+    return {"model": costs["model"], "currency": every["currency"], **scaled}
