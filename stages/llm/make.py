@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from stages.llm.copies import Copies, devices
 from stages.llm.cost import Prices
 from stages.llm.engine import Engine
 from stages.llm.errors import EngineError
@@ -11,7 +14,7 @@ from stages.llm.retry import Patience
 from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
 from stages.llm.vllm_engine import VllmEngine
-from stages.params.llm import EngineParams
+from stages.params.llm import EngineParams, VllmParams
 
 
 def make_engine(params: EngineParams, model: Model) -> Engine:
@@ -26,8 +29,15 @@ def make_engine(params: EngineParams, model: Model) -> Engine:
     if params.kind == "serve":
         return ServeEngine(model, params.vllm, params.concurrency, patience)
     if params.kind == "vllm":
-        return VllmEngine(model, params.vllm, params.concurrency)
+        return _vllm(model, params.vllm, params.concurrency)
     raise EngineError(f"engine {params.kind}: not built yet")
+
+
+def _vllm(model: Model, vllm: VllmParams, concurrency: int) -> Engine:
+    if vllm.data_parallel == 1:
+        return VllmEngine(model, vllm, concurrency)
+    each = -(-concurrency // vllm.data_parallel)
+    return Copies(partial(VllmEngine, model, vllm, each), devices(vllm.tensor_parallel, vllm.data_parallel), each)
 
 
 def prices_of(params: EngineParams) -> Prices | None:
