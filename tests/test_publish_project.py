@@ -102,7 +102,7 @@ def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_p
     flipped = pl.read_parquet(path).with_columns(label=~pl.col("label"))
     path.unlink()
     flipped.write_parquet(path)
-    run(tampered, "dvc", "commit", "-f", "judge@M1")
+    run(tampered, "dvc", "commit", "-f")
     commit(tampered, "tampered")
     done = publish(tampered, hub, tmp_path, "--round", "M1", "--repo", "org/sums")
     assert done.returncode == 1
