@@ -106,6 +106,32 @@ def evaluation(name: str, k: int = 8) -> dict[str, Any]:
     }
 
 
+def quality(idle: int = 40, steps: int = 20_000) -> dict[str, Any]:
+    """What the dataset stage tells of 4,000 solutions."""
+
+    def share(number: int, of: int) -> dict[str, int]:
+        return {"count": number, "of": of}
+
+    contradictions = {"right_with_wrong_step": share(700, 2600), "wrong_with_all_steps_right": share(4, 1380)}
+    return {
+        **contradictions,
+        "unknown_steps": share(4050, steps),
+        "unknown_outcomes": share(20, 4000),
+        "unanimous_steps": share(15_000, 15_950),
+        "repeated_solutions": share(1800, 4000),
+        "short_steps": share(30, steps),
+        "repeated_steps": share(41, steps),
+        "idle_right_steps": share(idle, 2000),
+        "solutions": 4000,
+        "steps": steps,
+        "steps_per_solution": {"4": 1000, "5": 2000, "6": 1000},
+        "agreement": 0.97,
+        "votes": {"5": steps},
+        "by_source": {"olympiads": {"solutions": 4000, **contradictions}},
+        "by_length": {"0 to 249": {"solutions": 4000, **contradictions}},
+    }
+
+
 def round_reports(name: str) -> dict[str, dict[str, Any]]:
     """Reports of one round by stage."""
     outcome = {"right": 2600, "wrong": 1380, "unknown": 20}
@@ -131,6 +157,7 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
                 "outcome": {"desirable": 1.0, "undesirable": 1.88},
                 "step": {"desirable": 1.0, "undesirable": 6.4},
             },
+            "quality": quality(),
             "manifest": "9c41" * 8,
             "seconds": 0.6,
         },

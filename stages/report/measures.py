@@ -87,10 +87,11 @@ def problem_sets(models: list[Model]) -> list[ProblemSet]:
 
 
 def estimate(metrics: Any, key: str) -> dict[str, Any]:
-    """One metric's value, interval and counts; null where they are not known."""
+    """One metric's value, interval and counts; null where they are not known, as the counts of a corrected share."""
+    counted = not key.endswith("_corrected")
     return {
         **{part: number(metrics, key, part) for part in ("value", "low", "high")},
-        **{part: count(metrics, key, part) for part in ("numerator", "denominator")},
+        **{part: count(metrics, key, part) if counted else None for part in ("numerator", "denominator")},
     }
 
 

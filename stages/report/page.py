@@ -16,6 +16,7 @@ from stages.report.comparisons import contests, measures_compared
 from stages.report.drops import collect_drops
 from stages.report.measures import estimate, problem_sets
 from stages.report.plots import Plot
+from stages.report.quality import DRIFTS, SHARES, label_quality, warnings
 from stages.report.solutions import shown_solutions
 from stages.report.sources import ROUND_STAGES, Model, Sources, arms, at, count, majorities, number
 from stages.report.text import bounded, visible
@@ -65,6 +66,10 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
         solutions=[(model, shown) for model in sources.models if (shown := shown_solutions(model, report.solutions))],
         labels=LABELS,
         balance=[row for model in sources.models if (row := _balance(model))],
+        quality=label_quality(sources.models),
+        quality_shares=SHARES,
+        drifts=DRIFTS,
+        quality_warnings=warnings(sources.models),
         drops=collect_drops(sources),
         costs=_costs(sources),
         tokens=_tokens(sources),
