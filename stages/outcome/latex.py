@@ -10,6 +10,7 @@ import re
 
 from stages.outcome.signs import both_signs
 from stages.outcome.units import split_unit
+from stages.outcome.variables import without_range
 
 _ALLOWED = re.compile(r"[A-Za-z0-9\s\\{}()\[\]+\-*/^_=<>|.,;:!?%&'°]*", re.ASCII)
 """Letters, digits, and the operators and brackets of formulas: no control characters, and a quote only as a prime."""
@@ -36,10 +37,12 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)\\?%", ""),
         (r"\\\{ ?[a-zA-Z] ?(?:\\in ?(?:\\mathbb\{R\}|R) ?)?(?:\\mid|\||:|\\colon) ?([^{}|]*[<>=\\][^{}|]*)\\\}", r"\1"),
         (r"([a-z]) ?\\notin ?\\\{([^{},]*)\\\}", r"\1 \\neq \2"),
-        (r",? ?(?:\\text\{[^{}]*\})? ?\(?[kmn] ?\\in ?\\mathbb ?\{?[ZN]\}?\)?\Z", ""),
         (r"\A([-+0-9./\\{}a-z]*\d[0-9./\\{}]*) ?= ?([a-zA-Z])\Z", r"\2=\1"),
+        (r"\A[a-z] ?\\equiv ?(?=.*\\pmod)", ""),
+        (r"(?<![A-Za-z\\])C_\{?(\d+)\}?\^\{?(\d+)\}?", r"\\binom{\1}{\2}"),
+        (r"(?:\A|(?<=[-+*/=({]))(?:\{\})?[_^]\{?(\d+)\}? ?C_\{?(\d+)\}?", r"\\binom{\1}{\2}"),
         (r"\A\\mathbb ?\{?R\}?\Z", r"(-\\infty,\\infty)"),
-        (r"(?<![A-Za-z\\])\\?sqrt ([0-9a-z])", r"\\sqrt{\1}"),
+        (r"(?<![A-Za-z\\])\\?sqrt ?(\d|(?<= )[a-z])", r"\\sqrt{\1}"),
         (r"\s+", " "),
     )
 )
@@ -63,7 +66,7 @@ def for_algebra(text: str) -> str | None:
         text = pattern.sub(replacement, text)
     if _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", text)
-    text = _one_unknown(text)
+    text = without_range(_one_unknown(text))
     return both_signs(_RECURRING.sub(_fraction, text)).strip(" ,;")
 
 

@@ -56,8 +56,9 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\frac\s*\{\s*\\text\{([^{}]*)\}\s*\}\s*\{\s*\\text\{([^{}]*)\}(\^\{?\d\}?)?\s*\}", r"\\text{\1/\2}"),
         (r"\\dot\{(\d)\}(\d{0,20})\\dot\{(\d)\}", r"\\overline{\1\2\3}"),
         (r"(?<=[\d.])\\dot\{(\d)\}", r"\\overline{\1}"),
-        (r"\\colon(?![a-zA-Z])", ":"),
-        (r"(?:\\\\)+\s*\Z", ""),
+        (r"\\colon(?![a-zA-Z])|\{:\}", ":"),
+        (r"\\overline\s?\{([A-Z]{2,4})\}", r"\1"),  # a line through points, named by them
+        (r"(?:\\\\)+\s*\Z|(?<!\\)\\\s*\Z", ""),
         (r"\^\s*\{?\\(?:circ|degree)\s*\}?|\\degree", r"^\\circ"),
         (r"\A\s*(?:=|\\approx|\\therefore|\\Rightarrow|\\implies|:)+", ""),
         (r"\\?[\"`]|''|\A\s*'([^']*)'\s*\Z", r"\1"),

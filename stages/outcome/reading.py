@@ -10,10 +10,14 @@ from stages.outcome.extract import LONGEST, extract_answer
 from stages.outcome.fast import decide_fast
 from stages.outcome.latex import for_algebra, same_angle
 from stages.outcome.normal import normalise
+from stages.outcome.variables import same_argument
 from stages.outcome.words import Decision
 
 _REMEMBERED = 1 << 14
 """Decisions kept for answers that come again."""
+
+LONGEST_BARE = 200
+"""Longest solution, in characters, that may be the gold text itself, like "January 5"."""
 
 LONGEST_FORMULA = 600
 """Longest formula, in characters, that algebra is asked about."""
@@ -50,6 +54,8 @@ def read(entry: Entry) -> Reading:
     """Find the answer of an entry, and the decision where none but algebra is needed."""
     gold = _understood(entry.gold)
     answer = extract_answer(entry.solution, entry.cut)
+    if not entry.cut and len(entry.solution) <= LONGEST_BARE and normalise(entry.solution) == normalise(gold):
+        return Reading(gold, entry.solution.strip(), "whole", _decide(gold, entry.solution))
     if answer is None:
         return Reading(gold, None, None, _decide(gold, None))
     return Reading(gold, answer.text, answer.found_by, _decide(gold, answer.text))
@@ -81,6 +87,7 @@ def _decide(gold: str, answer: str | None) -> Decision | Pair:
         return None, "gold is no formula"
     if not formula:
         return False, "answer is no formula"
+    formula = same_argument(gold_formula, formula)
     if gold_formula == formula:
         return True, "same formula"
     if max(len(gold_formula), len(formula)) > LONGEST_FORMULA:

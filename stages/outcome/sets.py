@@ -61,6 +61,7 @@ def _solved(relation: Any) -> Any | None:
     relation = relation.subs(symbol, real)
     for side in relation.atoms(sympy.core.relational.Relational):
         difference = side.lhs - side.rhs
-        if not difference.is_polynomial(real) or sympy.degree(difference, real) > _HIGHEST_DEGREE:
+        bare = difference.replace(sympy.Abs, lambda inside: inside)
+        if not bare.is_polynomial(real) or sympy.degree(bare, real) > _HIGHEST_DEGREE:
             return None
     return relation.as_set()

@@ -67,10 +67,10 @@ def _near(one: _Number, other: _Number) -> bool:
 
 
 def _coordinates(point: Any) -> list[Any] | None:
-    """The coordinates of a point; the parser takes one of two for an open interval."""
+    """The coordinates of a point or row; the parser takes one of two for an interval."""
     import sympy
 
-    if isinstance(point, sympy.Interval) and point.left_open and point.right_open:
+    if isinstance(point, sympy.Interval) and point.left_open == point.right_open:
         return [point.start, point.end]
     return list(point.args) if isinstance(point, sympy.Tuple) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from stages.outcome.exact import read_number
+from stages.outcome.numerals import plain_numeral
 
 Decision = tuple[bool | None, str]
 """Value and reason of a verdict."""
@@ -33,7 +34,7 @@ _SEVERAL = re.compile(r"[A-J](?:(?:,| and |,? ?\\text\{ ?and ?\}) ?[A-J])+|[A-J]
 
 
 def canonical_words(text: str) -> str:
-    r"""`text` with the words for "no solution" and "all real numbers" as ``\emptyset`` and ``(-\infty,\infty)``."""
+    r"""`text` with "no solution" as ``\emptyset``, "all real numbers" as ``(-\infty,\infty)``, "two" as 2."""
     phrase = plain_words(text)
     if phrase in (r"\emptyset", r"\{\}", "{}"):
         return r"\emptyset"
@@ -41,7 +42,8 @@ def canonical_words(text: str) -> str:
         return r"(-\infty,\infty)"
     if len(phrase) > 60 or phrase == "no":
         return text
-    return next((meaning for pattern, meaning in _MEANINGS if pattern.fullmatch(phrase)), text)
+    meaning = next((meaning for pattern, meaning in _MEANINGS if pattern.fullmatch(phrase)), None)
+    return meaning or plain_numeral(phrase) or text
 
 
 def plain_words(text: str) -> str:
