@@ -14,7 +14,6 @@ from typing import Any
 
 import polars as pl
 
-from stages.judge.prompt import render as judge_prompt
 from stages.llm import Prices, Usage, prices_of
 from stages.params.base import validate
 from stages.params.evaluate import EvaluateParams
@@ -24,10 +23,11 @@ from stages.params.sample import SampleParams
 from stages.params.split import SplitParams
 from stages.plan.decide import Decision
 from stages.plan.settings import WouldBe
-from stages.report.sources import number
 
 CHARACTERS_PER_TOKEN = 3.0
 """Of mathematics with LaTeX; plain English has about 4, so this counts high."""
+
+PROMPTS = Path("stages/judge/prompts")
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,21 @@ class Sizes:
         tops, bottoms = 0.0, 0.0
         for path in sorted((self._reports / stage).glob("*.json")):
             report = json.loads(path.read_text(encoding="utf-8"))
-            top, bottom = number(report, *of), number(report, *over)
+            top, bottom = _at(report, of), _at(report, over)
             if top is not None and bottom is not None:
                 tops, bottoms = tops + top, bottoms + bottom
         return tops / bottoms if bottoms else None
+
+
+def _at(report: Any, keys: tuple[str, ...]) -> float | None:
+    for key in keys:
+        report = report.get(key) if isinstance(report, dict) else None
+    return report if isinstance(report, int | float) else None
+
+
+def _template_characters(name: str) -> int:
+    path = PROMPTS / f"{name}.jinja"
+    return len(path.read_text(encoding="utf-8")) if path.is_file() else 0
 
 
 def askings(decisions: list[Decision], settings: WouldBe, sizes: Sizes) -> list[Asking]:
@@ -134,7 +145,7 @@ class _Stage:
         if model.mode == "step":
             steps = self._sizes.mean("split", ("steps",), ("samples",)) or self._split.max_steps
             calls, solution = round(calls * steps), solution / 2  # a step is shown with those before it
-        characters = len(judge_prompt(model.prompt, "", "", [""], None)) + texts.problem + texts.solution + solution
+        characters = _template_characters(model.prompt) + texts.problem + texts.solution + solution
         every = ("costs", "judge", "in_all")
         reply = self._sizes.mean("judge", (*every, "completion_tokens"), (*every, "answers"))
         return self._asking(model.model, calls, characters, reply or model.max_tokens, reply is not None, model.engine)
