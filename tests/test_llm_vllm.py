@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from small_llama import CONTEXT, PLAIN_VLLM, write_small_llama
 
 from stages.llm import Completion, EngineError, Failure, FakeEngine, Model, Request, Runner, VllmEngine
+from stages.llm.copies import Copies
 from stages.llm.vllm_start import engine_options
 
 pytest.importorskip("vllm", reason="vLLM cannot be imported here; `make test-vllm` runs this with its CPU build")
-
-TESTS = Path(__file__).parent.resolve()
 
 BLOCK = 128
 """Tokens per block of the prefix cache, on a CPU."""
@@ -248,39 +246,21 @@ def test_what_vllm_is_told() -> None:
     assert engine_options(Model("some/model"), PLAIN_VLLM, cpu=True)["dtype"] == "float32"
 
 
-APART = """
-import json, sys, psutil
-from small_llama import PLAIN_VLLM
-from stages.llm import EngineError, Model, Request, VllmEngine
-
-def main():
-    engine = VllmEngine(Model(sys.argv[1]), PLAIN_VLLM, 256)
-    requests = [Request("m", sys.argv[2], 1.0, 24, seed) for seed in range(8)]
-    drawn = {request.seed: result.text for request, result in engine.complete(requests)}
-    try:
-        for request, result in engine.complete(Request("m", sys.argv[2], 1.0, 400, seed) for seed in range(2000)):
-            for child in psutil.Process().children(recursive=True):
-                if "resource_tracker" not in " ".join(child.cmdline()):
-                    child.kill()
-    except EngineError as error:
-        print(json.dumps([drawn, str(error)]))
-    engine.close()
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def test_vllm_in_a_process_of_its_own_draws_the_same_and_its_death_is_told(
-    engine: VllmEngine, folder: Path, tmp_path: Path
-) -> None:
-    script = tmp_path / "apart.py"
-    script.write_text(APART, encoding="utf-8")
-    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "PYTHONPATH": f"{Path.cwd()}:{TESTS}"}
-    command = [sys.executable, str(script), str(folder), QUESTION]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-3000:]
-    drawn, said = json.loads(done.stdout.splitlines()[-1])
-    assert list(dict(sorted(drawn.items())).values()) == texts(ask(engine, *samples(8)))
-    assert said.startswith("small, vLLM ")
-    assert "died at work" in said
+def test_copies_draw_the_same_with_vllm_apart_too_and_its_death_is_told(engine: VllmEngine, folder: Path) -> None:
+    """Two copies: in one vLLM works in the copy's process, in the other, as by default, in one of its own."""
+    make_copy = partial(VllmEngine, Model(str(folder)), PLAIN_VLLM, 16)
+    copies = Copies(make_copy, [{"VLLM_ENABLE_V1_MULTIPROCESSING": flag} for flag in "01"], 16)
+    asked = [request for at in range(40) for request in samples(2, prompt=f"Add [{at}]")]
+    drawn = {request.key: result for request, result in copies.complete(asked)}
+    alone = {request.key: result for request, result in engine.complete(asked)}
+    assert {key: result.text for key, result in drawn.items() if isinstance(result, Completion)} == {
+        key: result.text for key, result in alone.items() if isinstance(result, Completion)
+    }
+    answers = copies.complete(Request("m", QUESTION, 1.0, 60, seed) for seed in count())
+    list(islice(answers, 10))
+    for process in psutil.Process().children(recursive=True):
+        if "VLLM" in " ".join(process.cmdline()):
+            process.kill()
+    with pytest.raises(EngineError, match=r"small, vLLM .*: died at work: "):
+        list(islice(answers, 100_000))
+    copies.close()

@@ -49,6 +49,7 @@ def work(pipe: Connection[Any, Any], make: Callable[[], Engine], environment: di
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already
         engine.close()
 
 
