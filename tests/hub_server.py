@@ -80,6 +80,8 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.tokens: set[str] = set()
+        self.ignored: set[str] = set()
+        """Paths that the Hub leaves out of commits, as it does by a .gitignore."""
         self.url = ""
         self.lock = threading.RLock()
         self.before_commit: Any = None
@@ -246,11 +248,19 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "paths-info":
             raise _Answer(200, _paths_info(commit, body))
         if what == "preupload":
-            raise _Answer(200, {"files": [_mode(commit, entry) for entry in json.loads(body)["files"]]})
+            raise _Answer(200, {"files": [self._mode(commit, entry) for entry in json.loads(body)["files"]]})
         if what == "commit":
             self._commit(repository, body)
         if what == "tag":
             self._tag(repository, commit, json.loads(body)["tag"])
+
+    def _mode(self, commit: Commit, entry: dict[str, Any]) -> dict[str, Any]:
+        path = entry["path"]
+        known = commit.files.get(path)
+        large = _is_large(path, entry["size"])
+        oid = None if known is None else hashlib.sha256(known).hexdigest() if large else _blob(known)
+        ignored = path in self.state.ignored
+        return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": ignored, "oid": oid}
 
     def _tag(self, repository: Repository, commit: Commit, tag: str) -> None:
         if tag in repository.tags:
@@ -331,14 +341,6 @@ def _blob(data: bytes) -> str:
 
 def _is_large(path: str, size: int) -> bool:
     return size > LARGE or path.endswith((".parquet", ".safetensors"))
-
-
-def _mode(commit: Commit, entry: dict[str, Any]) -> dict[str, Any]:
-    path = entry["path"]
-    known = commit.files.get(path)
-    large = _is_large(path, entry["size"])
-    oid = None if known is None else hashlib.sha256(known).hexdigest() if large else _blob(known)
-    return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, "oid": oid}
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:

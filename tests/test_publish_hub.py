@@ -281,6 +281,27 @@ def test_without_end_of_others_commits_it_gives_up(hub: Hub, tmp_path: Path) -> 
     assert hub.state() == state
 
 
+def test_the_last_attempt_counts(hub: Hub, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "out")
+    hub.faults = [Fault("POST .*/commit/main", 412, times=ATTEMPTS - 1)]
+    assert send(hub, folder).changed
+    assert is_published(hub, folder)
+
+
+def test_a_commit_that_lacks_a_file_gets_no_tag(hub: Hub, tmp_path: Path) -> None:
+    hub.ignored = {"data/M1/kto/00000.parquet"}
+    with pytest.raises(UploadError, match=r"lacks data/M1/kto/00000\.parquet"):
+        send(hub, make_folder(tmp_path / "out"))
+    assert hub.repository("org/sums").tags == {}
+
+
+def test_a_model_repository_goes_on_to_the_next_policy(hub: Hub, tmp_path: Path) -> None:
+    target = Target("org/sums", "model")
+    send(hub, make_folder(tmp_path / "M1", "M1", rounds=("M1",)), target)
+    send(hub, make_folder(tmp_path / "M2", "M2", rounds=("M2",)), target)
+    assert len(hub.repository("org/sums", "model").tags) == 2
+
+
 def test_a_tag_that_cannot_be_made_is_made_by_the_next_run(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "out")
     hub.faults = [Fault("POST .*/tag/", 403)]

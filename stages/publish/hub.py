@@ -134,13 +134,11 @@ class _Publisher:
 
     def _commit(self, folder: Path, ours: Publication, message: str) -> tuple[str, bool]:
         """Commit `folder`; the commit that holds it, and whether it was made now."""
-        changed = False
         for attempt in range(ATTEMPTS):
             head = self._head()
-            if head.publication is not None and head.publication.hash == ours.hash:
-                return head.commit, changed
+            if self._holds(head, ours):
+                return head.commit, attempt > 0
             self._require_ours(head, ours)
-            changed = True
             try:
                 self.api.create_commit(
                     **self.where,
@@ -152,7 +150,18 @@ class _Publisher:
                 # 412: `main` has moved on since it was looked at, so there is something new to look at, now.
                 if _status(error) != HTTPStatus.PRECONDITION_FAILED:
                     self.patience.wait_after(_cause(error), attempt)
+        head = self._head()
+        if self._holds(head, ours):
+            return head.commit, True
         raise UploadError(f"{self.target.repo}: others committed to it {ATTEMPTS} times meanwhile; try again later")
+
+    def _holds(self, head: _Head, ours: Publication) -> bool:
+        """Whether the Hub's `main` is this publication; raise `UploadError` where it took only part of it."""
+        if head.publication is None or head.publication.hash != ours.hash:
+            return False
+        if missing := sorted(set(ours.files) - set(head.files)):
+            raise UploadError(f"{self.target.repo}: commit {head.commit} lacks {', '.join(missing[:5])}; it has no tag")
+        return True
 
     def _head(self) -> _Head:
         commit = str(self.patience.call(lambda: self.api.repo_info(**self.where)).sha)
@@ -172,7 +181,7 @@ class _Publisher:
                     f"{self.target.repo}: holds files that were not published from here ({shown}); choose another "
                     "repository"
                 )
-        elif lost := [name for name in head.publication.rounds if name not in ours.rounds]:
+        elif self.target.kind == "dataset" and (lost := _lost(head.publication, ours)):
             raise RefusedError(
                 f"{self.target.repo}: holds {', '.join(lost)} too, which this publication would take away; name all "
                 "that it shall hold, or choose another repository"
@@ -186,6 +195,10 @@ class _Publisher:
                 f"{self.target.repo}: commit {commit} is made, but not its tag {tag}: {_said(error)}; run this again, "
                 "which only adds the tag"
             ) from error
+
+
+def _lost(theirs: Publication, ours: Publication) -> list[str]:
+    return [name for name in theirs.rounds if name not in ours.rounds]
 
 
 def _operations(folder: Path, ours: Publication, head: _Head) -> list[CommitOperationAdd | CommitOperationDelete]:
