@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -31,6 +32,7 @@ HARMLESS = [
     "The answer is \\boxed{42}, and 3 @ 4 is no address; /home alone is a folder.",
     "hf_short, sk-short and ghp_short are too short for tokens.",
     "x@y",
+    "the square/root/of two",
     "$a_{i}@b$",
 ]
 
@@ -99,6 +101,24 @@ def test_plants_in_names_metadata_and_binary_files(tmp_path: Path) -> None:
     binary = tmp_path / "weights.bin"
     binary.write_bytes(b"\0" * 100 + PLANTED["Hugging Face token"].encode() + b"\0")
     assert [finding.place for finding in scan_file(binary, "w", {})] == ["byte 100"]
+
+
+def test_of_weights_the_header_is_read_and_not_the_numbers(tmp_path: Path) -> None:
+    header = json.dumps({"__metadata__": {"by": PLANTED["Hugging Face token"]}}).encode()
+    weights = (PLANTED["e-mail address"] * 9).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + weights)
+    assert kinds_in(path) == {"Hugging Face token"}
+    path.write_bytes((2).to_bytes(8, "little") + b"{}" + weights)
+    assert kinds_in(path) == set()
+    path.write_bytes(b"{}")
+    assert kinds_in(path) == set()
+
+
+@pytest.mark.parametrize("path", ["/root/project", "C:\\Users\\ana", "C:/Users/ana", "/Users/ana"])
+def test_homes_of_other_kinds(tmp_path: Path, path: str) -> None:
+    (tmp_path / "card.md").write_text(f"made in {path}", encoding="utf-8")
+    assert kinds_in(tmp_path / "card.md") == {"personal path"}
 
 
 @given(st.sampled_from(sorted(PLANTED)), st.text(max_size=30), st.text(max_size=30))
