@@ -21,6 +21,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: repro plan test load bench-llm lint seeds vllm test-vllm
 .PHONY: repro plan test load bench-llm lint seeds vllm test-vllm bench-vllm
 .PHONY: repro plan test lint seeds bench-audit
+.PHONY: repro plan test lint seeds bench-data
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -63,6 +64,8 @@ bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
 	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py
 bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (100000 unless given), and how much memory
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py $(if $(SAMPLES),--samples $(SAMPLES))
+bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages at 100,000 and 1,000,000 samples: docs/scale.md
+	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))
