@@ -138,7 +138,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_people_s_solutions_are_read_whole(tmp_path: Path) -> None:
     path = write_people(tmp_path / "people.jsonl", 6)
     assert list(read_solutions(path)) == people(6)
-    problems, samples, steps = as_tables(people(6))
+    problems, samples, steps = as_tables([*people(6), *people(2)])
     assert (PROBLEM.check(problems).height, SAMPLE.check(samples).height) == (6, 6)
     texts = dict(samples.select("sample_id", "text").iter_rows())
     spans = STEP.check(steps).sort("sample_id", "step").select("sample_id", "start", "end").iter_rows()

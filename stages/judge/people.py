@@ -59,9 +59,9 @@ def read_solutions(path: Path) -> Iterator[Solution]:
 
 
 def as_tables(solutions: Sequence[Solution]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """PROBLEM, SAMPLE and STEP rows of `solutions`, each given once. There are no reference solutions."""
+    """PROBLEM, SAMPLE and STEP rows of `solutions`, of equal ones once. There are no reference solutions."""
     problems, samples, steps = {}, [], []
-    for each in solutions:
+    for each in {solution.sample_id: solution for solution in solutions}.values():
         problem = content_hash("people", each.problem)
         problems[problem] = (problem, "test", "people", each.problem, "", "", "people", 0)
         samples.append((each.sample_id, problem, "", "", 0, None, "".join(each.steps), "stop", None, None))
