@@ -50,6 +50,11 @@ def kill_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return False
 
 
+def forget(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_twice_and_run_again(place: Path, stage: str) -> None:
     lock: dict[str, Any] = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]
@@ -60,19 +65,22 @@ def test_killed_twice_and_run_again(place: Path, stage: str) -> None:
     assert expected
     whole = json.loads(report.read_text(encoding="utf-8"))
 
-    shutil.rmtree(out)
-    shutil.rmtree(place / "work", ignore_errors=True)
-    moments = [share * whole["seconds"] + START_UP for share in (0.4, 0.7)]
-    assert kill_after(start(place, lock["cmd"]), moments[0])
-    kill_after(start(place, lock["cmd"]), moments[1])
+    def kill_at_work(seconds: float) -> None:
+        """A stage may be done sooner than its earlier run was: then from nothing again, killed in half the time."""
+        forget(out, place / "work")
+        while not kill_after(start(place, lock["cmd"]), seconds):
+            forget(out, place / "work")
+            seconds /= 2
+
+    kill_at_work(0.4 * whole["seconds"] + START_UP)
+    kill_after(start(place, lock["cmd"]), 0.7 * whole["seconds"] + START_UP)
     if out.exists():
         assert contents(out) == expected, "what is there is complete"
     assert start(place, lock["cmd"]).wait() == 0
     assert contents(out) == expected
     if stage in JOURNALED:
         kept = sum(path.stat().st_size for path in (place / "work/journal").rglob("*.jsonl"))
-        shutil.rmtree(place / "work")
-        shutil.rmtree(out)
+        forget(out, place / "work")
         assert start(place, lock["cmd"]).wait() == 0
         assert kept == sum(path.stat().st_size for path in (place / "work/journal").rglob("*.jsonl")), "drawn twice"
     assert json.loads(report.read_text(encoding="utf-8")).keys() == whole.keys()
