@@ -20,6 +20,9 @@ _CHUNK = 256
 _CHUNK_CHARACTERS = 1 << 19
 """Entries, and about how many characters of solutions, that one process reads in one go."""
 
+_LOOK = 64
+"""Entries or verdicts after which the processes are looked after, so that none waits long for its next job."""
+
 _REMEMBERED = 1 << 15
 """Comparisons kept for pairs that come again."""
 
@@ -53,6 +56,7 @@ class Grader:
         self._waiting: dict[Pair, list[_Slot]] = {}
         self.processor_s = 0.0
         """Processor seconds of the grading processes, their start apart."""
+        self._since_look = 0
 
     def start(self) -> None:
         """Start the processes now, instead of when there is work for them."""
@@ -76,6 +80,7 @@ class Grader:
     def _first(self, window: deque[_Slot], version: str) -> Verdict:
         while window[0].decision is None:
             self._collect()
+        self._look()
         return window.popleft().verdict(version)
 
     def _submit_all(self, entries: Iterable[Entry]) -> Iterator[list[_Slot]]:
@@ -83,6 +88,7 @@ class Grader:
         if self._workers.count == 1:
             for entry in entries:
                 yield [self._read_here(entry)]
+                self._look()
             return
         for chunk in _chunks(entries):
             slots = [_Slot() for _ in chunk]
@@ -93,9 +99,9 @@ class Grader:
 
     def _read_here(self, entry: Entry) -> _Slot:
         slot = _Slot()
-        began = time.process_time()
+        began = time.perf_counter()
         reading = read(entry)
-        slot.seconds = time.process_time() - began
+        slot.seconds = time.perf_counter() - began
         self._enter(slot, reading)
         return slot
 
@@ -113,8 +119,14 @@ class Grader:
             self._waiting[decided] = [slot]
             self._workers.submit(decided)
 
-    def _collect(self) -> None:
-        for job, reply in self._workers.collect():
+    def _look(self) -> None:
+        self._since_look += 1
+        if self._since_look >= _LOOK:
+            self._since_look = 0
+            self._collect(wait=False)
+
+    def _collect(self, wait: bool = True) -> None:
+        for job, reply in self._workers.collect(wait):
             self.processor_s += reply.seconds
             if isinstance(job, Pair):
                 self._compared(job, reply)

@@ -57,11 +57,11 @@ class Workers:
             self._chunks.append(job)
         self._assign()
 
-    def collect(self) -> list[tuple[Job, Reply]]:
-        """Wait until at least one job has its reply, and give all that have; none if none is under way."""
+    def collect(self, wait: bool = True) -> list[tuple[Job, Reply]]:
+        """The jobs that have their replies by now, at least one if there is any and `wait` says so."""
         done: list[tuple[Job, Reply]] = []
         while not done and (busy := [worker for worker in self._workers if worker.job is not None]):
-            patience = max(min(worker.deadline for worker in busy) - time.monotonic(), 0.0)
+            patience = max(min(worker.deadline for worker in busy) - time.monotonic(), 0.0) if wait else 0.0
             readable, _, _ = select.select([worker.fileno for worker in busy], [], [], patience)
             for worker in busy:
                 if worker.fileno in readable:
@@ -69,6 +69,8 @@ class Workers:
                 elif time.monotonic() >= worker.deadline:
                     done += self._give_up(worker, f"no verdict in {self._timeout_s:g} s")
             self._assign()
+            if not wait:
+                break
         return done
 
     def _assign(self) -> None:

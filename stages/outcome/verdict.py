@@ -14,7 +14,7 @@ _APART = frozenset({"__init__", "__main__", "bench", "samples", "stage"})
 class Verdict(NamedTuple):
     """`value` True equal, False not, None cannot tell; `gold` and `answer` as understood.
 
-    `seconds` are those of processor time, and for a comparison that was given up those that passed.
+    `seconds` are those that it took, of processor time where a grading process did the work.
     """
 
     value: bool | None
