@@ -149,6 +149,7 @@ def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
     reports = round_reports("M1")
     reports["sample"]["costs"] = asked(None)
     reports["judge"]["costs"] = {"judge": {"model": "org/<judge>", **asked(1.5)}, "second judge": asked(2.25)}
+    reports["evaluate"]["costs"] = {"greedy samples": asked(0.5), "majority samples": asked(4.0)}
     for stage, report in reports.items():
         write(tmp_path / "stages" / stage / "M1.json", report)
     out, _ = build(tmp_path, {"M1": {"policy": "M0"}})
@@ -156,7 +157,9 @@ def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
     assert "M1sampleM04,00031,234,56775.0%89,000––" in text
     assert "M1judgeorg/<judge>4,00031,234,56775.0%89,0001.50 USD0.01 USD" in text
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert "M1evaluateM14,000" in text
     assert metrics["M1"]["judge_money"] == 3.75
+    assert metrics["M1"]["evaluate_money"] == 4.5
     assert metrics["M1"]["judge_prompt_tokens"] == 2 * 1_234_567
     assert "sample_money" not in metrics["M1"]
     assert not [name for name in metrics["M0"] if "tokens" in name]

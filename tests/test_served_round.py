@@ -78,6 +78,15 @@ def test_the_round_goes_on_to_a_model_and_its_evaluation(place: Path) -> None:
     assert (place / "data/evaluations/M1/judged/all.parquet").is_file()
 
 
+def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
+    for name in ("M0", "M1"):
+        costs = report(place, "evaluate", name)["costs"]
+        assert set(costs) == {"greedy samples", "greedy judge", "majority samples"}
+        assert costs["majority samples"]["in_all"]["answers"] == 4 * costs["greedy samples"]["in_all"]["answers"]
+    metrics = json.loads((place / "reports/metrics.json").read_text(encoding="utf-8"))
+    assert {"sample_money", "judge_prompt_tokens", "evaluate_completion_tokens"} <= set(metrics["M1"])
+
+
 def test_what_is_sent_again(place: Path) -> None:
     before = outputs(place)
 

@@ -57,6 +57,7 @@ def evaluate_policy(problems: pl.DataFrame, policy: Policy, settings: Settings, 
         "metrics": {},
         "counts": {},
         "completion_tokens": 0,
+        "costs": {},
         BENCHMARKS: {},
     }
     tables: dict[str, pl.DataFrame] = {}
@@ -69,6 +70,8 @@ def evaluate_policy(problems: pl.DataFrame, policy: Policy, settings: Settings, 
         tables[f"{BENCHMARKS}/{name}/problems"] = chosen
         tables |= {f"{BENCHMARKS}/{name}/{place}": table for place, table in measured.tables.items()}
         report["completion_tokens"] += measured.report["completion_tokens"]
+        costs = measured.report.pop("costs")
+        report["costs"] |= {f"{name} {part}": cost for part, cost in costs.items()}
         examples = measured.report.pop("examples")
         report.setdefault("examples", examples)  # of the split, or of the first benchmark where there is no split
         report[BENCHMARKS][name] = {"origin": chosen["origin"][0], **measured.report}

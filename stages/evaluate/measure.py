@@ -35,7 +35,7 @@ class Measurement:
 
 @dataclass
 class _Work:
-    """What the steps of a measurement share: tables made so far, and wall-clock seconds by part."""
+    """What the steps of a measurement share: tables made so far, wall-clock seconds by part, and what asking cost."""
 
     problems: pl.DataFrame
     policy: Policy
@@ -44,6 +44,7 @@ class _Work:
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     drops: DropLog = field(default_factory=DropLog)
     seconds: dict[str, float] = field(default_factory=dict)
+    costs: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -51,22 +52,35 @@ class _Work:
         yield
         self.seconds[name] = round(time.monotonic() - started, 2)
 
+    @contextmanager
+    def asked(self, what: str) -> Iterator[dict[str, Any]]:
+        """Where to enter what the requests of a part cost."""
+        costs: dict[str, Any] = {}
+        yield costs
+        self.costs |= {f"{what} {name}": cost for name, cost in costs.items()}
+
     def draw(self, what: str, **changes: Any) -> pl.DataFrame:
         """SAMPLE rows of all problems by the recipe's sampling settings after `changes`."""
         settings = self.settings
         params = settings.sample.model_copy(update={"problems": None, **changes})
-        with self.part(f"{what}_sample"):
+        with self.part(f"{what}_sample"), self.asked(what) as costs:
             return sample_problems(
-                self.problems, self.policy, params, settings.runtime, settings.seed, f"{self.label} {what}", self.drops
+                self.problems,
+                self.policy,
+                params,
+                settings.runtime,
+                settings.seed,
+                f"{self.label} {what}",
+                self.drops,
+                costs,
             )
 
     def judge(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
         """Split and judge `samples` (SAMPLE rows), and keep the tables; returns JUDGED rows."""
-        with self.part(f"{what}_judge"):
+        judge, seed = self.settings.measuring_judge, self.settings.seed
+        with self.part(f"{what}_judge"), self.asked(what) as costs:
             steps = split_samples(samples, self.settings.split)
-            judged = judge_samples(
-                self.problems, samples, steps, self.settings.measuring_judge, self.settings.seed, f"{self.label} judge"
-            )
+            judged = judge_samples(self.problems, samples, steps, judge, seed, f"{self.label} judge", costs)
         self.tables |= {"samples": samples, "steps": steps, "judged": judged}
         return judged
 
@@ -106,6 +120,7 @@ def measure(problems: pl.DataFrame, policy: Policy, settings: Settings, label: s
         "examples": choose_examples(problems, tables["samples"], tables["steps"], tables["judged"], solutions),
         BY_PROBLEM: _by_problem(counts),
         "drops": work.drops.report(),
+        "costs": work.costs,
         "seconds_by_part": work.seconds,
     }
     return Measurement(tables, report)

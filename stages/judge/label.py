@@ -141,10 +141,17 @@ def judge_samples(
     params: JudgeParams,
     seed: int,
     label: str = "judge",
+    costs: dict[str, Any] | None = None,
 ) -> pl.DataFrame:
-    """JUDGED rows of one table of steps; see `open_judge` and `Judge.label`, which also tell what was said."""
+    """JUDGED rows of one table of steps; see `open_judge` and `Judge.label`, which also tell what was said.
+
+    What asking cost is entered in `costs`, a part per model.
+    """
     with open_judge(params, seed, label) as judge:
-        return judge.label(problems, samples, steps).judged
+        judged = judge.label(problems, samples, steps).judged
+        if costs is not None:
+            costs |= judge.costs()
+        return judged
 
 
 def _engine(params: ServedJudgeParams, sent: dict[str, Question]) -> Engine:

@@ -59,8 +59,10 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._engine.close()
-        self._journal.__exit__(kind, error, trace)
+        try:
+            self._engine.close()
+        finally:
+            self._journal.__exit__(kind, error, trace)
 
     def ask(
         self,

@@ -48,11 +48,11 @@ def asked_metrics(models: list[Model]) -> dict[str, dict[str, float | int]]:
 
 
 def _costs(model: Model) -> Iterator[tuple[str, Any, Any]]:
-    """Stage, name of the model asked and what it cost: of the policy that is sampled, and of each judge."""
+    """Stage, name of the model asked and what it cost: of the policies that are sampled, and of each judge."""
     sampled = at(model.reports, "sample", "costs")
     if isinstance(sampled, dict):
         yield "sample", model.policy, sampled
-    judges = at(model.reports, "judge", "costs")
-    if isinstance(judges, dict):
-        for name in judges:
-            yield "judge", at(judges, name, "model"), judges[name]
+    for stage in ("judge", "evaluate"):
+        parts = at(model.reports, stage, "costs")
+        for costs in parts.values() if isinstance(parts, dict) else ():
+            yield stage, at(costs, "model") or model.name, costs

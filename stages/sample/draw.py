@@ -87,9 +87,15 @@ def sample_problems(
     seed: int,
     label: str,
     drops: DropLog | None = None,
+    costs: dict[str, Any] | None = None,
 ) -> pl.DataFrame:
-    """The samples of `draw_samples` for those who need every one; raises `ValueError` where an answer is missing."""
+    """The samples of `draw_samples` for those who need every one; raises `ValueError` where an answer is missing.
+
+    What asking cost is entered in `costs` as "samples".
+    """
     drawn = draw_samples(problems, policy, params, runtime, seed, label, drops or DropLog())
     if drawn.unanswered:
         raise ValueError(f"{label}: {drawn.unanswered} samples got no answer; run again to ask for these only")
+    if costs is not None and drawn.costs is not None:
+        costs["samples"] = drawn.costs
     return drawn.samples
