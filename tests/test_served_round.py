@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from clones import clone, edit, ran, run
+from fault_server import fault_server, stats
 
 from stages.records import JUDGED, REPLY, SAMPLE, STEP, read_table
+
+HIDDEN = secrets.token_hex(16)
+"""In no file of this tree, which the clones hold too."""
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +121,25 @@ def test_what_is_sent_again(place: Path) -> None:
     assert 12 <= judged <= 12 * 3
     kept = read_table(place / "data/samples/M1", SAMPLE, 0)["sample_id"]
     assert kept.len() == 132
+
+
+def test_keys_are_in_nothing_that_stages_leave_behind(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(place, "sample", "served", "kind", "openai")
+    edit(place, "judge", "served", "engine", "kind", "openai")
+    edit(place, "judge", "served", "weak", None)
+    with fault_server(faults=0.2, hangs=0) as url, fault_server(always="401") as refusing:
+        monkeypatch.setenv("OPENAI_API_KEY", f"sk-{HIDDEN}")
+        monkeypatch.setenv("OPENAI_BASE_URL", url.replace("//", f"//user:{HIDDEN}@"))
+        shown = run(place, "dvc", "repro", "split@M1")
+        monkeypatch.setenv("OPENAI_BASE_URL", refusing)
+        with pytest.raises(AssertionError, match="HTTP 401") as refused:
+            run(place, "dvc", "repro", "judge@M1")
+        assert stats(url)["answered"] == 132
+    assert "HTTP 401 Refused: Incorrect API key provided: [hidden]" in str(refused.value)
+    left = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    names = {path.relative_to(place).parts[0] for path in left}
+    assert {"data", "work", "dvc.lock", "reports", ".dvc", "params.yaml"} <= names
+    sent = base64.b64encode(f"user:{HIDDEN}".encode())
+    leaks = [path for path, content in left.items() if HIDDEN.encode() in content or sent in content]
+    assert leaks == []
+    assert HIDDEN not in shown + str(refused.value)
