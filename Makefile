@@ -55,10 +55,10 @@ bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m stages.study methods
 
-vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build, beside the rest: it wants older versions of some packages
+vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: they want older versions of some packages
 
-test-vllm: vllm  ## the vllm engine against the real vLLM, on the CPU
-	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py
+test-vllm: vllm  ## the vllm and ray engines against the real vLLM, on the CPU, and a real Ray cluster
+	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py
 
 bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
 	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from stages.llm import Completion, FakeEngine, Model, OpenAIEngine, Request, make_engine, prices_of
+from stages.llm import (
+    Completion,
+    Copies,
+    FakeEngine,
+    Model,
+    OpenAIEngine,
+    RayEngine,
+    Request,
+    VllmEngine,
+    make_engine,
+    prices_of,
+)
 from stages.params.base import SettingsError, validate
 from stages.params.llm import EngineParams
 
@@ -55,7 +66,12 @@ def test_settings_that_do_not_fit_are_refused_by_name(changes: dict[str, Any], m
 
 def test_each_kind_is_made_and_nothing_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert isinstance(make_engine(engine_params(), MODEL), OpenAIEngine)
+    apart = {**VLLM, "tensor_parallel": 2, "data_parallel": 4}
+    assert isinstance(make_engine(engine_params(kind="vllm", vllm=VLLM), MODEL), VllmEngine)
+    assert isinstance(make_engine(engine_params(kind="vllm", vllm=apart), MODEL), Copies)
+    assert isinstance(make_engine(engine_params(kind="ray", vllm=apart), MODEL), RayEngine)
     engine = make_engine(engine_params(kind="fake", fake=FAKE), MODEL)
     assert isinstance(engine, FakeEngine)
     [(_, result)] = engine.complete([Request("fake m", "2 + 2", 0.0, 8, None)])

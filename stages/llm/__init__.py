@@ -23,12 +23,14 @@ A stage makes `Request`s, an engine answers them, and a `Runner` puts a journal 
 wrong, or too many requests fail.
 """
 
+from stages.llm.copies import Copies
 from stages.llm.cost import Prices, Usage
 from stages.llm.engine import Engine
 from stages.llm.errors import EngineError
 from stages.llm.fake import FakeEngine
 from stages.llm.make import make_engine, prices_of
 from stages.llm.model import Model
+from stages.llm.ray_engine import RayEngine
 from stages.llm.request import Completion, Failure, Message, Request, Result
 from stages.llm.retry import Patience
 from stages.llm.runner import Runner
@@ -38,6 +40,7 @@ from stages.llm.vllm_engine import VllmEngine
 
 __all__ = [
     "Completion",
+    "Copies",
     "Engine",
     "EngineError",
     "Failure",
@@ -47,6 +50,7 @@ __all__ = [
     "OpenAIEngine",
     "Patience",
     "Prices",
+    "RayEngine",
     "Request",
     "Result",
     "Runner",

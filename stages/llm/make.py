@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from stages.llm.copies import Copies, devices
 from stages.llm.cost import Prices
 from stages.llm.engine import Engine
-from stages.llm.errors import EngineError
 from stages.llm.fake import FakeEngine
 from stages.llm.model import Model
+from stages.llm.ray_engine import RayEngine
 from stages.llm.retry import Patience
 from stages.llm.serve import ServeEngine
 from stages.llm.served import OpenAIEngine
 from stages.llm.vllm_engine import VllmEngine
-from stages.params.llm import EngineParams, VllmParams
+from stages.params.llm import EngineName, EngineParams, VllmParams
 
 
 def make_engine(params: EngineParams, model: Model) -> Engine:
@@ -28,16 +30,19 @@ def make_engine(params: EngineParams, model: Model) -> Engine:
     assert params.vllm is not None
     if params.kind == "serve":
         return ServeEngine(model, params.vllm, params.concurrency, patience)
-    if params.kind == "vllm":
-        return _vllm(model, params.vllm, params.concurrency)
-    raise EngineError(f"engine {params.kind}: not built yet")
+    return _copies(params.kind, model, params.vllm, params.concurrency)
 
 
-def _vllm(model: Model, vllm: VllmParams, concurrency: int) -> Engine:
-    if vllm.data_parallel == 1:
+def _copies(kind: EngineName, model: Model, vllm: VllmParams, concurrency: int) -> Engine:
+    """vLLM in this process, in several of this machine, or in a cluster's."""
+    if kind == "vllm" and vllm.data_parallel == 1:
         return VllmEngine(model, vllm, concurrency)
     each = -(-concurrency // vllm.data_parallel)
-    return Copies(partial(VllmEngine, model, vllm, each), devices(vllm.tensor_parallel, vllm.data_parallel), each)
+    if kind == "vllm":
+        return Copies(partial(VllmEngine, model, vllm, each), devices(vllm.tensor_parallel, vllm.data_parallel), each)
+    if Path(model.source).is_dir():  # a cluster's processes start in folders of their own
+        model = replace(model, source=str(Path(model.source).resolve()))
+    return RayEngine(partial(VllmEngine, model, vllm, each), vllm.data_parallel, vllm.tensor_parallel, each)
 
 
 def prices_of(params: EngineParams) -> Prices | None:
