@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stages.audit.diff import diff
 from stages.audit.findings import CHECKS
+from stages.audit.page.commands import add_page_commands, run_page_command
 from stages.audit.row import show_row
 from stages.audit.show import show
 from stages.audit.verify import verify
@@ -32,6 +33,7 @@ def main() -> None:
     verifying.add_argument("--workers", type=int, default=_cores(), help="processes (default: one per core)")
     differing = commands.add_parser("diff", help="which labels changed since a Git revision, and why")
     differing.add_argument("revision")
+    add_page_commands(commands)
     arguments = parser.parse_args()
     if arguments.command == "show":
         print("\n".join(show(Path(), arguments.id, arguments.round, arguments.whole)))
@@ -39,8 +41,10 @@ def main() -> None:
         print("\n".join(show_row(Path(), arguments.file, arguments.number, arguments.round, arguments.whole)))
     elif arguments.command == "diff":
         print("\n".join(diff(Path(), arguments.revision)))
-    else:
+    elif arguments.command == "verify":
         _verify(arguments)
+    else:
+        run_page_command(Path(), arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> None:

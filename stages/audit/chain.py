@@ -89,7 +89,7 @@ def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
         _first(root / PROBLEMS, PROBLEM, problem),
         sample,
         _steps(root, part, own),
-        [] if part.judged is None else _rows(root / replies_folder(part), REPLY, own).to_dicts(),
+        [] if part.judged is None else rows_where(root / replies_folder(part), REPLY, own).to_dicts(),
         _first(root / part.outcomes, OUTCOME, own),
         None if part.selection is None else _fate(root, part, part.selection, sample, problem),
         {} if part.selection is None else _places(root, part.selection, sample_id),
@@ -99,8 +99,8 @@ def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
 def samples_of(root: Path, part: Part, problem_id: str) -> pl.DataFrame:
     """SAMPLE rows of a problem, with its verdict as `value`, null where there is none."""
     own = pl.col("problem_id") == problem_id
-    verdicts = _rows(root / part.outcomes, OUTCOME, own).select(*SAMPLE_KEY, "value")
-    return _rows(root / part.samples, SAMPLE, own).join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
+    verdicts = rows_where(root / part.outcomes, OUTCOME, own).select(*SAMPLE_KEY, "value")
+    return rows_where(root / part.samples, SAMPLE, own).join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
 
 
 def problem_row(root: Path, problem_id: str) -> Row | None:
@@ -111,11 +111,11 @@ def problem_row(root: Path, problem_id: str) -> Row | None:
 def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:
     if part.steps is None or part.judged is None:
         return []
-    steps, judged = _rows(root / part.steps, STEP, own), _rows(root / part.judged, JUDGED, own)
+    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.judged, JUDGED, own)
     return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
 
 
-class _Fates(DropLog):
+class Fates(DropLog):
     """Remembers why each sample was dropped."""
 
     def __init__(self) -> None:
@@ -129,10 +129,10 @@ class _Fates(DropLog):
 
 def _fate(root: Path, part: Part, selection: Selection, sample: Row, problem: pl.Expr) -> Fate:
     """What the rule makes of a sample among those of its problem: the rule looks at no other problem."""
-    own = _rows(root / part.samples, SAMPLE, problem).select("sample_id", "problem_id", "text")
-    verdicts = _rows(root / part.outcomes, OUTCOME, problem).select("sample_id", label="value")
+    own = rows_where(root / part.samples, SAMPLE, problem).select("sample_id", "problem_id", "text")
+    verdicts = rows_where(root / part.outcomes, OUTCOME, problem).select("sample_id", label="value")
     labelled = own.join(verdicts, on="sample_id", how="left")
-    fates = _Fates()
+    fates = Fates()
     kept = dict(select(labelled, selection.params, selection.seed, fates).select("sample_id", "rank").iter_rows())
     identity = sample["sample_id"]
     right, wrong = (labelled.filter(pl.col("label") == value).height for value in (True, False))
@@ -149,10 +149,10 @@ def _places(root: Path, selection: Selection, sample_id: str) -> dict[Path, int]
 
 
 def _first(folder: Path, table: Table, where: pl.Expr) -> Row | None:
-    return next(iter(_rows(folder, table, where).head(1).iter_rows(named=True)), None)
+    return next(iter(rows_where(folder, table, where).head(1).iter_rows(named=True)), None)
 
 
-def _rows(folder: Path, table: Table, where: pl.Expr) -> pl.DataFrame:
+def rows_where(folder: Path, table: Table, where: pl.Expr) -> pl.DataFrame:
     """Rows of all shards of a table, none where it is not there."""
     files = sorted(folder.glob("*.parquet"))
     return _collect(pl.scan_parquet(files).filter(where), folder) if files else pl.DataFrame(schema=table.schema)
