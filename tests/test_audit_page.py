@@ -192,7 +192,7 @@ def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: Index, tmp
     assert "&lt;img src=x onerror=" in shown
     assert "[click](javascript:" in shown
     assert not re.search(r"\son\w+=", re.sub(r">[^<]*<", "><", shown))
-    assert "show all 200,000 characters" in shown
+    assert re.search(r"show all [0-9,]+ characters", shown)
     assert LAST in shown
     assert shown.count('class="step ') == len(HOSTILE) + 3
 

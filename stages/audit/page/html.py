@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,17 @@ from stages.audit.page.index import Index, Wanted
 from stages.records import content_hash
 
 STATIC = Path(__file__).with_name("static")
+ANYTHING = Wanted()
 SCRIPTS = ("katex/katex.min.js", "katex/auto-render.min.js", "page.js")
 
 
-def page(choices: dict[str, list[str]], cards: list[dict[str, Any]] | None, title: str) -> str:
-    """The page as HTML: with `cards` inside, or where that is None, one that asks the server that it came from."""
+def page(
+    choices: dict[str, list[str]], cards: list[dict[str, Any]] | None, title: str, wanted: Wanted = ANYTHING
+) -> str:
+    """The page as HTML: with `cards` inside, or where that is None, one that asks the server that it came from.
+
+    `wanted` is what it shows at first.
+    """
     scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
     allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     asks = "'self'" if cards is None else "'none'"
@@ -34,7 +41,7 @@ def page(choices: dict[str, list[str]], cards: list[dict[str, Any]] | None, titl
         f"connect-src {asks}; base-uri 'none'; form-action 'none'",
         styles=Markup(_styles()),  # noqa: S704  # files of this package
         scripts=[Markup(script) for script in scripts],  # noqa: S704  # files of this package
-        data=Markup(_embedded({"choices": choices, "cards": cards})),  # noqa: S704  # escaped by _embedded
+        data=Markup(_embedded({"choices": choices, "cards": cards, "wanted": asdict(wanted)})),  # noqa: S704  # escaped by _embedded
     )
 
 
@@ -48,7 +55,7 @@ def static_page(root: Path, parts: list[Part], index: Index, wanted: Wanted, cou
         _, place = index.find(wanted, at)
         assert place is not None
         cards.append(make_card(root, by_name[place.round], place))
-    return page(index.choices(), cards, f"{len(cards)} of {total} problems")
+    return page(index.choices(), cards, f"{len(cards)} of {total} problems", wanted)
 
 
 def _embedded(value: Any) -> str:

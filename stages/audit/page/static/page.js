@@ -13,7 +13,7 @@
     trust: false, throwOnError: false, strict: "ignore", maxExpand: 200, maxSize: 20, errorCallback: () => {},
   };
   const data = JSON.parse(document.getElementById("data").textContent);
-  const wanted = { round: "all", source: "all", kind: "all" };
+  const wanted = { ...data.wanted };
   const mine = new Map(); // verdicts of this visit, by round, sample and step
   let at = 0, card = null, count = 0, focus = 0, steps = [];
 
@@ -42,6 +42,9 @@
     return box;
   }
 
+  const fits = (solution) => wanted.kind === "all" || solution.tags.includes(wanted.kind);
+  const asFormula = (answer) => (answer.includes("\\") && !answer.includes("$") ? `\\(${answer}\\)` : answer);
+
   async function view() {
     if (data.cards === null) {
       const asked = new URLSearchParams({ ...wanted, at: String(at) });
@@ -49,7 +52,6 @@
       if (!answer.ok) throw new Error(await answer.text());
       return answer.json();
     }
-    const fits = (solution) => wanted.kind === "all" || solution.tags.includes(wanted.kind);
     const cards = data.cards.filter((one) =>
       (wanted.round === "all" || one.round === wanted.round) &&
       (wanted.source === "all" || one.source === wanted.source) && one.solutions.some(fits));
@@ -57,14 +59,13 @@
   }
 
   function showSolution(solution) {
-    const matches = wanted.kind === "all" || solution.tags.includes(wanted.kind);
-    const box = node("section", matches ? "solution" : "solution other");
+    const box = node("section", fits(solution) ? "solution" : "solution other");
     const head = node("div");
     head.append(node("b", solution.verdict, `answer ${solution.verdict}`), ` ${solution.how}`);
     box.append(head, node("div", "facts", `solution ${solution.index}, ${solution.tags.join(", ")}`));
     for (const step of solution.steps) {
       const row = node("div", `step ${step.label}`);
-      row.append(rich(step.text, "text"));
+      row.append(rich(step.text.trimEnd(), "text"));
       const votes = step.votes > 1 ? ` (${step.agreement.toFixed(2)} of ${step.votes} votes)` : "";
       const said = node("div", "facts");
       said.append(node("b", step.label, step.label), ` ${step.reason.slice(0, SHOWN)}${votes}`);
@@ -100,12 +101,13 @@
     main.append(node("div", "facts", `${card.round}, ${card.source}, ${card.origin}, problem ${card.problem_id}`));
     main.append(rich(card.problem, "text problem"));
     const gold = node("div", "gold");
-    gold.append(node("b", "", "gold "), rich(card.gold, "text"));
+    gold.append(node("b", "", "gold"), rich(asFormula(card.gold), "text"));
     const reference = node("details");
     reference.append(node("summary", "", "reference solution"), rich(card.reference, "text"));
     main.append(gold, reference);
     const columns = node("div", "columns");
-    columns.append(...card.solutions.map(showSolution));
+    const first = [...card.solutions].sort((one, other) => fits(other) - fits(one));
+    columns.append(...first.map(showSolution));
     main.append(columns);
     if (card.left_out) main.append(node("div", "facts", `${card.left_out} more solutions are not shown`));
     steps.forEach(mark);
@@ -190,6 +192,7 @@
       option.value = value;
       return option;
     }));
+    select.value = wanted[name];
     select.addEventListener("change", () => { wanted[name] = select.value; select.blur(); at = 0; guard(show)(); });
     byId("choices").append(select);
   }
