@@ -105,7 +105,7 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     assert ("dataset", "same text for the same problem") in drops
     assert ["M1", "sample", "12.4", "315,000"] in table(section(text, "Cost"))
     judge = section(text, "Who judged the steps")
-    assert "3 votes per step, of which 60.0% must agree" in judge
+    assert "Votes per step: 3, of which 60.0% must agree" in judge
     assert "they agree by 100.0% on average" in judge
     assert "no calibration" in judge
 
@@ -291,6 +291,35 @@ def test_a_policy_of_the_hub_is_not_published_again(place: Path, tmp_path: Path)
     write_manifest(root / "models/M0", {}, ("meta-llama/Llama-3.1-8B", "0" * 40, {"model.safetensors": "0" * 64}))
     with pytest.raises(RefusedError, match=r"is meta-llama/Llama-3\.1-8B at 0000"):
         write_model("M0", "org/model", COMMIT, tmp_path / "out", root)
+
+
+def test_a_policy_without_weights_is_not_published(place: Path, tmp_path: Path) -> None:
+    from stages.policies import write_manifest
+
+    root = tmp_path / "root"
+    (root / "models/M0").mkdir(parents=True)
+    (root / "params.yaml").write_bytes((place / "params.yaml").read_bytes())
+    write_manifest(root / "models/M0", {"kind": "none"})
+    with pytest.raises(RefusedError, match="holds no weights"):
+        write_model("M0", "org/model", COMMIT, tmp_path / "out", root)
+
+
+def test_a_round_of_recorded_solutions_without_judge_and_measurement_says_so(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=4)
+    recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
+    recipe["sample"] |= {"engine": "recorded", "recorded": {"path": "x.jsonl"}}
+    recipe["judge"]["kind"] = "none"
+    (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    path = place / "data/judged/M1/all.parquet"
+    judged = pl.read_parquet(path)
+    judged.with_columns(label=pl.lit(None, pl.Boolean), first_error=pl.lit(None, pl.Int32)).write_parquet(path)
+    for report in (place / "data/reports/evaluate").iterdir():
+        write(report, {"metrics": {}})
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+    _, text = card_of(tmp_path / "out")
+    assert "- The solutions of M1 were sampled elsewhere and recorded." in text
+    assert "no step is labelled" in section(text, "Who judged the steps")
+    assert table(section(text, "Rounds"))[1] == ["M1", "M0", "step\\_kto", *["–"] * 5]
 
 
 def seed_model(kind: Any, repo: str | None = None) -> SeedModelParams:

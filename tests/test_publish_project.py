@@ -68,6 +68,8 @@ def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> Non
     manifest = json.loads(files["manifest.json"])
     assert repository.tags == {manifest["hash"]: repository.head.id}
     assert manifest["made_from"]["commit"] == run(place, "git", "rev-parse", "HEAD").strip()
+    followed = run(place, sys.executable, "-m", "stages.audit", "row", str(folder / "data/M1/kto/00000.parquet"), "3")
+    assert json.loads((place / "models/M0/manifest.json").read_text(encoding="utf-8"))["hash"] in followed
     state = hub.state()
     again = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
     assert "already there" in again.stdout

@@ -70,7 +70,7 @@ def dataset_card(configs: list[Config], folder: Path, repo: str, sources: Source
         first=next(config for config in configs if config.rows),
         models=table,
         majorities=measure.majority_columns(table),
-        policies={of.name: of.policy for of in rounds},
+        policies={of.name: None if of.settings["sample"]["engine"] == "recorded" else of.policy for of in rounds},
         counts={name: measure.count_labels(place) for name, place in labels.items()},
         balances={name: measure.balance(models[name]) for name in names},
         judges={of.name: _judge(of, labels[of.name], models[of.name]) for of in rounds},

@@ -48,8 +48,8 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
 def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path = Path()) -> Publication:
     """Write policy `name` (M0 or a round's) with its card into `folder`, as it will lie in the Hub's `repo`.
 
-    Raises `RefusedError` for a policy whose weights lie on the Hub already, and `SettingsError`, `FileNotFoundError` or
-    `ValueError` saying what is missing or unfit.
+    Raises `RefusedError` for a policy whose weights lie on the Hub already or nowhere, and `SettingsError`,
+    `FileNotFoundError` or `ValueError` saying what is missing or unfit.
     """
     sources = read_reports(root)
     model = next((model for model in sources.models if model.name == name), None)
@@ -61,6 +61,8 @@ def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path =
         raise RefusedError(
             f"{policy.folder}: is {policy.repo} at {policy.revision} on the Hub; there is nothing to publish"
         )
+    if not any(policy.folder.glob("*.safetensors")):
+        raise RefusedError(f"{policy.folder}: holds no weights (solutions that were sampled elsewhere have none)")
     for path in sorted(path for path in policy.folder.rglob("*") if path.is_file()):
         target = POLICY if path.name == MANIFEST else path.relative_to(policy.folder).as_posix()
         if target != CARD:

@@ -78,6 +78,11 @@ def own(value: str) -> Markdown:
     return Markdown(" ".join(value.split()).replace("|", "\\|"))
 
 
+def made(value: str) -> Markdown:
+    """What a macro of a template has printed, and escaped, already."""
+    return Markdown(value)
+
+
 def verbatim(value: str) -> Markdown:
     """Text that stands inside a code block: unescaped, but unable to end the block."""
     return Markdown(value.replace("`", "'"))
@@ -95,5 +100,5 @@ def render(template: str, **context: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"code": code, "block": block, "percent": percent, "whole": whole, "seconds": seconds}
-    environment.filters |= {"verdict": verdict, "own": own, "verbatim": verbatim}
+    environment.filters |= {"verdict": verdict, "own": own, "made": made, "verbatim": verbatim}
     return environment.get_template(template).render(context)
