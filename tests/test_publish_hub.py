@@ -204,6 +204,7 @@ def test_a_lost_answer_makes_no_second_commit(hub: Hub, tmp_path: Path, fault: F
 
 
 REFUSED = [
+    ("a look at the tags", Fault("GET .*/refs", 403, times=99)),
     ("a file", Fault("PUT /large/", 403, times=99)),
     ("what is sent how", Fault("POST .*/preupload/", 403, times=99)),
     ("where to", Fault("POST .*/lfs/objects/batch", 403, times=99)),
@@ -228,6 +229,16 @@ def test_a_failed_upload_leaves_the_hub_as_it_was(hub: Hub, tmp_path: Path, faul
     hub.faults = []
     send(hub, folder)
     assert is_published(hub, folder, commits=3 if there else 2)
+
+
+def test_a_repository_that_cannot_be_removed_again_is_said(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.faults = [Fault("POST .*/commit/main", 403), Fault("DELETE ", 403)]
+    with pytest.raises(UploadError, match="403"):
+        send(hub, make_folder(tmp_path / "out"))
+    assert "org/sums: was made and could not be removed again" in capsys.readouterr().err
+    assert hub.repository("org/sums").tags == {}
 
 
 def test_an_interrupted_upload_leaves_the_hub_as_it_was(hub: Hub, tmp_path: Path) -> None:

@@ -92,37 +92,36 @@ class _Publisher:
         self.where: dict[str, Any] = {"repo_id": target.repo, "repo_type": target.kind}
 
     def publish(self, folder: Path, ours: Publication, message: str) -> Result:
-        empty = self._make_repository()
+        alone = self._make_repository()
         try:
             tagged = self._tagged(ours.hash)
             if tagged is not None:
                 return Result(tagged, ours.hash, changed=False)
             commit, changed = self._commit(folder, ours, message)
-            empty = None
+            alone = False
         finally:
-            if empty is not None:
-                self._remove_again(empty)
+            if alone:
+                self._remove_again()
         self._tag(ours.hash, commit)
         return Result(commit, ours.hash, changed)
 
-    def _make_repository(self) -> str | None:
-        """Make sure of the repository; its commit if it was made now, None if it was there."""
+    def _make_repository(self) -> bool:
+        """Make sure of the repository; whether it was made now."""
         try:
             info = self.patience.call(lambda: self.api.repo_info(**self.where))
         except RepositoryNotFoundError:
             # Not tried twice, and a repository that someone else makes meanwhile is an error: what this run did not
             # make, it must never remove.
             self.api.create_repo(**self.where, private=self.target.private)
-            return str(self.patience.call(lambda: self.api.repo_info(**self.where)).sha)
+            return True
         if self.target.private and not info.private:
             raise RefusedError(f"{self.target.repo}: is public, and --private was asked for; make it private first")
-        return None
+        return False
 
-    def _remove_again(self, empty: str) -> None:
-        """Delete the repository that this run made, unless it holds more than its first commit by now."""
+    def _remove_again(self) -> None:
+        """Delete the repository that this run made, unless it holds more by now than what the Hub puts into it."""
         try:
-            head = self._head()
-            if head.commit == empty and set(head.files) <= {THEIRS}:
+            if set(self._head().files) <= {THEIRS}:
                 self.api.delete_repo(**self.where, missing_ok=True)
         except TROUBLE as error:  # the fault that led here is the one to raise
             print(f"{self.target.repo}: was made and could not be removed again: {_said(error)}", file=sys.stderr)
