@@ -1,6 +1,7 @@
 """The dataset: labelled samples joined, selected, balanced and put in an order made for KTO training."""
 
-from stages.dataset.build import build_dataset, prompt_text
+from stages.dataset.build import build_dataset
+from stages.dataset.gather import prompt_text
 from stages.dataset.order import neighbours_of_one_problem, training_order
 from stages.dataset.select import select
 from stages.dataset.weights import class_weights

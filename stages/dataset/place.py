@@ -56,4 +56,4 @@ class Placer:
             )
 
     def _path(self, part: int, state: str) -> Path:
-        return self.folder / f"{part:06d}.{state}.arrow"
+        return self.folder / f"part-{part:06d}.{state}.arrow"
