@@ -15,13 +15,8 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro plan test lint fuzz bench-outcome seeds
-.PHONY: repro plan test load lint seeds
-.PHONY: repro plan test load bench-llm lint seeds
-.PHONY: repro plan test load bench-llm lint seeds vllm test-vllm
-.PHONY: repro plan test load bench-llm lint seeds vllm test-vllm bench-vllm
-.PHONY: repro plan test lint seeds bench-audit
-.PHONY: repro plan test lint seeds bench-data
+.PHONY: repro plan test load lint fuzz seeds vllm test-vllm
+.PHONY: bench bench-llm bench-outcome bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -34,23 +29,16 @@ plan: $(VENV)/.installed  ## what `make repro` would run, and why
 test: $(VENV)/.installed
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-load: $(VENV)/.installed  ## 20,000 requests to a server at fault, with two kills: minutes
-	@$(BIN)/pytest -m load
-
-bench-llm: $(VENV)/.installed  ## requests a second, beside a bare asyncio and openai loop in the same run
-	@$(BIN)/python tests/bench_llm.py
-
 lint: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+load: $(VENV)/.installed  ## 20,000 requests to a server at fault, with two kills: minutes
+	@$(BIN)/pytest -m load
+
 fuzz: $(VENV)/.installed  ## a minute of random solutions against the grader
 	@$(BIN)/python tests/fuzz_outcome.py 60
-
-PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
-bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs
-	@$(BIN)/python -m stages.outcome bench $(PAIRS)
 
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m stages.study methods
@@ -60,10 +48,21 @@ vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: t
 test-vllm: vllm  ## the vllm and ray engines against the real vLLM, on the CPU, and a real Ray cluster
 	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py
 
+bench: bench-outcome bench-llm bench-vllm bench-audit bench-data  ## each prints both sides of a comparison from one run
+
+PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
+bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs
+	@$(BIN)/python -m stages.outcome bench $(PAIRS)
+
+bench-llm: $(VENV)/.installed  ## requests a second, beside a bare asyncio and openai loop in the same run
+	@$(BIN)/python tests/bench_llm.py
+
 bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
 	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py
+
 bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (100000 unless given), and how much memory
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py $(if $(SAMPLES),--samples $(SAMPLES))
+
 bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages at 100,000 and 1,000,000 samples: docs/scale.md
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
 
