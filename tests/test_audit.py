@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -333,6 +334,15 @@ def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
         found = named(verify(smoke, checks=STATED))
     assert set(found) == {"code"}
     assert all(line.startswith(f"{name}: has md5 ") for line in found["code"])
+
+
+def test_where_no_data_is_there_nothing_is_called_fine(smoke: Path, tmp_path: Path) -> None:
+    for name in (".git", ".dvc", "dvc.lock", "dvc.yaml", "params.yaml", "stages", "reports"):
+        (shutil.copytree if (smoke / name).is_dir() else shutil.copy)(smoke / name, tmp_path / name)
+    findings = verify(tmp_path)
+    assert {"files", "manifests", "tables"} == set(named(findings))
+    assert "data/problems: missing; dvc.lock names it (problems" in findings.by_check["files"].first[0]
+    assert [line.split()[0] for line in findings.lines() if " ok " in line] == ["lock", "code"]
 
 
 def test_a_round_that_is_not_there(smoke: Path) -> None:

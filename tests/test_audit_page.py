@@ -151,6 +151,13 @@ def test_what_is_asked_for_is_found(index: Index, wanted: Wanted, problems: list
     assert [place.problem_id for _, place in found if place] == [hexed(problem) for problem in problems]
 
 
+def test_where_there_is_nothing_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no round has samples here"):
+        build_index(tmp_path, [PART])
+    with pytest.raises(FileNotFoundError, match=r"said\.jsonl: no such file"):
+        read_verdicts(tmp_path / "said.jsonl")
+
+
 def test_choices_are_those_that_something_fits(index: Index) -> None:
     choices = index.choices()
     assert choices["round"] == ["all", "M1"]

@@ -91,7 +91,7 @@ class Findings:
         """A line per check, then the first broken rows of each that found any."""
         lines = []
         for check, finding in self.by_check.items():
-            state = f"BROKEN  {finding.broken:,} of" if finding.broken else "ok     "
+            state = f"BROKEN  {finding.broken:,} of" if finding.broken else "ok     " if finding.seen else "       "
             lines.append(f"{check:<10} {state} {finding.seen:,} checked: {CHECKS[check]}")
             lines += [f"{'':<10} not recomputed: {rows:,} {what}" for what, rows in finding.notes.items()]
             lines += [f"{'':<10} {fault}" for fault in finding.first]

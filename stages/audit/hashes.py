@@ -43,7 +43,7 @@ def check_hash(findings: Findings, check: str, root: Path, cache: Path | None, p
     place = root / path
     findings.seen(check, 1)
     if not place.exists():
-        findings.fault(check, path, f"missing; dvc.lock names it ({used}, md5 {md5})")
+        findings.fault(check, path, f"missing; dvc.lock names it ({used}, md5 {md5}), `dvc pull` brings it")
         return
     if not place.is_dir():
         found = file_md5(place)

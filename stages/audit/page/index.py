@@ -87,10 +87,10 @@ class Index:
 def build_index(root: Path, parts: list[Part]) -> Index:
     """Index the rounds among `parts`; raises `ValueError` where none has samples."""
     frames = [_index_part(root, part) for part in parts if part.selection is not None]
-    rows = pl.concat([frame for frame in frames if not frame.is_empty()]) if frames else pl.DataFrame()
-    if rows.is_empty():
+    filled = [frame for frame in frames if not frame.is_empty()]
+    if not filled:
         raise ValueError("no round has samples here; `dvc repro` makes them, `dvc checkout` brings them back")
-    return Index(rows)
+    return Index(pl.concat(filled))
 
 
 def _index_part(root: Path, part: Part) -> pl.DataFrame:

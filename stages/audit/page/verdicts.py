@@ -40,7 +40,12 @@ def check_verdict(verdict: Any, where: str) -> dict[str, Any]:
 
 
 def read_verdicts(path: Path) -> list[dict[str, Any]]:
-    """The last verdict of each person on each step of a round; raises `ValueError` naming file and line."""
+    """The last verdict of each person on each step of a round.
+
+    Raises `FileNotFoundError`, or `ValueError` naming file and line.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; `audit serve` begins one with the first verdict")
     last: dict[tuple[Any, ...], dict[str, Any]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
