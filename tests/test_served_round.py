@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from clones import clone, edit, ran, run
 from fault_server import fault_server, stats
 
-from stages.records import JUDGED, REPLY, SAMPLE, STEP, read_table
+from stages.audit import verify
+from stages.audit.show import show
+from stages.records import JUDGED, REPLY, SAMPLE, STEP, read_table, write_table
 
 HIDDEN = secrets.token_hex(16)
 """In no file of this tree, which the clones hold too."""
@@ -91,6 +94,31 @@ def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
         assert costs["majority samples"]["in_all"]["answers"] == 4 * costs["greedy samples"]["in_all"]["answers"]
     metrics = json.loads((place / "reports/metrics.json").read_text(encoding="utf-8"))
     assert {"sample_money", "judge_prompt_tokens", "evaluate_completion_tokens"} <= set(metrics["M1"])
+
+
+def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
+    findings = verify(place)
+    assert not findings.broken, "\n".join(findings.lines())
+    folder = place / "data/judged/M1"
+    replies, judged = read_table(folder / "replies", REPLY, 0), read_table(folder, JUDGED, 0)
+    # The judge is held to be unanimous on this step, whose sample was asked about without a failed try.
+    step = judged.filter(pl.col("agreement") == 1.0, pl.col("step") == 0).row(0, named=True)
+    said = replies.filter(pl.col("sample_id") == step["sample_id"], pl.col("vote") == 1).sort("attempt")[-1]
+    other = {"correct": "incorrect", "incorrect": "correct"}
+    verdict = re.search(r'"verdict": ?"(\w+)"', said["text"][0])
+    assert verdict is not None
+    turned = said["text"][0].replace(verdict[0], f'"verdict": "{other[verdict[1]]}"', 1)
+    text = pl.when(pl.col("request") == said["request"][0]).then(pl.lit(turned)).otherwise("text").alias("text")
+    write_table(folder / "replies", REPLY, replies.with_columns(text), 0)
+    tampered = verify(place, checks=frozenset({"files", "labels"}))
+    write_table(folder / "replies", REPLY, replies, 0)
+    assert tampered.by_check["files"].first[0].startswith("data/judged/M1/replies/all.parquet: has md5")
+    (line,) = tampered.by_check["labels"].first[:1]
+    assert f"sample {step['sample_id']} step 0: " in line
+    assert "agreement is 1.0, the vote gives 0.66" in line
+    shown = "\n".join(show(place, step["sample_id"]))
+    assert shown.count("reply     judge 0, all steps, vote ") >= 3
+    assert "prompt    stages/judge/prompts/solution.jinja  sha256 " in shown
 
 
 def test_what_is_sent_again(place: Path) -> None:
