@@ -17,28 +17,30 @@ settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which the smoke recipe has run and been committed; the caller's own copy."""
-    mine = tmp_path_factory.mktemp("smoke") / "clone"
+def smoke_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the smoke recipe has run and been committed, made once for all processes: to be copied only."""
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    made = shared / "smoke-made"
     with (shared / "smoke.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes first runs it for all
-        made = shared / "smoke-made"
         if not made.exists():
             _make_smoke(shared / "smoke-making")
             (shared / "smoke-making").replace(made)
-    shutil.copytree(made, mine, symlinks=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def smoke(smoke_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The caller's own copy of it."""
+    mine = tmp_path_factory.mktemp("smoke") / "clone"
+    shutil.copytree(smoke_made, mine, symlinks=True)
     return mine
 
 
 def _make_smoke(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     clone(place, "smoke")
-    prompt = place / "stages/judge/prompts/solution.jinja"
-    if not prompt.exists():
-        prompt.parent.mkdir()
-        prompt.write_text("{{ problem }}\n", encoding="utf-8")
     run(place, "dvc", "repro")
     run(place, "git", "add", "-A")
     run(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run")

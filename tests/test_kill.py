@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from clones import clone, run
 
 STAGES = ["seed_model", "sample@M1", "train@M1", "evaluate@M1"]
 JOURNALED = {"sample@M1", "evaluate@M1"}
@@ -22,10 +21,9 @@ START_UP = 0.5
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("kill")
-    clone(target, "smoke")
-    run(target, "dvc", "repro")
+def place(smoke_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("kill") / "clone"
+    shutil.copytree(smoke_made, target, symlinks=True)
     return target
 
 
