@@ -210,10 +210,13 @@ def test_settings_become_flags() -> None:
         }
     )
     command = " ".join(serve_command(Model("org/tiny", "c0ffee"), vllm, "/s"))
-    assert " org/tiny --uds /s --revision c0ffee --dtype auto --quantization fp8 --tensor-parallel-size 8 " in command
+    assert (
+        " org/tiny --uds /s --revision c0ffee --tokenizer-revision c0ffee --dtype auto --quantization fp8 " in command
+    )
+    assert "--tensor-parallel-size 8" in command
     assert "--max-model-len" not in command
     assert "--generation-config vllm" in command
-    assert command.endswith("--enforce-eager --no-enable-chunked-prefill --max-num-seqs 64")
+    assert command.endswith("--enforce-eager --no-enable-chunked-prefill --max-num-seqs 64 --no-trust-remote-code")
 
 
 def test_a_folder_too_long_for_a_socket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,16 +84,21 @@ def serve_command(model: Model, vllm: VllmParams, socket: str) -> list[str]:
     options: dict[str, str | int | float | bool | None] = {
         "uds": socket,
         "revision": model.revision,
+        "tokenizer_revision": model.revision,
         "dtype": vllm.dtype,
         "quantization": vllm.quantization,
         "tensor_parallel_size": vllm.tensor_parallel,
         "data_parallel_size": vllm.data_parallel,
         "max_model_len": vllm.max_model_len,
         "gpu_memory_utilization": vllm.gpu_memory,
+        "load_format": "safetensors",  # which can hold no code
         "generation_config": "vllm",
+        # In free whitespace a model that has lost its way goes on until it is cut.
+        "structured_outputs_config": '{"backend": "guidance", "disable_any_whitespace": true}',
         "enable_prompt_tokens_details": True,  # cached tokens are reported
         "disable_uvicorn_access_log": True,
         **vllm.options,
+        "trust_remote_code": False,
     }
     return [*_program(), model.source, *chain.from_iterable(map(_flag, options, options.values()))]
 

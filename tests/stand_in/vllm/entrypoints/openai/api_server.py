@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -48,8 +49,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--model", required=True)
     parser.add_argument("--uds", required=True)
-    for name in ("revision", "dtype", "quantization", "generation-config"):
+    for name in ("revision", "tokenizer-revision", "dtype", "quantization", "load-format", "generation-config"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--structured-outputs-config", type=json.loads)
     for name in ("tensor-parallel-size", "data-parallel-size", "max-model-len"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--gpu-memory-utilization", type=float)
@@ -58,6 +60,7 @@ def main(arguments: list[str]) -> None:
         "disable-uvicorn-access-log",
         "enforce-eager",
         "enable-chunked-prefill",
+        "trust-remote-code",
     ):
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
     parsed = parser.parse_args(arguments)
