@@ -22,7 +22,7 @@ from stages.llm.vllm_start import engine_options
 PROMPTS = 24
 SAMPLES = 8
 MAX_TOKENS = 24
-ROUNDS = 5
+ROUNDS = 9
 AT_ONCE = 64
 """Sequences at once: a third of the samples, so that sequences join and leave."""
 
