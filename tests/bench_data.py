@@ -55,12 +55,19 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One stage on `samples` samples: wall-clock seconds, and the most memory that its processes held together."""
+    """One stage on `samples` samples.
+
+    Seconds by the clock, and of work by all processes together, which a busy machine lengthens less. Memory is the most
+    that the processes held together at one moment: of their own, and pages of files that they read, which the system
+    takes back where memory is short.
+    """
 
     stage: str
     samples: int
     seconds: float
-    peak_gb: float
+    work_s: float
+    own_gb: float
+    files_gb: float
 
     @property
     def rate(self) -> float:
@@ -133,30 +140,37 @@ def measure(stage: str, samples: int, folder: Path) -> Measured:
     options = [f"--{name}={name}" for name in STAGES[stage][:-1]]
     command = [sys.executable, "-m", f"stages.{stage}", "--recipe=params.yaml", *options,
                f"--out={STAGES[stage][-1]}", f"--report=reports/{stage}.json"]  # fmt: skip
-    started, peak = time.monotonic(), 0
+    started, own, files = time.monotonic(), 0, 0
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "STEPKTO_TRACEBACK": "1"}
     process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
-    while process.poll() is None:
-        peak = max(peak, session_memory(process.pid))
+    ended, status, usage = 0, 0, None
+    while not ended:
+        now = session_memory(process.pid)
+        own, files = max(own, now[0]), max(files, now[1])
         time.sleep(0.05)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Measured(stage, samples, time.monotonic() - started, peak / 1e9)
+    return Measured(stage, samples, seconds, usage.ru_utime + usage.ru_stime, own / 1e9, files / 1e9)
 
 
-def session_memory(session: int) -> int:
-    """Resident bytes of all processes of a session, pages that they share counted for each."""
-    total = 0
+def session_memory(session: int) -> tuple[int, int]:
+    """Resident bytes of all processes of a session: their own, and those of files; shared pages count for each."""
+    own = files = 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 # After the name in brackets, which may hold spaces: state, parent, group, session, ...
                 fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
                 if int(fields[3]) == session:
-                    total += int((entry / "statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                    pages = (entry / "statm").read_text(encoding="utf-8").split()
+                    resident, shared = (int(number) * os.sysconf("SC_PAGE_SIZE") for number in pages[1:3])
+                    own, files = own + resident - shared, files + shared
             except (FileNotFoundError, ProcessLookupError):
                 continue
-    return total
+    return own, files
 
 
 def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> list[Measured]:
@@ -164,6 +178,9 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
     rows = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
     recipe = yaml.safe_load((ROOT / "recipes/recorded-math.yaml").read_text(encoding="utf-8"))
     recipe["records"]["shard_digits"] = DIGITS
+    # Every sample is kept: the most that there can be to write.
+    everything: dict[str, Any] = {"max_right": None, "max_wrong": None, "require_both": False}
+    recipe["dataset"] |= {**everything, "balance": False, "deduplicate": False}
     found = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=place) as name:
@@ -179,18 +196,18 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
 
 
 def show(it: Measured) -> str:
-    told = f"{it.stage:8} {it.samples:>9,} samples {it.seconds:8.1f} s {it.rate:9,.0f} samples/s"
-    return f"{told} {it.peak_gb:6.2f} GB at most"
+    times = f"{it.seconds:8.1f} s ({it.work_s:.1f} s of work) {it.rate:9,.0f} samples/s"
+    return f"{it.stage:8} {it.samples:>9,} samples {times} {it.own_gb:6.2f} GB at most, {it.files_gb:.2f} GB of files"
 
 
 def growth(found: list[Measured]) -> dict[str, float]:
-    """Per stage the exponent e of ``seconds ~ samples ** e`` between the smallest and the largest size."""
+    """Per stage the exponent e of ``work ~ samples ** e`` between the smallest and the largest size."""
     exponents = {}
     for stage in dict.fromkeys(it.stage for it in found):
         ours = sorted((it for it in found if it.stage == stage), key=lambda it: it.samples)
         first, last = ours[0], ours[-1]
         if last.samples > first.samples:
-            exponents[stage] = math.log(last.seconds / first.seconds) / math.log(last.samples / first.samples)
+            exponents[stage] = math.log(last.work_s / first.work_s) / math.log(last.samples / first.samples)
     return exponents
 
 
@@ -210,10 +227,11 @@ def main() -> None:
     found = bench(sizes, stages, arguments.recorded, arguments.place)
     exponents = growth(found)
     for stage, exponent in exponents.items():
-        print(f"{stage:8} time grows as samples to the power of {exponent:.3f}")
+        print(f"{stage:8} work grows as samples to the power of {exponent:.3f}")
     if arguments.out:
         write_json(arguments.out, {"measured": [vars(it) for it in found], "growth": exponents})
-    faults = [f"{it.stage}: {it.peak_gb:.2f} GB" for it in found if it.peak_gb > MOST_MEMORY_GB]
+    memory = [(it.stage, it.own_gb + it.files_gb) for it in found]
+    faults = [f"{stage}: {gb:.2f} GB" for stage, gb in memory if gb > MOST_MEMORY_GB]
     faults += [f"{stage}: exponent {exponent:.3f}" for stage, exponent in exponents.items() if exponent > MOST_GROWTH]
     if faults:
         raise SystemExit(f"more than {MOST_MEMORY_GB} GB or an exponent above {MOST_GROWTH}: {', '.join(faults)}")

@@ -46,14 +46,14 @@ def test_every_stage_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
     found = bench([16], ["split", "outcome", "dataset"], path, tmp_path)
     assert [(it.stage, it.samples) for it in found] == [("split", 16), ("outcome", 16), ("dataset", 16)]
-    assert all(it.seconds > 0 and it.peak_gb > 0.01 for it in found)
+    assert all(it.seconds > 0 and it.work_s > 0 and it.own_gb > 0.01 for it in found)
     assert [child.name for child in tmp_path.iterdir()] == ["rows.jsonl"]
     assert "dataset         16 samples" in capsys.readouterr().out
 
 
 def test_growth_is_the_exponent_between_the_sizes() -> None:
-    linear = [Measured("split", 10, 3.0, 1.0), Measured("split", 1000, 300.0, 1.0)]
-    squared = [Measured("outcome", 1000, 9.0, 1.0), Measured("outcome", 10, 0.0009, 1.0)]
+    linear = [Measured("split", 10, 9.0, 3.0, 1.0, 1.0), Measured("split", 1000, 9.0, 300.0, 1.0, 1.0)]
+    squared = [Measured("outcome", 1000, 9.0, 9.0, 1.0, 1.0), Measured("outcome", 10, 9.0, 0.0009, 1.0, 1.0)]
     assert growth([*linear, *squared]) == {"split": pytest.approx(1.0), "outcome": pytest.approx(2.0)}
     assert growth(linear[:1]) == {}
 
@@ -61,11 +61,13 @@ def test_growth_is_the_exponent_between_the_sizes() -> None:
 def test_memory_is_that_of_a_session_s_processes() -> None:
     process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)
     try:
-        assert 0 < session_memory(process.pid) < 100e6
-        assert session_memory(os.getsid(0)) > session_memory(process.pid)
+        own, files = session_memory(process.pid)
+        assert 0 < own < 100e6
+        assert 0 < files < 100e6
+        assert session_memory(os.getsid(0))[0] > own
     finally:
         process.communicate()
-    assert session_memory(process.pid) == 0
+    assert session_memory(process.pid) == (0, 0)
 
 
 def test_labels_are_drawn_by_hash(tmp_path: Path) -> None:
