@@ -33,10 +33,10 @@ SHARES = (
     ("unanimous_steps", "Unanimous", "labelled steps on which all votes agree"),
     ("right_with_wrong_step", "Right, wrong step", "right answers with a wrong step, among those with a judged step"),
     ("wrong_with_all_steps_right", "Wrong, steps right", "wrong answers whose steps are all right, likewise"),
+    ("idle_right_steps", "Idle rewards", "right labels that go to short or repeated steps"),
     ("repeated_solutions", "Repeated", "solutions whose text an earlier one of the problem has"),
     ("short_steps", "Short steps", "steps of at most three words or numbers that state no relation and no answer"),
     ("repeated_steps", "Repeated steps", "steps that say what an earlier step of the solution said"),
-    ("idle_right_steps", "Idle rewards", "right labels that go to short or repeated steps"),
 )
 """Shares in the dataset stage's report: key, heading, and what the heading stands for."""
 
