@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llm_settings import JUDGE, SERVED_JUDGE
 
 from stages.evaluate import __main__ as command
 from stages.evaluate import evaluate_policy, majority_winners
@@ -396,8 +397,7 @@ def test_nothing_to_measure_is_an_empty_report(
 
 
 def test_another_judge_measures_and_its_errors_are_corrected(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    served = {"model": "owner/judge", "revision": None, "max_tokens": 8, "temperature": 0.0}
-    judge = {"kind": "served", "served": served, "votes": 3, "min_agreement": 0.6, "flip": 0.0}
+    judge = {**JUDGE, "served": {**SERVED_JUDGE, "model": "owner/judge"}}
     rates = {"sensitivity": {"value": 0.9, "denominator": 500}, "specificity": {"value": 0.8, "denominator": 500}}
     changes = {"majority": 0, "judge": judge, "judge_rates": rates}
     report = evaluate_policy(
