@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.train.loss import NO_STEP, Level, Term, level_term, reference_point, segment_sums, value_loss
+from stages.train.loss import NO_STEP, Anchor, Level, anchor, level_loss, segment_sums, value_loss
 
 TOLERANCE = 1e-6
 
@@ -89,7 +89,7 @@ def tensors(rows: list[list[list[float]]]) -> tuple[torch.Tensor, torch.Tensor, 
     return values, steps, max(1, max(map(len, rows)))
 
 
-def computed(case: Case) -> tuple[float, Term, Term, list[list[list[float]]]]:
+def computed(case: Case) -> tuple[float, Anchor, Anchor, list[list[list[float]]]]:
     values, index, steps = tensors(case.rows)
     values.requires_grad_(True)
     strangers, strange_index, strange_steps = tensors(case.mismatched)
@@ -98,31 +98,24 @@ def computed(case: Case) -> tuple[float, Term, Term, list[list[list[float]]]]:
     present = segment_sums(torch.ones_like(strangers), strange_index, strange_steps) > 0
     labels = [row + [None] * (steps - len(row)) for row in case.labels]
     desirable, undesirable, step_desirable, step_undesirable = case.lambdas
-    outcome = level_term(
-        Level(
-            ratio.sum(1),
-            torch.tensor([label is True for label in case.outcomes]),
-            torch.tensor([label is not None for label in case.outcomes]),
-            mismatched.sum(1),
-            torch.ones(len(case.rows), dtype=torch.bool),
-            desirable,
-            undesirable,
-        ),
-        case.beta,
+    outcome = Level(
+        ratio.sum(1),
+        torch.tensor([label is True for label in case.outcomes]),
+        torch.tensor([label is not None for label in case.outcomes]),
+        desirable,
+        undesirable,
     )
-    step = level_term(
-        Level(
-            ratio,
-            torch.tensor([[label is True for label in row] for row in labels]),
-            torch.tensor([[label is not None for label in row] for row in labels]),
-            mismatched,
-            present,
-            step_desirable,
-            step_undesirable,
-        ),
-        case.beta,
+    step = Level(
+        ratio,
+        torch.tensor([[label is True for label in row] for row in labels]),
+        torch.tensor([[label is not None for label in row] for row in labels]),
+        step_desirable,
+        step_undesirable,
     )
-    loss = outcome.loss + case.w_step * step.loss
+    everyone = torch.ones(len(case.rows), dtype=torch.bool)
+    z0 = anchor([(mismatched.sum(1), everyone)], [outcome.known])
+    z_step = anchor([(mismatched, present)], [step.known])
+    loss = level_loss(outcome, z0, case.beta) + case.w_step * level_loss(step, z_step, case.beta)
     loss.backward()
     assert values.grad is not None
     assert torch.isfinite(values.grad).all()
@@ -132,7 +125,7 @@ def computed(case: Case) -> tuple[float, Term, Term, list[list[list[float]]]]:
         gradient.append([[next(tokens) for _ in step] for step in row])
         assert not any(tokens), "padding has a gradient"
     assert not values.grad[:, :2].any(), "the prompt has a gradient"
-    return loss.item(), outcome, step, gradient
+    return loss.item(), z0, z_step, gradient
 
 
 NUMBERS = st.floats(-3, 3)
@@ -155,11 +148,11 @@ def cases(draw: st.DrawFn, label: st.SearchStrategy[bool | None] = LABEL) -> Cas
 
 
 def agree(case: Case) -> None:
-    loss, outcome, step, gradient = computed(case)
+    loss, z0, z_step, gradient = computed(case)
     wanted = expected(case)
     assert loss == pytest.approx(wanted.loss, abs=TOLERANCE)
-    assert outcome.z.item() == pytest.approx(wanted.z0, abs=TOLERANCE)
-    assert step.z.item() == pytest.approx(wanted.z_step, abs=TOLERANCE)
+    assert z0.z.item() == pytest.approx(wanted.z0, abs=TOLERANCE)
+    assert z_step.z.item() == pytest.approx(wanted.z_step, abs=TOLERANCE)
     for row, wanted_row in zip(gradient, wanted.gradient, strict=True):
         for tokens, wanted_tokens in zip(row, wanted_row, strict=True):
             assert tokens == pytest.approx(wanted_tokens, abs=TOLERANCE)
@@ -230,31 +223,56 @@ def test_flipping_a_label_flips_the_gradient(ratio: float, beta: float, weight: 
     assert slopes[0] < 0, "raising a right completion's log-prob lowers the loss"
 
 
+def z_of(ratio: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    return anchor([(ratio, counts)], [counts]).z
+
+
 def test_reference_points_carry_no_gradient_and_are_not_negative() -> None:
     ratio = torch.tensor([1.0, 3.0, 100.0], requires_grad=True)
-    z = reference_point(ratio, torch.tensor([True, True, False]))
+    z = z_of(ratio, torch.tensor([True, True, False]))
     assert not z.requires_grad
     assert z.item() == 2
-    assert reference_point(-ratio, torch.tensor([True, True, True])).item() == 0
-    assert reference_point(ratio, torch.zeros(3, dtype=torch.bool)).item() == 0
+    assert z_of(-ratio, torch.tensor([True, True, True])).item() == 0
+    assert z_of(ratio, torch.zeros(3, dtype=torch.bool)).item() == 0
+
+
+PARTS = [torch.tensor([0.5]), torch.tensor([1.0, -1.0, 2.0])]
+STRANGERS = [torch.tensor([1.0]), torch.tensor([0.0, 2.0, 3.0])]
+
+
+def all_right(ratio: torch.Tensor) -> Level:
+    return Level(ratio, torch.ones_like(ratio, dtype=torch.bool), torch.ones_like(ratio, dtype=torch.bool), 1.0, 1.0)
+
+
+def everything(values: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(value, torch.ones_like(value, dtype=torch.bool)) for value in values]
+
+
+def whole() -> tuple[float, Anchor]:
+    """All four entries in one pass of one process."""
+    level = all_right(torch.cat(PARTS))
+    shared = anchor(everything([torch.cat(STRANGERS)]), [level.known])
+    return level_loss(level, shared, 0.5).item(), shared
+
+
+def test_unequal_passes_add_up_to_the_loss_in_one_go() -> None:
+    """Two passes with 1 and 3 labelled entries, of which a mean of means would make the first weigh three times."""
+    levels = [all_right(part) for part in PARTS]
+    shared = anchor(everything(STRANGERS), [level.known for level in levels])
+    loss, wanted = whole()
+    assert shared.z.item() == pytest.approx(wanted.z.item())
+    assert sum(level_loss(level, shared, 0.5).item() for level in levels) == pytest.approx(loss)
 
 
 def test_unequal_processes_weigh_every_entry_the_same() -> None:
-    """Two processes with 1 and 3 labelled entries: the mean of their losses is the loss of all four together."""
-    ratios, right = [torch.tensor([0.5]), torch.tensor([1.0, -1.0, 2.0])], torch.tensor(True)
-    strangers = [torch.tensor([1.0]), torch.tensor([0.0, 2.0, 3.0])]
-
-    def level(ratio: torch.Tensor, stranger: torch.Tensor) -> Level:
-        known = torch.ones_like(ratio, dtype=torch.bool)
-        return Level(ratio, right.expand_as(known), known, stranger, known, 1.0, 1.0)
-
-    whole = level_term(level(torch.cat(ratios), torch.cat(strangers)), 0.5)
-    # What each process exchanges, in order: sum and count of the mismatched ratios, count of the labelled entries.
-    exchanged = [[s.sum() for s in strangers], *[[torch.tensor(float(len(r))) for r in ratios]] * 2]
+    """The same two as processes: the mean of their losses is the loss of all four together."""
+    loss, wanted = whole()
+    # What each process exchanges, in order: count of the labelled entries is last, after the mismatched sum and count.
+    sums, counts = sum(s.sum() for s in STRANGERS) / 2, torch.tensor(4.0) / 2
     losses = []
-    for ratio, stranger in zip(ratios, strangers, strict=True):
-        means = iter([sum(values) / 2 for values in exchanged])  # type: ignore[arg-type]
-        part = level_term(level(ratio, stranger), 0.5, lambda _, means=means: next(means))  # type: ignore[misc]
-        assert part.z.item() == pytest.approx(whole.z.item())
-        losses.append(part.loss.item())
-    assert sum(losses) / 2 == pytest.approx(whole.loss.item())
+    for part, stranger in zip(PARTS, STRANGERS, strict=True):
+        level, means = all_right(part), iter([sums, counts, counts])
+        shared = anchor(everything([stranger]), [level.known], lambda _, means=means: next(means))  # type: ignore[misc]
+        assert shared.z.item() == pytest.approx(wanted.z.item())
+        losses.append(level_loss(level, shared, 0.5).item())
+    assert sum(losses) / 2 == pytest.approx(loss)

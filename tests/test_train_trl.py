@@ -26,10 +26,10 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def data(chat: bool = False, steps: str = "lines") -> Dataset:
+def data(chat: bool = False, steps: str = "lines", count: int = ROWS) -> Dataset:
     """`steps`: the lines with their labels, one step with the outcome's label, or none."""
     rows = []
-    for prompt, completion, label, labels in documents(ROWS, seed=3):
+    for prompt, completion, label, labels in documents(count, seed=3):
         spans = zip(lines_of(completion), labels, strict=True)
         lines = [{"start": start, "end": end, "label": known} for (start, end), known in spans]
         whole = [{"start": 0, "end": len(completion), "label": label}]

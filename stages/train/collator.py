@@ -12,6 +12,7 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from stages.train.loss import NO_STEP, UNKNOWN
 
 STEP_COLUMNS = (
+    "filler",
     "outcome_known",
     "step_of_token",
     "KL_step_of_token",
@@ -28,13 +29,15 @@ class StepCollator(DataCollatorForUnpairedPreference):
 
     - ``step_of_token`` and ``KL_step_of_token`` [B, T], parallel to the input ids, `NO_STEP` on prompt and padding;
     - ``step_labels`` [B, S], `UNKNOWN` on padding; ``KL_steps`` [B, S], True on each step of the mismatched completion;
-    - ``outcome_known`` [B]; ``ref_step_logps`` and ``ref_KL_step_logps`` [B, S] once they are computed.
+    - ``outcome_known`` [B]; ``filler`` [B], True on rows that only make the last batch as long as the others;
+    - ``ref_step_logps`` and ``ref_KL_step_logps`` [B, S] once they are computed.
     """
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch encoded rows."""
         batch = super().torch_call(examples)
         batch["outcome_known"] = torch.tensor([example["outcome_known"] for example in examples])
+        batch["filler"] = torch.tensor([example.get("filler", False) for example in examples])
         batch["step_labels"] = _pad([example["step_labels"] for example in examples], UNKNOWN, torch.int64)
         for prefix in ("", "KL_"):
             steps = [[NO_STEP] * len(e["prompt_ids"]) + e[f"{prefix}step_of_token"] for e in examples]

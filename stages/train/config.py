@@ -44,6 +44,22 @@ class StepKTOConfig(KTOConfig):
         },
     )
 
+    mismatch_block: int | None = field(
+        default=None,
+        metadata={
+            "help": "Rows among which completions are rotated for the reference points, >= 2. None rotates them inside "
+            "each batch of a device, as TRL does. A value of its own makes the loss independent of how a step's rows "
+            "are spread over passes and devices."
+        },
+    )
+    reference_journal: str | None = field(
+        default=None,
+        metadata={
+            "help": "File that keeps the reference's log-probs by content, so that another run over the same rows and "
+            "model (with another beta, learning rate or weight) does not compute them again. None keeps nothing."
+        },
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("w_step", "step_desirable_weight", "step_undesirable_weight"):
@@ -53,6 +69,8 @@ class StepKTOConfig(KTOConfig):
             raise ValueError(
                 f"after_first_error: expected one of {AFTER_FIRST_ERROR}, found {self.after_first_error!r}"
             )
+        if self.mismatch_block is not None and self.mismatch_block < 2:
+            raise ValueError(f"mismatch_block: expected an integer >= 2, found {self.mismatch_block!r}")
         if self.loss_type != "kto":
             raise ValueError(f"loss_type: the step term is defined for 'kto' only, found {self.loss_type!r}")
         if not self.precompute_ref_log_probs:

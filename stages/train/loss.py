@@ -6,7 +6,7 @@ Suffixes name a tensor's dimensions: _B rows of the batch, _S steps of a row, _T
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,15 +33,34 @@ def segment_sums(values_BT: torch.Tensor, step_of_token_BT: torch.Tensor, steps:
     return sums.scatter_add(1, target_BT, values_BT)[:, :steps]
 
 
-def reference_point(log_ratio: torch.Tensor, counts: torch.Tensor, mean: ProcessMean = one_process) -> torch.Tensor:
-    """z: mean log-ratio of mismatched completions (z0) or of their steps (z_step), at least 0, without gradient.
+@dataclass(frozen=True)
+class Anchor:
+    """What all entries of a level share in one optimiser step, over all its passes and processes.
 
-    `counts` (bool, like `log_ratio`) masks padding. Sums and counts are averaged over processes apart, so that every
-    entry weighs the same wherever it lies; no entry at all gives 0.
+    `z` is the reference point (scalar, no gradient); `known` the number of labelled entries, as a mean over processes.
     """
-    ratios = log_ratio.detach()
-    total = mean(torch.where(counts, ratios, 0.0).sum())
-    return (total / _at_least_tiny(mean(counts.sum().to(ratios)))).clamp(min=0)
+
+    z: torch.Tensor
+    known: torch.Tensor
+
+
+def anchor(
+    mismatched: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    known: Sequence[torch.Tensor],
+    mean: ProcessMean = one_process,
+) -> Anchor:
+    """The anchor of one optimiser step.
+
+    `mismatched` holds, for each forward pass, the log-ratios of mismatched completions (for z0) or of their steps (for
+    z_step) and which of them count (bool, masks padding); `known` which entries are labelled (bool). Sums and counts
+    are averaged over processes apart, so that every entry weighs the same wherever it lies.
+    """
+    total = torch.stack([torch.where(counts, ratio.detach(), 0.0).sum() for ratio, counts in mismatched]).sum()
+    entries = torch.stack([counts.sum() for _, counts in mismatched]).sum().to(total)
+    labelled = torch.stack([mask.sum() for mask in known]).sum().to(total)
+    # z is at least 0, and 0 where nothing was mismatched.
+    z = (mean(total) / _at_least_tiny(mean(entries))).clamp(min=0)
+    return Anchor(z, _at_least_tiny(mean(labelled)))
 
 
 def value_loss(
@@ -53,45 +72,33 @@ def value_loss(
     lambda / 2. The paper's lambdas are not known.
     """
     margin = torch.where(right, log_ratio - z, z - log_ratio)
-    weight = torch.where(right, desirable, undesirable).to(log_ratio)
+    weight = torch.full_like(log_ratio, undesirable).masked_fill(right, desirable)
     return weight * torch.sigmoid(-beta * margin)
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of labels, outcomes of shape [B] or steps of shape [B, S], with its mismatched log-ratios.
+    """One level of labels, outcomes of shape [B] or steps of shape [B, S].
 
-    `known` (bool) masks entries without a label; `right` (bool) is read where `known`. `mismatched` holds the
-    log-ratios of mismatched completions at the same level, `mismatched_counts` (bool) masks its padding.
+    `known` (bool) masks entries without a label; `right` (bool) is read where `known`.
     """
 
     log_ratio: torch.Tensor
     right: torch.Tensor
     known: torch.Tensor
-    mismatched: torch.Tensor
-    mismatched_counts: torch.Tensor
     desirable: float
     undesirable: float
 
 
-@dataclass(frozen=True)
-class Term:
-    """A level's loss (scalar) and reference point z (scalar, no gradient)."""
+def level_loss(level: Level, shared: Anchor, beta: float) -> torch.Tensor:
+    """This pass's share of the mean of `value_loss` over all labelled entries of the optimiser step; 0 without any.
 
-    loss: torch.Tensor
-    z: torch.Tensor
-
-
-def level_term(level: Level, beta: float, mean: ProcessMean = one_process) -> Term:
-    """Mean of `value_loss` over all labelled entries of the batch; 0 where there is none.
-
-    For steps this means that every step counts the same, however many its solution has; whether the paper averages so
-    or per solution is not known. Over several processes the mean is the global one.
+    The shares of all passes add up to that mean, and the mean of that over processes is the global one: a batch that is
+    accumulated from parts, or spread over processes, has the loss that it has in one go. For steps the mean makes every
+    step count the same, however many its solution has; whether the paper averages so or per solution is not known.
     """
-    z = reference_point(level.mismatched, level.mismatched_counts, mean)
-    losses = value_loss(level.log_ratio, level.right, z, beta, level.desirable, level.undesirable)
-    known = _at_least_tiny(mean(level.known.sum().to(losses)))
-    return Term(torch.where(level.known, losses, 0.0).sum() / known, z)
+    losses = value_loss(level.log_ratio, level.right, shared.z, beta, level.desirable, level.undesirable)
+    return torch.where(level.known, losses, 0.0).sum() / shared.known
 
 
 def _at_least_tiny(count: torch.Tensor) -> torch.Tensor:

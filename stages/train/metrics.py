@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from stages.train.loss import Level, ProcessMean, Term
+from stages.train.loss import Level, ProcessMean
 
 Share = tuple[torch.Tensor, torch.Tensor]
 """Sum and count of a mean over this process's part of the batch."""
@@ -25,9 +25,9 @@ def rewards(level: Level, beta: float, right: str, wrong: str) -> dict[str, Shar
     }
 
 
-def accuracy(level: Level, term: Term) -> Share:
+def accuracy(level: Level, z: torch.Tensor) -> Share:
     """Labelled entries whose log-ratio lies on their label's side of z: above it when right, not above when wrong."""
-    return share((level.log_ratio > term.z) == level.right, level.known)
+    return share((level.log_ratio > z) == level.right, level.known)
 
 
 def averages(shares: Mapping[str, Share], mean: ProcessMean) -> dict[str, float]:

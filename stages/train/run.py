@@ -20,7 +20,7 @@ from stages.train.card import model_card
 from stages.train.source import read_source
 
 ROOT = Path("work/train")
-"""Where checkpoints lie, below the repository's root: ignored by Git and DVC."""
+"""Where checkpoints lie, and the reference's log-probs, below the repository's root: ignored by Git and DVC."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path 
     """Train and write the policy folder `out` and the JSON `report`.
 
     Checkpoints lie below `root` under a hash of the job, so that a killed run resumes from its last complete one; on
-    CPU the weights are then those of an uninterrupted run. They are deleted once `out` and `report` are written.
+    CPU the weights are then those of an uninterrupted run. They are deleted once `out` and `report` are written. The
+    reference's log-probs stay, for other settings over the same rows.
     Raises `ValueError` or `FileNotFoundError` for unfit input, and `ValueError` when training collapses.
     """
     started = time.monotonic()
@@ -63,11 +64,12 @@ def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path 
     torch.set_num_threads(runtime.threads)
     device = pick_device(runtime)
     checkpoints = root / content_hash("checkpoints", made_from)
+    reference = root / "reference" / f"{policy.hash}.jsonl"
     with locked(checkpoints):
         # Weights are kept and updated in float32; train.dtype is that of the forward and backward pass.
         model = policy.model(device, "float32")
         tokenizer = policy.tokenizer()
-        prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints)
+        prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints, reference)
         resumed = last_complete(checkpoints)
         result = prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(model)

@@ -40,9 +40,18 @@ def pick_device(runtime: RuntimeParams) -> str:
 
 
 def prepare(
-    params: TrainParams, source: Source, model: Any, tokenizer: Any, seed: int, device: str, checkpoints: Path
+    params: TrainParams,
+    source: Source,
+    model: Any,
+    tokenizer: Any,
+    seed: int,
+    device: str,
+    checkpoints: Path,
+    reference: Path,
 ) -> Prepared:
     """Encode the rows that `params.method` trains on and build its trainer.
+
+    Checkpoints go to the folder `checkpoints`, the reference's log-probs to the journal `reference`.
 
     ``step_kto`` reads step labels; ``kto`` is the same trainer with no step labelled, which is TRL's KTO; ``rft`` is
     TRL's SFT on the right rows, with loss on completions alone, in the data set's order and as often as it gives them.
@@ -65,7 +74,7 @@ def prepare(
     if params.method != "rft" and source.block != params.batch:
         print(
             f"{source.folder}: its order is made for blocks of {source.block} rows and train.batch is {params.batch}; "
-            "batches may lack a label or pair a prompt with a solution of its own problem",
+            "batches may lack a label",
             file=sys.stderr,
         )
     shared = _shared_arguments(params, seed, device, checkpoints)
@@ -73,7 +82,7 @@ def prepare(
     if params.method == "rft":
         trainer = _rft(rows, model, tokenizer, shared, callbacks)
     else:
-        trainer = _step_kto(params, source, rows, model, tokenizer, shared, callbacks)
+        trainer = _step_kto(params, source, rows, model, tokenizer, shared, callbacks, reference)
     trainer.remove_callback(PrinterCallback)  # the report holds the log
     return Prepared(trainer, rows, drops)
 
@@ -86,6 +95,7 @@ def _step_kto(
     tokenizer: Any,
     shared: dict[str, Any],
     callbacks: list[Any],
+    reference: Path,
 ) -> Trainer:
     from stages.train.config import StepKTOConfig
     from stages.train.trainer import StepKTOTrainer
@@ -97,6 +107,8 @@ def _step_kto(
         beta=params.beta,
         w_step=params.w_step if params.method == "step_kto" else 0.0,
         after_first_error=params.after_first_error,
+        mismatch_block=source.block,
+        reference_journal=str(reference),
         desirable_weight=weights["outcome"]["desirable"],
         undesirable_weight=weights["outcome"]["undesirable"],
         step_desirable_weight=weights["step"]["desirable"],

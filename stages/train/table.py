@@ -73,6 +73,26 @@ def with_mismatched(dataset: Dataset, block: int) -> Dataset:
     return concatenate_datasets([dataset, Dataset(table.select(list(names)).rename_columns(names))], axis=1)
 
 
+def filled_up(dataset: Dataset, multiple: int) -> Dataset:
+    """Add a column ``filler``, and for several processes rows that have it, until `multiple` divides their number.
+
+    Filler rows repeat the last row without any label, and neither they nor their mismatched completions are counted:
+    every process gets batches of one length, and the last loss is that of the real rows alone. (Left to itself,
+    accelerate repeats real rows, which then count twice.)
+    """
+    from datasets import concatenate_datasets
+
+    real = len(dataset)
+    missing = -real % multiple
+    if missing:
+        last = dataset.select([real - 1] * missing).map(
+            lambda row: {"step_labels": [UNKNOWN] * len(row["step_labels"]), "outcome_known": False},
+            features=dataset.features,
+        )
+        dataset = concatenate_datasets([dataset, last])
+    return dataset.add_column("filler", [False] * real + [True] * missing)
+
+
 def _encode_chunk(
     rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, rule: str, max_length: int | None, drops: DropLog
 ) -> Iterator[Example]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset, List, Value
 from torch.utils.data import DataLoader
 from trl import KTOTrainer
@@ -16,16 +19,28 @@ from stages.train import metrics
 from stages.train.collator import STEP_COLUMNS, StepCollator
 from stages.train.config import StepKTOConfig
 from stages.train.encode import Row
-from stages.train.loss import UNKNOWN, Level, Term, level_term, segment_sums
-from stages.train.table import encode_dataset, with_mismatched
+from stages.train.forward import Batch, step_logps
+from stages.train.loss import UNKNOWN, Anchor, Level, anchor, level_loss
+from stages.train.reference import Sums, reference_logps
+from stages.train.table import encode_dataset, filled_up, with_mismatched
 
-Batch = dict[str, torch.Tensor]
+SHARED = "shared"
+"""Where a batch carries what its optimiser step shares."""
 
 MARGINS = (
     ("rewards/margins", "rewards/chosen", "rewards/rejected"),
     ("steps/rewards/margins", "steps/rewards/right", "steps/rewards/wrong"),
 )
 """A margin's name, and the two means of which it is the difference."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Of one optimiser step: the anchors of both levels, and how many passes it is made of."""
+
+    outcome: Anchor
+    step: Anchor
+    passes: int
 
 
 class StepKTOTrainer(KTOTrainer):
@@ -70,7 +85,10 @@ class StepKTOTrainer(KTOTrainer):
             dataset = encode_dataset(
                 _rows(dataset), processing_class, args.after_first_error, args.max_length, self.drops
             )
-        return with_mismatched(dataset, args.per_device_train_batch_size)
+        dataset = with_mismatched(dataset, args.mismatch_block or args.per_device_train_batch_size)
+        # One process takes a shorter last batch as it is; several need batches of one length.
+        several = args.world_size > 1
+        return filled_up(dataset, args.per_device_train_batch_size * args.world_size if several else 1)
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -80,70 +98,103 @@ class StepKTOTrainer(KTOTrainer):
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Add the reference's log-probs per step, of each row's own and of its mismatched completion.
 
-        Their sums over a row's steps are what TRL stores. Nothing is cached: one pass over the data is cheap beside
-        training, and the model as given is the same after a restart.
+        Their sums over a row's steps are what TRL stores. `args.reference_journal` keeps them by content.
         """
         if self.is_deepspeed_enabled:
             raise ValueError("the reference pass of Step-KTO has not been built for DeepSpeed")
+        keep = self.args.reference_journal
+        columns = reference_logps(
+            dataset,
+            batch_size * self.accelerator.num_processes,
+            f"{self._precompute_model_hash} {self._numerics()}",
+            lambda rows: self._score(rows, name, batch_size),
+            Path(keep) if keep else None,
+            self.accelerator.is_main_process,
+            lambda found: broadcast_object_list([found])[0],
+        )
+        for prefix, rows in columns.items():
+            dataset = dataset.add_column(f"ref_{prefix}step_logps", rows, feature=List(Value("float32")))
+        return dataset
+
+    def _numerics(self) -> str:
+        """What besides weights and rows decides the last bits of a forward pass."""
+        model = self.ref_model or self.model
+        processes = self.accelerator.num_processes
+        parts = (self.accelerator.mixed_precision, self.accelerator.device.type, model.config._attn_implementation)
+        return " ".join(map(str, (*parts, self.args.pad_to_multiple_of, processes, torch.__version__)))
+
+    def _score(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Sums]:
+        """The reference's log-probs of `dataset`, one group of rows (a batch of every process) after the other."""
         loader = self.accelerator.prepare(
             DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator, shuffle=False)
         )
         model = self.ref_model or self.model
-        columns: dict[str, list[list[float]]] = {"": [], "KL_": []}
+        done = 0
         for batch in progress(loader, f"reference log-probs of {name} rows", total=len(loader), unit="batches"):
-            for prefix, rows in columns.items():
+            group: Sums = {}
+            for prefix in ("", "KL_"):
                 with torch.no_grad(), self.accelerator.autocast():
-                    sums, _ = self._step_logps(model, batch, prefix)
-                sums = self.accelerator.pad_across_processes(sums, dim=1)
-                rows.extend(self.accelerator.gather_for_metrics(sums).float().tolist())
-        for prefix, rows in columns.items():
-            trimmed = [row[: steps[-1] + 1] for row, steps in zip(rows, dataset[f"{prefix}step_of_token"], strict=True)]
-            dataset = dataset.add_column(f"ref_{prefix}step_logps", trimmed, feature=List(Value("float32")))
-        return dataset
-
-    def _step_logps(self, model: Any, batch: Batch, prefix: str) -> tuple[torch.Tensor, Any]:
-        """Log-probs of a batch's completions summed by step [B, S], and the model's output; `prefix` "" or "KL_"."""
-        inputs = {"use_cache": False}
-        if self.aux_loss_enabled and not prefix:
-            inputs["output_router_logits"] = True
-        ids_BT = batch[f"{prefix}input_ids"]
-        output = model(
-            input_ids=ids_BT,
-            attention_mask=batch[f"{prefix}attention_mask"],
-            labels=ids_BT.masked_fill(batch[f"{prefix}completion_mask"] == 0, -100),
-            fused_lm_head=True,
-            **inputs,
-        )
-        steps = batch["KL_steps" if prefix else "step_labels"].shape[1]
-        return segment_sums(output.log_probs, batch[f"{prefix}step_of_token"][:, 1:], steps), output
+                    sums, _ = step_logps(model, batch, prefix)
+                if not bool(torch.isfinite(sums).all()):
+                    raise ValueError(f"reference log-probs of {name} rows: not finite; the model's weights are unfit")
+                rows = self.accelerator.gather_for_metrics(self.accelerator.pad_across_processes(sums, dim=1))
+                steps_of_rows = dataset[done : done + len(rows)][f"{prefix}step_of_token"]
+                group[prefix] = [
+                    row[: steps[-1] + 1] for row, steps in zip(rows.float().tolist(), steps_of_rows, strict=True)
+                ]
+            done += len(group[""])
+            yield group
 
     def _mean(self, value: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(value, reduction="mean")
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """The batches of one optimiser step, each with what their entries share."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            shared = self._shared(self.model_wrapped, batches)
+            batches = [{**batch, SHARED: shared} for batch in batches]
+        return batches, items
+
+    def _shared(self, model: Any, batches: list[Batch]) -> Shared:
+        """The anchors of an optimiser step made of `batches`, from one pass over their mismatched completions."""
+        ratios, outcomes, steps = [], [], []
+        with torch.no_grad():
+            for batch in map(self._prepare_inputs, batches):
+                ratio_BS = step_logps(model, batch, "KL_")[0] - batch["ref_KL_step_logps"]
+                ratios.append((ratio_BS, ~batch["filler"], batch["KL_steps"] & ~batch["filler"][:, None]))
+                outcomes.append(batch["outcome_known"])
+                steps.append(batch["step_labels"] != UNKNOWN)
+        return Shared(
+            outcome=anchor([(ratio_BS.sum(1), rows_B) for ratio_BS, rows_B, _ in ratios], outcomes, self._mean),
+            step=anchor([(ratio_BS, steps_BS) for ratio_BS, _, steps_BS in ratios], steps, self._mean),
+            passes=len(batches),
+        )
 
     def _compute_loss(self, model: Any, inputs: Batch, return_outputs: bool) -> torch.Tensor:
         if return_outputs:
             raise ValueError("the Step-KTO loss is computed without logits; there are no outputs to return")
         batch = self._prepare_inputs(inputs)
-        with torch.no_grad():
-            mismatched_BS = self._step_logps(model, batch, "KL_")[0] - batch["ref_KL_step_logps"]
-        logps_BS, output = self._step_logps(model, batch, "")
-        outcome, step = self._levels(logps_BS - batch["ref_step_logps"], mismatched_BS, batch)
-        outcome_term, step_term = level_term(outcome, self.beta, self._mean), level_term(step, self.beta, self._mean)
-        loss = outcome_term.loss + self.args.w_step * step_term.loss
+        shared = batch.pop(SHARED, None) or self._shared(model, [batch])
+        logps_BS, output = step_logps(model, batch, "", self.aux_loss_enabled)
+        outcome, step = self._levels(logps_BS - batch["ref_step_logps"], batch)
+        # The trainer averages over passes; shares of a mean are to be added up.
+        outcome_loss = shared.passes * level_loss(outcome, shared.outcome, self.beta)
+        step_loss = shared.passes * level_loss(step, shared.step, self.beta)
+        loss = outcome_loss + self.args.w_step * step_loss
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * output.aux_loss
-        self._record(batch, outcome, outcome_term, step, step_term, output)
+        self._record(batch, output, shared, (outcome, outcome_loss), (step, step_loss))
         return loss
 
-    def _levels(self, ratio_BS: torch.Tensor, mismatched_BS: torch.Tensor, batch: Batch) -> tuple[Level, Level]:
+    def _levels(self, ratio_BS: torch.Tensor, batch: Batch) -> tuple[Level, Level]:
         labels_BS = batch["step_labels"]
-        mismatched_B = mismatched_BS.sum(1)
         outcome = Level(
             log_ratio=ratio_BS.sum(1),
             right=batch["label"].bool(),
             known=batch["outcome_known"],
-            mismatched=mismatched_B,
-            mismatched_counts=torch.ones_like(mismatched_B, dtype=torch.bool),
             desirable=self.desirable_weight,
             undesirable=self.undesirable_weight,
         )
@@ -151,31 +202,35 @@ class StepKTOTrainer(KTOTrainer):
             log_ratio=ratio_BS,
             right=labels_BS == 1,
             known=labels_BS != UNKNOWN,
-            mismatched=mismatched_BS,
-            mismatched_counts=batch["KL_steps"],
             desirable=self.args.step_desirable_weight,
             undesirable=self.args.step_undesirable_weight,
         )
         return outcome, step
 
     def _record(
-        self, batch: Batch, outcome: Level, outcome_term: Term, step: Level, step_term: Term, output: Any
+        self,
+        batch: Batch,
+        output: Any,
+        shared: Shared,
+        outcomes: tuple[Level, torch.Tensor],
+        steps: tuple[Level, torch.Tensor],
     ) -> None:
+        (outcome, outcome_loss), (step, step_loss) = outcomes, steps
         mode = "train" if self.model.training else "eval"
         tokens = batch["attention_mask"].sum()
         one = torch.ones_like(tokens)
         completion_BT = batch["completion_mask"][:, 1:].bool()
         logps_B = torch.where(completion_BT, output.log_probs.detach(), 0.0).sum(1)
         shares = {
-            "kl": (outcome_term.z, one),
-            "kl/step": (step_term.z, one),
-            "loss/outcome": (outcome_term.loss, one),
-            "loss/step": (step_term.loss, one),
+            "kl": (shared.outcome.z, one),
+            "kl/step": (shared.step.z, one),
+            "loss/outcome": (outcome_loss, one),
+            "loss/step": (step_loss, one),
             **metrics.rewards(outcome, self.beta, "rewards/chosen", "rewards/rejected"),
             "logps/chosen": metrics.share(logps_B, outcome.known & outcome.right),
             "logps/rejected": metrics.share(logps_B, outcome.known & ~outcome.right),
             **metrics.rewards(step, self.beta, "steps/rewards/right", "steps/rewards/wrong"),
-            "steps/accuracy": metrics.accuracy(step, step_term),
+            "steps/accuracy": metrics.accuracy(step, shared.step.z),
             "entropy": metrics.share(output.entropy, completion_BT),
             "num_tokens": (tokens, one),
         }
