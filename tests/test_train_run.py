@@ -55,8 +55,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def go(inputs: Path, place: Path, dataset: str = "rows", **changes: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """Train in this process; returns the policy's files and the report."""
     job = Job(inputs / dataset, inputs / "M0", PARAMS.model_copy(update=changes), seed=1)
-    train(job, RUNTIME, place / "out", place / "report.json", place / "work")
-    assert {path.name for path in (place / "work").iterdir() if path.is_dir()} <= {"reference"}, "checkpoints are left"
+    train(job, RUNTIME, place / "out", place / "report.json", place / "work", place / "journal")
+    assert not [path for path in (place / "work").iterdir() if path.is_dir()], "checkpoints are left behind"
     return folder_files(place / "out"), json.loads((place / "report.json").read_text())
 
 
@@ -175,8 +175,8 @@ if moment == "before a checkpoint is complete":
     from stages.train import checkpoints
     checkpoints.write_json = lambda *_: die()
 elif moment == "between checkpoints":
-    from stages.train.guard import StopWhenNotFinite
-    StopWhenNotFinite.on_step_end = lambda self, args, state, control, **_: die() if state.global_step == 8 else None
+    from stages.train.guard import CollapseGuard
+    CollapseGuard.on_step_end = lambda self, args, state, control, **_: die() if state.global_step == 8 else None
 elif moment == "before the report":
     from stages.train import run
     run.environment = die
@@ -226,7 +226,7 @@ def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path) -> None
     assert other["resumed_at"] == 10
     assert one["resumed_at"] is None
     assert one["history"] == other["history"]
-    assert not [path for path in (killed / "work" / "train").iterdir() if path.is_dir() and path.name != "reference"]
+    assert not [path for path in (killed / "work" / "train").iterdir() if path.is_dir()]
 
 
 def test_only_complete_checkpoints_are_trusted(tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def unigram() -> Any:
 
 
 @cache
+def byte_fallback() -> Any:
+    """Llama 2's shape: SentencePiece's BPE with spaces as "▁" and one token per byte of what it does not know."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
+    special = ["<eos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=420, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([p + c for p, c, _, _ in documents()], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", unk_token="<unk>")
+
+
+@cache
 def merging() -> Any:
     """BPE without word boundaries, so that tokens cross lines and meet in the middle of steps."""
     from tokenizers import Tokenizer, models, trainers
@@ -106,7 +121,7 @@ def test_characters(prompt: str, steps: list[str]) -> None:
     assert example.step_of_token == [*step_of_character(steps), len(steps) - 1]
 
 
-@given(TEXT, st.lists(TEXT, min_size=1, max_size=5), st.sampled_from([unigram, merging, bpe]))
+@given(TEXT, st.lists(TEXT, min_size=1, max_size=5), st.sampled_from([unigram, byte_fallback, merging, bpe]))
 @settings(deadline=None)
 def test_any_tokenizer_rises_step_by_step_to_the_last(prompt: str, steps: list[str], make: Any) -> None:
     example = encoded(make(), row(prompt, steps))
@@ -115,6 +130,40 @@ def test_any_tokenizer_rises_step_by_step_to_the_last(prompt: str, steps: list[s
     assert found == sorted(found)
     assert found[0] >= 0
     assert found[-1] == len(steps) - 1
+
+
+@given(st.text("ab 1+=\né∈🎉", max_size=6), st.lists(st.text("ab 1+=\né∈🎉", min_size=1, max_size=9), min_size=1))
+@settings(deadline=None)
+def test_sentencepiece_with_byte_fallback_against_its_own_pieces(prompt: str, steps: list[str]) -> None:
+    """A piece spells its characters, a byte piece one byte: counting them gives its last character."""
+    tokenizer = byte_fallback()
+    example = encoded(tokenizer, row(prompt, steps))
+    text = prompt + "".join(steps)
+    owner = [0] * len(prompt) + step_of_character(steps)
+    of_byte = [owner[at] for at, character in enumerate(text) for _ in character.encode()]
+    pieces = tokenizer.convert_ids_to_tokens(example.prompt_ids + example.completion_ids)
+    assert pieces.pop() == "<eos>"
+    seen, wanted = 0, []
+    for at, piece in enumerate(pieces):
+        prefixed = at == 0 and not text.startswith((" ", "▁"))
+        spelled = piece.removeprefix("▁") if prefixed else piece  # the dummy prefix is no character of the text
+        seen += 1 if piece.startswith("<0x") else len(spelled.replace("▁", " ").encode())
+        wanted.append(of_byte[max(seen - 1, 0)])
+    assert seen == len(of_byte)
+    assert example.step_of_token[:-1] == wanted[len(example.prompt_ids) :]
+
+
+def test_a_boundary_inside_a_character_of_several_bytes_and_inside_a_piece() -> None:
+    """Byte pieces of one character all lie in its step; a piece across two steps in the later one."""
+    tokenizer = byte_fallback()
+    example = encoded(tokenizer, row("", ["S🎉", "🎉o"]))
+    pieces = tokenizer.convert_ids_to_tokens(example.completion_ids)
+    bytes_at = [at for at, piece in enumerate(pieces) if piece.startswith("<0x")]
+    assert [example.step_of_token[at] for at in bytes_at] == [0] * 4 + [1] * 4
+    joined = next(t for t in tokenizer.get_vocab() if len(t) == 2 and t.isalpha())
+    crossing = encoded(tokenizer, row("1", [joined[0], joined[1]]))
+    assert joined in tokenizer.convert_ids_to_tokens(crossing.completion_ids)
+    assert set(crossing.step_of_token) == {1}
 
 
 def test_a_token_across_a_boundary_belongs_to_the_later_step() -> None:

@@ -15,8 +15,8 @@ from stages.plan.table import render
 
 JOURNAL = Path("work/journal")
 DATA = Path("data")
-JOURNALED = ("stages.sample", "stages.judge", "stages.evaluate")
-"""Stages that take finished items from the journal."""
+JOURNALED = ("stages.sample", "stages.judge", "stages.train", "stages.evaluate")
+"""Stages that take finished items from the journal; training, its reference's log-probs."""
 
 
 def main() -> None:

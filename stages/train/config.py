@@ -44,6 +44,17 @@ class StepKTOConfig(KTOConfig):
         },
     )
 
+    max_kl: float | None = field(
+        default=2.0,
+        metadata={"help": "Training stops when z0 exceeds this, in nats per completion token. None: no limit."},
+    )
+    max_end_drop: float | None = field(
+        default=5.0,
+        metadata={
+            "help": "Training stops when the mean log-probability of the end token behind right completions has fallen "
+            "by more than this since the first log, in nats: completions would no longer end. None: no limit."
+        },
+    )
     mismatch_block: int | None = field(
         default=None,
         metadata={

@@ -1,30 +1,52 @@
-"""The collapse guard: training stops at the first number that is not finite, instead of writing a broken policy."""
+"""The collapse guard: training stops before a broken policy is written, and leaves its last checkpoint where it is."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
 
 _ADVICE = "the run has collapsed; lower train.learning_rate or raise train.beta"
 
 
-class StopWhenNotFinite(TrainerCallback):
-    """Raises `ValueError` when a logged loss or gradient norm is not finite: before the checkpoint of that step."""
+class CollapseGuard(TrainerCallback):
+    """Raises `ValueError` when a log shows a collapse: before the checkpoint of that step, which would be no good.
+
+    Signs of it are a loss or gradient norm that is not finite; z0 above ``max_kl`` nats per completion token; and a
+    mean log-probability of the end token behind right completions that has fallen by more than ``max_end_drop`` nats
+    since the first log: completions would no longer end, and training, which samples none, would not see it otherwise.
+    Limits are those of the training arguments, where they have them.
+    """
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer after each optimiser step: the last one is logged too, whatever its number."""
         if state.global_step >= state.max_steps:
             control.should_log = True
 
-    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Called by the trainer with the means since the last log."""
-        for name in ("loss", "grad_norm"):
-            value = (logs or {}).get(name)
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"step {state.global_step}: {name} is {value}; {_ADVICE}")
+        first = state.log_history[0] if state.log_history else {}
+        for sign in _signs(logs or {}, first, args):
+            kept = get_last_checkpoint(args.output_dir)
+            where = f"; the last checkpoint is {kept}" if kept else ""
+            raise ValueError(f"step {state.global_step}: {sign}; {_ADVICE}{where}")
+
+
+def _signs(logs: dict[str, float], first: dict[str, float], args: Any) -> Iterator[str]:
+    for name in ("loss", "grad_norm"):
+        if name in logs and not math.isfinite(logs[name]):
+            yield f"{name} is {logs[name]}"
+    max_kl, max_drop = getattr(args, "max_kl", None), getattr(args, "max_end_drop", None)
+    if max_kl is not None and logs.get("kl/token", 0.0) > max_kl:
+        yield f"the KL is {logs['kl/token']:.2f} nats per token, above max_kl {max_kl}"
+    if max_drop is not None and "logps/end" in logs and "logps/end" in first:
+        drop = first["logps/end"] - logs["logps/end"]
+        if drop > max_drop:
+            yield f"the end token's log-probability has fallen by {drop:.2f} nats, above max_end_drop {max_drop}"
 
 
 def check_weights(model: torch.nn.Module) -> None:

@@ -19,6 +19,9 @@ NAMES = {
     "steps/rewards/margins": "step_reward_margin",
     "steps/accuracy": "step_accuracy",
     "entropy": "entropy",
+    "kl/token": "z0_per_token",
+    "logps/end": "end_logp",
+    "padding": "padding",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
 }

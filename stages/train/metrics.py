@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from stages.train.forward import Batch
 from stages.train.loss import Level, ProcessMean
 
 Share = tuple[torch.Tensor, torch.Tensor]
@@ -15,6 +17,31 @@ Share = tuple[torch.Tensor, torch.Tensor]
 def share(values: torch.Tensor, mask: torch.Tensor) -> Share:
     """`values` where `mask`."""
     return torch.where(mask, values.detach().double(), 0.0).sum(), mask.sum()
+
+
+def scalar(value: torch.Tensor) -> Share:
+    """A number of the whole batch."""
+    return value, torch.ones_like(value)
+
+
+def of_tokens(batch: Batch, output: Any, outcome: Level) -> dict[str, Share]:
+    """What is read off single tokens: log-probs of completions and of the token that ends them, entropy, padding."""
+    completion_BT = batch["completion_mask"][:, 1:].bool() & ~batch["filler"][:, None]
+    logps_BT = output.log_probs.detach()
+    logps_B = torch.where(completion_BT, logps_BT, 0.0).sum(1)
+    lengths_B = batch["attention_mask"].sum(1)
+    ends_B = logps_BT.gather(1, lengths_B[:, None] - 2)[:, 0]  # the log-prob of token t stands at t - 1
+    right_B, wrong_B = outcome.known & outcome.right, outcome.known & ~outcome.right
+    tokens = lengths_B.sum()
+    places = torch.full_like(tokens, batch["attention_mask"].numel())
+    return {
+        "logps/chosen": share(logps_B, right_B),
+        "logps/rejected": share(logps_B, wrong_B),
+        "logps/end": share(ends_B, right_B),
+        "entropy": share(output.entropy, completion_BT),
+        "padding": (places - tokens, places),
+        "num_tokens": scalar(tokens),
+    }
 
 
 def rewards(level: Level, beta: float, right: str, wrong: str) -> dict[str, Share]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import time
 import warnings
 from collections import Counter
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages import journal
 from stages.params.runtime import RuntimeParams
 from stages.params.train import TrainParams
 from stages.policies import read_policy, write_manifest
@@ -20,7 +22,7 @@ from stages.train.card import model_card
 from stages.train.source import read_source
 
 ROOT = Path("work/train")
-"""Where checkpoints lie, and the reference's log-probs, below the repository's root: ignored by Git and DVC."""
+"""Where checkpoints lie, below the repository's root: ignored by Git and DVC."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Job:
     seed: int
 
 
-def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path = ROOT) -> None:
+def train(
+    job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path = ROOT, journals: Path = journal.ROOT
+) -> None:
     """Train and write the policy folder `out` and the JSON `report`.
 
     Checkpoints lie below `root` under a hash of the job, so that a killed run resumes from its last complete one; on
     CPU the weights are then those of an uninterrupted run. They are deleted once `out` and `report` are written. The
-    reference's log-probs stay, for other settings over the same rows.
+    reference's log-probs stay below `journals`, for other settings over the same rows.
     Raises `ValueError` or `FileNotFoundError` for unfit input, and `ValueError` when training collapses.
     """
     started = time.monotonic()
@@ -64,7 +68,7 @@ def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path 
     torch.set_num_threads(runtime.threads)
     device = pick_device(runtime)
     checkpoints = root / content_hash("checkpoints", made_from)
-    reference = root / "reference" / f"{policy.hash}.jsonl"
+    reference = journals / "reference" / f"{policy.hash}.jsonl"
     with locked(checkpoints):
         # Weights are kept and updated in float32; train.dtype is that of the forward and backward pass.
         model = policy.model(device, "float32")
@@ -89,6 +93,7 @@ def train(job: Job, runtime: RuntimeParams, out: Path, report: Path, root: Path 
                 "history": entries,
                 "device": device,
                 "resumed_at": int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
+                "tokens_per_second": _median(prepared.trainer.state.log_history, "tokens_per_second"),
                 "seconds": round(time.monotonic() - started, 1),
                 "environment": environment(),
             },
@@ -111,6 +116,11 @@ def _write_policy(model: Any, tokenizer: Any, card: str, made_from: dict[str, st
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(folder, {"kind": "train", **made_from})
+
+
+def _median(log: list[dict[str, Any]], name: str) -> float | None:
+    values = [entry[name] for entry in log if name in entry]
+    return round(statistics.median(values), 1) if values else None
 
 
 def _counts(rows: Any, params: TrainParams) -> dict[str, Any]:

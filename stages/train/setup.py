@@ -59,7 +59,7 @@ def prepare(
     from transformers import PrinterCallback
 
     from stages.train.checkpoints import MarkComplete
-    from stages.train.guard import StopWhenNotFinite
+    from stages.train.guard import CollapseGuard
     from stages.train.table import encode_dataset
 
     steps = params.method == "step_kto"
@@ -78,9 +78,9 @@ def prepare(
             file=sys.stderr,
         )
     shared = _shared_arguments(params, seed, device, checkpoints)
-    callbacks = [MarkComplete(), StopWhenNotFinite()]
+    callbacks = [MarkComplete()]
     if params.method == "rft":
-        trainer = _rft(rows, model, tokenizer, shared, callbacks)
+        trainer = _rft(rows, model, tokenizer, shared, [*callbacks, CollapseGuard()])
     else:
         trainer = _step_kto(params, source, rows, model, tokenizer, shared, callbacks, reference)
     trainer.remove_callback(PrinterCallback)  # the report holds the log

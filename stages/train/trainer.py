@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,11 @@ from stages.records import DropLog
 from stages.train import metrics
 from stages.train.collator import STEP_COLUMNS, StepCollator
 from stages.train.config import StepKTOConfig
-from stages.train.encode import Row
 from stages.train.forward import Batch, step_logps
+from stages.train.guard import CollapseGuard, check_weights
 from stages.train.loss import UNKNOWN, Anchor, Level, anchor, level_loss
 from stages.train.reference import Sums, reference_logps
-from stages.train.table import encode_dataset, filled_up, with_mismatched
+from stages.train.table import encode_dataset, filled_up, preference_rows, with_mismatched
 
 SHARED = "shared"
 """Where a batch carries what its optimiser step shares."""
@@ -36,10 +37,12 @@ MARGINS = (
 
 @dataclass(frozen=True)
 class Shared:
-    """Of one optimiser step: the anchors of both levels, and how many passes it is made of."""
+    """Of one optimiser step: the anchors of both levels, the mean length of this process's mismatched completions in
+    tokens, and how many passes the step is made of."""
 
     outcome: Anchor
     step: Anchor
+    tokens: torch.Tensor
     passes: int
 
 
@@ -54,7 +57,9 @@ class StepKTOTrainer(KTOTrainer):
 
     Logged beside TRL's own names (``kl`` is z0): ``kl/step`` (z_step), ``loss/outcome``, ``loss/step``, and of labelled
     steps ``steps/rewards/right``, ``steps/rewards/wrong``, ``steps/rewards/margins`` (beta times the log-ratio) and
-    ``steps/accuracy``, the share whose log-ratio lies on its label's side of z_step.
+    ``steps/accuracy``, the share whose log-ratio lies on its label's side of z_step; ``kl/token`` (z0 over the mean
+    length of mismatched completions), ``logps/end`` (mean log-probability of the last token of right completions),
+    ``padding`` (share of padded places) and ``tokens_per_second``. `stages.train.guard` says when training stops.
     """
 
     def __init__(
@@ -63,9 +68,11 @@ class StepKTOTrainer(KTOTrainer):
         args: StepKTOConfig,
         train_dataset: Dataset,
         processing_class: Any,
+        callbacks: list[Any] | None = None,
         **others: Any,
     ) -> None:
         self.drops = DropLog()
+        self._logged: tuple[float, int] | None = None
         pad = processing_class.pad_token_id
         collator = StepCollator(
             pad_token_id=processing_class.eos_token_id if pad is None else pad,
@@ -77,13 +84,14 @@ class StepKTOTrainer(KTOTrainer):
             train_dataset=train_dataset,
             processing_class=processing_class,
             data_collator=collator,
+            callbacks=[CollapseGuard(), *(callbacks or [])],
             **others,
         )
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: StepKTOConfig, _name: str) -> Dataset:
         if "completion_ids" not in dataset.column_names:
             dataset = encode_dataset(
-                _rows(dataset), processing_class, args.after_first_error, args.max_length, self.drops
+                preference_rows(dataset), processing_class, args.after_first_error, args.max_length, self.drops
             )
         dataset = with_mismatched(dataset, args.mismatch_block or args.per_device_train_batch_size)
         # One process takes a shorter last batch as it is; several need batches of one length.
@@ -153,6 +161,8 @@ class StepKTOTrainer(KTOTrainer):
     ) -> tuple[list[Any], Any]:
         """The batches of one optimiser step, each with what their entries share."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._logged is None:
+            self._logged = (time.monotonic(), self._total_train_tokens)
         if batches:
             shared = self._shared(self.model_wrapped, batches)
             batches = [{**batch, SHARED: shared} for batch in batches]
@@ -160,16 +170,18 @@ class StepKTOTrainer(KTOTrainer):
 
     def _shared(self, model: Any, batches: list[Batch]) -> Shared:
         """The anchors of an optimiser step made of `batches`, from one pass over their mismatched completions."""
-        ratios, outcomes, steps = [], [], []
+        ratios, outcomes, steps, tokens = [], [], [], []
         with torch.no_grad():
             for batch in map(self._prepare_inputs, batches):
                 ratio_BS = step_logps(model, batch, "KL_")[0] - batch["ref_KL_step_logps"]
                 ratios.append((ratio_BS, ~batch["filler"], batch["KL_steps"] & ~batch["filler"][:, None]))
                 outcomes.append(batch["outcome_known"])
                 steps.append(batch["step_labels"] != UNKNOWN)
+                tokens.append((batch["KL_completion_mask"] * ~batch["filler"][:, None]).sum())
         return Shared(
             outcome=anchor([(ratio_BS.sum(1), rows_B) for ratio_BS, rows_B, _ in ratios], outcomes, self._mean),
             step=anchor([(ratio_BS, steps_BS) for ratio_BS, _, steps_BS in ratios], steps, self._mean),
+            tokens=torch.stack(tokens).sum() / torch.stack([rows_B.sum() for _, rows_B, _ in ratios]).sum(),
             passes=len(batches),
         )
 
@@ -217,22 +229,16 @@ class StepKTOTrainer(KTOTrainer):
     ) -> None:
         (outcome, outcome_loss), (step, step_loss) = outcomes, steps
         mode = "train" if self.model.training else "eval"
-        tokens = batch["attention_mask"].sum()
-        one = torch.ones_like(tokens)
-        completion_BT = batch["completion_mask"][:, 1:].bool()
-        logps_B = torch.where(completion_BT, output.log_probs.detach(), 0.0).sum(1)
         shares = {
-            "kl": (shared.outcome.z, one),
-            "kl/step": (shared.step.z, one),
-            "loss/outcome": (outcome_loss, one),
-            "loss/step": (step_loss, one),
+            "kl": metrics.scalar(shared.outcome.z),
+            "kl/step": metrics.scalar(shared.step.z),
+            "kl/token": metrics.scalar(shared.outcome.z / shared.tokens.clamp(min=1)),
+            "loss/outcome": metrics.scalar(outcome_loss),
+            "loss/step": metrics.scalar(step_loss),
             **metrics.rewards(outcome, self.beta, "rewards/chosen", "rewards/rejected"),
-            "logps/chosen": metrics.share(logps_B, outcome.known & outcome.right),
-            "logps/rejected": metrics.share(logps_B, outcome.known & ~outcome.right),
             **metrics.rewards(step, self.beta, "steps/rewards/right", "steps/rewards/wrong"),
             "steps/accuracy": metrics.accuracy(step, shared.step.z),
-            "entropy": metrics.share(output.entropy, completion_BT),
-            "num_tokens": (tokens, one),
+            **metrics.of_tokens(batch, output, outcome),
         }
         values = metrics.averages(shares, self._mean)
         for margin, right, wrong in MARGINS:
@@ -245,21 +251,14 @@ class StepKTOTrainer(KTOTrainer):
             if name != "num_tokens":
                 self._metrics[mode][name].append(value)
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log `logs`, with the tokens of prompts and completions trained on per second since the last log."""
+        if "loss" in logs and self._logged is not None:
+            (then, before), now = self._logged, (time.monotonic(), self._total_train_tokens)
+            logs["tokens_per_second"] = (now[1] - before) / max(now[0] - then, 1e-9)
+            self._logged = now
+        super().log(logs, start_time)
 
-def _rows(dataset: Dataset) -> Iterator[Row]:
-    """Rows of a data set in TRL's unpaired preference format, with or without ``steps``."""
-    for at, item in enumerate(dataset):
-        completion = item["completion"]
-        if not isinstance(completion, str):
-            if [message["role"] for message in completion] != ["assistant"]:
-                raise ValueError(f"row {at}: completion: expected one assistant message, found {completion!r}")
-            completion = completion[0]["content"]
-        steps = item.get("steps") or [{"start": 0, "end": len(completion), "label": None}]
-        yield Row(
-            name=f"row {at}",
-            prompt=item["prompt"],
-            completion=completion,
-            outcome=item["label"],
-            spans=[(step["start"], step["end"]) for step in steps],
-            step_labels=[step["label"] for step in steps],
-        )
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        check_weights(self.model)
+        super()._save_checkpoint(model, trial)
