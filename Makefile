@@ -17,6 +17,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro plan test load lint fuzz seeds vllm test-vllm
 .PHONY: bench bench-llm bench-outcome bench-vllm bench-audit bench-data
+.PHONY: repro plan test lint seeds bench-train
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -65,6 +66,8 @@ bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (10
 
 bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages at 100,000 and 1,000,000 samples: docs/scale.md
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
+bench-train: $(VENV)/.installed  ## rows per second and peak memory beside TRL's KTO trainer: docs/training-speed.md
+	@$(BIN)/python -m stages.study.speed --out work/bench/train.json
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))

@@ -14,7 +14,10 @@ from tiny_policy import tiny_llama, tiny_tokenizer
 
 from stages.train import StepKTOConfig, StepKTOTrainer
 
-LOGGED = ("loss", "loss/outcome", "loss/step", "kl", "kl/step", "rewards/margins", "steps/accuracy", "grad_norm")
+LOGGED = (
+    *("loss", "loss/outcome", "loss/step", "kl", "kl/step", "rewards/margins", "steps/accuracy"),
+    *("grad_norm", "logps/end", "entropy", "padding", "num_tokens"),
+)
 
 
 def trained(folder: Path, rows: int, **settings: Any) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:

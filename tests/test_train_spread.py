@@ -48,6 +48,23 @@ def test_an_accumulated_batch_is_the_batch_in_one_go(tmp_path: Path, whole: Resu
         assert entry["loss/step"] == pytest.approx(wanted["loss/step"], abs=1e-6)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_batch_in_parts_by_length_is_the_batch_in_one_go(tmp_path: Path, whole: Result, rows: int) -> None:
+    parts = trained(tmp_path, ROWS, per_device_train_batch_size=8, mismatch_block=4, pass_rows=rows)
+    agree(parts, whole)
+    for entry, wanted in zip(parts[0], whole[0], strict=True):
+        assert entry.keys() == wanted.keys()
+        for name in entry.keys() - {"padding"}:
+            assert entry[name] == pytest.approx(wanted[name], abs=1e-4), name
+        if rows == 1:
+            assert entry["padding"] == 0 < wanted["padding"]
+
+
+def test_parts_and_accumulation_together(tmp_path: Path, whole: Result) -> None:
+    settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "mismatch_block": 4}
+    agree(trained(tmp_path, ROWS, **settings, pass_rows=3), whole)
+
+
 def test_the_runs_compared_learn(whole: Result) -> None:
     losses = [entry["loss"] for entry in whole[0]]
     assert losses[0] == pytest.approx(1.0)
@@ -73,7 +90,8 @@ def launched(folder: Path, processes: int, **settings: Any) -> Result:
 
 
 def test_two_processes_are_one(tmp_path: Path, whole: Result) -> None:
-    two = launched(tmp_path / "two", 2, per_device_train_batch_size=4, mismatch_block=4, ddp_backend="gloo")
+    settings = {"per_device_train_batch_size": 4, "mismatch_block": 4, "ddp_backend": "gloo", "pass_rows": 3}
+    two = launched(tmp_path / "two", 2, **settings)
     agree(two, whole)
     for entry, wanted in zip(two[0], whole[0], strict=True):
         assert entry["steps/accuracy"] == pytest.approx(wanted["steps/accuracy"])

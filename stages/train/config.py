@@ -44,6 +44,13 @@ class StepKTOConfig(KTOConfig):
         },
     )
 
+    pass_rows: int | None = field(
+        default=None,
+        metadata={
+            "help": "Rows per forward and backward pass, >= 1: a batch is cut into parts of rows of like length, which "
+            "saves padding and memory and changes no loss. None passes whole batches."
+        },
+    )
     max_kl: float | None = field(
         default=2.0,
         metadata={"help": "Training stops when z0 exceeds this, in nats per completion token. None: no limit."},
@@ -80,6 +87,8 @@ class StepKTOConfig(KTOConfig):
             raise ValueError(
                 f"after_first_error: expected one of {AFTER_FIRST_ERROR}, found {self.after_first_error!r}"
             )
+        if self.pass_rows is not None and self.pass_rows < 1:
+            raise ValueError(f"pass_rows: expected an integer >= 1, found {self.pass_rows!r}")
         if self.mismatch_block is not None and self.mismatch_block < 2:
             raise ValueError(f"mismatch_block: expected an integer >= 2, found {self.mismatch_block!r}")
         if self.loss_type != "kto":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,21 @@ from stages.train.loss import Level, ProcessMean
 
 Share = tuple[torch.Tensor, torch.Tensor]
 """Sum and count of a mean over this process's part of the batch."""
+
+
+ADDITIVE = ("loss/outcome", "loss/step", "num_tokens")
+"""Shares whose parts add up to the batch's figure."""
+
+
+def joined(parts: Sequence[Mapping[str, Share]]) -> dict[str, Share]:
+    """The shares of a batch, of those of its parts."""
+    return {
+        name: (
+            torch.stack([part[name][0] for part in parts]).sum(),
+            parts[0][name][1] if name in ADDITIVE else torch.stack([part[name][1] for part in parts]).sum(),
+        )
+        for name in parts[0]
+    }
 
 
 def share(values: torch.Tensor, mask: torch.Tensor) -> Share:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from stages.records import DropLog
 from stages.train import metrics
 from stages.train.collator import STEP_COLUMNS, StepCollator
 from stages.train.config import StepKTOConfig
-from stages.train.forward import Batch, step_logps
+from stages.train.forward import Batch, by_length, step_logps, step_logps_in_parts, take
 from stages.train.guard import CollapseGuard, check_weights
 from stages.train.loss import UNKNOWN, Anchor, Level, anchor, level_loss
 from stages.train.reference import Sums, reference_logps
@@ -73,6 +74,8 @@ class StepKTOTrainer(KTOTrainer):
     ) -> None:
         self.drops = DropLog()
         self._logged: tuple[float, int] | None = None
+        self._more_parts = False
+        self._unlogged: list[dict[str, metrics.Share]] = []
         pad = processing_class.pad_token_id
         collator = StepCollator(
             pad_token_id=processing_class.eos_token_id if pad is None else pad,
@@ -87,6 +90,8 @@ class StepKTOTrainer(KTOTrainer):
             callbacks=[CollapseGuard(), *(callbacks or [])],
             **others,
         )
+        if args.pass_rows is not None and (self.is_deepspeed_enabled or self.aux_loss_enabled):
+            raise ValueError("pass_rows: must be None with DeepSpeed and for a mixture of experts with a router loss")
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: StepKTOConfig, _name: str) -> Dataset:
         if "completion_ids" not in dataset.column_names:
@@ -129,7 +134,8 @@ class StepKTOTrainer(KTOTrainer):
         model = self.ref_model or self.model
         processes = self.accelerator.num_processes
         parts = (self.accelerator.mixed_precision, self.accelerator.device.type, model.config._attn_implementation)
-        return " ".join(map(str, (*parts, self.args.pad_to_multiple_of, processes, torch.__version__)))
+        passes = (self.args.pad_to_multiple_of, self.args.pass_rows, processes)
+        return " ".join(map(str, (*parts, *passes, torch.__version__)))
 
     def _score(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Sums]:
         """The reference's log-probs of `dataset`, one group of rows (a batch of every process) after the other."""
@@ -141,8 +147,8 @@ class StepKTOTrainer(KTOTrainer):
         for batch in progress(loader, f"reference log-probs of {name} rows", total=len(loader), unit="batches"):
             group: Sums = {}
             for prefix in ("", "KL_"):
-                with torch.no_grad(), self.accelerator.autocast():
-                    sums, _ = step_logps(model, batch, prefix)
+                with self.accelerator.autocast():
+                    sums = step_logps_in_parts(model, batch, prefix, self.args.pass_rows)
                 if not bool(torch.isfinite(sums).all()):
                     raise ValueError(f"reference log-probs of {name} rows: not finite; the model's weights are unfit")
                 rows = self.accelerator.gather_for_metrics(self.accelerator.pad_across_processes(sums, dim=1))
@@ -171,19 +177,31 @@ class StepKTOTrainer(KTOTrainer):
     def _shared(self, model: Any, batches: list[Batch]) -> Shared:
         """The anchors of an optimiser step made of `batches`, from one pass over their mismatched completions."""
         ratios, outcomes, steps, tokens = [], [], [], []
-        with torch.no_grad():
-            for batch in map(self._prepare_inputs, batches):
-                ratio_BS = step_logps(model, batch, "KL_")[0] - batch["ref_KL_step_logps"]
-                ratios.append((ratio_BS, ~batch["filler"], batch["KL_steps"] & ~batch["filler"][:, None]))
-                outcomes.append(batch["outcome_known"])
-                steps.append(batch["step_labels"] != UNKNOWN)
-                tokens.append((batch["KL_completion_mask"] * ~batch["filler"][:, None]).sum())
+        for batch in map(self._prepare_inputs, batches):
+            logps_BS = step_logps_in_parts(model, batch, "KL_", self.args.pass_rows)
+            real_B1 = ~batch["filler"][:, None]
+            ratios.append((logps_BS - batch["ref_KL_step_logps"], real_B1[:, 0], batch["KL_steps"] & real_B1))
+            outcomes.append(batch["outcome_known"])
+            steps.append(batch["step_labels"] != UNKNOWN)
+            tokens.append((batch["KL_completion_mask"] * real_B1).sum())
         return Shared(
             outcome=anchor([(ratio_BS.sum(1), rows_B) for ratio_BS, rows_B, _ in ratios], outcomes, self._mean),
             step=anchor([(ratio_BS, steps_BS) for ratio_BS, _, steps_BS in ratios], steps, self._mean),
             tokens=torch.stack(tokens).sum() / torch.stack([rows_B.sum() for _, rows_B, _ in ratios]).sum(),
             passes=len(batches),
         )
+
+    def training_step(self, model: Any, inputs: Batch, *others: Any) -> torch.Tensor:
+        """Forward and backward of one batch, in parts of `args.pass_rows` rows; returns the batch's loss."""
+        batch = {name: value for name, value in inputs.items() if name != SHARED}
+        parts = by_length(batch, "", self.args.pass_rows)
+        losses = []
+        for number, rows_B in enumerate(parts, 1):
+            self._more_parts = number < len(parts)
+            part = take(batch, rows_B) if len(parts) > 1 else batch
+            with self.accelerator.no_sync(model) if self._more_parts else contextlib.nullcontext():
+                losses.append(super().training_step(model, {**part, SHARED: inputs[SHARED]}, *others))
+        return torch.stack(losses).sum()
 
     def _compute_loss(self, model: Any, inputs: Batch, return_outputs: bool) -> torch.Tensor:
         if return_outputs:
@@ -228,19 +246,24 @@ class StepKTOTrainer(KTOTrainer):
         steps: tuple[Level, torch.Tensor],
     ) -> None:
         (outcome, outcome_loss), (step, step_loss) = outcomes, steps
+        self._unlogged.append(
+            {
+                "kl": metrics.scalar(shared.outcome.z),
+                "kl/step": metrics.scalar(shared.step.z),
+                "kl/token": metrics.scalar(shared.outcome.z / shared.tokens.clamp(min=1)),
+                "loss/outcome": metrics.scalar(outcome_loss),
+                "loss/step": metrics.scalar(step_loss),
+                **metrics.rewards(outcome, self.beta, "rewards/chosen", "rewards/rejected"),
+                **metrics.rewards(step, self.beta, "steps/rewards/right", "steps/rewards/wrong"),
+                "steps/accuracy": metrics.accuracy(step, shared.step.z),
+                **metrics.of_tokens(batch, output, outcome),
+            }
+        )
+        if self._more_parts:
+            return
         mode = "train" if self.model.training else "eval"
-        shares = {
-            "kl": metrics.scalar(shared.outcome.z),
-            "kl/step": metrics.scalar(shared.step.z),
-            "kl/token": metrics.scalar(shared.outcome.z / shared.tokens.clamp(min=1)),
-            "loss/outcome": metrics.scalar(outcome_loss),
-            "loss/step": metrics.scalar(step_loss),
-            **metrics.rewards(outcome, self.beta, "rewards/chosen", "rewards/rejected"),
-            **metrics.rewards(step, self.beta, "steps/rewards/right", "steps/rewards/wrong"),
-            "steps/accuracy": metrics.accuracy(step, shared.step.z),
-            **metrics.of_tokens(batch, output, outcome),
-        }
-        values = metrics.averages(shares, self._mean)
+        values = metrics.averages(metrics.joined(self._unlogged), self._mean)
+        self._unlogged.clear()
         for margin, right, wrong in MARGINS:
             if right in values and wrong in values:
                 values[margin] = values[right] - values[wrong]
