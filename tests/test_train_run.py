@@ -34,12 +34,16 @@ PARAMS = TrainParams(
     schedule="cosine",
     epochs=1,
     batch=4,
+    pass_rows=None,
     accumulate=1,
     max_grad_norm=1.0,
     max_length=64,
     dtype="float32",
     gradient_checkpointing=False,
     save_steps=3,
+    lora=None,
+    launch=None,
+    tracker=None,
 )
 ROWS = 40
 

@@ -9,6 +9,28 @@ from pydantic import Field
 from stages.params.base import Block
 
 
+class LoraParams(Block):
+    """`train.lora` block: adapters on all linear layers are trained instead of the weights, and merged into them after.
+
+    The defaults that LoRA papers use are rank 8 to 64 and alpha twice the rank.
+    """
+
+    rank: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+    quantise: bool
+    """QLoRA: the frozen weights are held in 4 bits (NF4) while training; needs bitsandbytes."""
+
+
+class LaunchParams(Block):
+    """`train.launch` block: training as several processes, started by ``accelerate launch``."""
+
+    strategy: Literal["ddp", "fsdp2", "deepspeed"]
+    """Weights whole in every process, or in shards: PyTorch's FSDP2, or DeepSpeed ZeRO 3."""
+    processes: int = Field(ge=1)
+    """Of all machines; `batch` rows go through each, so that their number is part of what is trained."""
+    machines: int = Field(ge=1)
+
+
 class TrainParams(Block):
     """`train` block. The paper: AdamW, lr 1e-6, 100 warm-up steps, cosine, clip 1.0, beta 0.1."""
 
@@ -28,6 +50,9 @@ class TrainParams(Block):
     epochs: int = Field(ge=1)
     batch: int = Field(ge=2)
     """Rows per forward pass and device."""
+    pass_rows: int | None = Field(ge=1)
+    """Rows per forward and backward pass: a batch goes through in parts of rows of like length, with less padding and
+    memory and the same loss; null: whole batches."""
     accumulate: int = Field(ge=1)
     """Forward passes per optimiser step."""
     max_grad_norm: float = Field(gt=0)
@@ -37,3 +62,9 @@ class TrainParams(Block):
     gradient_checkpointing: bool
     save_steps: int = Field(ge=1)
     """Optimiser steps between checkpoints, from which a killed run resumes."""
+    lora: LoraParams | None
+    """null: all weights are trained."""
+    launch: LaunchParams | None
+    """null: one process."""
+    tracker: Literal["trackio", "tensorboard"] | None
+    """Also logs to that tracker; null: nothing leaves the stage but its report."""

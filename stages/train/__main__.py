@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from stages.console import run
 from stages.params.base import load, load_seed
 from stages.params.runtime import load_runtime
 from stages.params.train import TrainParams
+from stages.train.launch import is_launched, start
 from stages.train.run import Job, hand_on, train
+from stages.train.setup import pick_device
 
 
 def main() -> None:
@@ -21,8 +24,11 @@ def main() -> None:
     if params.method == "none":
         hand_on(arguments.policy, arguments.out, arguments.report)
         return
+    runtime = load_runtime()
+    if params.launch and not is_launched():
+        start(params.launch, sys.argv[1:], cpu=pick_device(runtime) == "cpu")
     job = Job(arguments.dataset, arguments.policy, params, load_seed(arguments.recipe))
-    train(job, load_runtime(), arguments.out, arguments.report)
+    train(job, runtime, arguments.out, arguments.report)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stages.params.train import TrainParams
 
 _METHODS = {
@@ -11,9 +13,15 @@ _METHODS = {
 }
 
 
+def settings_of(params: TrainParams) -> dict[str, Any]:
+    """The settings that the weights depend on; what is off (null) is left out."""
+    settings: dict[str, Any] = params.model_dump(mode="json", exclude_none=True, exclude={"tracker"})
+    return settings
+
+
 def model_card(params: TrainParams, made_from: dict[str, str | int], rows: int, steps: int) -> str:
     """Markdown with the Hub's metadata block; `rows` trained on per epoch, `steps` of the optimiser."""
-    settings = "\n".join(f"| {name} | {value} |" for name, value in params.model_dump(mode="json").items())
+    settings = "\n".join(f"| {name} | {value} |" for name, value in settings_of(params).items())
     origin = "\n".join(f"| {name} | `{value}` |" for name, value in made_from.items())
     return f"""---
 library_name: transformers

@@ -8,6 +8,7 @@ import statistics
 import time
 import warnings
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from stages.params.train import TrainParams
 from stages.policies import read_policy, write_manifest
 from stages.provenance import environment
 from stages.records import content_hash, replace_dir, write_json
-from stages.train.card import model_card
+from stages.train.card import model_card, settings_of
 from stages.train.source import read_source
 
 ROOT = Path("work/train")
@@ -50,12 +51,13 @@ def train(
     made_from: dict[str, str | int] = {
         "dataset": source.hash,
         "policy": policy.hash,
-        "settings": content_hash("train", job.params.model_dump(mode="json"), source.weights),
+        "settings": content_hash("train", settings_of(job.params), source.weights),
         "seed": job.seed,
     }
     # Read when huggingface_hub is imported: nothing is sent from a training run.
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import torch
+    from accelerate import PartialState
 
     # TRL sets this option itself; the warning tells a user of this stage nothing.
     warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
@@ -63,22 +65,33 @@ def train(
     from stages.train.checkpoints import last_complete, locked
     from stages.train.guard import check_weights
     from stages.train.history import history
+    from stages.train.lora import merged, quantised
     from stages.train.setup import pick_device, prepare
 
     torch.set_num_threads(runtime.threads)
     device = pick_device(runtime)
     checkpoints = root / content_hash("checkpoints", made_from)
     reference = journals / "reference" / f"{policy.hash}.jsonl"
-    with locked(checkpoints):
+    processes = PartialState(cpu=device == "cpu")
+    first, several = processes.is_main_process, processes.num_processes > 1
+    with locked(checkpoints) if first else nullcontext():
+        with processes.main_process_first():  # which deletes what is not complete
+            resumed = last_complete(checkpoints)
+        lora = job.params.lora
         # Weights are kept and updated in float32; train.dtype is that of the forward and backward pass.
-        model = policy.model(device, "float32")
+        quantise = lora is not None and lora.quantise
+        model = quantised(policy, device) if quantise else policy.model(str(processes.device), "float32")
         tokenizer = policy.tokenizer()
         prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints, reference)
-        resumed = last_complete(checkpoints)
         result = prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        check_weights(model)
+        check_weights(prepared.trainer.model)
         steps = result.global_step
-        _write_policy(model, tokenizer, model_card(job.params, made_from, len(prepared.rows), steps), made_from, out)
+        weights = prepared.trainer.accelerator.get_state_dict(prepared.trainer.model_wrapped) if several else None
+        if not first:
+            return
+        card = model_card(job.params, made_from, len(prepared.rows), steps)
+        plain = merged(prepared.trainer.model, lora, policy) if lora else model
+        _write_policy(plain, None if lora else weights, tokenizer, card, made_from, out)
         entries = history(prepared.trainer.state.log_history)
         write_json(
             report,
@@ -92,6 +105,7 @@ def train(
                 "final": entries[-1] if entries else {},
                 "history": entries,
                 "device": device,
+                "processes": processes.num_processes,
                 "resumed_at": int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
                 "tokens_per_second": _median(prepared.trainer.state.log_history, "tokens_per_second"),
                 "seconds": round(time.monotonic() - started, 1),
@@ -109,10 +123,13 @@ def hand_on(policy: Path, out: Path, report: Path) -> None:
     write_json(report, {"method": "none", "policy": same.hash})
 
 
-def _write_policy(model: Any, tokenizer: Any, card: str, made_from: dict[str, str | int], out: Path) -> None:
+def _write_policy(
+    model: Any, weights: Any, tokenizer: Any, card: str, made_from: dict[str, str | int], out: Path
+) -> None:
+    """Write the policy folder; `weights` are those gathered from all processes, None where the model has them."""
     model.config.use_cache = True  # gradient checkpointing turns it off, and the policy is there to be sampled from
     with replace_dir(out) as folder:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(folder, {"kind": "train", **made_from})

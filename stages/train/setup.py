@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stages.params.runtime import RuntimeParams
 from stages.params.train import TrainParams
 from stages.records import DropLog, seed_from
+from stages.train.lora import adapters
 from stages.train.source import Source, read_rows
 
 if TYPE_CHECKING:
@@ -77,10 +79,12 @@ def prepare(
             "batches may lack a label",
             file=sys.stderr,
         )
+    if params.tracker == "tensorboard":  # beside the checkpoints, which are deleted in the end
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(checkpoints.with_suffix(".tensorboard")))
     shared = _shared_arguments(params, seed, device, checkpoints)
     callbacks = [MarkComplete()]
     if params.method == "rft":
-        trainer = _rft(rows, model, tokenizer, shared, [*callbacks, CollapseGuard()])
+        trainer = _rft(params, rows, model, tokenizer, shared, [*callbacks, CollapseGuard()])
     else:
         trainer = _step_kto(params, source, rows, model, tokenizer, shared, callbacks, reference)
     trainer.remove_callback(PrinterCallback)  # the report holds the log
@@ -108,16 +112,26 @@ def _step_kto(
         w_step=params.w_step if params.method == "step_kto" else 0.0,
         after_first_error=params.after_first_error,
         mismatch_block=source.block,
+        pass_rows=params.pass_rows,
         reference_journal=str(reference),
         desirable_weight=weights["outcome"]["desirable"],
         undesirable_weight=weights["outcome"]["undesirable"],
         step_desirable_weight=weights["step"]["desirable"],
         step_undesirable_weight=weights["step"]["undesirable"],
     )
-    return StepKTOTrainer(model, arguments, rows, tokenizer, callbacks=callbacks)
+    return StepKTOTrainer(
+        model,
+        arguments,
+        rows,
+        tokenizer,
+        callbacks=callbacks,
+        peft_config=adapters(params.lora) if params.lora else None,
+    )
 
 
-def _rft(rows: Dataset, model: Any, tokenizer: Any, shared: dict[str, Any], callbacks: list[Any]) -> Trainer:
+def _rft(
+    params: TrainParams, rows: Dataset, model: Any, tokenizer: Any, shared: dict[str, Any], callbacks: list[Any]
+) -> Trainer:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -133,6 +147,7 @@ def _rft(rows: Dataset, model: Any, tokenizer: Any, shared: dict[str, Any], call
         train_dataset=Dataset.from_list([masked(row) for row in rows]),
         processing_class=tokenizer,
         callbacks=callbacks,
+        peft_config=adapters(params.lora) if params.lora else None,
     )
 
 
@@ -157,6 +172,6 @@ def _shared_arguments(params: TrainParams, seed: int, device: str, checkpoints: 
         # A divisor of save_steps, so that no mean in the history straddles a restart.
         "logging_steps": math.gcd(params.save_steps, LOG_EVERY),
         "logging_nan_inf_filter": False,
-        "report_to": "none",
+        "report_to": params.tracker or "none",
         "disable_tqdm": not sys.stderr.isatty(),
     }
