@@ -18,6 +18,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: repro plan test load lint fuzz seeds vllm test-vllm
 .PHONY: bench bench-llm bench-outcome bench-vllm bench-audit bench-data
 .PHONY: repro plan test lint seeds bench-train
+.PHONY: repro plan test lint seeds ablations bench-train
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -66,6 +67,9 @@ bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (10
 
 bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages at 100,000 and 1,000,000 samples: docs/scale.md
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
+ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and flipped labels: docs/results/
+	@for study in w_step after_first_error beta label_noise; do $(BIN)/python -m stages.study $$study || exit; done
+
 bench-train: $(VENV)/.installed  ## rows per second and peak memory beside TRL's KTO trainer: docs/training-speed.md
 	@$(BIN)/python -m stages.study.speed --out work/bench/train.json
 

@@ -33,6 +33,29 @@ STUDIES = {
             },
         }),
     ),
+    # What training's own settings are worth: `make ablations` runs these four.
+    "w_step": (
+        Arm("M", "w_step 1", {"train": {"w_step": 1.0}}),
+        Arm("Z", "w_step 0", {"train": {"w_step": 0.0}}),
+        Arm("H", "w_step 0.5", {"train": {"w_step": 0.5}}),
+        Arm("D", "w_step 2", {"train": {"w_step": 2.0}}),
+    ),
+    "after_first_error": (
+        Arm("M", "keep", {"train": {"after_first_error": "keep"}}),
+        Arm("A", "mask", {"train": {"after_first_error": "mask"}}),
+        Arm("T", "truncate", {"train": {"after_first_error": "truncate"}}),
+    ),
+    "beta": (
+        Arm("M", "beta 5", {"train": {"beta": 5.0}}),
+        Arm("B", "beta 1", {"train": {"beta": 1.0}}),
+        Arm("C", "beta 0.1", {"train": {"beta": 0.1}}),
+    ),
+    "label_noise": (
+        Arm("M", "exact step labels", {"judge": {"flip": 0.0}}),
+        Arm("F", "5% flipped", {"judge": {"flip": 0.05}}),
+        Arm("G", "20% flipped", {"judge": {"flip": 0.2}}),
+        Arm("K", "KTO", {"train": {"method": "kto"}}),
+    ),
 }  # fmt: skip
 """Arms by study; the first is what the others are compared with."""
 

@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset, List, Value
 from torch.utils.data import DataLoader
 from trl import KTOTrainer
+from trl.models import prepare_deepspeed
 
 from stages.console import progress
 from stages.records import DropLog
@@ -113,8 +114,6 @@ class StepKTOTrainer(KTOTrainer):
 
         Their sums over a row's steps are what TRL stores. `args.reference_journal` keeps them by content.
         """
-        if self.is_deepspeed_enabled:
-            raise ValueError("the reference pass of Step-KTO has not been built for DeepSpeed")
         keep = self.args.reference_journal
         columns = reference_logps(
             dataset,
@@ -142,7 +141,7 @@ class StepKTOTrainer(KTOTrainer):
         loader = self.accelerator.prepare(
             DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator, shuffle=False)
         )
-        model = self.ref_model or self.model
+        model = self.ref_model or self._placed_model()
         done = 0
         for batch in progress(loader, f"reference log-probs of {name} rows", total=len(loader), unit="batches"):
             group: Sums = {}
@@ -158,6 +157,14 @@ class StepKTOTrainer(KTOTrainer):
                 ]
             done += len(group[""])
             yield group
+
+    def _placed_model(self) -> Any:
+        """The model that is to be trained, before training has placed it: DeepSpeed has to gather its weights."""
+        if not self.is_deepspeed_enabled:
+            return self.model
+        if self._precompute_engine is None:  # type: ignore[has-type]
+            self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
+        return self._precompute_engine
 
     def _mean(self, value: torch.Tensor) -> torch.Tensor:
         return self.accelerator.reduce(value, reduction="mean")
