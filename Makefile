@@ -15,10 +15,8 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro plan test load lint fuzz seeds vllm test-vllm
-.PHONY: bench bench-llm bench-outcome bench-vllm bench-audit bench-data
-.PHONY: repro plan test lint seeds bench-train
-.PHONY: repro plan test lint seeds ablations bench-train
+.PHONY: repro plan test load lint fuzz seeds ablations vllm test-vllm
+.PHONY: bench bench-train bench-llm bench-outcome bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
@@ -45,12 +43,15 @@ fuzz: $(VENV)/.installed  ## a minute of random solutions against the grader
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m stages.study methods
 
+ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and flipped labels: docs/results/
+	@for study in w_step after_first_error beta label_noise; do $(BIN)/python -m stages.study $$study || exit; done
+
 vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: they want older versions of some packages
 
 test-vllm: vllm  ## the vllm and ray engines against the real vLLM, on the CPU, and a real Ray cluster
 	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py
 
-bench: bench-outcome bench-llm bench-vllm bench-audit bench-data  ## each prints both sides of a comparison from one run
+bench: bench-train bench-outcome bench-llm bench-vllm bench-audit bench-data  ## each prints both sides of a comparison from one run
 
 PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
 bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs
@@ -58,6 +59,9 @@ bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS
 
 bench-llm: $(VENV)/.installed  ## requests a second, beside a bare asyncio and openai loop in the same run
 	@$(BIN)/python tests/bench_llm.py
+
+bench-train: $(VENV)/.installed  ## rows per second and peak memory beside TRL's KTO trainer: docs/training-speed.md
+	@$(BIN)/python -m stages.study.speed --out work/bench/train.json
 
 bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
 	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py
@@ -67,12 +71,6 @@ bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (10
 
 bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages at 100,000 and 1,000,000 samples: docs/scale.md
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
-ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and flipped labels: docs/results/
-	@for study in w_step after_first_error beta label_noise; do $(BIN)/python -m stages.study $$study || exit; done
-
-bench-train: $(VENV)/.installed  ## rows per second and peak memory beside TRL's KTO trainer: docs/training-speed.md
-	@$(BIN)/python -m stages.study.speed --out work/bench/train.json
-
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))
 	@$(PYTHON) -c '$(SUITS)' || { echo '$(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }

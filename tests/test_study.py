@@ -33,13 +33,22 @@ def test_summary() -> None:
     }
     table = pl.DataFrame(
         [
-            {"seed": seed, "round": name, "pass_at_1": right, "maj_at_8": right, "stepwise_error": wrong}
+            {
+                "seed": seed,
+                "round": name,
+                "pass_at_1": right,
+                "maj_at_4": right,
+                "maj_at_4_low": 9.0,
+                "stepwise_error": wrong,
+            }
             for seed, rounds in figures.items()
             for name, (right, wrong) in rounds.items()
         ]
     )
     lines = summarise(table.sample(fraction=1, shuffle=True, seed=1), arms, 1).splitlines()
     assert "| Step-KTO | 60.0 +- 14.1 | 85.0 +- 7.1 |" in lines
+    assert "| Maj@4 | M0 | M1 |" in lines
+    assert not any("900.0" in line for line in lines), "a bound is taken for votes"
     assert "| KTO | 30.0 +- 14.1 | 20.0 +- 0.0 |" in lines
     assert "| 2 | 70.0 / 20.0 | 80.0 / 30.0 | 90.0 / 20.0 |" in lines
     assert "M1 beats M0 in both Pass@1 and stepwise error on 1 of 2 seeds." in lines

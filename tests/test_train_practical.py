@@ -130,3 +130,25 @@ def test_commands_of_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"MACHINE_RANK": "1", "MAIN_ADDRESS": "10.0.0.1", "MAIN_PORT": "29500"}.items():
         monkeypatch.setenv(name, value)
     assert "--machine_rank 1 --main_process_ip 10.0.0.1 --main_process_port 29500" in words("ddp", machines=2)
+
+
+def test_a_run_with_adapters_resumes_to_the_same_bytes(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft", reason="peft is not installed (extra lora)")
+    from stages.train.guard import CollapseGuard
+
+    lora = LoraParams(rank=4, alpha=8.0, quantise=False)
+    whole, _ = go(inputs, tmp_path / "whole", lora=lora)
+
+    def dies(_: Any, _args: Any, state: Any, _control: Any, **__: Any) -> None:
+        if state.global_step == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CollapseGuard, "on_step_end", dies)
+        with pytest.raises(KeyboardInterrupt):
+            go(inputs, tmp_path / "killed", lora=lora)
+    killed, report = go(inputs, tmp_path / "killed", lora=lora)
+    assert report["resumed_at"] == 6
+    assert killed == whole

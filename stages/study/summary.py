@@ -8,7 +8,10 @@ import polars as pl
 
 from stages.study.arms import Arm, round_names
 
-METRICS = {"pass_at_1": "Pass@1", "maj_at_8": "Maj@8", "stepwise_error": "right answer, wrong step"}
+METRICS = {"pass_at_1": "Pass@1", "stepwise_error": "right answer, wrong step"}
+"""Figures in which arms are compared; the votes of Maj@k are the recipe's, and its column is named after them."""
+
+MAJORITY = "maj_at_"
 ERROR = "stepwise_error"
 
 
@@ -19,7 +22,10 @@ def summarise(table: pl.DataFrame, arms: tuple[Arm, ...], rounds: int) -> str:
         f"Mean +- standard deviation over {len(values.seeds)} seeds, in percent; M0 is shared by the arms of a seed.",
         "",
     ]
-    for metric, title in METRICS.items():
+    votes = [name.removeprefix(MAJORITY) for name in table.columns if name.startswith(MAJORITY)]
+    majorities = {f"{MAJORITY}{number}": f"Maj@{number}" for number in votes if number.isdecimal()}
+    shown = {"pass_at_1": METRICS["pass_at_1"], **majorities, ERROR: METRICS[ERROR]}
+    for metric, title in shown.items():
         lines += [_row([title, *(f"M{n}" for n in range(rounds + 1))]), _rule(rounds + 2)]
         for arm in arms:
             lines.append(_row([arm.title, *(_spread(values.of(n, metric)) for n in round_names(arm, rounds))]))
