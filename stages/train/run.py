@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages import journal
 from stages.params.runtime import RuntimeParams
@@ -21,6 +21,9 @@ from stages.provenance import environment
 from stages.records import content_hash, replace_dir, write_json
 from stages.train.card import model_card, settings_of
 from stages.train.source import read_source
+
+if TYPE_CHECKING:
+    from stages.train.setup import Prepared
 
 ROOT = Path("work/train")
 """Where checkpoints lie, below the repository's root: ignored by Git and DVC."""
@@ -64,7 +67,6 @@ def train(
 
     from stages.train.checkpoints import last_complete, locked
     from stages.train.guard import check_weights
-    from stages.train.history import history
     from stages.train.lora import merged, quantised
     from stages.train.setup import pick_device, prepare
 
@@ -83,35 +85,25 @@ def train(
         model = quantised(policy, device) if quantise else policy.model(str(processes.device), "float32")
         tokenizer = policy.tokenizer()
         prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints, reference)
-        result = prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(prepared.trainer.model)
-        steps = result.global_step
         weights = prepared.trainer.accelerator.get_state_dict(prepared.trainer.model_wrapped) if several else None
         if not first:
             return
-        card = model_card(job.params, made_from, len(prepared.rows), steps)
+        card = model_card(job.params, made_from, len(prepared.rows), prepared.trainer.state.global_step)
         plain = merged(prepared.trainer.model, lora, policy) if lora else model
         _write_policy(plain, None if lora else weights, tokenizer, card, made_from, out)
-        entries = history(prepared.trainer.state.log_history)
-        write_json(
-            report,
-            {
-                **_counts(prepared.rows, job.params),
-                "method": job.params.method,
-                "made_from": made_from,
-                "policy": read_policy(out).hash,
-                "dropped": prepared.drops.report(),
-                "optimiser_steps": steps,
-                "final": entries[-1] if entries else {},
-                "history": entries,
-                "device": device,
-                "processes": processes.num_processes,
-                "resumed_at": int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
-                "tokens_per_second": _median(prepared.trainer.state.log_history, "tokens_per_second"),
-                "seconds": round(time.monotonic() - started, 1),
-                "environment": environment(),
-            },
-        )
+        found = {
+            **_trained(prepared, job.params),
+            "made_from": made_from,
+            "policy": read_policy(out).hash,
+            "device": device,
+            "processes": processes.num_processes,
+            "resumed_at": int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
+            "seconds": round(time.monotonic() - started, 1),
+            "environment": environment(),
+        }
+        write_json(report, found)
         shutil.rmtree(checkpoints)
 
 
@@ -133,6 +125,23 @@ def _write_policy(
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(folder, {"kind": "train", **made_from})
+
+
+def _trained(prepared: Prepared, params: TrainParams) -> dict[str, Any]:
+    """What the trainer saw and logged."""
+    from stages.train.history import history
+
+    state = prepared.trainer.state
+    entries = history(state.log_history)
+    return {
+        **_counts(prepared.rows, params),
+        "method": params.method,
+        "dropped": prepared.drops.report(),
+        "optimiser_steps": state.global_step,
+        "final": entries[-1] if entries else {},
+        "history": entries,
+        "tokens_per_second": _median(state.log_history, "tokens_per_second"),
+    }
 
 
 def _median(log: list[dict[str, Any]], name: str) -> float | None:
