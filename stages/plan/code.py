@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from stages.plan.graph import folder_hash
@@ -31,15 +32,21 @@ def changed_files(root: Path, folder: str, locked: str) -> list[str]:
     return [f"{folder}/{name}" for name in sorted({*now, *then}) if now.get(name) != then.get(name)] or [folder]
 
 
+@cache  # many stages depend on one folder
 def _files_with_hash(root: Path, folder: str, locked: str) -> dict[str, str] | None:
     for commit in _git(root, "log", f"-{COMMITS}", "--format=%H", "--", folder).decode().split():
         files = {}
         for line in _git(root, "ls-tree", "-r", "-z", commit, "--", folder).decode().split("\0")[:-1]:
             blob, name = line.split("\t")
-            files[Path(name).relative_to(folder).as_posix()] = _md5(_git(root, "cat-file", "blob", blob.split()[2]))
+            files[Path(name).relative_to(folder).as_posix()] = _blob_md5(root, blob.split()[2])
         if folder_hash(files) == locked:
             return files
     return None
+
+
+@cache  # most files are those of the commit before
+def _blob_md5(root: Path, blob: str) -> str:
+    return _md5(_git(root, "cat-file", "blob", blob))
 
 
 def _git(root: Path, *arguments: str) -> bytes:
