@@ -26,20 +26,24 @@ class Fragile:
     def __init__(self, processes: Processes, timeout_s: float) -> None:
         self.fileno, self._wake = os.pipe()
         self.job: Job | None = None
+        self.ahead: Chunk | None = None
+
+    def give_ahead(self, chunk: Chunk) -> bool:
+        return False
 
     def give(self, job: Job) -> None:
         self.job = job
         os.write(self._wake, b"!")
 
-    def read(self) -> Reply:
+    def read(self) -> list[tuple[Job, Reply]]:
         os.read(self.fileno, 1)
         assert isinstance(self.job, Chunk)
         entries = [tuple(entry) for entry in self.job.entries]
         if any("KILL" in entry[1] for entry in entries):
             raise EOFError
         self.read_chunks.append(len(entries))
-        self.job = None
-        return Reply(json.loads(json.dumps(child._readings(entries))), 0.0)
+        job, self.job = self.job, None
+        return [(job, Reply(json.loads(json.dumps(child._readings(entries))), 0.0))]
 
     def kill(self) -> None:
         os.close(self.fileno)

@@ -94,7 +94,7 @@ class Grader:
             slots = [_Slot() for _ in chunk]
             self._workers.submit(Chunk(chunk, slots))
             yield slots
-            while self._workers.unread > 2 * self._workers.count:
+            while self._workers.unread > 3 * self._workers.count:
                 self._collect()
 
     def _read_here(self, entry: Entry) -> _Slot:

@@ -47,7 +47,8 @@ class Workers:
     @property
     def unread(self) -> int:
         """Chunks that are not read yet."""
-        return len(self._chunks) + sum(isinstance(worker.job, Chunk) for worker in self._workers)
+        held = (job for worker in self._workers for job in (worker.job, worker.ahead))
+        return len(self._chunks) + sum(isinstance(job, Chunk) for job in held)
 
     def submit(self, job: Job) -> None:
         """Put a job in the queue; pairs are equal or not by their text and must not be submitted twice at once."""
@@ -77,6 +78,7 @@ class Workers:
         while self._pairs or self._chunks:
             worker = next((worker for worker in self._workers if worker.job is None), None)
             if worker is None and len(self._workers) >= self.count:
+                self._send_ahead()
                 return
             job = self._next_job(worker is not None and worker.with_algebra)
             if isinstance(job, Pair):
@@ -85,6 +87,14 @@ class Workers:
                     self._remove(worker)
                     worker = None
             (worker or self._add()).give(job)
+
+    def _send_ahead(self) -> None:
+        """Give busy processes their next chunk, but not while pairs wait for one that is free."""
+        for worker in self._workers:
+            if self._pairs or not self._chunks:
+                return
+            if isinstance(worker.job, Chunk) and worker.give_ahead(self._chunks[0]):
+                self._chunks.popleft()
 
     def _next_job(self, with_algebra: bool) -> Job:
         """Pairs go to processes with algebra, which takes long to load, unless too many wait."""
@@ -99,20 +109,18 @@ class Workers:
         return worker
 
     def _read(self, worker: Worker) -> list[tuple[Job, Reply]]:
-        job = worker.job
         try:
-            reply = worker.read()
+            return worker.read()
         except EOFError:
-            if job is None:
-                self._remove(worker)
-                return []
-            self._died[job] = self._died.get(job, 0) + 1
-            if self._died[job] >= TRIES:
-                return self._give_up(worker, "the grading process died of it")
+            job = worker.job
             self._remove(worker)
-            self._again(job)
+        if job is None:
             return []
-        return [] if reply is None or job is None else [(job, reply)]
+        self._died[job] = self._died.get(job, 0) + 1
+        if self._died[job] >= TRIES:
+            return self._given_up(job, Reply((None, "the grading process died of it"), worker.seconds))
+        self._again(job)
+        return []
 
     def _again(self, job: Job) -> None:
         if isinstance(job, Pair):
@@ -121,20 +129,26 @@ class Workers:
             self._chunks.appendleft(job)
 
     def _give_up(self, worker: Worker, reason: str) -> list[tuple[Job, Reply]]:
-        """End a process, and its job with it: a chunk is halved down to the entry that it cannot be read with."""
+        """End a process, and its job with it."""
         job, seconds = worker.job, worker.seconds
         assert job is not None
         self._remove(worker)
+        return self._given_up(job, Reply((None, reason), seconds))
+
+    def _given_up(self, job: Job, reply: Reply) -> list[tuple[Job, Reply]]:
+        """The reply to a job without one; a chunk is halved, down to the entry that it cannot be read with."""
         self._died.pop(job, None)
         if isinstance(job, Chunk) and len(job.entries) > 1:
             for half in reversed(job.halves()):
                 self._chunks.appendleft(half)
             return []
-        return [(job, Reply((None, reason), seconds))]
+        return [(job, reply)]
 
     def _remove(self, worker: Worker) -> None:
         self._workers.remove(worker)
         worker.kill()
+        if worker.ahead is not None:
+            self._chunks.appendleft(worker.ahead)
 
     def start(self) -> None:
         """Start all processes and have each compare something, so that no later job waits for what loads late."""

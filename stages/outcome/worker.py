@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import pickle
+import struct
+import termios
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +21,9 @@ START_UP = 120.0
 
 _PIPE = 1 << 20
 """Bytes between parent and child, where the platform lets one choose: a whole chunk, so that neither waits."""
+
+_SLACK = 1 << 14
+"""Bytes of a pipe that may be lost where a page is not filled."""
 
 
 class Chunk:
@@ -45,7 +50,10 @@ class Reply(NamedTuple):
 
 
 class Worker:
-    """A process that works on at most one job at a time, so what kills it is known."""
+    """A process that works on at most one job at a time, so what kills it is known.
+
+    A chunk may be sent ahead while another is read, so that the process need not wait for its parent in between.
+    """
 
     def __init__(self, processes: Processes, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -60,6 +68,8 @@ class Worker:
         self._buffer = b""
         self.deadline = time.monotonic() + START_UP
         self.job: Job | None = None
+        self.ahead: Chunk | None = None
+        """What is sent already and comes after `job`."""
         self._sent = time.monotonic()
 
     @property
@@ -73,38 +83,58 @@ class Worker:
         if self._process is not None:
             self._send()
 
+    def give_ahead(self, chunk: Chunk) -> bool:
+        """Send what comes after the present job, where the pipe takes all of it at once; whether it was sent."""
+        if self._process is None or self.ahead is not None:
+            return False
+        request = self._request(chunk)
+        if len(request) > _room(self._requests):
+            return False
+        self.ahead = chunk
+        self._write(request)
+        return True
+
     def _send(self) -> None:
         assert self.job is not None
+        self._begin()
+        self._write(self._request(self.job))
+
+    def _begin(self) -> None:
         self._sent = time.monotonic()
         self.deadline = self._sent + self._timeout_s
-        if isinstance(self.job, Chunk):
-            self._write(("read", list(map(tuple, self.job.entries))))
-        else:
-            self._write(("compare", *self.job, self._timeout_s))
 
-    def _write(self, request: tuple[Any, ...]) -> None:
-        rest = memoryview(pickle.dumps(request, protocol=5))
+    def _request(self, job: Job) -> bytes:
+        if isinstance(job, Chunk):
+            return pickle.dumps(("read", list(map(tuple, job.entries))), protocol=5)
+        return pickle.dumps(("compare", *job, self._timeout_s), protocol=5)
+
+    def _write(self, request: bytes) -> None:
+        rest = memoryview(request)
         # Where the process has died, the other pipe says so at the next read.
         with suppress(BrokenPipeError):
             while rest:
                 rest = rest[os.write(self._requests, rest) :]
 
-    def read(self) -> Reply | None:
-        """The reply to the job, if it is complete; raises `EOFError` where the process has died."""
+    def read(self) -> list[tuple[Job, Reply]]:
+        """The jobs whose replies are complete; raises `EOFError` where the process has died."""
         received = os.read(self.fileno, _PIPE)
         if not received:
             raise EOFError
-        self._buffer += received
-        if not self._buffer.endswith(b"\n"):
-            return None
-        line, self._buffer = self._buffer, b""
+        *lines, self._buffer = (self._buffer + received).split(b"\n")
+        return [done for line in lines if (done := self._take(line)) is not None]
+
+    def _take(self, line: bytes) -> tuple[Job, Reply] | None:
+        """What a line replies to; the first is the process's number and replies to nothing."""
         if self._process is None:
             self._process = int(line)
             if self.job is not None:
                 self._send()
             return None
-        self.job = None
-        return Reply(*json.loads(line))
+        job, self.job, self.ahead = self.job, self.ahead, None
+        assert job is not None
+        if self.job is not None:
+            self._begin()
+        return job, Reply(*json.loads(line))
 
     def kill(self) -> None:
         """End the process, whatever it is doing. One that has not started yet finds nothing to do."""
@@ -120,3 +150,13 @@ def _pipe() -> tuple[int, int]:
     with suppress(OSError, AttributeError):
         fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE)
     return ends
+
+
+def _room(writing: int) -> int:
+    """Bytes that a pipe takes without waiting for its reader; 0 where the platform does not tell."""
+    try:
+        size = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+        (held,) = struct.unpack("i", fcntl.ioctl(writing, termios.FIONREAD, b"\0" * 4))
+    except (OSError, AttributeError):
+        return 0
+    return int(size - held - _SLACK)
