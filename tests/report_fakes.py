@@ -98,11 +98,24 @@ def evaluation(name: str, k: int = 8) -> dict[str, Any]:
         },
         "counts": {"problems": 500},
         "by_problem": by_problem(right, 500, k),
-        "judge": {"name": "exact", "of_training": "exact", "rates": None},
+        "judge": {"name": "exact", "of_training": "exact", "rates": None, "people": people()},
         "completion_tokens": 186_000,
         "examples": [example(*kinds[at % 3]) for at in range(12)],
         "seconds": 14.2,
         "environment": ENVIRONMENT,
+    }
+
+
+def people() -> dict[str, Any]:
+    """What an evaluation's report says of the judge against people."""
+    return {
+        "verdicts": 90,
+        "concerned": 80,
+        "steps": 80,
+        "said_of": {"right": {"right": 50, "wrong": 2, "unknown": 4}, "wrong": {"right": 4, "wrong": 18, "unknown": 2}},
+        "agreement": estimate(68 / 74, 74, 0.06),
+        "kappa": {"value": 0.802, "low": 0.651, "high": 0.931},
+        "rates": {"sensitivity": {"value": 0.85, "denominator": 20}, "specificity": {"value": None, "denominator": 0}},
     }
 
 

@@ -22,13 +22,14 @@ from stages.audit.page.cards import make_card
 from stages.audit.page.html import page, static_page
 from stages.audit.page.index import Index, Wanted, build_index
 from stages.audit.page.serve import LOOPBACK, make_app
-from stages.audit.page.verdicts import LABELS, Agreement, agreements, append_verdict, cohens_kappa, read_verdicts
+from stages.audit.page.verdicts import Agreement, agreements, append_verdict
 from stages.params.dataset import DatasetParams
 from stages.params.judge import JudgeParams
 from stages.params.outcome import OutcomeParams
 from stages.params.sample import PromptParams, SampleParams
 from stages.params.split import SplitParams
 from stages.records import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from stages.statistics import VERDICT_LABELS, cohens_kappa, read_verdicts
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -309,7 +310,10 @@ def test_kappa_is_one_for_the_same_labels_and_never_more(pairs: list[tuple[bool,
 @given(st.dictionaries(st.sampled_from(["person", "step", "label"]), st.none() | st.integers() | st.text(max_size=3)))
 def test_a_verdict_of_another_shape_is_refused(tmp_path_factory: pytest.TempPathFactory, cells: dict[str, Any]) -> None:
     shapes = {"person": str, "step": int, "label": str}
-    right = all(type(value) is shapes[key] for key, value in cells.items()) and cells.get("label", "right") in LABELS
+    right = (
+        all(type(value) is shapes[key] for key, value in cells.items())
+        and cells.get("label", "right") in VERDICT_LABELS
+    )
     path = tmp_path_factory.getbasetemp() / "refused.jsonl"
     if right:
         append_verdict(path, verdict(**cells))

@@ -23,6 +23,7 @@ from stages.evaluate.examples import COUNT, EXCERPT, KINDS, choose_examples
 from stages.evaluate.measure import equal_answers
 from stages.evaluate.metrics import greedy_counts, per_sample
 from stages.evaluate.settings import load_settings
+from stages.params.evaluate import JudgeRatesParams
 from stages.params.judge import JudgeParams
 from stages.params.sample import SampleParams
 from stages.policies import read_policy, write_manifest
@@ -462,3 +463,69 @@ def test_a_huge_solution_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     it = examples_of(1, Stages())[0]
     assert (len(it["text"]), it["characters"], it["step_count"]) == (EXCERPT, 103_010, 3)
     assert [(step["start"], step["end"]) for step in it["steps"]] == [(0, 3000), (3000, EXCERPT)]
+
+
+# The judge against people
+
+
+def said(sample: str, step: int, right: bool, person: str = "a") -> str:
+    keys = {"person": person, "round": "M1", "sample_id": sample, "step": step, "right": right}
+    return json.dumps(keys | {"label": "none", "judge": "another"}) + "\n"
+
+
+def people(folder: Path, lines: list[str]) -> dict[str, str]:
+    path = folder / "said.jsonl"
+    path.write_text("".join(lines), encoding="utf-8")
+    return {"path": str(path), "sha256": file_sha256(path)}
+
+
+def greedy(problem: int) -> str:
+    return f"{problem:08x}-0.0-0"
+
+
+def test_people_score_the_judge(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    # The judge says right, right, unknown, of problem 1 and 5 right, wrong, unknown; answers 0, 1, 4 and 5 are right.
+    lines = [said(greedy(0), step, True) for step in range(3)]
+    lines += [said(greedy(1), 0, False), said(greedy(1), 0, True), said(greedy(1), 1, False)]  # the last one counts
+    lines += [said(greedy(4), 1, False), said(greedy(2), 0, True), said(greedy(2), 1, False)]
+    lines += [said(greedy(5), 1, False, person) for person in "ab"] + [said(greedy(5), 1, True, "c")]
+    lines += [said(greedy(5), 0, True, "a"), said(greedy(5), 0, False, "b")]  # a tie
+    lines += [said("elsewhere", 0, True), said(greedy(0), 7, True)]
+    changes = {"majority": 2, "people": people(tmp_path, lines)}
+    report = evaluate_policy(
+        problems(8), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+    ).report
+    found = report["judge"]["people"]
+    # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both right 4, both wrong 2, judge right and people wrong 2.
+    assert (found["verdicts"], found["concerned"], found["steps"]) == (15, 13, 9)
+    assert found["said_of"] == {
+        "right": {"right": 4, "wrong": 0, "unknown": 1}, "wrong": {"right": 2, "wrong": 2, "unknown": 0},
+    }  # fmt: skip
+    assert (found["agreement"]["numerator"], found["agreement"]["denominator"]) == (6, 8)
+    expected = (0.75 - (6 / 8 * 4 / 8 + 2 / 8 * 4 / 8)) / 0.5
+    assert found["kappa"]["value"] == pytest.approx(expected)
+    assert found["kappa"]["low"] <= expected <= found["kappa"]["high"] <= 1
+    assert found["rates"] == {
+        "sensitivity": {"value": 0.666667, "denominator": 3}, "specificity": {"value": 1.0, "denominator": 1},
+    }  # fmt: skip
+    assert JudgeRatesParams.model_validate(found["rates"]).sensitivity.denominator == 3
+
+
+def test_verdicts_on_other_steps_are_said_to_be(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    changes = {"majority": 0, "people": people(tmp_path, [said("elsewhere", 0, True)])}
+    report = evaluate_policy(
+        problems(4), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+    ).report
+    note = "people's verdicts (1) are on no step evaluated here"
+    assert report["judge"]["people"] == {"verdicts": 1, "concerned": 0, "note": note}
+
+
+def test_a_file_of_verdicts_that_grew_is_refused_before_anything_is_sampled(
+    stages: Stages, policy: Path, tmp_path: Path
+) -> None:
+    settings_of = {"people": people(tmp_path, [said(greedy(0), 0, True)])}
+    chosen = load_settings(recipe(tmp_path, evaluate=settings_of))
+    people(tmp_path, [said(greedy(0), 0, True), said(greedy(0), 1, True)])
+    with pytest.raises(ValueError, match=r"said\.jsonl: another file than the recipe's: its sha256 is [0-9a-f]{64}"):
+        evaluate_policy(problems(4), read_policy(policy), chosen, "label")
+    assert stages.asked == []

@@ -173,6 +173,13 @@ def test_an_interval_without_width_is_called_so(tmp_path: Path) -> None:
     assert "0.0%no spread0 of 303" in Page((out / "index.html").read_text(encoding="utf-8")).text
 
 
+def test_the_judge_against_people_is_shown(complete: tuple[Path, str]) -> None:
+    html = (complete[0] / "index.html").read_text(encoding="utf-8")
+    assert "The judge against people" in html
+    assert "0.802" in html
+    assert "0.651 to 0.931" in html
+
+
 def test_steps_are_marked_by_colour_and_by_symbol(complete: tuple[Path, str]) -> None:
     html = (complete[0] / "index.html").read_text(encoding="utf-8")
     marks = set(re.findall(r'<li class="(\w+)"><span class="mark" role="img" aria-label="(\w+)">(.)</span>', html))

@@ -16,6 +16,7 @@ from stages.report.comparisons import contests
 from stages.report.measures import Measure, problem_sets
 from stages.report.page import chance, points, render_page
 from stages.report.paper import paper_figure
+from stages.report.people import Rate, agreements
 from stages.report.sources import Model, Sources, read_sources
 from stages.report.table import rounds_table, to_csv
 from stages.statistics import Resampling
@@ -151,3 +152,21 @@ def test_the_page_shows_them(tmp_path: Path) -> None:
 def test_differences_and_chances_as_they_are_written() -> None:
     assert [points(it) for it in (0.1234, -0.05, 0.0, None)] == ["+12.3", "−5.0", "+0.0", "–"]
     assert [chance(it) for it in (0.0001, 0.0312, 1.0)] == ["p < 0.001", "p = 0.031", "p = 1.000"]
+
+
+def test_people_against_the_judge_are_shown() -> None:
+    told = {
+        "verdicts": 9, "concerned": 8, "steps": 8,
+        "agreement": {"value": 0.75, "low": 0.5, "high": 1.0, "numerator": 6, "denominator": 8},
+        "kappa": {"value": 0.5, "low": 0.0, "high": 1.0},
+        "rates": {"sensitivity": {"value": 0.8, "denominator": 5}, "specificity": {"value": None, "denominator": 0}},
+    }  # fmt: skip
+    models = [
+        Model("M0", "", "", 0, {"evaluate": {"judge": {"people": told}}}),
+        Model("M1", "M0", "kto", 1, {"evaluate": {"judge": {"people": {"verdicts": 1, "note": "<b>none"}}}}),
+        Model("M2", "M1", "kto", 2, {"evaluate": {"judge": {"name": "exact"}}}),
+    ]
+    first, second = agreements(models)
+    assert (first.verdicts, first.steps, first.kappa["value"], first.note) == (8, 8, 0.5, "")
+    assert (first.sensitivity, first.specificity) == (Rate(0.8, 5), Rate(None, 0))
+    assert (second.model, second.note) == ("M1", "<b>none")

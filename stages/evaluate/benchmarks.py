@@ -32,12 +32,17 @@ def read_benchmark(name: str, params: BenchmarkParams) -> pl.DataFrame:
 
 def read_problem_file(name: str, path: Path, sha256: str | None = None) -> pl.DataFrame:
     """PROBLEM rows of the JSON Lines file `path`, see `read_benchmark`; a file of another `sha256` is refused."""
+    return _table(name, f"{path.name} sha256:{require_file(path, sha256)}", read_lines(path))
+
+
+def require_file(path: Path, sha256: str | None) -> str:
+    """The file's sha256; raise `FileNotFoundError`, or `ValueError` where the recipe asks for another `sha256`."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     found = file_sha256(path)
     if sha256 not in (None, found):
         raise ValueError(f"{path}: another file than the recipe's: its sha256 is {found}, expected {sha256}")
-    return _table(name, f"{path.name} sha256:{found}", read_lines(path))
+    return found
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

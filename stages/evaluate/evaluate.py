@@ -9,6 +9,7 @@ import polars as pl
 
 from stages.evaluate.benchmarks import read_benchmark
 from stages.evaluate.measure import measure
+from stages.evaluate.people import against_people, read_people
 from stages.evaluate.settings import Settings, judge_name
 from stages.params.evaluate import EvaluateParams
 from stages.policies import Policy
@@ -38,11 +39,13 @@ def evaluate_policy(problems: pl.DataFrame, policy: Policy, settings: Settings, 
     """Evaluate `policy` on the chosen split of `problems` (PROBLEM rows of every split) and on the benchmarks.
 
     `label` names the progress bars. See `measure` for what is done on each set. Raises `ValueError` for a policy that
-    has no weights, for one that has where solutions were recorded elsewhere, and for a benchmark that is not whole.
+    has no weights, for one that has where solutions were recorded elsewhere, and for a benchmark that is not whole; and
+    `FileNotFoundError` or `ValueError` for a file of people's verdicts that is missing, another or damaged.
     """
     params = settings.evaluate
     _check_can_sample(policy, settings)
     benchmarks = {name: _first(read_benchmark(name, it), params) for name, it in params.benchmarks.items()}
+    verdicts = None if params.people is None else read_people(params.people)  # before anything is sampled
     report: dict[str, Any] = {
         "policy": policy.hash,
         "split": params.split,
@@ -75,6 +78,8 @@ def evaluate_policy(problems: pl.DataFrame, policy: Policy, settings: Settings, 
         examples = measured.report.pop("examples")
         report.setdefault("examples", examples)  # of the split, or of the first benchmark where there is no split
         report[BENCHMARKS][name] = {"origin": chosen["origin"][0], **measured.report}
+    if verdicts is not None:
+        report["judge"]["people"] = against_people(verdicts, tables, settings.resampling)
     return Evaluation(tables, report)
 
 

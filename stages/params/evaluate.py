@@ -75,6 +75,14 @@ class JudgeRatesParams(Block):
         return self
 
 
+class PeopleParams(Block):
+    """What people said of steps, as ``python -m stages.audit serve`` appends it to a file."""
+
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file's bytes: verdicts that came later count once this says so, and no figure changes unasked."""
+
+
 class EvaluateParams(Block):
     """`evaluate` block. The paper: Pass@1 greedy, Maj@8 at temperature 0.7, on MATH-500, AMC23 and AIME24."""
 
@@ -95,3 +103,5 @@ class EvaluateParams(Block):
     trains on the labels of Llama-3.1-70B and measures with QwQ-32B."""
     judge_rates: JudgeRatesParams | None
     """Error rates of the judge that judges here, by which the share of stepwise errors is corrected; null for none."""
+    people: PeopleParams | None
+    """Verdicts of people on steps evaluated here, by which this judge is scored; null for none."""

@@ -15,6 +15,7 @@ from stages.report.benchmarks import benchmark_table, judge_note
 from stages.report.comparisons import contests, measures_compared
 from stages.report.drops import collect_drops
 from stages.report.measures import estimate, problem_sets
+from stages.report.people import agreements
 from stages.report.plots import Plot
 from stages.report.quality import DRIFTS, SHARES, label_quality, warnings
 from stages.report.solutions import shown_solutions
@@ -58,6 +59,7 @@ def render_page(sources: Sources, pictures: list[Picture]) -> str:
         rounds=[_round(sources, model) for model in sources.models],
         judge_note=judge_note(sources.models),
         benchmarks=benchmark_table(sources),
+        people=agreements(sources.models),
         contests=compared,
         compared=measures_compared(compared),
         sets=problem_sets(sources.models),

@@ -1,22 +1,31 @@
-"""Statistics: ratios with their intervals, their counts by problem, and two models compared on the same problems."""
+"""Statistics: ratios with intervals, counts by problem, two models compared, two raters compared."""
 
+from stages.statistics.agreement import CELLS, cohens_kappa, kappas
 from stages.statistics.compare import BY_PROBLEM, Comparison, compare, compare_reports, mcnemar_exact
 from stages.statistics.counts import Counts, count, from_report, to_report
 from stages.statistics.estimate import LEVEL, Estimate, Floats, Resampling, interval
+from stages.statistics.people import VERDICT_KEYS, VERDICT_LABELS, check_verdict, read_verdicts
 
 __all__ = [
     "BY_PROBLEM",
+    "CELLS",
     "LEVEL",
+    "VERDICT_KEYS",
+    "VERDICT_LABELS",
     "Comparison",
     "Counts",
     "Estimate",
     "Floats",
     "Resampling",
+    "check_verdict",
+    "cohens_kappa",
     "compare",
     "compare_reports",
     "count",
     "from_report",
     "interval",
+    "kappas",
     "mcnemar_exact",
+    "read_verdicts",
     "to_report",
 ]

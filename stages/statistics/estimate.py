@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,12 +70,15 @@ class Resampling:
     def resampled(self, numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> Floats:
         """The ratio in each resample, (resamples,); NaN where its denominator is 0."""
         top, bottom = _pair(numerators, denominators)
-        drawn = np.concatenate(
-            [np.stack([top[draw].sum(axis=1), bottom[draw].sum(axis=1)]) for draw in self._draws(top.size)], axis=1
-        )
+        drawn = self.sums([top, bottom])
         ratios = np.full(drawn.shape[1], np.nan)
         np.divide(drawn[0], drawn[1], out=ratios, where=drawn[1] > 0)
         return ratios
+
+    def sums(self, columns: Sequence[Integers | Floats]) -> npt.NDArray[Any]:
+        """Sums over the problems drawn, (columns, resamples); each of `columns` has one entry per problem."""
+        blocks = [np.stack([column[draw].sum(axis=1) for column in columns]) for draw in self._draws(columns[0].size)]
+        return np.concatenate(blocks, axis=1)
 
     def _draws(self, problems: int) -> Iterator[Integers]:
         """Positions of the problems drawn, (resamples, problems) in blocks of rows."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stages.audit.chain import all_parts
 from stages.audit.lock import read_lock
-from stages.audit.page.verdicts import agreements, read_verdicts
+from stages.audit.page.verdicts import agreements
+from stages.statistics import read_verdicts
 
 VERDICTS = Path("work/verdicts.jsonl")
 """Where people's verdicts go unless told otherwise: ignored by Git and DVC, since no stage writes them."""
