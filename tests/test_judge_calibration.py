@@ -19,10 +19,11 @@ from llm_settings import JUDGE, SERVED_JUDGE
 from stages.day_world import make_problems
 from stages.journal import ROOT
 from stages.judge.calibrate import calibrate
-from stages.judge.compare import PUBLISHED, side_by_side
+from stages.judge.compare import PUBLISHED, rates_for_evaluation, side_by_side
 from stages.judge.gate import calibration, pass_gate
 from stages.judge.measure import agrees, measure
 from stages.judge.people import Solution, as_tables, read_solutions
+from stages.params.evaluate import JudgeRatesParams
 from stages.params.judge import JudgeParams
 from stages.records import PROBLEM, SAMPLE, STEP, write_table
 
@@ -226,6 +227,20 @@ def test_judges_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert table[str(recipe)][3] != "100.0"
     assert table["GPT-4o"] == ["published", "61.9"]
     assert len(list(side_by_side({}))) == 1 + len(PUBLISHED)
+
+
+def test_a_calibration_fills_the_evaluations_rates() -> None:
+    found = calibration(weak(0.3), 1, people(40), "test")
+    line = rates_for_evaluation("weak", found)
+    start = "evaluate.judge_rates of weak: "
+    assert line.startswith(start)
+    rates = JudgeRatesParams.model_validate(yaml.safe_load(line.removeprefix(start)))
+    assert rates.model_dump() == {name: found[name] for name in ("sensitivity", "specificity")}
+    assert (rates.sensitivity.denominator, rates.specificity.denominator) == (20, 20)
+    assert rates.sensitivity.value < 1
+    assert "none, since people found" in rates_for_evaluation("weak", calibration(exact(), 1, people(1), "test"))
+    nothing = {name: {"value": 0.5, "denominator": 4} for name in ("sensitivity", "specificity")}
+    assert "no better than chance" in rates_for_evaluation("weak", nothing)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"real data is not at {REAL}")

@@ -102,7 +102,10 @@ def _rates(steps: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, dict[str, f
         )
     )
     faulty, sound = (solutions.filter(name)["flagged"] for name in ("faulty", "sound"))
-    return {"sensitivity": _rate(faulty.to_list().count(True), faulty.len()), "specificity": _rate(sound.to_list().count(False), sound.len())}
+    return {
+        "sensitivity": _rate(faulty.to_list().count(True), faulty.len()),
+        "specificity": _rate(sound.to_list().count(False), sound.len()),
+    }
 
 
 def _rate(part: int, whole: int) -> dict[str, float | int | None]:

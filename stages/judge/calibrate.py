@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.console import progress
-from stages.judge.compare import side_by_side
+from stages.judge.compare import rates_for_evaluation, side_by_side
 from stages.judge.findings import Finding, Score, find, score
 from stages.judge.gate import calibration
 from stages.judge.people import HALVES, Solution, read_solutions
@@ -44,6 +44,7 @@ def calibrate(arguments: list[str]) -> None:
         measured[kind] = _measured(_rule(kind), 0, chosen)
     for recipe in options.recipe:
         measured[str(recipe)] = _measured(load(JudgeParams, recipe, "judge"), load_seed(recipe), chosen)
+    print(*(rates_for_evaluation(name, numbers) for name, numbers in measured.items()), "", sep="\n")
     print(*side_by_side(measured), sep="\n")
 
 

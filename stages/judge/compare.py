@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,17 @@ def side_by_side(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield name.ljust(width) + str(numbers["solutions"]).rjust(11) + "".join(map(_percent, shares))
     for name, percent in PUBLISHED.items():
         yield f"{name.ljust(width)}{'published'.rjust(11)}{'':22}{percent:11.1f}"
+
+
+def rates_for_evaluation(name: str, numbers: Mapping[str, Any]) -> str:
+    """A calibration's rates as a line of a recipe, for an evaluation whose judge this is; else why they are none."""
+    rates = {rate: numbers[rate] for rate in ("sensitivity", "specificity")}
+    values = [rate["value"] for rate in rates.values()]
+    if None in values:
+        return f"evaluate.judge_rates of {name}: none, since people found an error in all solutions or in none"
+    if sum(values) <= 1:
+        return f"evaluate.judge_rates of {name}: none, since this judge is no better than chance"
+    return f"evaluate.judge_rates of {name}: {json.dumps(rates).replace(chr(34), '')}"
 
 
 def _percent(share: float | None) -> str:
