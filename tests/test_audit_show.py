@@ -108,11 +108,33 @@ def test_a_row_of_a_published_file(smoke: Path, row: dict[str, Any], tmp_path: P
     with pytest.raises(FileNotFoundError, match="no such file"):
         show_row(smoke, tmp_path / "other.parquet", 0)
     rows.select("label").write_parquet(published)
-    with pytest.raises(ValueError, match="neither sample_id nor problem_id"):
+    with pytest.raises(ValueError, match="neither sample_id, chosen_sample_id, rejected_sample_id nor problem_id"):
         show_row(smoke, published, 0)
     published.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(ValueError, match="parquet"):
         show_row(smoke, published, 0)
+
+
+def test_a_row_of_pairs_is_followed_to_both_samples(smoke: Path, row: dict[str, Any], tmp_path: Path) -> None:
+    samples = read_table(smoke / "data/samples/M1", SAMPLE, 0)["sample_id"]
+    other = next(sample for sample in samples if sample != row["sample_id"])
+    pair = {"problem_id": row["problem_id"], "chosen_sample_id": row["sample_id"], "rejected_sample_id": other}
+    pl.DataFrame([pair]).write_parquet(tmp_path / "pairs.parquet")
+    lines = show_row(smoke, tmp_path / "pairs.parquet", 0)
+    chosen, rejected = lines.index("chosen_sample_id"), lines.index("rejected_sample_id")
+    assert any(line.startswith(f"sample    {row['sample_id']}") for line in lines[chosen:rejected])
+    assert any(line.startswith(f"sample    {other}") for line in lines[rejected:])
+    assert lines[-1] != ""
+
+
+def test_a_row_is_followed_in_the_round_that_it_names(smoke: Path, row: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    for name in ("M1", "elsewhere"):
+        pl.DataFrame([{"round": name, "sample_id": row["sample_id"]}]).write_parquet(path)
+        if name == "M1":
+            assert "in        M1" in show_row(smoke, path, 0)
+    with pytest.raises(ValueError, match="not in elsewhere; it is in M1"):
+        show_row(smoke, path, 0)
 
 
 def test_a_dropped_sample_says_why_and_a_changed_file_that_it_changed(smoke: Path, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 import tiny_policy
 from publish_place import make_place
 
-from stages.publish import Commit, write_dataset
+from stages.judge.prompt import prompt_hash
+from stages.publish import Commit, RefusedError, write_dataset
 from stages.publish.formats import FORMATS, base
 from stages.publish.manifest import read_publication
 from stages.publish.parquet import feature, type_name
 from stages.publish.rounds import Round, read_round
+from stages.publish.scan import require_nothing_private
 
 COMMIT = Commit("c0ffee" * 6 + "c0ff", "2026-01-02", "https://example.org/project.git")
 NAMES = [form.name for form in FORMATS]
@@ -140,6 +142,68 @@ def test_labels_hold_every_sample_with_its_lineage(of: Round, folder: Path) -> N
         assert row["outcome"] == (row["final_answer"] == row["gold_answer"])
 
 
+def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Path) -> None:
+    replies: dict[tuple[str, int, int], dict[str, Any]] = {}
+    for row in sorted(rows_of(folder, "replies"), key=lambda row: row["attempt"]):
+        assert row["round"] == "M1"
+        replies[row["sample_id"], row["step"], row["vote"]] = row  # the last try counts
+    split = 0
+    for row in rows_of(folder, "labels"):
+        assert row["judge_models"] == ["m"]
+        assert row["judge_prompts"] == [prompt_hash(of.settings["judge"]["served"]["prompt"])]
+        for step in row["steps"]:
+            said = [replies[row["sample_id"], step["step"], vote]["text"] or "" for vote in range(step["votes"])]
+            right, wrong = (sum(f'"{word}"' in text for text in said) for word in ("correct", "incorrect"))
+            votes = (step["votes_right"], step["votes_wrong"], step["votes_unusable"])
+            assert votes == (right, wrong, step["votes"] - right - wrong)
+            assert votes == {True: (3, 0, 0), False: (0, 3, 0), None: (1, 1, 1)}[step["label"]]
+            split += step["label"] is None
+    assert split > 3
+    assert any(row["attempt"] == 1 for row in replies.values())
+
+
+def test_every_published_row_leads_to_its_raw_replies(of: Round, folder: Path) -> None:
+    written = pl.read_parquet(of.table("judged") / "replies/*.parquet").sort("request").to_dicts()
+    published = sorted(rows_of(folder, "replies"), key=lambda row: row["request"])
+    assert published == [{"round": "M1", **row} for row in written]
+    known = {row["sample_id"] for row in published}
+    for form in FORMATS:
+        for row in rows_of(folder, form.name):
+            ids = {row[name] for name in ("sample_id", "chosen_sample_id", "rejected_sample_id") if name in row}
+            assert ids
+            assert ids <= known
+
+
+def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3, served=False)
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+    assert not (tmp_path / "out/data/M1/replies").exists()
+    assert "`M1-replies` (left out)" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    for row in rows_of(tmp_path / "out", "labels"):
+        assert (row["judge_models"], row["judge_prompts"]) == ([], [])
+        assert all(step["votes_right"] is None and step["votes_unusable"] is None for step in row["steps"])
+
+
+def test_missing_replies_are_named(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3)
+    (place / "data/judged/M1/replies/all.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"replies/all\.parquet: no such shard of table reply"):
+        write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+
+
+def test_the_scan_reads_the_replies(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3)
+    path = place / "data/judged/M1/replies/all.parquet"
+    replies = pl.read_parquet(path)
+    planted = replies.with_columns(
+        text=pl.when(pl.int_range(pl.len()) == 4).then(pl.lit("hf_" + "a" * 30)).otherwise("text")
+    )
+    planted.write_parquet(path)
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+    with pytest.raises(RefusedError, match=r"data/M1/replies/00000\.parquet, row 4, column text: Hugging Face token"):
+        require_nothing_private(tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["stepwise", "step_dpo", "pairs"])
 def test_rows_are_the_same_however_many_are_taken_at_once(
     of: Round, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -226,7 +290,7 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
     params = TrainParams(
         method="step_kto", w_step=1.0, after_first_error="keep", beta=0.5, learning_rate=1e-2, warmup_steps=0,
         schedule="constant", epochs=1, batch=4, accumulate=2, max_grad_norm=1.0, max_length=256, dtype="float32",
-        gradient_checkpointing=False, save_steps=50,
+        gradient_checkpointing=False, save_steps=50, pass_rows=None, lora=None, launch=None, tracker=None,
     )  # fmt: skip
     job = Job(source, tiny_policy.write_policy(tmp_path / "policy"), params, 1)
     report = tmp_path / "report.json"

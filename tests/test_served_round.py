@@ -16,6 +16,8 @@ from fault_server import fault_server, stats
 
 from stages.audit import verify
 from stages.audit.show import show
+from stages.publish.formats.labels import LABELS, REPLIES
+from stages.publish.rounds import read_round
 from stages.records import JUDGED, REPLY, SAMPLE, STEP, read_table, write_table
 
 HIDDEN = secrets.token_hex(16)
@@ -94,6 +96,25 @@ def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
         assert costs["majority samples"]["in_all"]["answers"] == 4 * costs["greedy samples"]["in_all"]["answers"]
     metrics = json.loads((place / "reports/metrics.json").read_text(encoding="utf-8"))
     assert {"sample_money", "judge_prompt_tokens", "evaluate_completion_tokens"} <= set(metrics["M1"])
+
+
+def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
+    of = read_round("M1", place)
+    replies = read_table(place / "data/judged/M1/replies", REPLY, 0)
+    (published,) = REPLIES.parts(of)
+    assert published.drop("round").equals(replies)
+    (labels,) = LABELS.parts(of)
+    assert labels["judge_models"].to_list() == [["nobody"]] * labels.height
+    assert set(labels["sample_id"]) == set(published["sample_id"])
+    unusable = 0
+    for step in labels.explode("steps")["steps"].to_list():
+        right, wrong = step["votes_right"], step["votes_wrong"]
+        assert right + wrong + step["votes_unusable"] == step["votes"] == 3
+        if step["label"] is not None:
+            assert step["label"] is (right > wrong)
+            assert step["agreement"] == pytest.approx(max(right, wrong) / 3)
+        unusable += step["votes_unusable"]
+    assert 0 <= unusable < labels.height
 
 
 def test_labels_are_counted_again_from_the_replies(place: Path) -> None:

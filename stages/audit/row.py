@@ -18,11 +18,15 @@ from stages.provenance import file_sha256
 READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {".parquet": pl.scan_parquet, ".jsonl": pl.scan_ndjson}
 """How files are read, by the end of their name."""
 
+SAMPLES = ("sample_id", "chosen_sample_id", "rejected_sample_id")
+"""Columns that lead to a sample."""
+
 
 def show_row(root: Path, path: Path, number: int, only: str | None = None, whole: bool = False) -> list[str]:
-    """Lines on row `number` (0-based) of a file with a column sample_id or problem_id, then on what made it.
+    """Lines on row `number` (0-based) of a file with a column of ids, then on what made it: both samples of a pair.
 
-    The file may lie anywhere: a row is followed by its ids. Raises `FileNotFoundError` or `ValueError` naming the file.
+    The file may lie anywhere: a row is followed by its ids, in the round that it names where it names one. Raises
+    `FileNotFoundError` or `ValueError` naming the file.
     """
     row = _read(path, number)
     lines = [
@@ -30,12 +34,19 @@ def show_row(root: Path, path: Path, number: int, only: str | None = None, whole
         *_cells(row, WHOLE_TEXT if whole else BRIEF),
         "",
     ]
-    if isinstance(row.get("sample_id"), str):
-        only = only or _round_of(root, path)
-        return lines + show_sample(root, read_lock(root), row["sample_id"], only, WHOLE_TEXT if whole else BRIEF)
+    samples = {name: row[name] for name in SAMPLES if isinstance(row.get(name), str)}
+    if samples:
+        told = row.get("round")
+        only = only or (told if isinstance(told, str) else _round_of(root, path))
+        for name, sample in samples.items():
+            if name != "sample_id":
+                lines.append(name)
+            lines += show_sample(root, read_lock(root), sample, only, WHOLE_TEXT if whole else BRIEF)
+            lines.append("")
+        return lines[:-1]
     if isinstance(row.get("problem_id"), str):
         return lines + show(root, row["problem_id"], whole=whole)
-    raise ValueError(f"{path}: row {number} has neither sample_id nor problem_id; columns are {list(row)}")
+    raise ValueError(f"{path}: row {number} has neither {', '.join(SAMPLES)} nor problem_id; columns are {list(row)}")
 
 
 def _read(path: Path, number: int) -> dict[str, Any]:

@@ -26,6 +26,15 @@ COUNTED = {
 }
 """Columns of a JUDGED row that follow from the replies; `reason` is null where a judge was not asked."""
 
+TALLY = {
+    "sample_id": pl.String,
+    "step": pl.Int32,
+    "votes_right": pl.Int32,
+    "votes_wrong": pl.Int32,
+    "votes_unusable": pl.Int32,
+}
+"""Columns of a tally of votes."""
+
 NOT_ASKED = Unusable("not asked")
 
 Read = list[StepVerdict] | Unusable
@@ -78,6 +87,22 @@ def count_again(
             reason = None if NOT_ASKED.fault in label.reason else label.reason
             rows.append((problem, sample, step, label.right, reason, params.votes, label.agreement, first_error))
     return pl.DataFrame(rows, schema=COUNTED, orient="row")
+
+
+def tally_votes(replies: pl.DataFrame, steps: pl.DataFrame, votes: int, judges: int) -> pl.DataFrame:
+    """How the `votes` of each of `judges` models fell on each of `steps` (STEP rows), by their `replies` (REPLY rows).
+
+    Columns ``sample_id, step, votes_right, votes_wrong, votes_unusable``, which add up to votes times judges: a vote
+    that was never asked for is unusable too.
+    """
+    counts = dict(steps.group_by("sample_id").len().iter_rows())
+    said = _by_sample(replies, counts)
+    rows: list[tuple[Any, ...]] = []
+    for sample, step in steps.select("sample_id", "step").iter_rows():
+        cast = [vote for judge in range(judges) for vote in said[sample].votes(judge, step, votes)]
+        right = [vote.right for vote in cast if isinstance(vote, StepVerdict)]
+        rows.append((sample, step, right.count(True), right.count(False), len(cast) - len(right)))
+    return pl.DataFrame(rows, schema=TALLY, orient="row")
 
 
 def _by_sample(replies: pl.DataFrame, counts: dict[str, int]) -> defaultdict[str, Replies]:

@@ -8,16 +8,17 @@ from typing import Any
 
 import yaml
 
+from stages.judge.prompt import prompt_hash
 from stages.publish import measure
 from stages.publish.checks import Commit
 from stages.publish.croissant import RecordSet, croissant
 from stages.publish.formats import FORMATS, Format
-from stages.publish.formats.labels import LABELS
+from stages.publish.formats.labels import LABELS, judge_names
 from stages.publish.licences import Licence, hub_licence, licences_of
 from stages.publish.markdown import Markdown, render
 from stages.publish.parquet import column_types
 from stages.publish.rounds import Round
-from stages.report.sources import Model, Sources, at
+from stages.report.sources import Model, Sources
 
 DESCRIPTION = (
     "Sampled solutions of maths problems with a label for every step and for the final answer, from sampling, judging "
@@ -170,7 +171,7 @@ def _judge(of: Round, labels: Path, model: Model) -> dict[str, Any]:
     return {
         "kind": kind,
         "what": _JUDGES.get(kind, "see the project's settings"),
-        "model": at(of.settings, "judge", "served", "model"),
+        "models": list(zip(judge_names(of), (prompt_hash(model.prompt) for model in of.judge.models), strict=True)),
         "min_agreement": of.settings["judge"]["min_agreement"],
         "flip": of.settings["judge"]["flip"],
         "figures": measure.judge_figures(model),

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from stages.params.base import SettingsError, load, read_yaml
+from stages.params.judge import JudgeParams
 from stages.params.recipe import resolve
 from stages.params.records import RecordsParams
 from stages.records import shard_names
@@ -48,6 +49,16 @@ class Round:
     @property
     def chat(self) -> bool:
         return self.source.chat
+
+    @property
+    def judge(self) -> JudgeParams:
+        """Who judged the steps."""
+        return JudgeParams.model_validate(self.settings["judge"])
+
+    @property
+    def replies(self) -> Path | None:
+        """Folder of the raw replies of the models that judged, None where a rule did."""
+        return self.table("judged") / "replies" if self.judge.models else None
 
     @property
     def shards(self) -> Iterator[str]:
