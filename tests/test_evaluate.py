@@ -520,6 +520,24 @@ def test_verdicts_on_other_steps_are_said_to_be(stages: Stages, policy: Path, tm
     assert report["judge"]["people"] == {"verdicts": 1, "concerned": 0, "note": note}
 
 
+def test_people_score_the_judge_on_benchmarks_too(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"question": "q", "answer": 6}) + "\n", "utf-8")
+    mine = {"hub": None, "file": {"path": str(path), "sha256": file_sha256(path)}}
+    changes = {"majority": 2, "split": None, "benchmarks": {"majority": mine}}  # a benchmark may be called so
+    evaluated = evaluate_policy(
+        problems(2), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+    )
+    sample, problem = evaluated.tables["benchmarks/majority/samples"].row(0)[:2]
+    wrong = int(problem, 16) % 4 == 1
+    lines = [said(sample, 0, True), said(sample, 1, not wrong), said(sample, 2**40, True)]
+    chosen = load_settings(recipe(tmp_path, evaluate={**changes, "people": people(tmp_path, lines)}))
+    found = evaluate_policy(problems(2), read_policy(policy), chosen, "label").report["judge"]["people"]
+    assert (found["verdicts"], found["concerned"], found["steps"]) == (3, 2, 2)
+    assert found["agreement"]["value"] == 1
+    assert found["rates"]["specificity"]["denominator"] == 0
+
+
 def test_a_file_of_verdicts_that_grew_is_refused_before_anything_is_sampled(
     stages: Stages, policy: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,11 @@ def read_people(params: PeopleParams) -> pl.DataFrame:
     """
     path = Path(params.path)
     require_file(path, params.sha256)
-    rows = [(said["sample_id"], said["step"], said["right"]) for said in read_verdicts(path)]
+    # A number that no table can hold is on no step; null joins none.
+    rows = [
+        (said["sample_id"], said["step"] if abs(said["step"]) < 2**31 else None, said["right"])
+        for said in read_verdicts(path)
+    ]
     return pl.DataFrame(rows, schema={"sample_id": pl.String, "step": pl.Int32, "right": pl.Boolean}, orient="row")
 
 
@@ -56,10 +60,8 @@ def against_people(
 
 
 def _all(tables: Mapping[str, pl.DataFrame], name: str) -> pl.DataFrame:
-    """The tables called `name` of the split and of the benchmarks, without those of the majority's samples."""
-    return pl.concat(
-        table for place, table in tables.items() if place.split("/")[-1] == name and "majority" not in place.split("/")
-    )
+    """The tables called `name` of all sets; a majority's outcomes join nothing, since nobody judged its samples."""
+    return pl.concat(table for place, table in tables.items() if place.split("/")[-1] == name)
 
 
 def _of_most(verdicts: pl.DataFrame) -> pl.DataFrame:
