@@ -48,8 +48,8 @@ ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and flipped
 
 vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: they want older versions of some packages
 
-test-vllm: vllm  ## the vllm and ray engines against the real vLLM, on the CPU, and a real Ray cluster
-	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py
+test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU, and a real Ray cluster
+	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py tests/test_outcome_ray.py tests/test_train_vllm.py
 
 bench: bench-train bench-outcome bench-llm bench-vllm bench-audit bench-data  ## each prints both sides of a comparison from one run
 

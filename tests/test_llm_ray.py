@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-import time
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_nodes import ray_head, wait_for_text
 
 from stages.llm import Completion, EngineError, FakeEngine, Request, Runner
 from stages.llm.ray_engine import RayEngine, request_of, vars_of
@@ -49,17 +48,9 @@ class Refusing(FakeEngine):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head that works on nothing, and two nodes of two processors each."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    paths = os.pathsep.join([str(Path.cwd()), str(Path(__file__).parent.resolve())])
-    ray.init(address=made.address, runtime_env={"env_vars": {"PYTHONPATH": paths}}, log_to_driver=False)
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    """A head that works on nothing; each test adds its nodes."""
+    with ray_head() as made:
+        yield made
 
 
 def requests(problems: int, samples: int = 4) -> list[Request]:
@@ -70,13 +61,6 @@ def written(runner: Runner, asked: list[Request]) -> bytes:
     """What a stage writes of the answers, in its own order."""
     answers = [runner.get(request) for request in asked]
     return json.dumps([a.to_json() if isinstance(a, Completion) else a.reason for a in answers]).encode()
-
-
-def wait_for_text(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 120
-    while text not in path.read_text():
-        assert time.monotonic() < deadline, f"{text} never came"
-        time.sleep(0.05)
 
 
 def test_a_node_lost_at_work_changes_no_byte(cluster: Any, tmp_path: Path) -> None:

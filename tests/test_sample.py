@@ -36,7 +36,7 @@ PARAMS = SampleParams(
     max_tokens=24,
     batch=6,
 )
-RUNTIME = RuntimeParams(threads=1, workers=1, device="cpu")
+RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
 
 
 @pytest.fixture(scope="module")

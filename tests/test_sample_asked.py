@@ -29,7 +29,7 @@ from stages.sample.asked import _model
 from stages.sample.draw import sampling_settings
 
 POLICY = Policy(Path("models/M1"), "a" * 32, None, None)
-RUNTIME = RuntimeParams(threads=1, workers=1, device="cpu")
+RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
 
 
 def settings(**changes: Any) -> SampleParams:

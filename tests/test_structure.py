@@ -11,7 +11,18 @@ from stages.params.recipe import ROUND_BLOCKS, Recipe
 from stages.plan.imports import PACKAGE, declared_modules, find_module, imported, needed_deps, reached
 
 FLOW = ["problems", "seed_model", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate", "report"]
-SHARED = ["records", "params", "journal", "provenance", "policies", "console", "day_world", "llm", "statistics"]
+SHARED = [
+    "records",
+    "params",
+    "journal",
+    "provenance",
+    "policies",
+    "console",
+    "cluster",
+    "day_world",
+    "llm",
+    "statistics",
+]
 ASIDE = ["plan", "study", "audit", "publish"]
 """Outside the flow: no stage imports these, and they may look at everything."""
 

@@ -23,7 +23,7 @@ from stages.policies import read_policy
 from stages.provenance import folder_files
 from stages.train.run import Job, train
 
-RUNTIME = RuntimeParams(threads=1, workers=1, device="cpu")
+RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
 PARAMS = TrainParams(
     method="step_kto",
     w_step=1.0,

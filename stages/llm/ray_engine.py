@@ -7,14 +7,11 @@ takes nothing along: what it had in work is done again by others, and equal seed
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import stages
+from stages.cluster import Cluster, ClusterError, one_line
 from stages.llm.engine import Engine
 from stages.llm.errors import EngineError
 from stages.llm.request import Answered, Completion, Failure, Request, Result
@@ -44,7 +41,7 @@ class RayEngine:
         self._copies = copies
         self._gpus = gpus
         self._concurrency = concurrency
-        self._joined = False
+        self._cluster = Cluster("engine ray")
 
     def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
         """See `Engine.complete`; raises `EngineError` where Ray or a copy cannot go on. Up to `WINDOW` are taken."""
@@ -55,23 +52,16 @@ class RayEngine:
 
     def _join(self) -> None:
         """Connect to the cluster, unless this program is connected already, and look at its GPUs."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            import ray
-            from ray.data import DataContext
-        except ImportError as error:
+            self._cluster.join()
+        except ClusterError as error:
+            raise EngineError(str(error)) from error
+        most = self._cluster.most("GPU")
+        if 0 < most < self._gpus:  # Ray would wait on
             raise EngineError(
-                f"engine ray: Ray cannot be imported ({error}); pip install 'stepkto-data[ray]'"
-            ) from error
-        if not ray.is_initialized():
-            root = str(Path(stages.__file__).resolve().parents[1])
-            try:
-                ray.init(logging_level=logging.WARNING, runtime_env={"env_vars": {"PYTHONPATH": root}})
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise EngineError(f"engine ray: no cluster can be joined: {_line(error)}") from error
-            self._joined = True
-        DataContext.get_current().enable_progress_bars = False
-        self._gpus = _gpus_to_ask_for(self._gpus)
+                f"engine ray: a copy wants {self._gpus} GPUs of one node; no node of the cluster has over {most}"
+            )
+        self._gpus = self._gpus if most else 0
 
     def _answer(self, window: list[Request]) -> Iterator[Answered]:
         from ray.exceptions import RayError
@@ -83,7 +73,7 @@ class RayEngine:
                     raise EngineError(result["refused"])
                 yield window[row["at"]], _result(result)
         except RayError as error:
-            raise EngineError(f"engine ray: {_line(error)}; run again: what was answered is kept") from error
+            raise EngineError(f"engine ray: {one_line(error)}; run again: what was answered is kept") from error
 
     def _answered(self, window: list[Request]) -> Dataset:
         """A lazy dataset of rows ``{at, result}``; neighbours stay together in its blocks."""
@@ -102,11 +92,7 @@ class RayEngine:
 
     def close(self) -> None:
         """Leave the cluster, which ends one of our own."""
-        if self._joined:
-            import ray
-
-            ray.shutdown()
-            self._joined = False
+        self._cluster.close()
 
 
 class _Copy:
@@ -130,16 +116,6 @@ class _Copy:
         return {"at": batch["at"], "result": [json.dumps(value) for value in written]}
 
 
-def _gpus_to_ask_for(wanted: int) -> int:
-    """`wanted`, or 0 in a cluster without GPUs; raises `EngineError` where no node has as many: Ray would wait on."""
-    import ray
-
-    most = max((int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
-    if 0 < most < wanted:
-        raise EngineError(f"engine ray: a copy wants {wanted} GPUs of one node; no node of the cluster has over {most}")
-    return wanted if most else 0
-
-
 def vars_of(request: Request) -> dict[str, Any]:
     """`request` as JSON can hold it."""
     fields = request.__dataclass_fields__
@@ -157,7 +133,3 @@ def _written(result: Result) -> dict[str, Any]:
 
 def _result(value: dict[str, Any]) -> Result:
     return Failure(**value["failed"]) if "failed" in value else Completion(**value["completed"])
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[-300:]

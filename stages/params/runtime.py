@@ -17,6 +17,8 @@ class RuntimeParams(Block):
     """Torch threads per process. The day world is fastest with 1; another number may change last bits of floats."""
     workers: int = Field(ge=1, le=256)
     """Worker processes for CPU work (grading)."""
+    spread: Literal["ray"] | None
+    """Where stage outcome grades: null on this machine, ray by tasks of `workers` processes all over a Ray cluster."""
     device: Literal["auto", "cpu", "cuda"]
     """Where models run; auto takes CUDA where there is one."""
 
