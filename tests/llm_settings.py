@@ -32,6 +32,7 @@ JUDGE: dict[str, Any] = {
     "kind": "served",
     "served": SERVED_JUDGE,
     "second": None,
+    "prm": None,
     "votes": 1,
     "min_agreement": 0.6,
     "require": None,

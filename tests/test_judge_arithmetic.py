@@ -244,7 +244,7 @@ def test_the_stage_takes_it_as_a_kind() -> None:
         for i in range(2)
     ]
     params = JudgeParams(
-        kind="arithmetic", served=None, second=None, require=None, votes=1, min_agreement=0.6, flip=0.0
+        kind="arithmetic", served=None, second=None, prm=None, require=None, votes=1, min_agreement=0.6, flip=0.0
     )
     samples = pl.DataFrame([sample], schema=SAMPLE.schema)
     judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0)

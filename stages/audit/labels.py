@@ -1,4 +1,5 @@
-"""Labels: a rule's are made again, a served judge's are counted again from its raw replies."""
+"""Labels: a rule's are made again, a served judge's are counted again from its raw replies, a process reward model's
+are only matched with their steps."""
 
 from __future__ import annotations
 
@@ -38,6 +39,10 @@ def check_labels(
     """Labels of the range must be what the judge gives, one for every step."""
     path = f"{part.judged}/{span.shard}.parquet"
     own = steps.join(samples.select(SAMPLE_KEY), on=SAMPLE_KEY, how="semi", maintain_order="left")
+    if part.judge.kind == "prm":
+        findings.note("labels", "labels by scores of a process reward model, which is not run again", judged.height)
+        _check_members(findings, path, own, judged)
+        return
     if part.judge.kind != "served":
         expected = judge_samples(problems, samples, own, part.judge, part.seed)
         check_equal(findings, "labels", path, judged, expected, STEP_KEY, f"judge {part.judge.kind}")
@@ -97,7 +102,7 @@ def _check_replies(
 
 
 def _check_members(findings: Findings, path: str, steps: pl.DataFrame, judged: pl.DataFrame) -> None:
-    """Without replies: every label must have its step, every step its label, and the first error be the first."""
+    """Where labels cannot be made again: each must have its step, each step its label, the first error be the first."""
     findings.seen("labels", judged.height)
     own = check_parents(findings, "labels", path, judged, steps, STEP_KEY, "step")
     for row in steps.join(judged, on=STEP_KEY, how="anti").iter_rows(named=True):

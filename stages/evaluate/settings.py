@@ -44,7 +44,9 @@ class Settings:
 
 def judge_name(judge: JudgeParams) -> str:
     """The model that judges, or the judge's kind where no model does."""
-    return judge.served.model if judge.kind == "served" and judge.served else judge.kind
+    models = {"served": judge.served, "prm": judge.prm}
+    model = models.get(judge.kind)
+    return judge.kind if model is None else model.model
 
 
 def load_settings(recipe: Path) -> Settings:

@@ -49,8 +49,9 @@ def calibrate(arguments: list[str]) -> None:
 
 
 def _rule(kind: str) -> JudgeParams:
+    no_models = {"served": None, "second": None, "prm": None}
     return JudgeParams.model_validate(
-        {"kind": kind, "served": None, "second": None, "votes": 1, "min_agreement": 1.0, "require": None, "flip": 0.0}
+        {"kind": kind, **no_models, "votes": 1, "min_agreement": 1.0, "require": None, "flip": 0.0}
     )
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from stages.journal import ROOT
 from stages.judge.cases import Case, cases_of
 from stages.judge.fake import fake_reply
+from stages.judge.prm import PrmJudge, open_prm
 from stages.judge.questions import Question
 from stages.judge.rules import RULES
 from stages.judge.served import Said, ServedJudge, judge_identity, model_identity
@@ -45,21 +46,28 @@ class Labels:
 class Judge:
     """Labels steps by the rule or the models that its settings name; `open_judge` makes it."""
 
-    def __init__(self, params: JudgeParams, seed: int, models: Sequence[ServedJudge] = ()) -> None:
+    def __init__(
+        self, params: JudgeParams, seed: int, models: Sequence[ServedJudge] = (), prm: PrmJudge | None = None
+    ) -> None:
         self._params = params
         self._seed = seed
         self._models = models
-        self.identity = identity(params, seed)
+        self._prm = prm
+        self.identity = identity(params, seed, None if prm is None else prm.hash)
         """Hash of what makes this judge what it is; it stands in every row that it labels."""
 
     def label(self, problems: pl.DataFrame, samples: pl.DataFrame, steps: pl.DataFrame) -> Labels:
         """Label each of `steps` (STEP rows of `samples`, SAMPLE rows, of `problems`, PROBLEM rows).
 
-        Raises `EngineError` where a model cannot be asked any more; what it answered is kept.
+        Raises `EngineError` where a model cannot be asked any more, `ValueError` where a process reward model cannot
+        be loaded; what was answered or scored is kept.
         """
         cases = list(cases_of(problems, samples, steps))
         said = [model.ask(cases) for model in self._models]
-        labels = self._count(said) if said else self._apply_rule(cases)
+        if self._prm is not None:
+            labels = self._prm.label(cases)
+        else:
+            labels = self._count(said) if said else self._apply_rule(cases)
         rows = [row for case in cases for row in self._rows(case, labels[case.sample_id])]
         replies = [row for of_model in said for row in of_model.replies]
         return Labels(
@@ -70,7 +78,7 @@ class Judge:
         )
 
     def costs(self) -> dict[str, Any]:
-        """What asking cost in this run, a part per model; empty for a rule."""
+        """What asking cost in this run, a part per model; empty where nobody is asked."""
         return {name: model.costs() for name, model in zip(PLACES, self._models, strict=False)}
 
     def _apply_rule(self, cases: Sequence[Case]) -> ByStep:
@@ -110,11 +118,13 @@ class Judge:
         return StepLabel(not label.right, f"flipped on purpose: {label.reason}", label.agreement)
 
 
-def identity(params: JudgeParams, seed: int) -> str:
-    """Hash of what makes this judge what it is: its rule, or its models, prompts and votes."""
+def identity(params: JudgeParams, seed: int, prm: str | None = None) -> str:
+    """Hash of what makes this judge what it is: its rule, its models, prompts and votes, or `prm`, the hash of a
+    process reward model with its layout and thresholds."""
     own = params.model_dump(mode="json", include={"kind", "votes", "min_agreement", "flip"})
     models = [judge_identity(model) for model in params.models] or None
-    return content_hash("judge", {**own, "served": models}, seed if params.flip or models else None)
+    scored = {} if prm is None else {"prm": prm}
+    return content_hash("judge", {**own, "served": models, **scored}, seed if params.flip or models else None)
 
 
 @contextmanager
@@ -122,7 +132,7 @@ def open_judge(params: JudgeParams, seed: int, label: str) -> Iterator[Judge]:
     """The judge that `params` asks for; `label` names its progress bar.
 
     `seed` starts a model's draws, and decides which labels are flipped where ``params.flip`` asks for it. Raises
-    `ValueError` for an engine or a prompt that is not there.
+    `ValueError` for an engine or a prompt, `FileNotFoundError` for a model's folder that is not there.
     """
     with ExitStack() as stack:
         models = []
@@ -131,7 +141,9 @@ def open_judge(params: JudgeParams, seed: int, label: str) -> Iterator[Judge]:
             journal = ROOT / "judge" / f"{content_hash(model_identity(model))}.jsonl"
             runner = stack.enter_context(Runner(_engine(model, sent), journal, label, prices_of(model.engine)))
             models.append(ServedJudge(model, params.votes, seed, runner, place, sent))
-        yield Judge(params, seed, models)
+        scored = params.prm if params.kind == "prm" else None
+        prm = None if scored is None else stack.enter_context(open_prm(scored, label))
+        yield Judge(params, seed, models, prm)
 
 
 def judge_samples(

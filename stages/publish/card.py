@@ -30,6 +30,7 @@ _JUDGES = {
     "arithmetic": "a rule: a step is wrong where it states a false numeric equality, and unknown otherwise",
     "none": "nothing: every step is unknown",
     "served": "a language model, asked for votes on each step",
+    "prm": "a process reward model: each step's score against two thresholds",
 }
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
@@ -172,6 +173,7 @@ def _judge(of: Round, labels: Path, model: Model) -> dict[str, Any]:
         "kind": kind,
         "what": _JUDGES.get(kind, "see the project's settings"),
         "models": list(zip(judge_names(of), (prompt_hash(model.prompt) for model in of.judge.models), strict=True)),
+        "scorer": at(of.settings, "judge", "prm", "model") if kind == "prm" else None,
         "min_agreement": of.settings["judge"]["min_agreement"],
         "flip": of.settings["judge"]["flip"],
         "figures": measure.judge_figures(model),
