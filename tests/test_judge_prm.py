@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from llm_settings import JUDGE
 from tiny_policy import byte_level_bpe, documents
 
+from stages.evaluate.settings import judge_name
 from stages.journal import ROOT
-from stages.judge import Labels, open_judge
+from stages.judge import Labels, judge_samples, open_judge
 from stages.judge.calibrate import calibrate
 from stages.judge.people import Solution, as_tables
 from stages.judge.prm import label_of
@@ -222,6 +223,33 @@ def test_texts_are_no_special_tokens_and_the_limit_is_met_exactly(
     assert not isinstance(Layout(params, tokenizer, len(found.ids) - 1).encode(problem, steps), Encoded)
 
 
+def test_a_vocabulary_with_marked_spaces_finds_what_math_shepherds_own_code_finds() -> None:
+    from tokenizers import Tokenizer, normalizers, processors
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(set("Add 1 and 2.Step 1: 1 + 2 = 3 2 - 1\nки▁") - {" "})
+    pieces = ["<s>", "<unk>", *letters, "ки", "▁+", "▁-"]
+    merges = [("к", "и"), ("▁", "+"), ("▁", "-")]
+    made = Tokenizer(BPE({piece: at for at, piece in enumerate(pieces)}, merges, unk_token="<unk>"))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", unk_token="<unk>")
+
+    own = {**SHEPHERD, "step": "Step {number}: {step} ", "separator": "ки", "right_token": "▁+", "wrong_token": "▁-"}
+    layout = Layout(validate(PrmParams, own, "prm"), tokenizer, 10_000)
+    assert layout.candidates == tuple(tokenizer.encode("+ -")[1:])
+    found = layout.encode("Add 1 and 2.", ["1 + 2 = 3\n", "2 - 1"])
+    assert isinstance(found, Encoded)
+    ids = tokenizer.encode("Add 1 and 2. Step 1: 1 + 2 = 3 ки\nStep 2: 2 - 1 ки")
+    assert list(found.ids) == ids
+    tag = tokenizer.encode("ки")[-1]
+    assert list(found.positions) == [at for at, token in enumerate(ids) if token == tag]
+    held = layout.encode("Add 1 and 2.", ["ки", "1 ки 2"])
+    assert isinstance(held, Encoded)
+    assert len(held.positions) == 2 < held.ids.count(tag)
+
+
 @LAYOUTS
 @given(st.data())
 def test_each_step_is_scored_at_the_end_of_what_follows_it(own: dict[str, Any], tokenizer: Any, data: Any) -> None:
@@ -317,6 +345,16 @@ def test_a_killed_stage_goes_on_where_it_was(
 
 def stored_batches(place: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in place.glob("work/journal/judge/prm-*"))
+
+
+def test_an_evaluation_names_the_model_that_judges(models: Path) -> None:
+    params = validate(JudgeParams, settings(models, TRL), "judge")
+    assert judge_name(params) == str(models / "token_classification")
+    asked = as_tables(solutions(3))
+    costs: dict[str, Any] = {}
+    judged = judge_samples(*asked, params, 1, "evaluate", costs)
+    assert judged["reason"].str.starts_with("score ").all()
+    assert costs == {}
 
 
 def test_calibrate_takes_it_by_recipe(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
