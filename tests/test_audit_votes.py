@@ -1,8 +1,9 @@
-"""A served judge's labels are counted again from its raw replies; whatever does not follow is named."""
+"""A served judge's labels are counted again from its raw replies, others follow from scores; what does not is named."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from stages.audit.findings import Findings
 from stages.audit.labels import check_labels
 from stages.audit.layout import Part, replies_folder
 from stages.audit.tables import Range
-from stages.params.judge import JudgeParams
+from stages.params.judge import JudgeParams, PrmParams
 from stages.params.outcome import OutcomeParams
 from stages.params.sample import SampleParams
 from stages.params.split import SplitParams
@@ -187,3 +188,29 @@ def test_without_replies_what_is_left_is_checked(tmp_path: Path) -> None:
     assert "step 1: step has no label" in line
     (line,) = check(tmp_path, None, [COUNTED[0], COUNTED[1] | {"first_error": 0}], part(3, 1)).by_check["labels"].first
     assert "step 1: first_error is 0, the labels give 1" in line
+
+
+FLIPPED = "flipped on purpose: "
+
+
+@pytest.mark.parametrize(
+    ("labels", "fault"),
+    [
+        ([label(0, True, "score 0.8000", 1.0, 1, 1), label(1, False, "score 0.1999", 1.0, 1, 1)], None),
+        ([label(0, None, "score 0.7999", 0.0, None, 1), label(1, None, "9 tokens, over the limit", 0, None, 1)], None),
+        ([label(0, False, f"{FLIPPED}score 0.9000", 1.0, 0, 1), label(1, None, "score 0.2000", 0, 0, 1)], None),
+        ([label(0, True, "score 0.7999", 1.0, None, 1), label(1, None, "score 0.5000", 0, None, 1)], "label is True"),
+        ([label(0, True, "score 0.9000", 1.0, None, 1), label(1, True, "good", 1.0, None, 1)], "step 1: label is True"),
+        ([label(0, True, "score 0.9000", 1.0, None, 1)], "step 1: step has no label"),
+    ],
+)  # fmt: skip
+def test_labels_by_scores(tmp_path: Path, labels: list[dict[str, Any]], fault: str | None) -> None:
+    prm = PrmParams.model_construct(right_from=0.8, wrong_below=0.2)
+    judged_by = replace(part(1, 0), judge=JudgeParams.model_construct(kind="prm", prm=prm))
+    found = check(tmp_path, None, labels, judged_by).by_check["labels"]
+    assert found.notes == {"scores of a process reward model, which is not run again": len(labels)}
+    if fault is None:
+        assert not found.first
+    else:
+        (line,) = found.first
+        assert fault in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,6 +175,26 @@ def test_the_size_of_batches_changes_no_label_and_repeats_nothing_of_the_judge(
     for labels, identity in found[1:]:
         assert identity == found[0][1]
         assert labels.judged["label"].to_list() == found[0][0].judged["label"].to_list()
+
+
+def test_padding_reaches_no_score_of_a_model_that_reads_both_ways(tmp_path: Path, tokenizer: Any) -> None:
+    from transformers import BertConfig, BertForTokenClassification
+
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = BertConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=CONTEXT, initializer_range=0.5, num_labels=2, **sizes
+    )
+    folder = tmp_path / "token_classification"
+    BertForTokenClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    scores = []
+    for batch in (1, 64):
+        shutil.rmtree(ROOT, ignore_errors=True)
+        labels, _ = judge(tmp_path, TRL, solutions(), batch=batch)
+        scores.append(labels.judged["reason"].str.strip_prefix("score ").cast(pl.Float64))
+    assert scores[0].to_list() == pytest.approx(scores[1].to_list(), abs=2e-4)
+    assert scores[0].n_unique() > 20
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))

@@ -1,5 +1,5 @@
 """Labels: a rule's are made again, a served judge's are counted again from its raw replies, a process reward model's
-are only matched with their steps."""
+must follow from the scores that their reasons show."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from stages.audit.tables import (
 )
 from stages.audit.votes import COUNTED, count_again, read_again
 from stages.judge import Unusable, judge_samples
+from stages.params.judge import PrmParams
 from stages.records import REPLY
 
 
@@ -40,8 +41,10 @@ def check_labels(
     path = f"{part.judged}/{span.shard}.parquet"
     own = steps.join(samples.select(SAMPLE_KEY), on=SAMPLE_KEY, how="semi", maintain_order="left")
     if part.judge.kind == "prm":
-        findings.note("labels", "labels by scores of a process reward model, which is not run again", judged.height)
+        assert part.judge.prm is not None
+        findings.note("labels", "scores of a process reward model, which is not run again", judged.height)
         _check_members(findings, path, own, judged)
+        _check_thresholds(findings, path, part.judge.prm, judged)
         return
     if part.judge.kind != "served":
         expected = judge_samples(problems, samples, own, part.judge, part.seed)
@@ -112,4 +115,15 @@ def _check_members(findings: Findings, path: str, steps: pl.DataFrame, judged: p
         own.with_columns(due=first).filter(pl.col("first_error").ne_missing(pl.col("due"))).iter_rows(named=True)
     ):
         what = f"first_error is {row['first_error']}, the labels give {row['due']}"
+        findings.fault("labels", f"{path}: {name_row(row)}", what)
+
+
+def _check_thresholds(findings: Findings, path: str, prm: PrmParams, judged: pl.DataFrame) -> None:
+    """Labels must follow from the score in their reason, and be unknown where there is none."""
+    score = pl.col("reason").str.extract(r"^(?:flipped on purpose: )?score ([01]\.\d{4})$").cast(pl.Float64)
+    due = pl.when(score >= prm.right_from).then(True).when(score < prm.wrong_below).then(False)
+    flipped = pl.col("reason").str.starts_with("flipped on purpose: ")
+    broken = judged.with_columns(due=due ^ flipped).filter(pl.col("label").ne_missing(pl.col("due")))
+    for row in broken.iter_rows(named=True):
+        what = f"label is {row['label']}, the thresholds make {row['due']} of {row['reason']!r}"
         findings.fault("labels", f"{path}: {name_row(row)}", what)
