@@ -173,7 +173,7 @@ def _judge(of: Round, labels: Path, model: Model) -> dict[str, Any]:
         "kind": kind,
         "what": _JUDGES.get(kind, "see the project's settings"),
         "models": list(zip(judge_names(of), (prompt_hash(model.prompt) for model in of.judge.models), strict=True)),
-        "scorer": at(of.settings, "judge", "prm", "model") if kind == "prm" else None,
+        "scorer": of.judge.prm.model if kind == "prm" and of.judge.prm is not None else None,
         "min_agreement": of.settings["judge"]["min_agreement"],
         "flip": of.settings["judge"]["flip"],
         "figures": measure.judge_figures(model),
