@@ -55,6 +55,7 @@ def test_reasons_say_what_is_wrong() -> None:
     assert judge_arithmetic("", [r"So $2 \cdot 3 = 6$."]) == [(None, "none of 1 equalities is false, 1 hold")]
     assert judge_arithmetic("", ["No sums here."]) == [(None, "states no equality")]
     assert judge_arithmetic("", ["2^4000 = 3"])[0][1].startswith("2 ^ 4000 = 3: a number of ")
+    assert judge_arithmetic("", ["40000^1000 = 3"])[0] == (False, "40000 ^ 1000 = 3: a number of many digits is not 3")
 
 
 def test_steps_are_judged_one_by_one() -> None:

@@ -168,5 +168,7 @@ def _shown(piece: Piece) -> str:
 def _number(value: Value) -> str:
     if value.low != value.high:
         return f"about {_short((value.low + value.high) / 2)}"
-    text = str(value.low)
-    return text if len(text) <= LONGEST_SHOWN else f"a number of {len(text)} characters"
+    # A digit takes more than three bits; Python refuses to write numbers of thousands of digits.
+    if value.low.numerator.bit_length() + value.low.denominator.bit_length() > 3 * LONGEST_SHOWN:
+        return "a number of many digits"
+    return str(value.low)
