@@ -10,7 +10,7 @@ from stages.outcome.processes import Processes
 from stages.outcome.reading import Pair
 from stages.outcome.worker import Chunk, Job, Reply, Worker
 
-TRIES = 2
+TRIES = 3
 """Times that a pair is given to a process which dies of itself, before it is given up."""
 
 MEMORY = 1_400 << 20

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from stages.outcome.nursery import MESSAGE
@@ -38,7 +37,10 @@ class Processes:
         """Start a process that reads the descriptor `requests` and writes `replies`; its first line is its number."""
         if self._nursery is None or self._nursery.poll() is not None:
             self._found()
-        self._say(b"F", descriptors=(requests, replies))
+        # One that is about to die may not be seen to be dead, but its end of the socket is closed by then.
+        if not self._say(b"F", descriptors=(requests, replies)):
+            self._found()
+            self._say(b"F", descriptors=(requests, replies))
 
     def end(self, process: int) -> None:
         """End a process by its number, whatever it is doing."""
@@ -72,9 +74,13 @@ class Processes:
         if self.with_algebra:
             self._say(b"L")
 
-    def _say(self, kind: bytes, number: int = 0, descriptors: Sequence[int] = ()) -> None:
+    def _say(self, kind: bytes, number: int = 0, descriptors: Sequence[int] = ()) -> bool:
+        """Send a message to the nursery; whether there was one to take it."""
         if self._control is None:
-            return
+            return False
         # Where the nursery has died, so have its processes, which is seen at the next read from them.
-        with suppress(BrokenPipeError, ConnectionResetError):
+        try:
             socket.send_fds(self._control, [MESSAGE.pack(kind, number)], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
