@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_llama import PLAIN_VLLM
 
 from stages.llm import Completion, EngineError, Model, Patience, Request, Runner, ServeEngine
 from stages.llm.serve import LOGS, serve_command
@@ -24,15 +25,6 @@ from stages.params.llm import VllmParams
 TESTS = Path(__file__).parent.resolve()
 REAL_VLLM = importlib.util.find_spec("vllm") is not None
 QUICK = Patience(deadline_s=30, try_s=5, first_pause_s=0.01, longest_pause_s=0.1)
-PLAIN = VllmParams(
-    dtype="auto",
-    quantization=None,
-    tensor_parallel=1,
-    data_parallel=1,
-    max_model_len=None,
-    gpu_memory=0.9,
-    options={},
-)
 
 
 @pytest.fixture
@@ -50,7 +42,7 @@ def requests(count: int) -> list[Request]:
     return [Request("m", [{"role": "user", "content": f"{seed} + 2?"}], 1.0, 100, seed) for seed in range(count)]
 
 
-def engine(start_s: float = 60.0, vllm: VllmParams = PLAIN) -> ServeEngine:
+def engine(start_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> ServeEngine:
     return ServeEngine(Model("org/tiny", "c0ffee"), vllm, 16, QUICK, start_s)
 
 
@@ -202,7 +194,7 @@ def test_the_server_ends_however_the_stage_does(number: signal.Signals) -> None:
 
 @pytest.mark.usefixtures("stand_in")
 def test_settings_become_flags() -> None:
-    vllm = PLAIN.model_copy(
+    vllm = PLAIN_VLLM.model_copy(
         update={
             "tensor_parallel": 8,
             "quantization": "fp8",
@@ -228,7 +220,7 @@ def test_a_folder_too_long_for_a_socket_is_named(monkeypatch: pytest.MonkeyPatch
 def test_a_missing_vllm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(EngineError, match="vLLM is not installed here"):
-        serve_command(Model("org/tiny"), PLAIN, "/s")
+        serve_command(Model("org/tiny"), PLAIN_VLLM, "/s")
 
 
 @pytest.mark.skipif(not REAL_VLLM, reason="vLLM is not installed")
@@ -240,7 +232,7 @@ def test_real_vllm_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name, value in {"KVCACHE_SPACE": "1", "OMP_THREADS_BIND": "nobind"}.items():
         monkeypatch.setenv(f"VLLM_CPU_{name}", value)
     policy = write_policy(tmp_path / "policy", hidden=64)  # heads of 32, the smallest that vLLM takes
-    vllm = PLAIN.model_copy(
+    vllm = PLAIN_VLLM.model_copy(
         update={"dtype": "float32", "options": {"enforce_eager": True, "enable_chunked_prefill": False}}
     )
     asked = [Request("m", f"Add [{seed // 4}]\n", 1.0, 12, seed) for seed in range(24)]
