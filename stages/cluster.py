@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,10 @@ import stages
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
+
+
+_PATIENCE = 10.0
+"""Seconds that the cluster at RAY_ADDRESS may take to accept a connection; Ray itself would try for minutes."""
 
 
 class ClusterError(ValueError):
@@ -37,6 +42,7 @@ class Cluster:
         except ImportError as error:
             raise self.error(f"Ray cannot be imported ({error}); pip install 'stepkto-data[ray]'") from error
         if not ray.is_initialized():
+            self._knock(os.environ.get("RAY_ADDRESS", ""))
             root = str(Path(stages.__file__).resolve().parents[1])
             try:
                 ray.init(logging_level=logging.WARNING, runtime_env={"env_vars": {"PYTHONPATH": root}})
@@ -44,6 +50,16 @@ class Cluster:
                 raise self.error(f"no cluster can be joined: {one_line(error)}") from error
             self._joined = True
         DataContext.get_current().enable_progress_bars = False
+
+    def _knock(self, address: str) -> None:
+        """Raise `ClusterError` where `address` is a host and port, and nobody is there."""
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not host:  # none is named, or by a word of Ray's own, like "auto"
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise self.error(f"no cluster can be joined: RAY_ADDRESS is {address!r}, {one_line(error)}") from error
 
     def most(self, resource: str) -> int:
         """How much of `resource`, such as CPU or GPU, the node has that has most of it."""

@@ -77,6 +77,18 @@ def test_no_more_pairs_are_held_than_the_window(workers: int) -> None:
     assert max(ahead) < 20_000
 
 
+class Text(str):
+    """A string of another kind, as NumPy's are."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_strings_of_another_kind_are_strings(workers: int) -> None:
+    pairs = [(Text("x"), Text(r"\boxed{x+1-1}")), (Text("7"), Text("8" * 300))]
+    assert [verdict.value for verdict in grade_many(pairs, workers=workers)] == [True, False]
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed in /proc, which is not here")
 def test_grading_processes_end_with_their_parent() -> None:
     program = (

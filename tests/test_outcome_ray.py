@@ -79,6 +79,17 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         grade_over_ray(*tables(2), PARAMS, 2, Cluster(SPREAD))
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:9", "Connection refused"), ("127.0.0.1:gcs", "invalid literal"), ("head.invalid:6379", "")],
+)
+def test_an_address_without_a_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch, address: str, said: str) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ClusterError, match=f"^here: no cluster can be joined: RAY_ADDRESS is '{address}', .*{said}"):
+        Cluster("here").join()
+
+
 def test_nothing_to_grade_joins_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     problems, drawn = tables(2)

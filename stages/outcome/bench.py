@@ -19,6 +19,9 @@ from stages.outcome.reading import Entry
 from stages.outcome.verdict import Verdict
 
 _GOLD_KEYS = ("gold", "answer")
+_TIMES = 5
+"""Times that few and many workers are measured, in turns, since one busy moment of the machine weighs much in a run."""
+
 _EXPECTED_KEYS = ("value", "expected", "recorded_correct")
 
 
@@ -61,11 +64,9 @@ def bench(path: Path, solutions: int, workers: int, timeout_s: float) -> None:
 
     few = _graded(_repeated(entries, solutions // 10), 1, timeout_s)
     before = _peak()
-    one = _row(f"here, {solutions}", _graded(_repeated(entries, solutions), 1, timeout_s))
-    many = _row(
-        f"here, {solutions}, {workers} workers",
-        _graded(_repeated(entries, solutions), workers, timeout_s),
-    )
+    runs = [[_graded(_repeated(entries, solutions), count, timeout_s) for count in (1, workers)] for _ in range(_TIMES)]
+    one = _row(f"here, {solutions}", _median(run[0] for run in runs))
+    many = _row(f"here, {solutions}, {workers} workers", _median(run[1] for run in runs))
     per_core = _ratio(one, plain_all)
     _say(f"times math-verify per processor: {per_core:.1f}, distinct alone {_ratio(here_alone, plain_alone):.1f}")
     _say(
@@ -135,6 +136,11 @@ def _graded(
         wall = time.perf_counter() - began
         processor = time.process_time() - used + grader.processor_s
     return Rate(count, wall, processor)
+
+
+def _median(rates: Iterable[Rate]) -> Rate:
+    """The run of middle length by the clock."""
+    return sorted(rates, key=lambda rate: rate.wall)[_TIMES // 2]
 
 
 def _peak() -> int:

@@ -1,27 +1,48 @@
 """The grading process: reads entries, and compares pairs of formulas with math-verify.
 
-A copy of stages.outcome.nursery. Requests come pickled, since they are long and their sender is to be trusted; replies
-are lines of JSON, since this process may have lost itself in what a model wrote. The first line is its number. Then
-``("read", entries)`` gives ``[[readings, numbers], seconds]``, ``("compare", gold, answer, limit)`` gives
-``[[value, reason], seconds]``. The seconds are of processor time. The process sets its own
-limits on memory and processor time.
+A copy of stages.outcome.nursery. Requests are long and their sender is to be trusted, so they come in Python's own
+plain format; replies are lines of JSON, since this process may have lost itself in what a model wrote. The first line
+is its number. Then ``("read", entries)`` gives ``[[readings, numbers], seconds]``, ``("compare", gold, answer, limit)``
+gives ``[[value, reason], seconds]``. The seconds are of processor time. The process sets its own limits on memory and
+processor time.
 """
 
 from __future__ import annotations
 
 import json
+import marshal
 import os
-import pickle
 import resource
+import struct
 import time
 from pathlib import Path
 from typing import IO, Any
 
 from stages.outcome.algebra import Algebra
-from stages.outcome.reading import Entry, Pair, read
+from stages.outcome.reading import Entry, Pair, Reading, read
 
 GRACE = 2
 """Seconds of processor time above the limit of a pair after which the kernel ends this process."""
+
+
+_LENGTH = struct.Struct("=Q")
+_PLAIN = 2
+"""The version of marshal's format that looks for no object that comes twice."""
+
+
+def pack(request: tuple[Any, ...]) -> bytes:
+    """A request as `serve` takes it, its length first; raises `ValueError` for what is no plain Python object."""
+    content = marshal.dumps(request, _PLAIN)
+    return _LENGTH.pack(len(content)) + content
+
+
+def _receive(requests: IO[bytes]) -> tuple[Any, ...] | None:
+    """The next request; None where there is none any more."""
+    length = requests.read(_LENGTH.size)
+    if len(length) < _LENGTH.size:
+        return None
+    request: tuple[Any, ...] = marshal.loads(requests.read(*_LENGTH.unpack(length)))  # noqa: S302 - from the parent
+    return request
 
 
 def _limit_memory(bytes_more: int) -> None:
@@ -54,13 +75,14 @@ def _readings(entries: list[tuple[str, str, bool]]) -> tuple[list[tuple[Any, ...
 
     As JSON takes them: a decision is ``gold, answer, rule, value, reason``, a pair has one item more.
     """
-    numbers: dict[tuple[Any, ...], int] = {}
-    order = []
-    for entry in entries:
-        gold, answer, found_by, decided = read(Entry(*entry))
-        row = (gold, answer, found_by, *decided, *((0,) if isinstance(decided, Pair) else ()))
-        order.append(numbers.setdefault(row, len(numbers)))
-    return list(numbers), order
+    numbers: dict[Reading, int] = {}
+    order = [numbers.setdefault(read(Entry(*entry)), len(numbers)) for entry in entries]
+    return [_row(reading) for reading in numbers], order
+
+
+def _row(reading: Reading) -> tuple[Any, ...]:
+    gold, answer, found_by, decided = reading
+    return (gold, answer, found_by, *decided, *((0,) if isinstance(decided, Pair) else ()))
 
 
 def serve(requests: IO[bytes], replies: IO[bytes], algebra: Algebra | None, memory: int) -> None:
@@ -74,10 +96,9 @@ def serve(requests: IO[bytes], replies: IO[bytes], algebra: Algebra | None, memo
     reply(os.getpid())
     while True:
         began = time.process_time()
-        try:
-            what, *arguments = pickle.load(requests)  # noqa: S301 - from the parent
-        except EOFError:
+        if (request := _receive(requests)) is None:
             return
+        what, *arguments = request
         if what == "read":
             reply([_readings(arguments[0]), time.process_time() - began])
         else:

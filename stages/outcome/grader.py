@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
+from stages.outcome.batch import Batch, Waiting, verdict_of
 from stages.outcome.pool import Workers
 from stages.outcome.reading import Entry, Pair, Reading, read
-from stages.outcome.verdict import Verdict, grader_version
+from stages.outcome.verdict import Verdict
 from stages.outcome.words import Decision
 from stages.outcome.worker import Chunk, Reply
 
@@ -27,23 +29,6 @@ _REMEMBERED = 1 << 15
 """Comparisons kept for pairs that come again."""
 
 
-class _Slot:
-    """The place of an entry among the verdicts: decided, or waiting for a process."""
-
-    __slots__ = ("decision", "reading", "seconds")
-
-    def __init__(self) -> None:
-        self.reading: Reading | None = None
-        self.decision: Decision | None = None
-        self.seconds = 0.0
-
-    def verdict(self, grader: str) -> Verdict:
-        assert self.reading is not None
-        assert self.decision is not None
-        gold, answer, found_by, _ = self.reading
-        return Verdict(*self.decision, gold, answer, found_by, self.seconds, grader)
-
-
 class Grader:
     """Decides entries, remembers comparisons, and asks for algebra where nothing quicker decides.
 
@@ -53,7 +38,7 @@ class Grader:
     def __init__(self, workers: int, timeout_s: float) -> None:
         self._workers = Workers(workers, timeout_s)
         self._known: OrderedDict[Pair, Decision] = OrderedDict()
-        self._waiting: dict[Pair, list[_Slot]] = {}
+        self._waiting: dict[Pair, list[Waiting]] = {}
         self.processor_s = 0.0
         """Processor seconds of the grading processes, their start apart."""
         self._since_look = 0
@@ -68,59 +53,59 @@ class Grader:
 
     def grade(self, entries: Iterable[Entry]) -> Iterator[Verdict]:
         """Verdicts of `entries`, in order; whatever is wrong with one, the others do not notice."""
-        version = grader_version()
-        window: deque[_Slot] = deque()
-        for slots in self._submit_all(entries):
-            window.extend(slots)
-            while window and (window[0].decision is not None or len(window) >= _WINDOW):
-                yield self._first(window, version)
-        while window:
-            yield self._first(window, version)
+        window: deque[Batch] = deque()
+        held = 0
+        for batch in self._submit_all(entries):
+            window.append(batch)
+            held += batch.size
+            while window and (not window[0].missing or held >= _WINDOW):
+                held -= window[0].size
+                yield from self._verdicts(window.popleft())
+        for batch in window:
+            yield from self._verdicts(batch)
 
-    def _first(self, window: deque[_Slot], version: str) -> Verdict:
-        while window[0].decision is None:
+    def _verdicts(self, batch: Batch) -> list[Verdict]:
+        while batch.missing:
             self._collect()
-        self._look()
-        return window.popleft().verdict(version)
+        self._look(batch.size)
+        return batch.verdicts()
 
-    def _submit_all(self, entries: Iterable[Entry]) -> Iterator[list[_Slot]]:
-        """Slots of `entries`, whose readings are on their way."""
+    def _submit_all(self, entries: Iterable[Entry]) -> Iterator[Batch]:
+        """Batches of `entries`, whose readings are on their way."""
         if self._workers.count == 1:
             for entry in entries:
-                yield [self._read_here(entry)]
-                self._look()
+                yield self._read_here(entry)
+                self._look(1)
             return
         for chunk in _chunks(entries):
-            slots = [_Slot() for _ in chunk]
-            self._workers.submit(Chunk(chunk, slots))
-            yield slots
+            batch = Batch(len(chunk))
+            self._workers.submit(Chunk(chunk, batch))
+            yield batch
             while self._workers.unread > 3 * self._workers.count:
                 self._collect()
 
-    def _read_here(self, entry: Entry) -> _Slot:
-        slot = _Slot()
+    def _read_here(self, entry: Entry) -> Batch:
+        batch = Batch(1)
         began = time.perf_counter()
         reading = read(entry)
-        slot.seconds = time.perf_counter() - began
-        self._enter(slot, reading)
-        return slot
+        batch.put(0, [self._verdict(batch, reading, time.perf_counter() - began)])
+        return batch
 
-    def _enter(self, slot: _Slot, reading: Reading) -> None:
-        """Note what was read; a pair that is not known yet goes to algebra."""
-        slot.reading = reading
+    def _verdict(self, batch: Batch, reading: Reading, seconds: float) -> Verdict | Waiting:
+        """The verdict on what was read, if it is known; a pair that is not goes to algebra."""
         decided = reading.decided
-        if not isinstance(decided, Pair):
-            slot.decision = decided
-        elif decided in self._known:
-            slot.decision = self._known[decided]
-        elif decided in self._waiting:
-            self._waiting[decided].append(slot)
-        else:
-            self._waiting[decided] = [slot]
-            self._workers.submit(decided)
+        if isinstance(decided, Pair) and decided not in self._known:
+            waiting = Waiting(batch, reading, seconds)
+            if decided in self._waiting:
+                self._waiting[decided].append(waiting)
+            else:
+                self._waiting[decided] = [waiting]
+                self._workers.submit(decided)
+            return waiting
+        return verdict_of(reading, self._known[decided] if isinstance(decided, Pair) else decided, seconds)
 
-    def _look(self) -> None:
-        self._since_look += 1
+    def _look(self, more: int) -> None:
+        self._since_look += more
         if self._since_look >= _LOOK:
             self._since_look = 0
             self._collect(wait=False)
@@ -138,27 +123,28 @@ class Grader:
         self._known[pair] = (value, reason)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        for slot in self._waiting.pop(pair):
-            slot.decision = (value, reason)
-            slot.seconds += reply.seconds
+        for waiting in self._waiting.pop(pair):
+            waiting.decide((value, reason), reply.seconds)
 
     def _were_read(self, chunk: Chunk, reply: Reply) -> None:
-        seconds = reply.seconds / len(chunk.owners)
+        """Entries that read alike get one verdict between them."""
+        seconds = reply.seconds / len(chunk.entries)
         if isinstance(reply.content, tuple):
             readings, order = [_unread(chunk.entries[0], reply)], [0]
         else:
-            readings, order = [_reading(row) for row in reply.content[0]], reply.content[1]
-        for slot, number in zip(chunk.owners, order, strict=True):
-            slot.seconds = seconds
-            self._enter(slot, readings[number])
+            rows, order = reply.content
+            readings = [_reading(row) for row in rows]
+        different = [self._verdict(chunk.batch, reading, seconds) for reading in readings]
+        chunk.batch.put(chunk.start, [different[number] for number in order])
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    remaining = iter(entries)
     chunk: list[Entry] = []
     characters = 0
-    for entry in entries:
-        chunk.append(entry)
-        characters += len(entry.solution) + len(entry.gold)
+    while some := list(islice(remaining, _LOOK)):
+        chunk += some
+        characters += sum(len(entry.solution) for entry in some)
         if len(chunk) >= _CHUNK or characters >= _CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0

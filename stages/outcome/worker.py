@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pickle
 import struct
 import termios
 import time
@@ -13,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from stages.outcome.batch import Batch
+from stages.outcome.child import pack
 from stages.outcome.processes import Processes
 from stages.outcome.reading import Entry, Pair
 
@@ -27,16 +28,18 @@ _SLACK = 1 << 14
 
 
 class Chunk:
-    """Entries to be read in one go, each with whoever waits for its reading. Equal to itself only."""
+    """Entries to be read in one go: those of `batch` from `start` on. Equal to itself only."""
 
-    def __init__(self, entries: Sequence[Entry], owners: Sequence[Any]) -> None:
+    def __init__(self, entries: Sequence[Entry], batch: Batch, start: int = 0) -> None:
         self.entries = entries
-        self.owners = owners
+        self.batch = batch
+        self.start = start
 
     def halves(self) -> tuple[Chunk, Chunk]:
         """The two parts that a chunk which ended its process is given in again."""
         middle = len(self.entries) // 2
-        return Chunk(self.entries[:middle], self.owners[:middle]), Chunk(self.entries[middle:], self.owners[middle:])
+        rest = Chunk(self.entries[middle:], self.batch, self.start + middle)
+        return Chunk(self.entries[:middle], self.batch, self.start), rest
 
 
 Job = Pair | Chunk
@@ -105,8 +108,9 @@ class Worker:
 
     def _request(self, job: Job) -> bytes:
         if isinstance(job, Chunk):
-            return pickle.dumps(("read", list(map(tuple, job.entries))), protocol=5)
-        return pickle.dumps(("compare", *job, self._timeout_s), protocol=5)
+            # Plain strings only: those of other libraries' kinds, like NumPy's, are not known on the other side.
+            return pack(("read", [(str(gold), str(solution), bool(cut)) for gold, solution, cut in job.entries]))
+        return pack(("compare", *job, self._timeout_s))
 
     def _write(self, request: bytes) -> None:
         rest = memoryview(request)
