@@ -69,8 +69,10 @@ bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
 bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (100000 unless given), and how much memory
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py $(if $(SAMPLES),--samples $(SAMPLES))
 
-bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages at 100,000 and 1,000,000 samples: docs/scale.md
+bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages and of the audit at 100,000 and 1,000,000 samples
 	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
+	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py --samples 100000 1000000
+
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))
 	@$(PYTHON) -c '$(SUITS)' || { echo '$(PYTHON) is not Python 3.11 to 3.13' >&2; exit 1; }

@@ -2,13 +2,14 @@
 
 Eight made-up solutions of eight steps to each problem go through every stage, by `dvc repro`, into a folder that is
 kept: asked again for as many samples, only the verification runs. SAMPLES=1000000 is the size that must take under 10
-minutes on 4 cores.
+minutes on 4 cores. Of several sizes it also tells how the work grows, which must not be faster than the samples do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -35,39 +37,67 @@ SLIP = 0.05
 DIGITS = 1
 WANTED_S = 600
 WANTED_SAMPLES = 1_000_000
+MOST_GROWTH = 1.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One verification.
+
+    Seconds by the clock, and of work by all processes together; peak memory of the process that asks, and of the
+    largest that it starts.
+    """
+
+    samples: int
+    seconds: float
+    work_s: float
+    own_gib: float
+    largest_gib: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--samples", type=int, nargs="+", default=[100_000])
     parser.add_argument("--workers", type=int, default=4)
     arguments = parser.parse_args()
-    folder = Path("work/bench-audit", str(arguments.samples)).resolve()
-    _make(folder, arguments.samples)
+    found = [_verify(samples, arguments.workers) for samples in sorted(arguments.samples)]
+    faults = [f"more than {WANTED_S} s" for it in found if it.samples >= WANTED_SAMPLES and it.seconds > WANTED_S]
+    first, last = found[0], found[-1]
+    if last.samples > first.samples:
+        exponent = math.log(last.work_s / first.work_s) / math.log(last.samples / first.samples)
+        print(f"audit    work grows as samples to the power of {exponent:.3f}")
+        if exponent > MOST_GROWTH:
+            faults.append(f"exponent {exponent:.3f}")
+    if faults:
+        sys.exit(", ".join(faults))
+
+
+def _verify(samples: int, workers: int) -> Measured:
+    folder = Path("work/bench-audit", str(samples)).resolve()
+    _make(folder, samples)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:  # from what _make used
-        findings, seconds, own, largest = apart.submit(_measure, folder, arguments.workers).result()
+        findings, it = apart.submit(_measure, folder, workers).result()
     print("\n".join(findings.lines()))
     seen = {check: finding.seen for check, finding in findings.by_check.items()}
     print(
-        f"{seen['samples']:,} samples, {seen['steps']:,} steps: {seconds:.0f} s with {arguments.workers} processes of "
-        f"up to {largest:.2f} GiB beside one of {own:.2f} GiB"
+        f"audit    {seen['samples']:>9,} samples {seen['steps']:,} steps {it.seconds:8.1f} s "
+        f"({it.work_s:.1f} s of work) {it.samples / it.seconds:9,.0f} samples/s "
+        f"with {workers} processes of up to {it.largest_gib:.2f} GiB beside one of {it.own_gib:.2f} GiB",
+        flush=True,
     )
     if findings.broken:
         sys.exit("what was just made is broken")
-    if seen["samples"] >= WANTED_SAMPLES and seconds > WANTED_S:
-        sys.exit(f"more than {WANTED_S} s")
+    return it
 
 
-def _measure(folder: Path, workers: int) -> tuple[Findings, float, float, float]:
-    """Findings, seconds, and peak memory in GiB of this process and of the largest that it started."""
+def _measure(folder: Path, workers: int) -> tuple[Findings, Measured]:
     os.chdir(folder)
     began = time.monotonic()
     findings = verify(Path(), workers=workers)
     seconds = time.monotonic() - began
-    own, largest = (
-        resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return findings, seconds, own, largest
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    work = sum(one.ru_utime + one.ru_stime for one in used)
+    return findings, Measured(int(folder.name), seconds, work, *(one.ru_maxrss / 2**20 for one in used))
 
 
 def _make(folder: Path, samples: int) -> None:

@@ -30,9 +30,14 @@ def grade_samples(problems: pl.DataFrame, samples: pl.DataFrame, params: Outcome
     A sample cut by its length has an answer only in a complete box. Raises `ValueError` for a sample whose problem is
     not there.
     """
-    ready = _with_gold(problems, samples)
     with closing(Grader(workers, params.timeout_s)) as grader:
-        return _outcomes(ready, progress(grader.grade(_entries(ready)), "grade", total=len(ready), unit="samples"))
+        return grade_by(grader, problems, samples)
+
+
+def grade_by(grader: Grader, problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, by a grader whose processes and memory serve other tables too."""
+    ready = _with_gold(problems, samples)
+    return _outcomes(ready, progress(grader.grade(_entries(ready)), "grade", total=len(ready), unit="samples"))
 
 
 def grade_over_ray(

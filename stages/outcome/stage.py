@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 from stages.cluster import Cluster
 from stages.console import progress
-from stages.outcome.samples import grade_over_ray, grade_samples
+from stages.outcome.grader import Grader
+from stages.outcome.samples import grade_by, grade_over_ray
 from stages.outcome.verdict import grader_version
 from stages.params.base import load
 from stages.params.outcome import OutcomeParams
@@ -29,12 +29,18 @@ def check_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: 
     verdicts = {"right": 0, "wrong": 0, "unknown": 0}
     found_by: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    with replace_dir(out) as folder, closing(Cluster("runtime.spread: ray")) as cluster:
-        grade = partial(grade_over_ray, cluster=cluster) if runtime.spread == "ray" else grade_samples
+    with (
+        replace_dir(out) as folder,
+        closing(Cluster("runtime.spread: ray")) as cluster,
+        closing(Grader(runtime.workers, params.timeout_s)) as grader,
+    ):
         writer = ShardWriter(folder, OUTCOME)
         for shard in progress(shards, f"outcome {out.name}", unit="shards"):
-            problems = read_shard(problems_folder, PROBLEM, shard)
-            outcomes = grade(problems, read_shard(samples_folder, SAMPLE, shard), params, runtime.workers)
+            problems, samples = read_shard(problems_folder, PROBLEM, shard), read_shard(samples_folder, SAMPLE, shard)
+            if runtime.spread == "ray":
+                outcomes = grade_over_ray(problems, samples, params, runtime.workers, cluster)
+            else:
+                outcomes = grade_by(grader, problems, samples)
             writer.write(shard, outcomes)
             found_by.update(outcomes["found_by"].fill_null("nothing").to_list())
             reasons.update(outcomes["reason"].to_list())
