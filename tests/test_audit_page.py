@@ -166,6 +166,16 @@ def test_choices_are_those_that_something_fits(index: Index) -> None:
     assert all(index.find(Wanted(kind=kind), 0)[1] for kind in choices["kind"])
 
 
+def test_a_sample_is_shown_the_same_before_all_others_are_known(root: Path) -> None:
+    index = build_index(root, [PART])
+    before = [index.find(Wanted(), at) for at in range(2)]
+    index.choices()
+    assert [index.find(Wanted(), at) for at in range(2)] == before
+    assert [place.tags[hexed(3)] for _, place in before if place and hexed(3) in place.tags] == [
+        ["unknown step", "judges disagree", "unknown verdict", "dropped: outcome unknown"]
+    ]
+
+
 def test_a_card_holds_all_of_a_problem(root: Path, index: Index) -> None:
     _, place = index.find(Wanted(), 1)
     assert place is not None
@@ -230,6 +240,25 @@ def in_browser(chromium: str, folder: Path, address: str) -> str:
     return done.stdout
 
 
+def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    chromium = CHROMIUM
+
+    async def visit() -> str:
+        runner = web.AppRunner(make_app(root, [PART], "me", tmp_path / "said.jsonl", LOOPBACK))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        dom = await asyncio.to_thread(in_browser, chromium, tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        await runner.cleanup()
+        return dom
+
+    dom = asyncio.run(visit())
+    assert '<span id="place">1 of 2</span>' in dom
+    assert '<option value="judges disagree">judges disagree</option>' in dom
+    assert LAST in dom[dom.index('<main id="card">') :]
+
+
 def test_the_server(root: Path, tmp_path: Path) -> None:
     verdicts = tmp_path / "said.jsonl"
     good = {"round": "M1", "sample_id": hexed(0), "step": 0, "right": True}
@@ -247,6 +276,8 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
             async with client.get(f"{base}/view", params={"kind": "judges disagree", "at": "0"}) as answer:
                 found = await answer.json()
             assert (found["count"], found["card"]["problem_id"]) == (1, hexed(1))
+            async with client.get(f"{base}/choices") as answer:
+                assert (await answer.json())["source"] == ["all", "cn_k12", "olympiads"]
             async with client.get(f"{base}/view", params={"at": "9"}) as answer:
                 assert await answer.json() == {"count": 2, "card": None}
             for at in ("-1", "x", "9" * 20):

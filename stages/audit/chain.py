@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -152,10 +152,12 @@ def _first(folder: Path, table: Table, where: pl.Expr) -> Row | None:
     return next(iter(rows_where(folder, table, where).head(1).iter_rows(named=True)), None)
 
 
-def rows_where(folder: Path, table: Table, where: pl.Expr) -> pl.DataFrame:
-    """Rows of all shards of a table, none where it is not there."""
+def rows_where(folder: Path, table: Table, where: pl.Expr, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Rows of all shards of a table, all columns unless some are named; none where the table is not there."""
     files = sorted(folder.glob("*.parquet"))
-    return _collect(pl.scan_parquet(files).filter(where), folder) if files else pl.DataFrame(schema=table.schema)
+    if not files:
+        return pl.DataFrame(schema=table.schema).select(columns or pl.all())
+    return _collect(pl.scan_parquet(files).filter(where).select(columns or pl.all()), folder)
 
 
 def _collect(rows: pl.LazyFrame, path: Path) -> pl.DataFrame:

@@ -25,9 +25,9 @@ SCRIPTS = ("katex/katex.min.js", "katex/auto-render.min.js", "page.js")
 
 
 def page(
-    choices: dict[str, list[str]], cards: list[dict[str, Any]] | None, title: str, wanted: Wanted = ANYTHING
+    choices: dict[str, list[str]] | None, cards: list[dict[str, Any]] | None, title: str, wanted: Wanted = ANYTHING
 ) -> str:
-    """The page as HTML: with `cards` inside, or where that is None, one that asks the server that it came from.
+    """The page as HTML: with `choices` and `cards` inside, or where these are None, one that asks its server for them.
 
     `wanted` is what it shows at first.
     """
@@ -47,6 +47,7 @@ def page(
 
 def static_page(root: Path, parts: list[Part], index: Index, wanted: Wanted, count: int, seed: int) -> str:
     """A page with `count` problems, or all there are, chosen by hash among those as `wanted`."""
+    choices = index.choices()
     total, _ = index.find(wanted, 0)
     chosen = sorted(sorted(range(total), key=lambda at: content_hash("page", seed, at))[:count])
     by_name = {part.name: part for part in parts}
@@ -55,7 +56,7 @@ def static_page(root: Path, parts: list[Part], index: Index, wanted: Wanted, cou
         _, place = index.find(wanted, at)
         assert place is not None
         cards.append(make_card(root, by_name[place.round], place))
-    return page(index.choices(), cards, f"{len(cards)} of {total} problems", wanted)
+    return page(choices, cards, f"{len(cards)} of {total} problems", wanted)
 
 
 def _embedded(value: Any) -> str:

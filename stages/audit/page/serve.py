@@ -40,10 +40,13 @@ class Desk:
 def make_app(root: Path, parts: list[Part], person: str, verdicts: Path, hosts: tuple[str, ...]) -> web.Application:
     """The page's server, which answers to the names `hosts` alone; raises `ValueError` where there are no samples."""
     desk = Desk(root, {part.name: part for part in parts}, build_index(root, parts), person, verdicts)
-    html = page(desk.index.choices(), None, "served")
+    html = page(None, None, "served")
 
     async def front(_: web.Request) -> web.Response:
         return web.Response(text=html, content_type="text/html")
+
+    async def choices(_: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(desk.index.choices))
 
     async def view(request: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(_view, desk, dict(request.query)))
@@ -56,7 +59,14 @@ def make_app(root: Path, parts: list[Part], person: str, verdicts: Path, hosts: 
         return web.json_response({})
 
     app = web.Application(middlewares=[_only_for(hosts), _refuse_in_one_line], client_max_size=LONGEST_BODY)
-    app.add_routes([web.get("/", front), web.get("/view", view), web.post("/verdict", verdict)])
+    app.add_routes(
+        [
+            web.get("/", front),
+            web.get("/choices", choices),
+            web.get("/view", view),
+            web.post("/verdict", verdict),
+        ]
+    )
     return app
 
 

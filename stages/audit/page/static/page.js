@@ -184,20 +184,29 @@
     event.preventDefault();
     KEYS[event.key]();
   });
-  for (const [name, values] of Object.entries(data.choices)) {
-    const select = node("select");
-    select.title = name;
-    select.append(...values.map((value) => {
-      const option = node("option", "", value === "all" ? `any ${name}` : value);
-      option.value = value;
-      return option;
-    }));
-    select.value = wanted[name];
-    select.addEventListener("change", () => { wanted[name] = select.value; select.blur(); at = 0; guard(show)(); });
-    byId("choices").append(select);
+  async function offer() {
+    let choices = data.choices;
+    if (choices === null) {
+      const answer = await fetch("choices");
+      if (!answer.ok) throw new Error(await answer.text());
+      choices = await answer.json();
+    }
+    for (const [name, values] of Object.entries(choices)) {
+      const select = node("select");
+      select.title = name;
+      select.append(...values.map((value) => {
+        const option = node("option", "", value === "all" ? `any ${name}` : value);
+        option.value = value;
+        return option;
+      }));
+      select.value = wanted[name];
+      select.addEventListener("change", () => { wanted[name] = select.value; select.blur(); at = 0; guard(show)(); });
+      byId("choices").append(select);
+    }
   }
   byId("previous").addEventListener("click", () => go(at - 1));
   byId("next").addEventListener("click", () => go(at + 1));
   byId("save").addEventListener("click", save);
-  guard(show)();
+  // The first problem comes first: of many samples it takes seconds to tell what there is to choose from.
+  guard(async () => { await show(); await offer(); })();
 })();
