@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from stages.records.store import ROW_GROUP
 
@@ -41,19 +43,29 @@ class Placer:
         for group in marked.partition_by("_part"):
             part, table = group["_part"][0], group.drop("_part").to_arrow()
             if part not in self._writers:
-                self._writers[part] = pa.ipc.new_file(self._path(part, "in"), table.schema)
+                self._writers[part] = pa.ipc.new_file(self._path(part), table.schema)
             self._writers[part].write_table(table)
 
     def write(self, files: dict[Path, Sequence[str]]) -> None:
-        """Write all rows in order into each of `files`, with the columns named there; after the context has ended."""
-        for part in self._writers:
-            pl.read_ipc(self._path(part, "in")).sort(PLACE).write_ipc(self._path(part, "out"))
-            self._path(part, "in").unlink()
-        ordered = [self._path(part, "out") for part in sorted(self._writers)]
-        for path, columns in files.items():
-            pl.scan_ipc(ordered).select(columns).sink_parquet(
-                path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP
-            )
+        """Write all rows in order into each of `files`, with the columns named there; after the context has ended.
 
-    def _path(self, part: int, state: str) -> Path:
-        return self.folder / f"part-{part:06d}.{state}.arrow"
+        A part is a row group, and one is held at a time.
+        """
+        with ExitStack() as stack:
+            writers: dict[Path, pq.ParquetWriter] = {}
+            for part in sorted(self._writers):
+                rows = pl.read_ipc(self._path(part)).sort(PLACE)
+                self._path(part).unlink()
+                for path, columns in files.items():
+                    table = rows.select(columns).to_arrow(compat_level=pl.CompatLevel.oldest())
+                    if path not in writers:
+                        writers[path] = stack.enter_context(_writer(path, table.schema))
+                    writers[path].write_table(table, row_group_size=ROW_GROUP)
+
+    def _path(self, part: int) -> Path:
+        return self.folder / f"part-{part:06d}.arrow"
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Without Arrow's own notes on types, which would tell readers of this writer's kinds of strings and lists.
+    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, store_schema=False)
