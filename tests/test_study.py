@@ -10,7 +10,7 @@ import yaml
 
 from stages.params.recipe import check
 from stages.study.arms import STUDIES, arm_rounds, round_names
-from stages.study.summary import summarise
+from stages.study.summary import student, summarise
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -52,5 +52,10 @@ def test_summary() -> None:
     assert "| KTO | 30.0 +- 14.1 | 20.0 +- 0.0 |" in lines
     assert "| 2 | 70.0 / 20.0 | 80.0 / 30.0 | 90.0 / 20.0 |" in lines
     assert "M1 beats M0 in both Pass@1 and stepwise error on 1 of 2 seeds." in lines
-    assert "| KTO, Pass@1 | +5.0 (better on 1 of 2) |" in lines
-    assert "| KTO, right answer, wrong step | +0.0 (better on 1 of 2) |" in lines
+    assert "| KTO, Pass@1 | +5.0 [-185.6, +195.6], 1 of 2 |" in lines
+    assert "| KTO, right answer, wrong step | +0.0 [-127.1, +127.1], 1 of 2 |" in lines
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (100, 1.984)])
+def test_students_quantiles_are_those_of_the_tables(freedom: int, quantile: float) -> None:
+    assert student(freedom) == pytest.approx(quantile, abs=5e-4)

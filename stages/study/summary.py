@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from functools import cache
+from typing import Any
 
 import polars as pl
 
@@ -10,6 +13,9 @@ from stages.study.arms import Arm, round_names
 
 METRICS = {"pass_at_1": "Pass@1", "stepwise_error": "right answer, wrong step"}
 """Figures in which arms are compared; the votes of Maj@k are the recipe's, and its column is named after them."""
+
+OUTSIDE = 0.05
+"""The chance that an interval misses what it is about."""
 
 MAJORITY = "maj_at_"
 ERROR = "stepwise_error"
@@ -80,9 +86,34 @@ def _compared(values: _Values, arms: tuple[Arm, ...], rounds: int) -> list[str]:
             for name, other in zip(round_names(first, rounds)[1:], round_names(arm, rounds)[1:], strict=True):
                 differences = [a - b for a, b in zip(values.of(name, metric), values.of(other, metric), strict=True)]
                 better = sum(d < 0 if metric == ERROR else d > 0 for d in differences)
-                cells.append(f"{statistics.mean(differences):+.1f} (better on {better} of {seeds})")
+                cells.append(f"{statistics.mean(differences):+.1f}{_interval(differences)}, {better} of {seeds}")
             lines.append(_row([f"{arm.title}, {METRICS[metric]}", *cells]))
-    return lines
+    return [
+        *lines,
+        "",
+        f"Means of the differences by seed, Student's {1 - OUTSIDE:.0%} intervals, and on how many seeds "
+        f"{first.title} is better.",
+    ]
+
+
+def _interval(values: list[float]) -> str:
+    """The interval that holds the mean, were further seeds drawn as these were; nothing to be said of a single one."""
+    if len(values) < 2:
+        return ""
+    half = student(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    middle = statistics.mean(values)
+    return f" [{middle - half:+.1f}, {middle + half:+.1f}]"
+
+
+@cache
+def student(freedom: int) -> float:
+    """What Student's t with `freedom` degrees of freedom exceeds in size with the chance `OUTSIDE`."""
+    import mpmath
+
+    def excess(t: float) -> Any:
+        return mpmath.betainc(freedom / 2, 0.5, 0, freedom / (freedom + t * t), regularized=True) - OUTSIDE
+
+    return float(mpmath.findroot(excess, (1.5, 15.0), solver="anderson"))
 
 
 def _spread(values: list[float]) -> str:
