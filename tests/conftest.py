@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from clones import clone, run
+from clones import clone, edit, run
 from hypothesis import HealthCheck, settings
+
+from stages.day_world import make_problems
+from stages.outcome import extract_answer
+from stages.provenance import file_sha256
 
 # Machines are shared and slow, so neither speed of an example nor of drawing it is judged.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,7 +23,7 @@ settings.load_profile("project")
 
 @pytest.fixture(scope="session")
 def smoke_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which the smoke recipe has run and been committed, made once for all processes: to be copied only."""
+    """A clone in which the smoke recipe, with a benchmark, has run and been committed: made once, to be copied only."""
     shared = tmp_path_factory.getbasetemp()
     shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
     made = shared / "smoke-made"
@@ -41,6 +46,14 @@ def smoke(smoke_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _make_smoke(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     clone(place, "smoke")
+    benchmark = place / "benchmark.jsonl"
+    with benchmark.open("w", encoding="utf-8") as lines:
+        for row in make_problems("test", 3, seed=99):
+            answer = extract_answer(row["solution"])
+            assert answer is not None
+            lines.write(json.dumps({"problem": row["problem"], "answer": answer.text}) + "\n")
+    file = {"path": benchmark.name, "sha256": file_sha256(benchmark)}
+    edit(place, "evaluate", "benchmarks", {"three": {"hub": None, "file": file}})
     run(place, "dvc", "repro")
     run(place, "git", "add", "-A")
     run(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run")

@@ -86,10 +86,13 @@ def test_nothing_is_broken(smoke: Path) -> None:
     assert named(findings) == {}
     assert not findings.broken
     assert list(findings.by_check) == list(CHECKS)
-    samples = sum(
-        pl.scan_parquet(p).select(pl.len()).collect().item() for p in smoke.glob("data/**/samples/**/*.parquet")
-    )
+
+    def rows(pattern: str) -> int:
+        return sum(pl.scan_parquet(path).select(pl.len()).collect().item() for path in smoke.glob(pattern))
+
+    samples, problems = rows("data/**/samples/**/*.parquet"), rows("data/**/problems/*.parquet")
     assert findings.by_check["samples"].seen == findings.by_check["verdicts"].seen == samples > 128
+    assert findings.by_check["problems"].seen == problems > rows("data/problems/*.parquet")  # those of the benchmark
     assert all(finding.seen for finding in findings.by_check.values())
 
 
@@ -104,6 +107,20 @@ def test_a_label(smoke: Path) -> None:
     assert [step["sample_id"] in line for line in found["kto"]] == [True]  # only step_kto.parquet holds labels of steps
     assert found.keys() == {"labels", "kto", "selection"}  # the data set's counts no longer follow
     assert all("manifest.json: labels is" in line or "manifest.json: weights is" in line for line in found["selection"])
+
+
+def test_a_label_of_a_benchmark(smoke: Path) -> None:
+    folder = "data/evaluations/M1/benchmarks/three/judged"
+    label = read_table(smoke / folder, JUDGED, 0).row(0, named=True)
+    found = after_change(smoke, folder, JUDGED, set_cells(0, label=not label["label"]))
+    assert found.keys() == {"labels"}
+    assert f"{folder}/all.parquet: sample {label['sample_id']} step {label['step']}" in found["labels"][0]
+
+
+def test_a_vote_of_a_benchmark(smoke: Path) -> None:
+    folder = "data/evaluations/M0/benchmarks/three/majority/samples"
+    found = after_change(smoke, folder, SAMPLE, set_cells(2, text="another"))
+    assert found.keys() == {"samples", "verdicts"}
 
 
 def test_a_reason(smoke: Path) -> None:

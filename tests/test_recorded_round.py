@@ -8,8 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from clones import clone, edit, run
 
+from stages.audit import verify
+from stages.provenance import file_sha256
 from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, problem_id, read_table
 
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
@@ -23,6 +26,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone(target, "recorded-math")
     edit(target, "problems", "files", "paths", [str(RECORDED.resolve())])
     edit(target, "sample", "recorded", "path", str(RECORDED.resolve()))
+    few = target / "few.jsonl"
+    few.write_text("".join(RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)[:3]), encoding="utf-8")
+    edit(
+        target, "evaluate", "benchmarks", {"few": {"hub": None, "file": {"path": few.name, "sha256": file_sha256(few)}}}
+    )
+    judge = yaml.safe_load((target / "params.yaml").read_text(encoding="utf-8"))["judge"]
+    edit(target, "evaluate", "judge", judge | {"kind": "arithmetic"})  # another than the round's
     run(target, "dvc", "repro")
     return target
 
@@ -83,3 +93,9 @@ def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path)
         assert found == {"avg_at_8": 729, "pass_at_8": 97, "maj_at_8": 93}
         assert "pass_at_1" not in metrics  # nothing is drawn, hence nothing greedily
     assert "Recorded MATH solutions" in (place / "reports/index.html").read_text(encoding="utf-8")
+
+
+def test_the_audit_makes_all_of_it_again(place: Path) -> None:
+    findings = verify(place, workers=2)
+    assert {check: finding.first for check, finding in findings.by_check.items() if finding.broken} == {}
+    assert findings.by_check["samples"].seen == 3 * 800 + 2 * 24

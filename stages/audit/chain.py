@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from stages.audit.layout import (
-    PROBLEMS,
     Part,
     Selection,
     evaluation_parts,
@@ -86,7 +85,7 @@ def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
     own = problem & (pl.col("sample_id") == sample_id)
     return Chain(
         part,
-        _first(root / PROBLEMS, PROBLEM, problem),
+        _first(root / part.problems, PROBLEM, problem),
         sample,
         _steps(root, part, own),
         [] if part.judged is None else rows_where(root / replies_folder(part), REPLY, own).to_dicts(),
@@ -103,9 +102,9 @@ def samples_of(root: Path, part: Part, problem_id: str) -> pl.DataFrame:
     return rows_where(root / part.samples, SAMPLE, own).join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
 
 
-def problem_row(root: Path, problem_id: str) -> Row | None:
-    """The PROBLEM row with this id."""
-    return _first(root / PROBLEMS, PROBLEM, pl.col("problem_id") == problem_id)
+def problem_row(root: Path, folder: Path, problem_id: str) -> Row | None:
+    """The PROBLEM row with this id in a table of problems."""
+    return _first(root / folder, PROBLEM, pl.col("problem_id") == problem_id)
 
 
 def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.audit.findings import Findings
-from stages.audit.layout import PROBLEMS, Part
+from stages.audit.layout import Part
 from stages.audit.rows import DRAWS_ALL
 from stages.audit.tables import UNREADABLE
 from stages.records import shard_names
@@ -17,7 +17,12 @@ from stages.sample import choose_problems
 def check_chosen(findings: Findings, root: Path, part: Part, policy: str) -> None:
     """Compare the problems that have samples with those that the rule of `part` chooses; `policy` is its hash."""
     try:
-        pool = _scan(root / PROBLEMS, part.digits).filter(pl.col("split") == part.split).select("problem_id").collect()
+        pool = (
+            _scan(root / part.problems, part.digits)
+            .filter(pl.col("split") == part.split)
+            .select("problem_id")
+            .collect()
+        )
         sampled = _scan(root / part.samples, part.digits).select("problem_id").unique().sort("problem_id").collect()
     except UNREADABLE:
         return  # check "tables" has said so

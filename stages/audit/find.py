@@ -42,7 +42,9 @@ def find(root: Path, start: str) -> Found:
 
 
 def _all(root: Path, start: str) -> list[Found]:
-    things = [Found("problem", identity, PROBLEMS) for identity in _ids(root / PROBLEMS, "problem_id", start)]
+    things: list[Found] = []
+    for folder in [PROBLEMS, *_folders(root, ["data/evaluations/*/benchmarks/*/problems"])]:
+        things += [Found("problem", identity, folder) for identity in _ids(root / folder, "problem_id", start)]
     for folder in sample_folders(root):
         things += [Found("sample", identity, folder) for identity in _ids(root / folder, "sample_id", start)]
     for kind, pattern in (("policy", "models/*"), ("data set", "data/datasets/*")):
@@ -57,7 +59,12 @@ def _all(root: Path, start: str) -> list[Found]:
 
 def sample_folders(root: Path) -> list[Path]:
     """Folders with tables of samples: those of rounds, then those of evaluations; relative to the root."""
-    patterns = ("data/samples/*", "data/evaluations/*/samples", "data/evaluations/*/majority/samples")
+    measured = ("data/evaluations/*", "data/evaluations/*/benchmarks/*")
+    of_evaluations = [f"{folder}/{samples}" for folder in measured for samples in ("samples", "majority/samples")]
+    return _folders(root, ["data/samples/*", *of_evaluations])
+
+
+def _folders(root: Path, patterns: list[str]) -> list[Path]:
     return [path.relative_to(root) for pattern in patterns for path in sorted(root.glob(pattern)) if path.is_dir()]
 
 

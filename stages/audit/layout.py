@@ -57,6 +57,7 @@ class Part:
     """Models that must agree on a label, 0 where a rule judges."""
     judged: Path | None
     selection: Selection | None
+    problems: Path = PROBLEMS
 
 
 def replies_folder(part: Part) -> Path:
@@ -77,7 +78,8 @@ def policy_of(root: Path, name: str) -> str:
 
 def round_part(lock: Lock, name: str, policy: str) -> Part:
     """Round `name`, which starts from `policy`; raises `ValueError` naming a stage or key that dvc.lock lacks."""
-    sample, judge = _settings(lock, f"sample@{name}"), _settings(lock, f"judge@{name}")
+    sample = _settings(lock, f"sample@{name}")
+    judge = _settings(lock, f"judge@{name}").block(JudgeParams, "judge")
     dataset = _settings(lock, f"dataset@{name}")
     selection = Selection(
         Path(f"data/datasets/{name}"),
@@ -98,58 +100,74 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
         outcomes=Path(f"data/outcomes/{name}"),
         splitter=_settings(lock, f"split@{name}").block(SplitParams, "split"),
         steps=Path(f"data/steps/{name}"),
-        judge=judge.block(JudgeParams, "judge"),
-        judges=judge.judges,
+        judge=judge,
+        judges=_judges(judge),
         judged=Path(f"data/judged/{name}"),
         selection=selection,
     )
 
 
 def evaluation_parts(lock: Lock, name: str) -> list[Part]:
-    """The evaluation of policy `name`: its greedy solutions, and those that vote; none where none were drawn.
+    """The evaluation of policy `name`, on a split and on each benchmark; none where nothing is measured.
 
-    Raises `ValueError` naming a stage or key that dvc.lock lacks.
+    On each: its greedy solutions and those that vote, or the recorded ones, which are all there are. Raises
+    `ValueError` naming a stage or key that dvc.lock lacks.
     """
     settings = _settings(lock, "evaluate_seed" if name == SEED_POLICY else f"evaluate@{name}")
-    sample = settings.block(SampleParams, "sample")
     evaluate = settings.block(EvaluateParams, "evaluate")
-    if evaluate.split is None:
-        return []
     folder = Path(f"data/evaluations/{name}")
-    greedy = Part(
-        name=f"evaluation of {name}",
-        policy=Path("models", name),
+    parts: list[Part] = []
+    if evaluate.split is not None:
+        parts += _measured(settings, evaluate, name, name, folder, PROBLEMS, evaluate.split)
+    for benchmark in evaluate.benchmarks:
+        place = folder / "benchmarks" / benchmark
+        parts += _measured(settings, evaluate, name, f"{name} on {benchmark}", place, place / "problems", "test")
+    return parts
+
+
+def _measured(
+    settings: _Settings, evaluate: EvaluateParams, policy: str, title: str, folder: Path, problems: Path, split: str
+) -> list[Part]:
+    """The tables in `folder`, where a policy was measured on `problems` of `split`."""
+    sample = settings.block(SampleParams, "sample").model_copy(update={"problems": None})
+    several = sample.model_copy(update={"samples": evaluate.majority})
+    recorded = sample.engine == "recorded"
+    judge = evaluate.judge or settings.block(JudgeParams, "judge").model_copy(update={"flip": 0.0})
+    judged = Part(
+        name=f"evaluation of {title}",
+        policy=Path("models", policy),
         digits=settings.block(RecordsParams, "records").shard_digits,
         seed=settings.seed,
-        split=evaluate.split,
+        split=split,
         limit=evaluate.problems,
-        sample=sample.model_copy(update={"temperature": 0.0, "samples": 1, "problems": None}),
+        sample=several if recorded else sample.model_copy(update={"temperature": 0.0, "samples": 1}),
         samples=folder / "samples",
         outcome=settings.block(OutcomeParams, "outcome"),
         outcomes=folder / "outcomes",
         splitter=settings.block(SplitParams, "split"),
         steps=folder / "steps",
-        judge=settings.block(JudgeParams, "judge").model_copy(update={"flip": 0.0}),
-        judges=settings.judges,
+        judge=judge,
+        judges=_judges(judge),
         judged=folder / "judged",
         selection=None,
+        problems=problems,
     )
-    if not evaluate.majority:
-        return [greedy]
-    voting = {"temperature": evaluate.temperature, "samples": evaluate.majority, "problems": None}
-    majority = folder / "majority"
-    return [
-        greedy,
-        replace(
-            greedy,
-            name=f"vote of {name}",
-            sample=sample.model_copy(update=voting),
-            samples=majority / "samples",
-            outcomes=majority / "outcomes",
-            steps=None,
-            judged=None,
-        ),
-    ]
+    if recorded or not evaluate.majority:
+        return [judged]
+    votes = replace(
+        judged,
+        name=f"vote of {title}",
+        sample=several.model_copy(update={"temperature": evaluate.temperature}),
+        samples=folder / "majority" / "samples",
+        outcomes=folder / "majority" / "outcomes",
+        steps=None,
+        judged=None,
+    )
+    return [judged, votes]
+
+
+def _judges(judge: JudgeParams) -> int:
+    return 0 if judge.kind != "served" else 1 + (judge.second is not None)
 
 
 @dataclass(frozen=True)
@@ -169,11 +187,6 @@ class _Settings:
         if not isinstance(seed, int):
             raise ValueError(f"dvc.lock: {self.entry.name}: params hold no seed")
         return seed
-
-    @property
-    def judges(self) -> int:
-        judge = self.entry.settings["judge"]
-        return 0 if judge["kind"] != "served" else 1 + (judge.get("second") is not None)
 
 
 def _settings(lock: Lock, stage: str) -> _Settings:

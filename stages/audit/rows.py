@@ -9,7 +9,7 @@ import polars as pl
 
 from stages.audit.findings import Findings
 from stages.audit.labels import check_labels
-from stages.audit.layout import PROBLEMS, Part
+from stages.audit.layout import Part
 from stages.audit.tables import (
     SAMPLE_KEY,
     STEP_KEY,
@@ -57,12 +57,12 @@ def read_rows(findings: Findings, root: Path, part: Part, span: Range) -> Rows:
         except UNREADABLE as error:
             findings.fault("tables", str(path), f"unreadable: {' '.join(str(error).split())}")
             return None
-        if folder != PROBLEMS:  # every part reads those; check_problems looks at them once
+        if folder != part.problems:  # several parts read those; check_problems looks at them once
             check_shape(findings, str(path), table, frame, span.shard)
         return frame
 
     return Rows(
-        read(PROBLEMS, PROBLEM),
+        read(part.problems, PROBLEM),
         read(part.samples, SAMPLE),
         read(part.steps, STEP),
         read(part.judged, JUDGED),
@@ -70,11 +70,11 @@ def read_rows(findings: Findings, root: Path, part: Part, span: Range) -> Rows:
     )
 
 
-def check_problems(findings: Findings, root: Path, span: Range) -> None:
-    """Problem ids must follow from the problems."""
-    path = PROBLEMS / f"{span.shard}.parquet"
+def check_problems(findings: Findings, root: Path, folder: Path, span: Range) -> None:
+    """Problem ids must follow from the problems in `folder`."""
+    path = folder / f"{span.shard}.parquet"
     try:
-        frame = read_range(root / PROBLEMS, PROBLEM, span)
+        frame = read_range(root / folder, PROBLEM, span)
     except UNREADABLE as error:
         findings.fault("tables", str(path), f"unreadable: {' '.join(str(error).split())}")
         return

@@ -34,7 +34,7 @@ def show(root: Path, start: str, only: str | None = None, whole: bool = False) -
     if found.kind == "sample":
         return show_sample(root, lock, found.id, only, limit)
     if found.kind == "problem":
-        return list(_show_problem(root, lock, found.id, limit))
+        return list(_show_problem(root, lock, found.folder, found.id, limit))
     return list(_show_folder(root, lock, found.kind, found.folder))
 
 
@@ -150,20 +150,20 @@ def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
     shard = next(
         (name for name in shard_names(part.digits) if chain.sample["problem_id"].startswith(name)), "all"
     )  # fmt: skip
-    folders = [PROBLEMS, part.samples, part.steps, part.judged, part.outcomes]
+    folders = [part.problems, part.samples, part.steps, part.judged, part.outcomes]
     paths = [folder / f"{shard}.parquet" for folder in folders if folder is not None]
     if part.judged is not None and chain.replies:
         paths.append(replies_folder(part) / f"{shard}.parquet")
     yield from file_lines(root, lock, [*paths, *chain.rows, part.policy / MANIFEST])
 
 
-def _show_problem(root: Path, lock: Lock, problem_id: str, limit: int) -> Iterator[str]:
-    yield from _problem(problem_row(root, problem_id), problem_id, limit)
+def _show_problem(root: Path, lock: Lock, folder: Path, problem_id: str, limit: int) -> Iterator[str]:
+    yield from _problem(problem_row(root, folder, problem_id), problem_id, limit)
     for part in all_parts(root, lock):
         for row in samples_of(root, part, problem_id).iter_rows(named=True):
             said = f"{row['sample_id']}  {part.name}, index {row['index']}, {WORDS[row['value']]}: "
             yield line("sample", said + one_line(row["text"], limit // 2))
-    yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / PROBLEMS).glob("*.parquet"))])
+    yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / folder).glob("*.parquet"))])
 
 
 def _show_folder(root: Path, lock: Lock, kind: str, folder: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ from stages.audit.chosen import check_chosen
 from stages.audit.findings import CHECKS, Findings
 from stages.audit.graph import check_lock, hashed_paths
 from stages.audit.hashes import check_descent, check_hash, check_manifest
-from stages.audit.layout import PROBLEMS, Part, evaluation_parts, policy_of, round_names, round_part
+from stages.audit.layout import Part, evaluation_parts, policy_of, round_names, round_part
 from stages.audit.lock import Lock, read_lock
 from stages.audit.pieces import Job, Piece, run_jobs
 from stages.audit.rows import check_problems, check_rows, read_rows
@@ -101,9 +101,10 @@ def _file_jobs(findings: Findings, root: Path, lock: Lock, rounds: list[str], pa
 def _row_jobs(findings: Findings, root: Path, parts: list[Part]) -> list[Job]:
     checks = frozenset(findings.by_check)
     jobs: list[Job] = []
-    if {"tables", "problems"} & checks and parts:
-        spans, _ = _ranges(findings, root, PROBLEMS, parts[0].digits)
-        jobs += [partial(_problems_job, checks, root, span) for span in spans]
+    if {"tables", "problems"} & checks:
+        for folder, digits in {part.problems: part.digits for part in parts}.items():
+            spans, _ = _ranges(findings, root, folder, digits)
+            jobs += [partial(_problems_job, checks, root, folder, span) for span in spans]
     if not ROW_CHECKS & checks:
         return jobs
     for part in parts:
@@ -170,9 +171,9 @@ def _manifest_job(checks: frozenset[str], root: Path, folder: Path) -> Piece:
     return piece
 
 
-def _problems_job(checks: frozenset[str], root: Path, span: Range) -> Piece:
+def _problems_job(checks: frozenset[str], root: Path, folder: Path, span: Range) -> Piece:
     piece = Piece(Findings(checks))
-    check_problems(piece.findings, root, span)
+    check_problems(piece.findings, root, folder, span)
     return piece
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from stages.audit.chain import Row, rows_where
-from stages.audit.layout import PROBLEMS, Part, replies_folder
+from stages.audit.layout import Part, replies_folder
 from stages.audit.page.index import Place
 from stages.audit.tables import STEP_KEY, WHOLE
 from stages.records import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP
@@ -25,7 +25,7 @@ WORDS = {True: "right", False: "wrong", None: "unknown"}
 def make_card(root: Path, part: Part, place: Place) -> dict[str, Any]:
     """The card of a problem in round `part`; every text is bounded, nothing is escaped."""
     own = pl.col("problem_id") == place.problem_id
-    problem = next(iter(rows_where(root / PROBLEMS, PROBLEM, own).to_dicts()), None)
+    problem = next(iter(rows_where(root / part.problems, PROBLEM, own).to_dicts()), None)
     samples = rows_where(root / part.samples, SAMPLE, own).sort("index", "sample_id")
     outcomes = {row["sample_id"]: row for row in rows_where(root / part.outcomes, OUTCOME, own).to_dicts()}
     steps, replies = _steps(root, part, own), _replies(root, part, own)

@@ -9,7 +9,7 @@ from threading import Lock
 import polars as pl
 
 from stages.audit.chain import Fates, rows_where
-from stages.audit.layout import PROBLEMS, Part
+from stages.audit.layout import Part
 from stages.audit.tables import SAMPLE_KEY
 from stages.dataset import select
 from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE
@@ -118,13 +118,13 @@ def build_index(root: Path, parts: list[Part]) -> Index:
 def _problems(root: Path, part: Part) -> pl.DataFrame:
     """Columns round, problem_id, source: the problems of a round that have samples."""
     asked = rows_where(root / part.samples, SAMPLE, EVERYTHING, ["problem_id"]).unique(maintain_order=True)
-    return asked.join(_sources(root, EVERYTHING), on="problem_id", how="left", maintain_order="left").select(
+    return asked.join(_sources(root, part, EVERYTHING), on="problem_id", how="left", maintain_order="left").select(
         pl.lit(part.name).alias("round"), "problem_id", pl.col("source").fill_null("unknown")
     )
 
 
-def _sources(root: Path, where: pl.Expr) -> pl.DataFrame:
-    return rows_where(root / PROBLEMS, PROBLEM, where, ["problem_id", "source"])
+def _sources(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
+    return rows_where(root / part.problems, PROBLEM, where, ["problem_id", "source"])
 
 
 def _tag(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
@@ -139,7 +139,7 @@ def _tag(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
     rows = rows.drop("text").join(_by_sample(root, part, where), on=SAMPLE_KEY, how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("wrong", "unknown", "disagree").fill_null(value=False), fate=pl.Series(fate))
     tags = [pl.when(kind).then(pl.lit(name)) for name, kind in KINDS.items()]
-    return rows.join(_sources(root, where), on="problem_id", how="left", maintain_order="left").select(
+    return rows.join(_sources(root, part, where), on="problem_id", how="left", maintain_order="left").select(
         pl.lit(part.name).alias("round"),
         "problem_id",
         "sample_id",
