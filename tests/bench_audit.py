@@ -114,6 +114,7 @@ def _make(folder: Path, samples: int) -> None:
     recipe["problems"]["files"] = {"paths": [solutions.name], "source": "day_world"}
     recipe["sample"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "exact"
+    recipe["evaluate"]["split"] = None  # an evaluation would have the same tables again
     recipe["dataset"] |= {"max_right": None, "max_wrong": None, "require_both": False, "balance": False}
     recipe["dataset"] |= {"deduplicate": False, "block": 32}
     make_workspace(folder, recipe, folder / "cache")
