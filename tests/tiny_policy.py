@@ -63,8 +63,8 @@ def byte_level_bpe(texts: list[str], vocabulary: int = 330, bos: bool = False) -
     )
 
 
-def tiny_llama(vocabulary: int, seed: int = 0, hidden: int = 32) -> Any:
-    """About 40,000 parameters, drawn by `seed`; `hidden` is the width of a token."""
+def tiny_llama(vocabulary: int, seed: int = 0, hidden: int = 32, tied: bool = True) -> Any:
+    """About 40,000 parameters, drawn by `seed`; `hidden` is a token's width, `tied` whether the head is the input's."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -76,7 +76,7 @@ def tiny_llama(vocabulary: int, seed: int = 0, hidden: int = 32) -> Any:
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=256,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         pad_token_id=0,
         eos_token_id=1,
         bos_token_id=None,
@@ -88,10 +88,10 @@ def tiny_tokenizer() -> Any:
     return byte_level_bpe([prompt + completion for prompt, completion, _, _ in documents()])
 
 
-def write_policy(folder: Path, seed: int = 0, hidden: int = 32) -> Path:
+def write_policy(folder: Path, seed: int = 0, hidden: int = 32, tied: bool = True) -> Path:
     """A policy folder."""
     tokenizer = tiny_tokenizer()
-    tiny_llama(len(tokenizer), seed, hidden).save_pretrained(folder)
+    tiny_llama(len(tokenizer), seed, hidden, tied).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_manifest(folder, {"kind": "test", "seed": seed})
     return folder

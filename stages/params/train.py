@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.params.base import Block
 
@@ -26,9 +26,15 @@ class LaunchParams(Block):
 
     strategy: Literal["ddp", "fsdp2", "deepspeed"]
     """Weights whole in every process, or in shards: PyTorch's FSDP2, or DeepSpeed ZeRO 3."""
-    processes: int = Field(ge=1)
+    processes: int = Field(ge=2)
     """Of all machines; `batch` rows go through each, so that their number is part of what is trained."""
     machines: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _as_many_on_each_machine(self) -> Self:
+        if self.processes % self.machines:
+            raise ValueError(f"processes: expected a multiple of machines, found {self.processes} for {self.machines}")
+        return self
 
 
 class TrainParams(Block):
@@ -68,3 +74,9 @@ class TrainParams(Block):
     """null: one process."""
     tracker: Literal["trackio", "tensorboard"] | None
     """Also logs to that tracker; null: nothing leaves the stage but its report."""
+
+    @model_validator(mode="after")
+    def _four_bits_are_not_sharded(self) -> Self:
+        if self.lora and self.lora.quantise and self.launch and self.launch.strategy != "ddp":
+            raise ValueError(f"lora.quantise: weights in 4 bits are not sharded by {self.launch.strategy}; use ddp")
+        return self

@@ -52,5 +52,6 @@ def _signs(logs: dict[str, float], first: dict[str, float], args: Any) -> Iterat
 def check_weights(model: torch.nn.Module) -> None:
     """Raise `ValueError` naming the first weight with a value that is not finite."""
     for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
+        # DeepSpeed leaves a parameter empty and keeps this process's shard of it beside it.
+        if not bool(torch.isfinite(getattr(parameter, "ds_tensor", parameter)).all()):
             raise ValueError(f"{name}: not finite after training; {_ADVICE}")

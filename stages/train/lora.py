@@ -40,10 +40,13 @@ def quantised(policy: Policy, device: str) -> Any:
     )
 
 
-def merged(trained: Any, lora: LoraParams, policy: Policy) -> Any:
-    """The policy's own weights, in float32, with the adapters of `trained` merged into them: a plain model."""
+def merged(trained: Any, weights: dict[str, Any] | None, lora: LoraParams, policy: Policy) -> Any:
+    """The policy's own weights, in float32, with the adapters of `trained` merged into them: a plain model.
+
+    `weights` are those of `trained`, gathered from all processes; None where it has them.
+    """
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
     whole = get_peft_model(policy.model(), adapters(lora))
-    set_peft_model_state_dict(whole, get_peft_model_state_dict(trained))
+    set_peft_model_state_dict(whole, get_peft_model_state_dict(trained, state_dict=weights))
     return whole.merge_and_unload()

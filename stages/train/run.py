@@ -60,7 +60,6 @@ def train(
     # Read when huggingface_hub is imported: nothing is sent from a training run.
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import torch
-    from accelerate import PartialState
 
     # TRL sets this option itself; the warning tells a user of this stage nothing.
     warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
@@ -69,30 +68,36 @@ def train(
     from stages.train.guard import check_weights
     from stages.train.lora import merged, quantised
     from stages.train.setup import pick_device, prepare
+    from stages.train.shards import filled, forget_deepspeed, gathered, in_shards, join_processes
 
     torch.set_num_threads(runtime.threads)
     device = pick_device(runtime)
     checkpoints = root / content_hash("checkpoints", made_from)
     reference = journals / "reference" / f"{policy.hash}.jsonl"
-    processes = PartialState(cpu=device == "cpu")
-    first, several = processes.is_main_process, processes.num_processes > 1
+    processes = join_processes(device)
+    first = processes.is_main_process
     with locked(checkpoints) if first else nullcontext():
         with processes.main_process_first():  # which deletes what is not complete
             resumed = last_complete(checkpoints)
         lora = job.params.lora
         # Weights are kept and updated in float32; train.dtype is that of the forward and backward pass.
         quantise = lora is not None and lora.quantise
-        model = quantised(policy, device) if quantise else policy.model(str(processes.device), "float32")
+        place = "cpu" if in_shards() else str(processes.device)
+        model = quantised(policy, device) if quantise else policy.model(place, "float32")
         tokenizer = policy.tokenizer()
         prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints, reference)
         prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(prepared.trainer.model)
-        weights = prepared.trainer.accelerator.get_state_dict(prepared.trainer.model_wrapped) if several else None
+        weights = gathered(prepared.trainer) if in_shards() else None
         if not first:
             return
         card = model_card(job.params, made_from, len(prepared.rows), prepared.trainer.state.global_step)
-        plain = merged(prepared.trainer.model, lora, policy) if lora else model
-        _write_policy(plain, None if lora else weights, tokenizer, card, made_from, out)
+        forget_deepspeed()
+        if lora:
+            model = merged(prepared.trainer.model, weights, lora, policy)
+        elif weights is not None:
+            model = filled(policy.model(), weights)
+        _write_policy(model, tokenizer, card, made_from, out)
         found = {
             **_trained(prepared, job.params),
             "made_from": made_from,
@@ -115,13 +120,10 @@ def hand_on(policy: Path, out: Path, report: Path) -> None:
     write_json(report, {"method": "none", "policy": same.hash})
 
 
-def _write_policy(
-    model: Any, weights: Any, tokenizer: Any, card: str, made_from: dict[str, str | int], out: Path
-) -> None:
-    """Write the policy folder; `weights` are those gathered from all processes, None where the model has them."""
+def _write_policy(model: Any, tokenizer: Any, card: str, made_from: dict[str, str | int], out: Path) -> None:
     model.config.use_cache = True  # gradient checkpointing turns it off, and the policy is there to be sampled from
     with replace_dir(out) as folder:
-        model.save_pretrained(folder, state_dict=weights)
+        model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(folder, {"kind": "train", **made_from})

@@ -13,6 +13,7 @@ from stages.params.runtime import RuntimeParams
 from stages.params.train import TrainParams
 from stages.records import DropLog, seed_from
 from stages.train.lora import adapters
+from stages.train.shards import keep_precision, trainer_arguments
 from stages.train.source import Source, read_rows
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _rft(
 
     # Every row fits max_length already; without it TRL neither cuts nor drops any.
     arguments = SFTConfig(**shared, max_length=None, packing=False, train_sampling_strategy="sequential")
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model,
         arguments,
         train_dataset=Dataset.from_list([masked(row) for row in rows]),
@@ -149,6 +150,9 @@ def _rft(
         callbacks=callbacks,
         peft_config=adapters(params.lora) if params.lora else None,
     )
+    if trainer.is_fsdp_enabled:
+        keep_precision(trainer.accelerator)
+    return trainer
 
 
 def _shared_arguments(params: TrainParams, seed: int, device: str, checkpoints: Path) -> dict[str, Any]:
@@ -174,4 +178,5 @@ def _shared_arguments(params: TrainParams, seed: int, device: str, checkpoints: 
         "logging_nan_inf_filter": False,
         "report_to": params.tracker or "none",
         "disable_tqdm": not sys.stderr.isatty(),
+        **trainer_arguments(device),
     }

@@ -25,10 +25,14 @@ from stages.train.forward import Batch, by_length, step_logps, step_logps_in_par
 from stages.train.guard import CollapseGuard, check_weights
 from stages.train.loss import UNKNOWN, Anchor, Level, anchor, level_loss
 from stages.train.reference import Sums, reference_logps
+from stages.train.shards import keep_precision, let_go, shard, waiting
 from stages.train.table import encode_dataset, filled_up, preference_rows, with_mismatched
 
 SHARED = "shared"
 """Where a batch carries what its optimiser step shares."""
+
+REFERENCE = ("ref_step_logps", "ref_KL_step_logps")
+"""Columns of the reference's log-probs."""
 
 MARGINS = (
     ("rewards/margins", "rewards/chosen", "rewards/rejected"),
@@ -91,8 +95,22 @@ class StepKTOTrainer(KTOTrainer):
             callbacks=[CollapseGuard(), *(callbacks or [])],
             **others,
         )
-        if args.pass_rows is not None and (self.is_deepspeed_enabled or self.aux_loss_enabled):
-            raise ValueError("pass_rows: must be None with DeepSpeed and for a mixture of experts with a router loss")
+        if args.pass_rows is not None and self.aux_loss_enabled:
+            raise ValueError("pass_rows: must be None for a mixture of experts with a router loss")
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Called by the trainer."""
+        super().create_accelerator_and_postprocess()
+        self._fsdp2: bool = self.accelerator.is_fsdp2
+        if self._fsdp2:
+            keep_precision(self.accelerator)
+            # TRL would now load a second model as the reference, and of a repository its newest revision. It is not
+            # told of FSDP before `_precompute_ref_logps`: the policy itself, not yet trained, is the reference.
+            self.is_fsdp_enabled = False
+
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if not self._fsdp2:  # which moves a layer at a time
+            super()._move_model_to_device(model, device)
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: StepKTOConfig, _name: str) -> Dataset:
         if "completion_ids" not in dataset.column_names:
@@ -109,11 +127,17 @@ class StepKTOTrainer(KTOTrainer):
         columns: list[str] = self._signature_columns  # type: ignore[has-type]
         self._signature_columns = [*columns, *(name for name in STEP_COLUMNS if name not in columns)]
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        # DeepSpeed's would round log-probs to the precision of the model.
+        exact = {name: inputs[name].to(self.args.device) for name in REFERENCE if name in inputs}
+        return {**super()._prepare_inputs(inputs), **exact}
+
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Add the reference's log-probs per step, of each row's own and of its mismatched completion.
 
         Their sums over a row's steps are what TRL stores. `args.reference_journal` keeps them by content.
         """
+        self.is_fsdp_enabled = self.is_fsdp_enabled or self._fsdp2
         keep = self.args.reference_journal
         columns = reference_logps(
             dataset,
@@ -134,7 +158,8 @@ class StepKTOTrainer(KTOTrainer):
         processes = self.accelerator.num_processes
         parts = (self.accelerator.mixed_precision, self.accelerator.device.type, model.config._attn_implementation)
         passes = (self.args.pad_to_multiple_of, self.args.pass_rows, processes)
-        return " ".join(map(str, (*parts, *passes, torch.__version__)))
+        shards = (self.accelerator.distributed_type,) if self._fsdp2 or self.is_deepspeed_enabled else ()
+        return " ".join(map(str, (*parts, *passes, *shards, torch.__version__)))
 
     def _score(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Sums]:
         """The reference's log-probs of `dataset`, one group of rows (a batch of every process) after the other."""
@@ -146,7 +171,8 @@ class StepKTOTrainer(KTOTrainer):
         for batch in progress(loader, f"reference log-probs of {name} rows", total=len(loader), unit="batches"):
             group: Sums = {}
             for prefix in ("", "KL_"):
-                with self.accelerator.autocast():
+                # FSDP casts weights itself, in training as well.
+                with contextlib.nullcontext() if self._fsdp2 else self.accelerator.autocast():
                     sums = step_logps_in_parts(model, batch, prefix, self.args.pass_rows)
                 if not bool(torch.isfinite(sums).all()):
                     raise ValueError(f"reference log-probs of {name} rows: not finite; the model's weights are unfit")
@@ -157,9 +183,13 @@ class StepKTOTrainer(KTOTrainer):
                 ]
             done += len(group[""])
             yield group
+        if self._fsdp2:
+            let_go(model)
 
     def _placed_model(self) -> Any:
-        """The model that is to be trained, before training has placed it: DeepSpeed has to gather its weights."""
+        """The model that is to be trained, before training has placed it, in shards where it will be."""
+        if self._fsdp2:
+            return shard(self.model, self.accelerator)
         if not self.is_deepspeed_enabled:
             return self.model
         if self._precompute_engine is None:  # type: ignore[has-type]
@@ -206,7 +236,7 @@ class StepKTOTrainer(KTOTrainer):
         for number, rows_B in enumerate(parts, 1):
             self._more_parts = number < len(parts)
             part = take(batch, rows_B) if len(parts) > 1 else batch
-            with self.accelerator.no_sync(model) if self._more_parts else contextlib.nullcontext():
+            with waiting(self.accelerator, model) if self._more_parts else contextlib.nullcontext():
                 losses.append(super().training_step(model, {**part, SHARED: inputs[SHARED]}, *others))
         return torch.stack(losses).sum()
 
