@@ -65,7 +65,8 @@ def test_the_papers_settings(path: Path) -> None:
     train, dataset, evaluate = recipe.train, recipe.dataset, recipe.evaluate
     assert (train.beta, train.learning_rate, train.warmup_steps) == (0.1, 1e-6, 100)
     assert (train.schedule, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
-    assert train.batch * train.accumulate * 64 * 512 == 2**20, "about 1M tokens a batch on 64 devices"
+    assert train.launch is not None
+    assert train.batch * train.accumulate * train.launch.processes * 512 == 2**20, "about 1M tokens a batch"
     assert (dataset.max_right, dataset.max_wrong, dataset.balance) == (2, 2, True)
     assert dataset.block == train.batch, "completions are rotated within the trainer's batch"
     assert (evaluate.majority, evaluate.temperature) == (8, 0.7)
