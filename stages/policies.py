@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.provenance import folder_files, manifest_hash
-from stages.records import content_hash, write_json
+from stages.records import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MANIFEST = "manifest.json"
+
+CARD = "README.md"
+"""The card in a policy's folder: it tells how the policy was made, and is no part of what it is."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Policy:
         return AutoTokenizer.from_pretrained(self.source, revision=self.revision, trust_remote_code=False)
 
 
+def policy_hash(files: dict[str, str]) -> str:
+    """The hash of a policy with these files: of their names and sha256, but for the card."""
+    return manifest_hash({name: sha256 for name, sha256 in files.items() if name != CARD})
+
+
 def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str, dict[str, str]] | None = None) -> None:
     """Write `folder`'s manifest: its files (or those of `hub`: repo, revision, files) and what it was made from.
 
@@ -57,7 +65,7 @@ def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str,
     equal weights are an equal policy.
     """
     repo, revision, files = hub if hub else (None, None, folder_files(folder, but=(MANIFEST,)))
-    value = {"repo": repo, "revision": revision, "files": files, "hash": manifest_hash(files), "made_from": made_from}
+    value = {"repo": repo, "revision": revision, "files": files, "hash": policy_hash(files), "made_from": made_from}
     write_json(folder / MANIFEST, value)
 
 
@@ -72,6 +80,6 @@ def read_policy(folder: Path) -> Policy:
         files = value["files"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a policy manifest ({error!r})") from error
-    if content_hash("files", files) != policy.hash:
+    if not isinstance(files, dict) or policy_hash(files) != policy.hash:
         raise ValueError(f"{path}: hash does not belong to the files listed")
     return policy

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.policies import MANIFEST, read_policy, write_manifest
+from stages.policies import CARD, MANIFEST, read_policy, write_manifest
 from stages.provenance import environment, file_sha256, folder_files, manifest_hash
 from stages.records import (
     JUDGED,
@@ -205,6 +205,7 @@ def test_json_is_sorted_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def make_policy(folder: Path, made_from: dict[str, Any]) -> Path:
     folder.mkdir()
+    (folder / CARD).write_text(f"Made from {made_from}.", encoding="utf-8")
     (folder / "model.safetensors").write_bytes(random.Random(0).randbytes(100))
     (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
     write_manifest(folder, made_from)
@@ -218,7 +219,7 @@ def test_equal_weights_are_an_equal_policy(tmp_path: Path) -> None:
     assert (a.source, a.repo, a.revision) == (str(tmp_path / "a"), None, None)
     manifest = json.loads((tmp_path / "a" / MANIFEST).read_text(encoding="utf-8"))
     assert manifest["files"] == {
-        name: file_sha256(tmp_path / "a" / name) for name in ("model.safetensors", "tokenizer.json")
+        name: file_sha256(tmp_path / "a" / name) for name in (CARD, "model.safetensors", "tokenizer.json")
     }
     (tmp_path / "b" / "tokenizer.json").write_text("{ }", encoding="utf-8")
     write_manifest(tmp_path / "b", {})

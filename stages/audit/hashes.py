@@ -11,7 +11,7 @@ from stages.audit.findings import Findings
 from stages.audit.history import committed_folder
 from stages.audit.layout import Part
 from stages.plan import folder_hash
-from stages.policies import MANIFEST
+from stages.policies import MANIFEST, policy_hash
 from stages.provenance import folder_files, manifest_hash
 
 _IGNORED_PARTS = {"__pycache__", ".venv", "work"}
@@ -94,7 +94,7 @@ def check_manifest(findings: Findings, root: Path, folder: Path) -> dict[str, An
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         findings.fault("manifests", str(path), f"not a manifest ({error!r})")
         return None
-    if manifest_hash(listed) != stated:
+    if (policy_hash if folder.parts[0] == "models" else manifest_hash)(listed) != stated:
         findings.fault("manifests", str(path), f"hash {stated} does not belong to the files listed")
     if manifest.get("repo"):
         return manifest  # the files lie on the Hub

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stages import journal
 from stages.params.runtime import RuntimeParams
 from stages.params.train import TrainParams
-from stages.policies import read_policy, write_manifest
+from stages.policies import CARD, read_policy, write_manifest
 from stages.provenance import environment
 from stages.records import content_hash, replace_dir, write_json
 from stages.train.card import model_card, settings_of
@@ -125,7 +125,7 @@ def _write_policy(model: Any, tokenizer: Any, card: str, made_from: dict[str, st
     with replace_dir(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
         write_manifest(folder, {"kind": "train", **made_from})
 
 
