@@ -51,7 +51,7 @@ vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: t
 test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU, and a real Ray cluster
 	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py tests/test_outcome_ray.py tests/test_train_vllm.py
 
-bench: bench-train bench-outcome bench-llm bench-vllm bench-audit bench-data  ## each prints both sides of a comparison from one run
+bench: bench-train bench-outcome bench-llm bench-vllm bench-data  ## each prints both sides of a comparison from one run
 
 PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
 bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs

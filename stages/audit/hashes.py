@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from stages.audit.findings import Findings
 from stages.audit.history import committed_folder
 from stages.audit.layout import Part
 from stages.plan import folder_hash
-from stages.policies import MANIFEST, policy_hash
-from stages.provenance import folder_files, manifest_hash
+from stages.policies import MANIFEST
+from stages.provenance import folder_files
+
+HashOfFiles = Callable[[dict[str, str]], str]
+"""What makes one hash of the sha256 of files by their names."""
 
 _IGNORED_PARTS = {"__pycache__", ".venv", "work"}
 _IGNORED_SUFFIX = ".pyc"
@@ -83,8 +87,8 @@ def cached_file(cache: Path | None, md5: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def check_manifest(findings: Findings, root: Path, folder: Path) -> dict[str, Any] | None:
-    """Compare ``manifest.json`` in `folder` (relative to `root`) with the files there; returns the manifest."""
+def check_manifest(findings: Findings, root: Path, folder: Path, hashed: HashOfFiles) -> None:
+    """Compare ``manifest.json`` in `folder` (relative to `root`) with the files there, and its hash with `hashed`."""
     path = folder / MANIFEST
     findings.seen("manifests", 1)
     try:
@@ -93,17 +97,16 @@ def check_manifest(findings: Findings, root: Path, folder: Path) -> dict[str, An
         stated = str(manifest["hash"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         findings.fault("manifests", str(path), f"not a manifest ({error!r})")
-        return None
-    if (policy_hash if folder.parts[0] == "models" else manifest_hash)(listed) != stated:
+        return
+    if hashed(listed) != stated:
         findings.fault("manifests", str(path), f"hash {stated} does not belong to the files listed")
     if manifest.get("repo"):
-        return manifest  # the files lie on the Hub
+        return  # the files lie on the Hub
     found = folder_files(root / folder, but=(MANIFEST,))
     for name in sorted({*listed, *found}):
         if listed.get(name) != found.get(name):
             now, then = found.get(name, "nothing"), listed.get(name, "nothing")
             findings.fault("manifests", str(folder / name), f"has sha256 {now}; {path} says {then}")
-    return manifest
 
 
 def check_descent(findings: Findings, root: Path, part: Part) -> None:

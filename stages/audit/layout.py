@@ -58,6 +58,7 @@ class Part:
     judged: Path | None
     selection: Selection | None
     problems: Path = PROBLEMS
+    """The problems that were sampled: those of the graph, or a benchmark's own."""
 
 
 def replies_folder(part: Part) -> Path:

@@ -11,7 +11,7 @@ import polars as pl
 from stages.audit.chosen import check_chosen
 from stages.audit.findings import CHECKS, Findings
 from stages.audit.graph import check_lock, hashed_paths
-from stages.audit.hashes import check_descent, check_hash, check_manifest
+from stages.audit.hashes import HashOfFiles, check_descent, check_hash, check_manifest
 from stages.audit.layout import Part, evaluation_parts, policy_of, round_names, round_part
 from stages.audit.lock import Lock, read_lock
 from stages.audit.pieces import Job, Piece, run_jobs
@@ -20,7 +20,8 @@ from stages.audit.selection import COLUMNS, Selected, check_data_set, digest_fil
 from stages.audit.tables import UNREADABLE, Range, plan_ranges
 from stages.params.recipe import SEED_POLICY
 from stages.plan import cache_folder
-from stages.policies import read_policy
+from stages.policies import policy_hash, read_policy
+from stages.provenance import manifest_hash
 from stages.records import shard_names
 
 PIECE = 4096
@@ -92,7 +93,8 @@ def _file_jobs(findings: Findings, root: Path, lock: Lock, rounds: list[str], pa
     if "manifests" in checks:
         policies = sorted({Path("models", SEED_POLICY), *(Path("models", name) for name in rounds)})
         data_sets = [part.selection.folder for part in parts if part.selection]
-        jobs += [partial(_manifest_job, checks, root, folder) for folder in [*policies, *data_sets]]
+        jobs += [partial(_manifest_job, checks, root, folder, policy_hash) for folder in policies]
+        jobs += [partial(_manifest_job, checks, root, folder, manifest_hash) for folder in data_sets]
         for part in parts:
             check_descent(findings, root, part)
     return jobs
@@ -165,9 +167,9 @@ def _hash_job(
     return piece
 
 
-def _manifest_job(checks: frozenset[str], root: Path, folder: Path) -> Piece:
+def _manifest_job(checks: frozenset[str], root: Path, folder: Path, hashed: HashOfFiles) -> Piece:
     piece = Piece(Findings(checks))
-    check_manifest(piece.findings, root, folder)
+    check_manifest(piece.findings, root, folder, hashed)
     return piece
 
 
