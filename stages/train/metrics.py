@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from stages.train.anchors import Anchors
 from stages.train.forward import Batch
 from stages.train.loss import Level, ProcessMean
 
@@ -17,15 +18,27 @@ Share = tuple[torch.Tensor, torch.Tensor]
 ADDITIVE = ("loss/outcome", "loss/step", "num_tokens")
 """Shares whose parts add up to the batch's figure."""
 
+MARGINS = (
+    ("rewards/margins", "rewards/chosen", "rewards/rejected"),
+    ("steps/rewards/margins", "steps/rewards/right", "steps/rewards/wrong"),
+)
+"""A margin's name, and the two means of which it is the difference."""
 
-def joined(parts: Sequence[Mapping[str, Share]]) -> dict[str, Share]:
-    """The shares of a batch, of those of its parts."""
+
+def of_levels(
+    shared: Anchors, outcome: tuple[Level, torch.Tensor], step: tuple[Level, torch.Tensor], beta: float
+) -> dict[str, Share]:
+    """What is read off the two levels and their losses."""
+    (outcomes, outcome_loss), (steps, step_loss) = outcome, step
     return {
-        name: (
-            torch.stack([part[name][0] for part in parts]).sum(),
-            parts[0][name][1] if name in ADDITIVE else torch.stack([part[name][1] for part in parts]).sum(),
-        )
-        for name in parts[0]
+        "kl": scalar(shared.outcome.z),
+        "kl/step": scalar(shared.step.z),
+        "kl/token": scalar(shared.outcome.z / shared.tokens.clamp(min=1)),
+        "loss/outcome": scalar(outcome_loss),
+        "loss/step": scalar(step_loss),
+        **rewards(outcomes, beta, "rewards/chosen", "rewards/rejected"),
+        **rewards(steps, beta, "steps/rewards/right", "steps/rewards/wrong"),
+        "steps/accuracy": accuracy(steps, shared.step.z),
     }
 
 
@@ -72,10 +85,27 @@ def accuracy(level: Level, z: torch.Tensor) -> Share:
     return share((level.log_ratio > z) == level.right, level.known)
 
 
-def averages(shares: Mapping[str, Share], mean: ProcessMean) -> dict[str, float]:
-    """Every share as a mean over all processes, in one exchange; names without entries are left out."""
+def averages(parts: Sequence[Mapping[str, Share]], mean: ProcessMean) -> dict[str, float]:
+    """Every share of a batch as a mean over its `parts` and all processes, in one exchange, with the margins between
+    them; names without entries are left out."""
+    shares = _joined(parts)
     flat = torch.stack([part.detach().double() for share in shares.values() for part in share])
     numbers = mean(flat).tolist()
-    return {
+    values = {
         name: total / count for name, total, count in zip(shares, numbers[::2], numbers[1::2], strict=True) if count > 0
+    }
+    for margin, right, wrong in MARGINS:
+        if right in values and wrong in values:
+            values[margin] = values[right] - values[wrong]
+    return values
+
+
+def _joined(parts: Sequence[Mapping[str, Share]]) -> dict[str, Share]:
+    """The shares of a batch, of those of its parts."""
+    return {
+        name: (
+            torch.stack([part[name][0] for part in parts]).sum(),
+            parts[0][name][1] if name in ADDITIVE else torch.stack([part[name][1] for part in parts]).sum(),
+        )
+        for name in parts[0]
     }

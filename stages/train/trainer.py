@@ -5,27 +5,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset, List, Value
-from torch.utils.data import DataLoader
 from trl import KTOTrainer
 from trl.models import prepare_deepspeed
 
-from stages.console import progress
 from stages.records import DropLog
 from stages.train import metrics
+from stages.train.anchors import Anchors, anchors
 from stages.train.collator import STEP_COLUMNS, StepCollator
 from stages.train.config import StepKTOConfig
 from stages.train.forward import Batch, by_length, step_logps, step_logps_in_parts, take
 from stages.train.guard import CollapseGuard, check_weights
-from stages.train.loss import UNKNOWN, Anchor, Level, anchor, level_loss
+from stages.train.loss import UNKNOWN, Level, level_loss
 from stages.train.reference import Sums, reference_logps
-from stages.train.shards import keep_precision, let_go, shard, waiting
+from stages.train.scoring import numerics, score
+from stages.train.shards import keep_precision, shard, waiting
 from stages.train.table import encode_dataset, filled_up, preference_rows, with_mismatched
 
 SHARED = "shared"
@@ -33,23 +32,6 @@ SHARED = "shared"
 
 REFERENCE = ("ref_step_logps", "ref_KL_step_logps")
 """Columns of the reference's log-probs."""
-
-MARGINS = (
-    ("rewards/margins", "rewards/chosen", "rewards/rejected"),
-    ("steps/rewards/margins", "steps/rewards/right", "steps/rewards/wrong"),
-)
-"""A margin's name, and the two means of which it is the difference."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """Of one optimiser step: the anchors of both levels, the mean length of this process's mismatched completions in
-    tokens, and how many passes the step is made of."""
-
-    outcome: Anchor
-    step: Anchor
-    tokens: torch.Tensor
-    passes: int
 
 
 class StepKTOTrainer(KTOTrainer):
@@ -138,11 +120,12 @@ class StepKTOTrainer(KTOTrainer):
         Their sums over a row's steps are what TRL stores. `args.reference_journal` keeps them by content.
         """
         self.is_fsdp_enabled = self.is_fsdp_enabled or self._fsdp2
+        model = self.ref_model or self.model
         keep = self.args.reference_journal
         columns = reference_logps(
             dataset,
             batch_size * self.accelerator.num_processes,
-            f"{self._precompute_model_hash} {self._numerics()}",
+            f"{self._precompute_model_hash} {numerics(self.accelerator, model, self.args)}",
             lambda rows: self._score(rows, name, batch_size),
             Path(keep) if keep else None,
             self.accelerator.is_main_process,
@@ -152,39 +135,12 @@ class StepKTOTrainer(KTOTrainer):
             dataset = dataset.add_column(f"ref_{prefix}step_logps", rows, feature=List(Value("float32")))
         return dataset
 
-    def _numerics(self) -> str:
-        """What besides weights and rows decides the last bits of a forward pass."""
-        model = self.ref_model or self.model
-        processes = self.accelerator.num_processes
-        parts = (self.accelerator.mixed_precision, self.accelerator.device.type, model.config._attn_implementation)
-        passes = (self.args.pad_to_multiple_of, self.args.pass_rows, processes)
-        shards = (self.accelerator.distributed_type,) if self._fsdp2 or self.is_deepspeed_enabled else ()
-        return " ".join(map(str, (*parts, *passes, *shards, torch.__version__)))
-
     def _score(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Sums]:
-        """The reference's log-probs of `dataset`, one group of rows (a batch of every process) after the other."""
-        loader = self.accelerator.prepare(
-            DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator, shuffle=False)
-        )
+        batches = {"batch_size": batch_size, "collate_fn": self.data_collator}
         model = self.ref_model or self._placed_model()
-        done = 0
-        for batch in progress(loader, f"reference log-probs of {name} rows", total=len(loader), unit="batches"):
-            group: Sums = {}
-            for prefix in ("", "KL_"):
-                # FSDP casts weights itself, in training as well.
-                with contextlib.nullcontext() if self._fsdp2 else self.accelerator.autocast():
-                    sums = step_logps_in_parts(model, batch, prefix, self.args.pass_rows)
-                if not bool(torch.isfinite(sums).all()):
-                    raise ValueError(f"reference log-probs of {name} rows: not finite; the model's weights are unfit")
-                rows = self.accelerator.gather_for_metrics(self.accelerator.pad_across_processes(sums, dim=1))
-                steps_of_rows = dataset[done : done + len(rows)][f"{prefix}step_of_token"]
-                group[prefix] = [
-                    row[: steps[-1] + 1] for row, steps in zip(rows.float().tolist(), steps_of_rows, strict=True)
-                ]
-            done += len(group[""])
-            yield group
-        if self._fsdp2:
-            let_go(model)
+        return score(
+            dataset, f"reference log-probs of {name} rows", batches, model, self.args.pass_rows, self.accelerator
+        )
 
     def _placed_model(self) -> Any:
         """The model that is to be trained, before training has placed it, in shards where it will be."""
@@ -211,21 +167,11 @@ class StepKTOTrainer(KTOTrainer):
             batches = [{**batch, SHARED: shared} for batch in batches]
         return batches, items
 
-    def _shared(self, model: Any, batches: list[Batch]) -> Shared:
-        """The anchors of an optimiser step made of `batches`, from one pass over their mismatched completions."""
-        ratios, outcomes, steps, tokens = [], [], [], []
-        for batch in map(self._prepare_inputs, batches):
-            logps_BS = step_logps_in_parts(model, batch, "KL_", self.args.pass_rows)
-            real_B1 = ~batch["filler"][:, None]
-            ratios.append((logps_BS - batch["ref_KL_step_logps"], real_B1[:, 0], batch["KL_steps"] & real_B1))
-            outcomes.append(batch["outcome_known"])
-            steps.append(batch["step_labels"] != UNKNOWN)
-            tokens.append((batch["KL_completion_mask"] * real_B1).sum())
-        return Shared(
-            outcome=anchor([(ratio_BS.sum(1), rows_B) for ratio_BS, rows_B, _ in ratios], outcomes, self._mean),
-            step=anchor([(ratio_BS, steps_BS) for ratio_BS, _, steps_BS in ratios], steps, self._mean),
-            tokens=torch.stack(tokens).sum() / torch.stack([rows_B.sum() for _, rows_B, _ in ratios]).sum(),
-            passes=len(batches),
+    def _shared(self, model: Any, batches: list[Batch]) -> Anchors:
+        return anchors(
+            map(self._prepare_inputs, batches),
+            lambda batch: step_logps_in_parts(model, batch, "KL_", self.args.pass_rows),
+            self._mean,
         )
 
     def training_step(self, model: Any, inputs: Batch, *others: Any) -> torch.Tensor:
@@ -253,7 +199,8 @@ class StepKTOTrainer(KTOTrainer):
         loss = outcome_loss + self.args.w_step * step_loss
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * output.aux_loss
-        self._record(batch, output, shared, (outcome, outcome_loss), (step, step_loss))
+        levels = metrics.of_levels(shared, (outcome, outcome_loss), (step, step_loss), self.beta)
+        self._record({**levels, **metrics.of_tokens(batch, output, outcome)})
         return loss
 
     def _levels(self, ratio_BS: torch.Tensor, batch: Batch) -> tuple[Level, Level]:
@@ -274,42 +221,20 @@ class StepKTOTrainer(KTOTrainer):
         )
         return outcome, step
 
-    def _record(
-        self,
-        batch: Batch,
-        output: Any,
-        shared: Shared,
-        outcomes: tuple[Level, torch.Tensor],
-        steps: tuple[Level, torch.Tensor],
-    ) -> None:
-        (outcome, outcome_loss), (step, step_loss) = outcomes, steps
-        self._unlogged.append(
-            {
-                "kl": metrics.scalar(shared.outcome.z),
-                "kl/step": metrics.scalar(shared.step.z),
-                "kl/token": metrics.scalar(shared.outcome.z / shared.tokens.clamp(min=1)),
-                "loss/outcome": metrics.scalar(outcome_loss),
-                "loss/step": metrics.scalar(step_loss),
-                **metrics.rewards(outcome, self.beta, "rewards/chosen", "rewards/rejected"),
-                **metrics.rewards(step, self.beta, "steps/rewards/right", "steps/rewards/wrong"),
-                "steps/accuracy": metrics.accuracy(step, shared.step.z),
-                **metrics.of_tokens(batch, output, outcome),
-            }
-        )
+    def _record(self, shares: dict[str, metrics.Share]) -> None:
+        """Keep what is logged of a part; with a batch's last part, hand the batch's figures to TRL's log."""
+        self._unlogged.append(shares)
         if self._more_parts:
             return
         mode = "train" if self.model.training else "eval"
-        values = metrics.averages(metrics.joined(self._unlogged), self._mean)
+        values = metrics.averages(self._unlogged, self._mean)
         self._unlogged.clear()
-        for margin, right, wrong in MARGINS:
-            if right in values and wrong in values:
-                values[margin] = values[right] - values[wrong]
+        tokens = values.pop("num_tokens")
         if mode == "train":
-            self._total_train_tokens += round(values["num_tokens"] * self.accelerator.num_processes)
+            self._total_train_tokens += round(tokens * self.accelerator.num_processes)
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
         for name, value in values.items():
-            if name != "num_tokens":
-                self._metrics[mode][name].append(value)
+            self._metrics[mode][name].append(value)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log `logs`, with the tokens of prompts and completions trained on per second since the last log."""
