@@ -21,6 +21,7 @@ from tiny_policy import write_dataset, write_policy
 
 from stages.params.train import LaunchParams, LoraParams, TrainParams
 from stages.policies import read_policy
+from stages.train.shards import mapped
 
 ROWS = 40
 STRATEGIES = [
@@ -70,7 +71,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     write_policy(folder / "tied" / "M0")
     write_policy(folder / "untied" / "M0", tied=False)
-    for kind in ("tied", "untied"):
+    write_policy(folder / "half" / "M0", half=True)
+    for kind in ("tied", "untied", "half"):
         write_dataset(folder / kind / "rows", ROWS)
     return folder
 
@@ -201,12 +203,12 @@ def test_two_machines_in_bfloat16(inputs: Path, tmp_path: Path, strategy: str) -
     where = {"MAIN_ADDRESS": "127.0.0.1", "MAIN_PORT": str(port)}
     changes = {"dtype": "bfloat16", "learning_rate": 1e-4}
     machines = [
-        start(inputs / "tied", place, strategy, {**where, "MACHINE_RANK": str(rank)}, **changes) for rank in range(2)
+        start(inputs / "half", place, strategy, {**where, "MACHINE_RANK": str(rank)}, **changes) for rank in range(2)
     ]
     ends = [end(machine) for machine in machines]
     report = report_of(place, *ends[0])
     assert ends[1][0] == 0
-    wanted = go(inputs / "tied", tmp_path / "one", batch=8, **changes)[1]
+    wanted = go(inputs / "half", tmp_path / "one", batch=8, **changes)[1]
     first = report["history"][0]
     assert first["reward_right"] == first["reward_wrong"] == 0, "the reference is computed as the policy is"
     for entry, expected in zip(report["history"], wanted["history"], strict=True):
@@ -214,6 +216,29 @@ def test_two_machines_in_bfloat16(inputs: Path, tmp_path: Path, strategy: str) -
         assert entry["entropy"] == pytest.approx(expected["entropy"], abs=1e-3)
         assert entry["loss"] == pytest.approx(expected["loss"], abs=5e-3)
     assert {weight.dtype for weight in load_file(place / "out" / "model.safetensors").values()} == {torch.float32}
+
+
+def own_megabytes() -> float:
+    """What this process holds of memory that no file stands for, in MB."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
+
+
+def test_weights_are_mapped_from_files_that_processes_share(tmp_path: Path) -> None:
+    from accelerate import PartialState
+
+    half = read_policy(write_policy(tmp_path / "half", hidden=1024, half=True))
+    found = mapped(half, tmp_path / "float32", PartialState(cpu=True))
+    before = own_megabytes()
+    model = found.model()
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters()) / 2**20
+    assert size > 75
+    assert own_megabytes() - before < size / 4
+    exact = half.model().state_dict()
+    for name, weight in model.state_dict().items():
+        assert weight.dtype == torch.float32
+        assert torch.equal(weight, exact[name]), name
+    assert mapped(found, tmp_path / "none", PartialState(cpu=True)) is found, "files in float32 are mapped as they are"
 
 
 def test_settings_that_cannot_be(inputs: Path) -> None:

@@ -88,10 +88,11 @@ def tiny_tokenizer() -> Any:
     return byte_level_bpe([prompt + completion for prompt, completion, _, _ in documents()])
 
 
-def write_policy(folder: Path, seed: int = 0, hidden: int = 32, tied: bool = True) -> Path:
-    """A policy folder."""
+def write_policy(folder: Path, seed: int = 0, hidden: int = 32, tied: bool = True, half: bool = False) -> Path:
+    """A policy folder; `half` keeps weights in bfloat16."""
     tokenizer = tiny_tokenizer()
-    tiny_llama(len(tokenizer), seed, hidden, tied).save_pretrained(folder)
+    model = tiny_llama(len(tokenizer), seed, hidden, tied)
+    (model.bfloat16() if half else model).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_manifest(folder, {"kind": "test", "seed": seed})
     return folder

@@ -68,7 +68,7 @@ def train(
     from stages.train.guard import check_weights
     from stages.train.lora import merged, quantised
     from stages.train.setup import pick_device, prepare
-    from stages.train.shards import filled, forget_deepspeed, gathered, in_shards, join_processes
+    from stages.train.shards import filled, forget_deepspeed, gathered, in_shards, join_processes, mapped
 
     torch.set_num_threads(runtime.threads)
     device = pick_device(runtime)
@@ -82,9 +82,11 @@ def train(
         lora = job.params.lora
         # Weights are kept and updated in float32; train.dtype is that of the forward and backward pass.
         quantise = lora is not None and lora.quantise
-        place = "cpu" if in_shards() else str(processes.device)
-        model = quantised(policy, device) if quantise else policy.model(place, "float32")
         tokenizer = policy.tokenizer()
+        place = str(processes.device)
+        if in_shards():
+            policy, place = mapped(policy, checkpoints / "float32", processes), "cpu"
+        model = quantised(policy, device) if quantise else policy.model(place, "float32")
         prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints, reference)
         prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(prepared.trainer.model)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from stages.policies import Policy
+from stages.records import replace_dir
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +31,27 @@ def join_processes(device: str) -> PartialState:
 
 
 def in_shards() -> bool:
-    """Whether the launcher asked for weights in shards: a model is then loaded to memory and sharded from there."""
+    """Whether the launcher asked for weights in shards: a model is then mapped to memory and sharded from there."""
     return _asked_for("FSDP") or _asked_for("DEEPSPEED")
+
+
+def mapped(policy: Policy, folder: Path, processes: PartialState) -> Policy:
+    """`policy` with weights in float32 files: its own, or copies that the first process writes to `folder`.
+
+    Weights of the type that they are kept in are mapped from their files, into memory that a machine's processes share;
+    converting them would cost each process all of it.
+    """
+    from torch import float32
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(policy.source, revision=policy.revision, trust_remote_code=False)
+    if config.dtype == float32:
+        return policy
+    with processes.main_process_first():
+        if not folder.exists():
+            with replace_dir(folder) as place:
+                policy.model().save_pretrained(place)
+    return replace(policy, folder=folder, repo=None, revision=None)
 
 
 def trainer_arguments(device: str) -> dict[str, Any]:
@@ -116,8 +140,9 @@ def forget_deepspeed() -> None:
 
 
 def filled(model: Any, weights: dict[str, torch.Tensor]) -> Any:
-    """`model` with `weights` in place of its own; raises `ValueError` unless they are all of them."""
-    found = model.load_state_dict(weights, strict=False)
+    """`model` with `weights` in place of its own, not copied; raises `ValueError` unless they are all of them."""
+    found = model.load_state_dict(weights, strict=False, assign=True)
+    model.tie_weights()
     missing = set(found.missing_keys) - set(model.all_tied_weights_keys)
     if missing or found.unexpected_keys:
         raise ValueError(f"gathered weights: missing {sorted(missing)}, unexpected {sorted(found.unexpected_keys)}")
