@@ -31,6 +31,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide enough for weights to be rounded 64 at a time."""
+    folder = tmp_path_factory.mktemp("wide")
+    write_policy(folder / "M0", hidden=64)
+    write_dataset(folder / "rows", ROWS)
+    return folder
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     """Loaded as anybody would, by transformers alone."""
     from transformers import AutoModelForCausalLM
@@ -127,14 +136,43 @@ def test_commands_of_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--machine_rank 1 --main_process_ip 10.0.0.1 --main_process_port 29500" in words("ddp", machines=2)
 
 
-def test_a_run_with_adapters_resumes_to_the_same_bytes(
-    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("peft", reason="peft is not installed (extra lora)")
+def test_adapters_over_weights_in_four_bits(wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed (extra qlora)")
     from stages.train.guard import CollapseGuard
 
-    lora = LoraParams(rank=4, alpha=8.0, quantise=False)
-    whole, _ = go(inputs, tmp_path / "whole", lora=lora)
+    plain, four_bits = (LoraParams(rank=4, alpha=8.0, quantise=quantise) for quantise in (False, True))
+    exact = go(wide, tmp_path / "plain", batch=8, lora=plain)[1]
+    types = set()
+
+    def notes(_: Any, _args: Any, _state: Any, _control: Any, model: Any, **__: Any) -> None:
+        types.update((parameter.dtype, parameter.requires_grad) for parameter in model.parameters())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CollapseGuard, "on_step_end", notes)
+        report = go(wide, tmp_path / "quantised", batch=8, lora=four_bits)[1]
+    assert (torch.uint8, False) in types
+    assert {dtype for dtype, trained in types if trained} == {torch.float32}
+    first, wanted = report["history"][0], exact["history"][0]
+    assert first["entropy"] != wanted["entropy"], "the policy is rounded"
+    assert first["reward_right"] == first["reward_wrong"] == 0, "the reference is rounded as the policy is"
+    assert first["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=0.05), "gradients reach every adapter"
+    before, after = weights(wide / "M0"), weights(tmp_path / "quantised" / "out")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if "_proj." in name}, "what is handed on was never rounded"
+    for name in changed:
+        assert torch.linalg.matrix_rank(after[name] - before[name], tol=1e-6) <= 4
+
+
+@pytest.mark.parametrize("quantise", [False, True])
+def test_a_run_with_adapters_resumes_to_the_same_bytes(
+    wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantise: bool
+) -> None:
+    needed = "bitsandbytes" if quantise else "peft"
+    pytest.importorskip(needed, reason=f"{needed} is not installed (extra {'qlora' if quantise else 'lora'})")
+    from stages.train.guard import CollapseGuard
+
+    lora = LoraParams(rank=4, alpha=8.0, quantise=quantise)
+    whole, _ = go(wide, tmp_path / "whole", lora=lora)
 
     def dies(_: Any, _args: Any, state: Any, _control: Any, **__: Any) -> None:
         if state.global_step == 8:
@@ -143,7 +181,7 @@ def test_a_run_with_adapters_resumes_to_the_same_bytes(
     with monkeypatch.context() as patched:
         patched.setattr(CollapseGuard, "on_step_end", dies)
         with pytest.raises(KeyboardInterrupt):
-            go(inputs, tmp_path / "killed", lora=lora)
-    killed, report = go(inputs, tmp_path / "killed", lora=lora)
+            go(wide, tmp_path / "killed", lora=lora)
+    killed, report = go(wide, tmp_path / "killed", lora=lora)
     assert report["resumed_at"] == 6
     assert killed == whole

@@ -21,11 +21,20 @@ def adapters(lora: LoraParams) -> LoraConfig:
 
 
 def quantised(policy: Policy, device: str) -> Any:
-    """The policy's model with its weights in 4 bits (NF4), as QLoRA freezes them."""
+    """The policy's model with its weights in 4 bits (NF4), as QLoRA freezes them.
+
+    Raises `ValueError` where bitsandbytes is not installed.
+    """
+    try:
+        from bitsandbytes.nn import Linear4bit
+    except ImportError as error:
+        raise ValueError(
+            "train.lora.quantise: needs the package bitsandbytes: pip install 'stepkto-data[qlora]'"
+        ) from error
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         policy.source,
         revision=policy.revision,
         quantization_config=BitsAndBytesConfig(
@@ -38,6 +47,21 @@ def quantised(policy: Policy, device: str) -> Any:
         use_safetensors=True,
         trust_remote_code=False,
     )
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # On some CPUs a pass in evaluation mode, as the reference's, leaves weights in a layout for inference, and
+            # gradients then stop at the layer without a word (bitsandbytes 0.50).
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def keep_float32(model: Any) -> None:
+    """Keep adapters in float32: TRL turns those over 4-bit weights to bfloat16, which small updates do not change."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
 
 
 def merged(trained: Any, weights: dict[str, Any] | None, lora: LoraParams, policy: Policy) -> Any:

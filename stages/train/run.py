@@ -86,7 +86,7 @@ def train(
         place = str(processes.device)
         if in_shards():
             policy, place = mapped(policy, checkpoints / "float32", processes), "cpu"
-        model = quantised(policy, device) if quantise else policy.model(place, "float32")
+        model = quantised(policy, place) if quantise else policy.model(place, "float32")
         prepared = prepare(job.params, source, model, tokenizer, job.seed, device, checkpoints, reference)
         prepared.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(prepared.trainer.model)

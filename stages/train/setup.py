@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stages.params.runtime import RuntimeParams
 from stages.params.train import TrainParams
 from stages.records import DropLog, seed_from
-from stages.train.lora import adapters
+from stages.train.lora import adapters, keep_float32
 from stages.train.shards import keep_precision, trainer_arguments
 from stages.train.source import Source, read_rows
 
@@ -88,6 +88,8 @@ def prepare(
         trainer = _rft(params, rows, model, tokenizer, shared, [*callbacks, CollapseGuard()])
     else:
         trainer = _step_kto(params, source, rows, model, tokenizer, shared, callbacks, reference)
+    if params.lora and params.lora.quantise:
+        keep_float32(trainer.model)
     trainer.remove_callback(PrinterCallback)  # the report holds the log
     return Prepared(trainer, rows, drops)
 
