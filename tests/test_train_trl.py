@@ -67,13 +67,39 @@ def moved(model: Any) -> Any:
     return model
 
 
-def make(kind: str, rows: Dataset, folder: Path, **others: Any) -> Any:
+def make(
+    kind: str, rows: Dataset, folder: Path, eval_rows: Dataset | None = None, experts: bool = False, **others: Any
+) -> Any:
     tokenizer = tiny_tokenizer()
-    model = tiny_llama(len(tokenizer))
     trainer, config = (KTOTrainer, KTOConfig) if kind == "trl" else (StepKTOTrainer, StepKTOConfig)
     return trainer(
-        model=model, args=config(**arguments(folder, **others)), train_dataset=rows, processing_class=tokenizer
+        model=tiny_mixtral(len(tokenizer)) if experts else tiny_llama(len(tokenizer)),
+        args=config(**arguments(folder, **others)),
+        train_dataset=rows,
+        eval_dataset=eval_rows,
+        processing_class=tokenizer,
     )
+
+
+def tiny_mixtral(vocabulary: int) -> Any:
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        output_router_logits=True,
+        router_aux_loss_coef=0.1,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    return MixtralForCausalLM(config)
 
 
 def losses(trainer: Any) -> list[tuple[float, dict[str, torch.Tensor]]]:
@@ -114,6 +140,31 @@ def test_without_the_step_term_it_is_trls_kto(tmp_path: Path, chat: bool) -> Non
         assert ours._metrics["train"][name] == pytest.approx(theirs._metrics["train"][name], rel=1e-5, abs=1e-6), name
     assert ours._metrics["train"]["entropy"] == pytest.approx(theirs._metrics["train"]["entropy"], rel=1e-5)
     assert ours._metrics["train"]["num_tokens"] == theirs._metrics["train"]["num_tokens"]
+
+
+def test_evaluation_and_training_give_a_batch_one_loss(tmp_path: Path) -> None:
+    both: dict[str, Any] = {}
+    for kind in ("step", "trl"):
+        rows = data(steps="none")
+        trainer = make(kind, rows, tmp_path, per_device_eval_batch_size=BATCH, eval_rows=rows)
+        moved(trainer.model)
+        both[kind] = trainer.evaluate(), [loss for loss, _ in losses(trainer)]
+    figures, found = both["step"]
+    sizes = [min(BATCH, ROWS - start) for start in range(0, ROWS, BATCH)]
+    assert figures["eval_loss"] == pytest.approx(
+        math.fsum(map(math.prod, zip(found, sizes, strict=True))) / ROWS, rel=1e-6
+    )
+    for name in ("eval_loss", "eval_kl", "eval_rewards/margins", "eval_logps/chosen"):
+        assert figures[name] == pytest.approx(both["trl"][0][name], rel=1e-4), name
+    assert set(figures) >= {"eval_loss/step", "eval_kl/step", "eval_padding"}
+
+
+def test_a_mixture_of_experts_is_trls_with_its_routers_loss(tmp_path: Path) -> None:
+    ours, theirs = (make(kind, data(steps="none"), tmp_path, experts=True) for kind in ("step", "trl"))
+    assert ours.aux_loss_enabled
+    agree(ours, theirs)
+    with pytest.raises(ValueError, match="pass_rows: must be None for a mixture of experts"):
+        make("step", data(), tmp_path, experts=True, pass_rows=2)
 
 
 def test_rows_without_steps_are_trls_kto(tmp_path: Path) -> None:

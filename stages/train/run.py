@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import statistics
@@ -61,6 +62,8 @@ def train(
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import torch
 
+    # PEFT imports it wherever it is installed, and it names the kernels that it lacks, needed or not.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # TRL sets this option itself; the warning tells a user of this stage nothing.
     warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
 

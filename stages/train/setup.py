@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import sys
@@ -58,6 +59,7 @@ def prepare(
 
     ``step_kto`` reads step labels; ``kto`` is the same trainer with no step labelled, which is TRL's KTO; ``rft`` is
     TRL's SFT on the right rows, with loss on completions alone, in the data set's order and as often as it gives them.
+    Raises `ValueError` for a package that the settings need and that is not installed.
     """
     from transformers import PrinterCallback
 
@@ -80,6 +82,8 @@ def prepare(
             "batches may lack a label",
             file=sys.stderr,
         )
+    if params.tracker and importlib.util.find_spec(params.tracker) is None:
+        raise ValueError(f"train.tracker: needs the package {params.tracker}: pip install {params.tracker}")
     if params.tracker == "tensorboard":  # beside the checkpoints, which are deleted in the end
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(checkpoints.with_suffix(".tensorboard")))
     shared = _shared_arguments(params, seed, device, checkpoints)

@@ -19,25 +19,6 @@ CHUNK = 1024
 """Rows tokenised together."""
 
 
-def preference_rows(dataset: Dataset) -> Iterator[Row]:
-    """Rows of a data set in TRL's unpaired preference format, with or without ``steps``."""
-    for at, item in enumerate(dataset):
-        completion = item["completion"]
-        if not isinstance(completion, str):
-            if [message["role"] for message in completion] != ["assistant"]:
-                raise ValueError(f"row {at}: completion: expected one assistant message, found {completion!r}")
-            completion = completion[0]["content"]
-        steps = item.get("steps") or [{"start": 0, "end": len(completion), "label": None}]
-        yield Row(
-            name=f"row {at}",
-            prompt=item["prompt"],
-            completion=completion,
-            outcome=item["label"],
-            spans=[(step["start"], step["end"]) for step in steps],
-            step_labels=[step["label"] for step in steps],
-        )
-
-
 def encode_dataset(
     rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, rule: str, max_length: int | None, drops: DropLog
 ) -> Dataset:

@@ -22,10 +22,11 @@ from stages.train.config import StepKTOConfig
 from stages.train.forward import Batch, by_length, step_logps, step_logps_in_parts, take
 from stages.train.guard import CollapseGuard, check_weights
 from stages.train.loss import UNKNOWN, Level, level_loss
+from stages.train.preference import preference_rows
 from stages.train.reference import Sums, reference_logps
 from stages.train.scoring import numerics, score
 from stages.train.shards import keep_precision, shard, waiting
-from stages.train.table import encode_dataset, filled_up, preference_rows, with_mismatched
+from stages.train.table import encode_dataset, filled_up, with_mismatched
 
 SHARED = "shared"
 """Where a batch carries what its optimiser step shares."""
@@ -40,8 +41,8 @@ class StepKTOTrainer(KTOTrainer):
     `train_dataset` is what `stages.train.table.encode_dataset` makes, or has the columns ``prompt``, ``completion``,
     ``label`` of TRL's unpaired preference format (plain text, or chat messages with one assistant message), and
     ``steps``: a list of {start, end, label} in code points of the completion, label None where unknown. Without
-    ``steps`` the trainer is TRL's KTO. Rows are read in order; rows over ``args.max_length`` are left out and
-    counted in `drops`. `processing_class` is a fast tokenizer.
+    ``steps`` the trainer is TRL's KTO. Rows are read in order. A row of another form raises `ValueError`; rows over
+    ``args.max_length`` are left out and counted in `drops`. `processing_class` is a fast tokenizer.
 
     Logged beside TRL's own names (``kl`` is z0): ``kl/step`` (z_step), ``loss/outcome``, ``loss/step``, and of labelled
     steps ``steps/rewards/right``, ``steps/rewards/wrong``, ``steps/rewards/margins`` (beta times the log-ratio) and
