@@ -102,13 +102,17 @@ def launched(inputs: Path, place: Path, **changes: Any) -> dict[str, Any]:
     return report
 
 
-def test_two_processes_train_the_policy_that_one_does(inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantise", [False, True])
+def test_two_processes_train_the_policy_that_one_does(wide: Path, tmp_path: Path, quantise: bool) -> None:
+    if quantise:
+        pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed (extra qlora)")
+    lora = LoraParams(rank=4, alpha=8.0, quantise=True) if quantise else None
     launch = LaunchParams(strategy="ddp", processes=2, machines=1).model_dump()
-    two = launched(inputs, tmp_path / "two", launch=launch)
-    one = go(inputs, tmp_path / "one", batch=8)[1]
+    two = launched(wide, tmp_path / "two", launch=launch, lora=lora and lora.model_dump())
+    one = go(wide, tmp_path / "one", batch=8, lora=lora)[1]
     assert (two["processes"], one["processes"]) == (2, 1)
     assert two["optimiser_steps"] == one["optimiser_steps"] == 5
-    assert two["final"]["loss"] == pytest.approx(one["final"]["loss"], abs=1e-5)
+    assert two["final"]["loss"] == pytest.approx(one["final"]["loss"], abs=2e-4 if quantise else 1e-5)
     read_policy(tmp_path / "two" / "M1")
     apart = [
         (value - other).abs().max().item()
@@ -116,7 +120,7 @@ def test_two_processes_train_the_policy_that_one_does(inputs: Path, tmp_path: Pa
             weights(tmp_path / "two" / "M1").values(), weights(tmp_path / "one" / "out").values(), strict=True
         )
     ]
-    assert max(apart) < 1e-4
+    assert max(apart) < (2e-3 if quantise else 1e-4)  # passes over rounded weights are in bfloat16
 
 
 def test_commands_of_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
