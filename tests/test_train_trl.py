@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from tiny_policy import documents, lines_of, tiny_llama, tiny_tokenizer
+from tiny_policy import documents, lines_of, tiny_llama, tiny_mixtral, tiny_tokenizer
 from trl import KTOConfig, KTOTrainer
 
 from stages.train import StepKTOConfig, StepKTOTrainer
@@ -79,27 +79,6 @@ def make(
         eval_dataset=eval_rows,
         processing_class=tokenizer,
     )
-
-
-def tiny_mixtral(vocabulary: int) -> Any:
-    from transformers import MixtralConfig, MixtralForCausalLM
-
-    torch.manual_seed(0)
-    config = MixtralConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        num_local_experts=4,
-        num_experts_per_tok=2,
-        output_router_logits=True,
-        router_aux_loss_coef=0.1,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
-    return MixtralForCausalLM(config)
 
 
 def losses(trainer: Any) -> list[tuple[float, dict[str, torch.Tensor]]]:

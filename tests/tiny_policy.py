@@ -84,6 +84,29 @@ def tiny_llama(vocabulary: int, seed: int = 0, hidden: int = 32, tied: bool = Tr
     return LlamaForCausalLM(config)
 
 
+def tiny_mixtral(vocabulary: int) -> Any:
+    """Four experts, of which two see each token, with their router's loss."""
+    import torch
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        output_router_logits=True,
+        router_aux_loss_coef=0.1,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    return MixtralForCausalLM(config)
+
+
 def tiny_tokenizer() -> Any:
     return byte_level_bpe([prompt + completion for prompt, completion, _, _ in documents()])
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from accelerate import Accelerator, PartialState
     from transformers import Trainer
 
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for one of them, as while the first fetches a policy and writes it out: libraries wait for 10
+to 30 minutes."""
+
 
 def join_processes(device: str) -> PartialState:
     """Join the processes that were launched, if any, and return accelerate's view of them."""
     from accelerate import PartialState
     from accelerate.utils import DistributedType
 
-    processes = PartialState(cpu=device == "cpu")
+    processes = PartialState(cpu=device == "cpu", timeout=PATIENCE)
     if device == "cpu" and _asked_for("FSDP"):
         # accelerate shards only what it takes for GPUs, and PyTorch on CPU as well.
         processes.distributed_type = DistributedType.MULTI_GPU

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from stages.provenance import file_sha256, manifest_hash
 from stages.train.encode import Messages, Row
+from stages.train.preference import preference_row
 
 _WEIGHTS = ("desirable", "undesirable")
 
@@ -65,25 +65,11 @@ def read_rows(source: Source, steps: bool, right_only: bool = False) -> Iterator
         where = f"{path}: row {at}"
         if null := [name for name in columns if item[name] is None]:
             raise ValueError(f"{where}: no value in {null}")
-        if item["label"] or not right_only:
-            yield _row(item, source.chat, where)
-
-
-def _row(item: dict[str, Any], chat: bool, where: str) -> Row:
-    completion: str = item["completion"]
-    steps = item.get("steps", [{"start": 0, "end": len(completion), "label": None}])
-    spans = [(step["start"], step["end"]) for step in steps]
-    bounds = [0, *(end for _, end in spans)]
-    if [start for start, _ in spans] != bounds[:-1] or bounds[-1] != len(completion) or sorted(bounds) != bounds:
-        raise ValueError(f"{where}: steps: {spans} do not cover the completion's {len(completion)} characters in order")
-    return Row(
-        name=item["sample_id"],
-        prompt=_messages(item["prompt"], where) if chat else item["prompt"],
-        completion=completion,
-        outcome=item["label"],
-        spans=spans,
-        step_labels=[step["label"] for step in steps],
-    )
+        if source.chat:
+            item["prompt"] = _messages(item["prompt"], where)
+        row = preference_row(item, where, item["sample_id"])
+        if row.outcome or not right_only:
+            yield row
 
 
 def _messages(text: str, where: str) -> Messages:
