@@ -24,7 +24,7 @@ repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
 	@$(BIN)/python -m stages.report show
 
 plan: $(VENV)/.installed  ## what `make repro` would run, and why
-	@$(BIN)/python -m stages.plan
+	@$(BIN)/python -m tools.plan
 
 test: $(VENV)/.installed
 	@$(BIN)/pytest -n 2 --dist loadfile
@@ -38,40 +38,40 @@ load: $(VENV)/.installed  ## 20,000 requests to a server at fault, with two kill
 	@$(BIN)/pytest -m load
 
 fuzz: $(VENV)/.installed  ## a minute of random solutions against the grader
-	@$(BIN)/python tests/fuzz_outcome.py 60
+	@$(BIN)/python tests/real/fuzz_outcome.py 60
 
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
-	@$(BIN)/python -m stages.study methods
+	@$(BIN)/python -m experiments methods
 
 ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and flipped labels: docs/results/
-	@for study in w_step after_first_error beta label_noise; do $(BIN)/python -m stages.study $$study || exit; done
+	@for study in w_step after_first_error beta label_noise; do $(BIN)/python -m experiments $$study || exit; done
 
 vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: they want older versions of some packages
 
 test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU, and a real Ray cluster
-	@$(VLLM)/bin/python -m pytest tests/test_llm_vllm.py tests/test_llm_ray.py tests/test_outcome_ray.py tests/test_train_vllm.py
+	@$(VLLM)/bin/python -m pytest tests/real/test_llm_vllm.py tests/real/test_llm_ray.py tests/real/test_outcome_ray.py tests/real/test_train_vllm.py
 
 bench: bench-train bench-outcome bench-llm bench-vllm bench-data  ## each prints both sides of a comparison from one run
 
 PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
 bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs
-	@$(BIN)/python -m stages.outcome bench $(PAIRS)
+	@$(BIN)/python -m benchmarks.verifier $(PAIRS)
 
 bench-llm: $(VENV)/.installed  ## requests a second, beside a bare asyncio and openai loop in the same run
-	@$(BIN)/python tests/bench_llm.py
+	@$(BIN)/python -m benchmarks.llm_client
 
 bench-train: $(VENV)/.installed  ## rows per second and peak memory beside TRL's KTO trainer: docs/training-speed.md
-	@$(BIN)/python -m stages.study.speed --out work/bench/train.json
+	@$(BIN)/python -m benchmarks.training --out work/bench/train.json
 
 bench-vllm: vllm  ## what the vllm engine costs over plain vLLM
-	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python tests/bench_vllm.py
+	@PYTHONPATH=$(CURDIR) $(VLLM)/bin/python -m benchmarks.vllm_engine
 
 bench-audit: $(VENV)/.installed  ## how long verifying SAMPLES samples takes (100000 unless given), and how much memory
-	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py $(if $(SAMPLES),--samples $(SAMPLES))
+	@$(BIN)/python -m benchmarks.audit $(if $(SAMPLES),--samples $(SAMPLES))
 
 bench-data: $(VENV)/.installed  ## rate, memory and growth of the CPU stages and of the audit at 100,000 and 1,000,000 samples
-	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_data.py
-	@PYTHONPATH=$(CURDIR) $(BIN)/python tests/bench_audit.py --samples 100000 1000000
+	@$(BIN)/python -m benchmarks.data_stages
+	@$(BIN)/python -m benchmarks.audit --samples 100000 1000000
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python))

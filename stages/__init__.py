@@ -1,5 +1,4 @@
-"""The pipeline: one package per stage in the order in which data flows, and the few modules that all share.
+"""The pipeline: one package per stage in the order of dvc.yaml, and `common`, which they share.
 
-Flow: problems -> seed_model -> sample -> split -> judge -> outcome -> dataset -> train -> evaluate -> report.
 A later stage may import an earlier one's public face (``from stages.outcome import grade``), never its insides.
 """

@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clones import clone, edit, run
 from hypothesis import HealthCheck, settings
 
-from stages.day_world import make_problems
+from stages.common.provenance import file_sha256
+from stages.common.toy_arithmetic import make_problems
 from stages.outcome import extract_answer
-from stages.provenance import file_sha256
+from tests.support.clones import clone, edit, run
 
 # Machines are shared and slow, so neither speed of an example nor of drawing it is judged.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,14 +6,14 @@ import argparse
 import time
 from pathlib import Path
 
-from stages.console import run
+from stages.common.console import run
+from stages.common.params.base import load, load_seed, read_yaml, validate
+from stages.common.params.dataset import DatasetParams
+from stages.common.params.records import RecordsParams
+from stages.common.params.sample import PromptParams
+from stages.common.tables import replace_dir, write_json
 from stages.dataset.build import build_dataset
 from stages.dataset.labelled import Inputs
-from stages.params.base import load, load_seed, read_yaml, validate
-from stages.params.dataset import DatasetParams
-from stages.params.records import RecordsParams
-from stages.params.sample import PromptParams
-from stages.records import replace_dir, write_json
 
 
 def main() -> None:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stages.console import progress
+from stages.common.console import progress
+from stages.common.params.dataset import DatasetParams
+from stages.common.params.sample import PromptParams
+from stages.common.provenance import folder_files, manifest_hash
+from stages.common.tables import shard_names, write_json
 from stages.dataset.gather import LEVELS, gather
 from stages.dataset.labelled import Inputs
 from stages.dataset.order import neighbours_of_one_problem, training_order
 from stages.dataset.place import PLACE, Placer
 from stages.dataset.weights import class_weights
-from stages.params.dataset import DatasetParams
-from stages.params.sample import PromptParams
-from stages.provenance import folder_files, manifest_hash
-from stages.records import shard_names, write_json
 
 KTO = ("sample_id", "problem_id", "prompt", "completion", "label")
 STEP_KTO = (*KTO, "steps")

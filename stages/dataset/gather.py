@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.console import progress
+from stages.common.console import progress
+from stages.common.params.dataset import DatasetParams
+from stages.common.params.sample import PromptParams
+from stages.common.tables import DropLog
 from stages.dataset.labelled import Inputs, Labelled, read_labelled
 from stages.dataset.quality import Quality
 from stages.dataset.select import select
-from stages.params.dataset import DatasetParams
-from stages.params.sample import PromptParams
-from stages.records import DropLog
 from stages.sample import chat_messages, plain_prompt
 
 LEVELS = ("outcome", "step")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_shard
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_shard
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.records import seed_from
+from stages.common.tables import seed_from
 
 Integers = npt.NDArray[np.int64]
 

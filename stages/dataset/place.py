@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from stages.records.store import ROW_GROUP
+from stages.common.tables.store import ROW_GROUP
 
 PLACE = "place"
 """Column with a row's 0-based position in the files to be written."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from stages.params.dataset import DatasetParams
-from stages.records import DropLog, seed_from
+from stages.common.params.dataset import DatasetParams
+from stages.common.tables import DropLog, seed_from
 
 
 def select(samples: pl.DataFrame, params: DatasetParams, seed: int, drops: DropLog) -> pl.DataFrame:

@@ -10,15 +10,25 @@ import sys
 import time
 from pathlib import Path
 
-from stages.console import run
+from stages.common.console import run
+from stages.common.params.base import load
+from stages.common.params.records import RecordsParams
+from stages.common.policies import read_policy
+from stages.common.provenance import environment
+from stages.common.tables import (
+    JUDGED,
+    OUTCOME,
+    PROBLEM,
+    SAMPLE,
+    STEP,
+    read_table,
+    replace_dir,
+    write_json,
+    write_table,
+)
 from stages.evaluate.evaluate import evaluate_policy
 from stages.evaluate.recorded import recorded
 from stages.evaluate.settings import load_settings
-from stages.params.base import load
-from stages.params.records import RecordsParams
-from stages.policies import read_policy
-from stages.provenance import environment
-from stages.records import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, replace_dir, write_json, write_table
 
 TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "judged": JUDGED, "outcomes": OUTCOME}
 """Table by the last part of the folder that it is written to."""

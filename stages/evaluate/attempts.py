@@ -7,9 +7,9 @@ from math import comb
 import numpy as np
 import polars as pl
 
+from stages.common.statistics import Counts, count
 from stages.evaluate.majority import Equality, majority_winners
 from stages.evaluate.metrics import RIGHT
-from stages.statistics import Counts, count
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:

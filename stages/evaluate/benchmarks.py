@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from stages.params.evaluate import BenchmarkParams, HubBenchmarkParams
-from stages.provenance import file_sha256
-from stages.records import PROBLEM, problem_id
+from stages.common.params.evaluate import BenchmarkParams, HubBenchmarkParams
+from stages.common.provenance import file_sha256
+from stages.common.tables import PROBLEM, problem_id
 
 _PROBLEM = ("problem", "question")
 _SOLUTION = ("solution", "reference_solution")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.params.evaluate import JudgeRatesParams, RateParams
-from stages.statistics import Counts, Estimate, Floats, Resampling, interval
+from stages.common.params.evaluate import JudgeRatesParams, RateParams
+from stages.common.statistics import Counts, Estimate, Floats, Resampling, interval
 
 
 def correct(flagged: Counts, rates: JudgeRatesParams, resampling: Resampling) -> Estimate:

@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.params.evaluate import EvaluateParams
+from stages.common.policies import Policy
+from stages.common.statistics import LEVEL
 from stages.evaluate.benchmarks import read_benchmark
 from stages.evaluate.measure import measure
 from stages.evaluate.people import against_people, read_people
 from stages.evaluate.settings import Settings, judge_name
-from stages.params.evaluate import EvaluateParams
-from stages.policies import Policy
-from stages.statistics import LEVEL
 
 BENCHMARKS = "benchmarks"
 """Folder of the benchmarks' tables, and their key in the report."""

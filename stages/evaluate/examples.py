@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.records import content_hash
+from stages.common.tables import content_hash
 
 COUNT = 12
 """Solutions kept."""

@@ -10,6 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.policies import Policy
+from stages.common.statistics import BY_PROBLEM, Counts, to_report
+from stages.common.tables import DropLog, content_hash
 from stages.evaluate.attempts import attempt_counts
 from stages.evaluate.correct import correct
 from stages.evaluate.examples import choose_examples
@@ -18,11 +21,8 @@ from stages.evaluate.metrics import COMPARED, flagged_counts, greedy_counts, per
 from stages.evaluate.settings import Settings
 from stages.judge import judge_samples
 from stages.outcome import grade_many, grade_samples
-from stages.policies import Policy
-from stages.records import DropLog, content_hash
 from stages.sample import sample_problems
 from stages.split import split_samples
-from stages.statistics import BY_PROBLEM, Counts, to_report
 
 
 @dataclass(frozen=True)

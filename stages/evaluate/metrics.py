@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from stages.statistics import Counts, count
+from stages.common.statistics import Counts, count
 
 RIGHT = pl.col("value").fill_null(False)
 _WRONG = ~pl.col("value").fill_null(True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from stages.common.params.evaluate import PeopleParams
+from stages.common.statistics import CELLS, Resampling, count, interval, kappas, read_verdicts
 from stages.evaluate.benchmarks import require_file
-from stages.params.evaluate import PeopleParams
-from stages.statistics import CELLS, Resampling, count, interval, kappas, read_verdicts
 
 _RIGHT, _WRONG = pl.col("label").fill_null(False), ~pl.col("label").fill_null(True)
 _KNOWN = pl.col("label").is_not_null()

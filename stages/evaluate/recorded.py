@@ -10,16 +10,16 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.params.sample import RecordedParams
+from stages.common.policies import Policy
+from stages.common.provenance import file_sha256
+from stages.common.statistics import Counts, Estimate
+from stages.common.tables import problem_id, write_json
 from stages.evaluate.attempts import attempt_counts
 from stages.evaluate.benchmarks import answer_text, read_lines, read_problem_file
 from stages.evaluate.majority import Pair, majority_winners
 from stages.evaluate.measure import equal_answers, measure
 from stages.evaluate.settings import Settings, load_settings
-from stages.params.sample import RecordedParams
-from stages.policies import Policy
-from stages.provenance import file_sha256
-from stages.records import problem_id, write_json
-from stages.statistics import Counts, Estimate
 
 DEFAULT_RECIPE = Path("recipes/recorded-math.yaml")
 

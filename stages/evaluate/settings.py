@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.params.base import load, load_seed
-from stages.params.evaluate import EvaluateParams
-from stages.params.judge import JudgeParams
-from stages.params.outcome import OutcomeParams
-from stages.params.runtime import RuntimeParams, load_runtime
-from stages.params.sample import SampleParams
-from stages.params.split import SplitParams
-from stages.records import seed_from
-from stages.statistics import Resampling
+from stages.common.params.base import load, load_seed
+from stages.common.params.evaluate import EvaluateParams
+from stages.common.params.judge import JudgeParams
+from stages.common.params.outcome import OutcomeParams
+from stages.common.params.runtime import RuntimeParams, load_runtime
+from stages.common.params.sample import SampleParams
+from stages.common.params.split import SplitParams
+from stages.common.statistics import Resampling
+from stages.common.tables import seed_from
 
 
 @dataclass(frozen=True)

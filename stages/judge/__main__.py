@@ -10,15 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from stages.console import progress, run
-from stages.judge.calibrate import calibrate
-from stages.judge.gate import pass_gate, refuse
-from stages.judge.label import open_judge
-from stages.judge.tally import Tally
-from stages.params.base import load, load_seed
-from stages.params.judge import JudgeParams
-from stages.params.records import RecordsParams
-from stages.records import (
+from stages.common.console import progress, run
+from stages.common.params.base import load, load_seed
+from stages.common.params.judge import JudgeParams
+from stages.common.params.records import RecordsParams
+from stages.common.tables import (
     JUDGED,
     PROBLEM,
     REPLY,
@@ -30,6 +26,10 @@ from stages.records import (
     shard_names,
     write_json,
 )
+from stages.judge.calibrate import calibrate
+from stages.judge.gate import pass_gate, refuse
+from stages.judge.label import open_judge
+from stages.judge.tally import Tally
 
 
 def main() -> None:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.console import progress
+from stages.common.console import progress
+from stages.common.params.base import load, load_seed
+from stages.common.params.judge import JudgeParams
 from stages.judge.compare import rates_for_evaluation, side_by_side
 from stages.judge.findings import Finding, Score, find, score
 from stages.judge.gate import calibration
 from stages.judge.people import HALVES, Solution, read_solutions
 from stages.judge.rules import RULES
-from stages.params.base import load, load_seed
-from stages.params.judge import JudgeParams
 
 HEADING = f"{'':22}  rows  errors  right  late  false alarms  precision: all, labelled, at or after; recall"
 LONGEST_SHOWN = 600

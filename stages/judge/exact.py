@@ -1,8 +1,8 @@
-"""The day world's exact judge: the rule of stages.day_world, step by step."""
+"""The day world's exact judge: the rule of stages.common.toy_arithmetic, step by step."""
 
 from __future__ import annotations
 
-from stages.day_world import judge_step, parse_problem
+from stages.common.toy_arithmetic import judge_step, parse_problem
 
 
 def judge_exactly(problem: str, steps: list[str]) -> list[tuple[bool | None, str]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
+from stages.common.params.judge import WeakJudgeParams
+from stages.common.tables import content_hash
 from stages.judge.cases import Case
 from stages.judge.exact import judge_exactly
-from stages.params.judge import WeakJudgeParams
-from stages.records import content_hash
 
 USELESS = ("I like this solution.", '{"verdicts": []}', '{"verdicts": [{"step": 1, "verdict": "corr')
 """Replies that give no verdict: prose, the wrong number, JSON cut short."""

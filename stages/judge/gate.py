@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.common.params.judge import JudgeParams, RequireParams
 from stages.judge.label import open_judge
 from stages.judge.measure import labels_by_sample, measure
 from stages.judge.people import Solution, as_tables, read_solutions
-from stages.params.judge import JudgeParams, RequireParams
 
 
 def calibration(params: JudgeParams, seed: int, solutions: Sequence[Solution], label: str) -> dict[str, Any]:

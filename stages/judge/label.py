@@ -10,7 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from stages.journal import ROOT
+from stages.common.engines import Engine, FakeEngine, Model, Request, Runner, make_engine, prices_of
+from stages.common.journal import ROOT
+from stages.common.params.judge import JudgeParams, ServedJudgeParams
+from stages.common.tables import JUDGED, REPLY, content_hash
 from stages.judge.cases import Case, cases_of
 from stages.judge.fake import fake_reply
 from stages.judge.prm import PrmJudge, open_prm
@@ -18,9 +21,6 @@ from stages.judge.questions import Question
 from stages.judge.rules import RULES
 from stages.judge.served import Said, ServedJudge, judge_identity, model_identity
 from stages.judge.vote import StepLabel, both_agree, count_votes
-from stages.llm import Engine, FakeEngine, Model, Request, Runner, make_engine, prices_of
-from stages.params.judge import JudgeParams, ServedJudgeParams
-from stages.records import JUDGED, REPLY, content_hash
 
 PLACES = ("judge", "second judge")
 """What the judges are called in reports; their places number them in REPLY rows."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.records import PROBLEM, SAMPLE, STEP, content_hash
+from stages.common.tables import PROBLEM, SAMPLE, STEP, content_hash
 
 HALVES = ("all", "first", "second")
 

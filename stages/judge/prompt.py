@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from stages.records import content_hash
+from stages.common.tables import content_hash
 
 FOLDER = Path(__file__).parent / "prompts"
 

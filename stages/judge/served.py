@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.common.engines import Completion, Model, Request, Result, Runner
+from stages.common.params.judge import ServedJudgeParams
+from stages.common.tables import content_hash, seed_from
 from stages.judge.cases import Case
 from stages.judge.prompt import prompt_hash, render
 from stages.judge.questions import Question, questions_on
 from stages.judge.reply import StepVerdict, Unusable, read_reply, reply_schema
 from stages.judge.vote import Vote
-from stages.llm import Completion, Model, Request, Result, Runner
-from stages.params.judge import ServedJudgeParams
-from stages.records import content_hash, seed_from
 
 PREFLIGHT = 8
 """Requests that must be answered, and at least half of them well, before all others are sent."""

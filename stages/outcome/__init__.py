@@ -11,7 +11,7 @@ from stages.outcome.verdict import Verdict, grader_version
 if TYPE_CHECKING:
     import polars as pl
 
-    from stages.params.outcome import OutcomeParams
+    from stages.common.params.outcome import OutcomeParams
 
 __all__ = ["Answer", "Verdict", "extract_answer", "grade", "grade_many", "grade_samples", "grader_version"]
 

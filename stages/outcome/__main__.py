@@ -1,4 +1,4 @@
-"""``python -m stages.outcome``: check one round's final answers; with ``grade`` one pair, with ``bench`` the grader."""
+"""``python -m stages.outcome``: check one round's final answers; with ``grade`` one pair."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from stages.console import run
+from stages.common.console import run
 
 
 def main() -> None:
-    commands = {"grade": _grade, "bench": _bench}
-    if len(sys.argv) > 1 and sys.argv[1] in commands:
-        commands[sys.argv[1]](sys.argv[2:])
+    if sys.argv[1:2] == ["grade"]:
+        _grade(sys.argv[2:])
     else:
         _stage(sys.argv[1:])
 
 
 def _stage(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.outcome", description=__doc__, epilog="Also: grade --help, bench --help."
-    )
+    parser = argparse.ArgumentParser(prog="python -m stages.outcome", description=__doc__, epilog="Also: grade --help.")
     for name in ("recipe", "problems", "samples", "out", "report"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     from stages.outcome.stage import check_round
@@ -39,20 +36,6 @@ def _grade(words: list[str]) -> None:
     verdict = grade(arguments.gold, arguments.answer, arguments.timeout)
     for name, value in zip(verdict._fields, verdict, strict=True):
         sys.stdout.write(f"{name:9} {value:.6f}\n" if isinstance(value, float) else f"{name:9} {value}\n")
-
-
-def _bench(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.outcome bench", description="Throughput and agreement, beside plain math-verify."
-    )
-    parser.add_argument("pairs", type=Path, help="JSON lines: gold and answer, or answer and solutions")
-    parser.add_argument("--solutions", type=int, default=80_000, help="the pairs are repeated up to so many")
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
-    arguments = parser.parse_args(words)
-    from stages.outcome.bench import bench
-
-    bench(arguments.pairs, arguments.solutions, arguments.workers, arguments.timeout)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
-from stages.cluster import Cluster
-from stages.console import progress
+from stages.common.cluster import Cluster
+from stages.common.console import progress
+from stages.common.params.outcome import OutcomeParams
+from stages.common.tables import OUTCOME
 from stages.outcome.grader import Grader
 from stages.outcome.reading import Entry
 from stages.outcome.verdict import Verdict, grader_version
-from stages.params.outcome import OutcomeParams
-from stages.records import OUTCOME
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]

@@ -7,17 +7,17 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from stages.cluster import Cluster
-from stages.console import progress
+from stages.common.cluster import Cluster
+from stages.common.console import progress
+from stages.common.params.base import load
+from stages.common.params.outcome import OutcomeParams
+from stages.common.params.records import RecordsParams
+from stages.common.params.runtime import load_runtime
+from stages.common.provenance import environment
+from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter, read_shard, replace_dir, shard_names, write_json
 from stages.outcome.grader import Grader
 from stages.outcome.samples import grade_by, grade_over_ray
 from stages.outcome.verdict import grader_version
-from stages.params.base import load
-from stages.params.outcome import OutcomeParams
-from stages.params.records import RecordsParams
-from stages.params.runtime import load_runtime
-from stages.provenance import environment
-from stages.records import OUTCOME, PROBLEM, SAMPLE, ShardWriter, read_shard, replace_dir, shard_names, write_json
 
 
 def check_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: Path, report_file: Path) -> None:

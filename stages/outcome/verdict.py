@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
 @cache
 def grader_version() -> str:
     """Versions of the packages that decide, and a hash of the rules: of the code that holds them."""
-    from stages.records import content_hash
+    from stages.common.tables import content_hash
 
     modules = sorted(path for path in Path(__file__).parent.glob("*.py") if path.stem not in _APART)
     sources = [path.read_text(encoding="utf-8") for path in modules]

@@ -6,12 +6,12 @@ import argparse
 import time
 from pathlib import Path
 
-from stages.console import run
-from stages.params.base import load, load_seed
-from stages.params.problems import ProblemsParams
-from stages.params.records import RecordsParams
+from stages.common.console import run
+from stages.common.params.base import load, load_seed
+from stages.common.params.problems import ProblemsParams
+from stages.common.params.records import RecordsParams
+from stages.common.tables import replace_dir, write_json
 from stages.problems.build import build_problems
-from stages.records import replace_dir, write_json
 
 
 def main() -> None:

@@ -8,16 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from stages.console import progress
-from stages.params.problems import NearDuplicateParams, ProblemsParams, SplitShares
-from stages.problems.checks import find_gold, unfit
-from stages.problems.contamination import EvaluationSet
-from stages.problems.fields import read_candidate
-from stages.problems.gold import comparable
-from stages.problems.near_duplicates import near_duplicates
-from stages.problems.readers import read_rows
-from stages.problems.rows import RawRow
-from stages.records import (
+from stages.common.console import progress
+from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitShares
+from stages.common.tables import (
     PROBLEM,
     DropLog,
     content_hash,
@@ -27,7 +20,14 @@ from stages.records import (
     seed_from,
     write_table,
 )
-from stages.records.drops import EXAMPLES
+from stages.common.tables.drops import EXAMPLES
+from stages.problems.checks import find_gold, unfit
+from stages.problems.contamination import EvaluationSet
+from stages.problems.fields import read_candidate
+from stages.problems.gold import comparable
+from stages.problems.near_duplicates import near_duplicates
+from stages.problems.readers import read_rows
+from stages.problems.rows import RawRow
 
 Problem = dict[str, Any]
 """A row of table PROBLEM; `split` null until it is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stages.params.problems import FilterParams
+from stages.common.params.problems import FilterParams
 from stages.problems.encoding import broken_encoding, foreign_script, lone_surrogate
 from stages.problems.fields import Candidate
 from stages.problems.gold import answers_differ, last_boxed, no_result

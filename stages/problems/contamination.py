@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.provenance import file_sha256
 from stages.problems.rows import read_file
 from stages.problems.words import words
-from stages.provenance import file_sha256
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from stages.console import progress
+from stages.common.console import progress
 from stages.problems.words import words
 
 Hashes = npt.NDArray[np.uint64]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from stages.params.problems import DayWorldParams, FilesParams, HubParams, ProblemsParams
+from stages.common.params.problems import DayWorldParams, FilesParams, HubParams, ProblemsParams
 from stages.problems.rows import RawRow, read_file
 
 
@@ -24,7 +24,7 @@ def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
 
 
 def _day_world(params: DayWorldParams, seed: int) -> Iterator[RawRow]:
-    from stages.day_world import make_problems
+    from stages.common.toy_arithmetic import make_problems
 
     for split, count in (("train", params.train), ("validation", params.validation), ("test", params.test)):
         origin = f"day_world {split} seed:{seed}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stages.provenance import file_sha256
+from stages.common.provenance import file_sha256
 
 LINE_LIMIT = 16 * 2**20
 """Bytes of the longest line that is held in memory; a longer one is dropped without being read whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.console import run
+from stages.common.console import run
 from stages.report.build import build_report, show_report
 
 

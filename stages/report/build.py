@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from stages.records import replace_dir, write_json
+from stages.common.tables import replace_dir, write_json
 from stages.report.asked import asked_metrics
 from stages.report.page import Picture, render_page
 from stages.report.plots import PLOTS, Plot

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.records import seed_from
+from stages.common.statistics import Comparison, Resampling, compare_reports
+from stages.common.tables import seed_from
 from stages.report.measures import Measure, problem_sets
 from stages.report.sources import Model, arms
-from stages.statistics import Comparison, Resampling, compare_reports
 
 RESAMPLING = Resampling(2000, seed_from("compare"))
 """Of the report's own: how a difference is drawn must not depend on how each model was measured."""

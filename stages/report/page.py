@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from stages.records import content_hash
+from stages.common.tables import content_hash
 from stages.report.asked import asked_rows
 from stages.report.benchmarks import benchmark_table, judge_note
 from stages.report.comparisons import contests, measures_compared

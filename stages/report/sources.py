@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.params.base import read_yaml
-from stages.params.recipe import SEED_POLICY, Recipe, check, order_rounds, resolve
+from stages.common.params.base import read_yaml
+from stages.common.params.recipe import SEED_POLICY, Recipe, check, order_rounds, resolve
 
 ROUND_STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 """Stages that report once per round, in the order in which data flows."""

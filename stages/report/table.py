@@ -6,10 +6,10 @@ import csv
 import io
 from typing import Any
 
+from stages.common.statistics import Comparison
 from stages.report.comparisons import changes_over_policy
 from stages.report.measures import Measure, ProblemSet, estimate, problem_sets
 from stages.report.sources import Model, at, count, majorities, number
-from stages.statistics import Comparison
 
 DECIMALS = 6
 """Decimals kept of a share; intervals of 2,000 resamples are good to three."""

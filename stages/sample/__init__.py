@@ -1,7 +1,7 @@
 """Samples: K solutions per problem from a policy, by one of several engines."""
 
+from stages.common.prompt import chat_messages, plain_prompt
 from stages.sample.draw import Drawn, choose_problems, draw_samples, sample_problems, sampling_settings
-from stages.sample.prompt import chat_messages, plain_prompt
 
 __all__ = [
     "Drawn",

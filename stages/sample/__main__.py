@@ -8,14 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.console import run
-from stages.params.base import load, load_seed
-from stages.params.records import RecordsParams
-from stages.params.runtime import load_runtime
-from stages.params.sample import SampleParams
-from stages.policies import read_policy
-from stages.provenance import environment
-from stages.records import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
+from stages.common.console import run
+from stages.common.params.base import load, load_seed
+from stages.common.params.records import RecordsParams
+from stages.common.params.runtime import load_runtime
+from stages.common.params.sample import SampleParams
+from stages.common.policies import read_policy
+from stages.common.provenance import environment
+from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
 from stages.sample.draw import choose_problems, draw_samples
 
 

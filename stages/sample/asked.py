@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from stages.journal import ROOT
-from stages.llm import Completion, Model, Request, Runner, make_engine, prices_of
-from stages.params.llm import EngineParams
-from stages.params.sample import SampleParams
-from stages.policies import Policy
-from stages.records import SAMPLE, DropLog, sample_id, seed_from
-from stages.sample.prompt import chat_messages, plain_prompt
+from stages.common.engines import Completion, Model, Request, Runner, make_engine, prices_of
+from stages.common.journal import ROOT
+from stages.common.params.llm import EngineParams
+from stages.common.params.sample import SampleParams
+from stages.common.policies import Policy
+from stages.common.prompt import chat_messages, plain_prompt
+from stages.common.tables import SAMPLE, DropLog, sample_id, seed_from
 
 PREFLIGHT = 8
 """Requests that must be answered before all others are sent."""

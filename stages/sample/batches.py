@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from stages.console import progress
-from stages.journal import ROOT, Journal
-from stages.params.runtime import RuntimeParams
-from stages.params.sample import SampleParams
-from stages.policies import Policy
-from stages.records import SAMPLE, content_hash, sample_id, seed_from
+from stages.common.console import progress
+from stages.common.journal import ROOT, Journal
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import SampleParams
+from stages.common.policies import Policy
+from stages.common.tables import SAMPLE, content_hash, sample_id, seed_from
 from stages.sample.engine import Request, TransformersEngine
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from stages.llm import Model
-from stages.params.runtime import RuntimeParams
-from stages.params.sample import SampleParams
-from stages.policies import Policy
-from stages.records import DropLog, content_hash, settings_hash
+from stages.common.engines import Model
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import SampleParams
+from stages.common.policies import Policy
+from stages.common.tables import DropLog, content_hash, settings_hash
 from stages.sample.asked import asked_samples
 from stages.sample.batches import batched_samples
 from stages.sample.recorded import recorded_samples

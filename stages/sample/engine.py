@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.params.runtime import RuntimeParams
-from stages.params.sample import SampleParams
-from stages.policies import Policy
-from stages.sample.prompt import prompt_ids
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import SampleParams
+from stages.common.policies import Policy
+from stages.common.prompt import prompt_ids
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.records import SAMPLE, DropLog, problem_id, sample_id
+from stages.common.tables import SAMPLE, DropLog, problem_id, sample_id
 
 
 def recorded_samples(

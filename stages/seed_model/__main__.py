@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.console import run
-from stages.params.base import load, load_seed
-from stages.params.runtime import load_runtime
-from stages.params.seed_model import SeedModelParams
-from stages.records import write_json
+from stages.common.console import run
+from stages.common.params.base import load, load_seed
+from stages.common.params.runtime import load_runtime
+from stages.common.params.seed_model import SeedModelParams
+from stages.common.tables import write_json
 from stages.seed_model.build import build_seed_model
 
 

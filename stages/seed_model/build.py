@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.console import progress
-from stages.day_world import make_corpus
-from stages.params.runtime import RuntimeParams
-from stages.params.seed_model import DayWorldModelParams, HubModelParams, SeedModelParams
-from stages.policies import write_manifest
-from stages.provenance import environment
-from stages.records import content_hash, replace_dir, seed_from
+from stages.common.console import progress
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.seed_model import DayWorldModelParams, HubModelParams, SeedModelParams
+from stages.common.policies import write_manifest
+from stages.common.provenance import environment
+from stages.common.tables import content_hash, replace_dir, seed_from
+from stages.common.toy_arithmetic import make_corpus
 from stages.seed_model.tokenizer import make_tokenizer
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stages.day_world import GAINS, LOSSES, NAMES, THINGS
+from stages.common.toy_arithmetic import GAINS, LOSSES, NAMES, THINGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from stages.console import progress, run
-from stages.params.base import load
-from stages.params.records import RecordsParams
-from stages.params.split import SplitParams
-from stages.records import SAMPLE, STEP, ShardWriter, read_shard, replace_dir, shard_names, write_json
+from stages.common.console import progress, run
+from stages.common.params.base import load
+from stages.common.params.records import RecordsParams
+from stages.common.params.split import SplitParams
+from stages.common.tables import SAMPLE, STEP, ShardWriter, read_shard, replace_dir, shard_names, write_json
 from stages.split.spans import split_samples
 
 

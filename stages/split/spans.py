@@ -10,8 +10,8 @@ from typing import Literal
 
 import polars as pl
 
-from stages.params.split import SplitParams
-from stages.records import STEP
+from stages.common.params.split import SplitParams
+from stages.common.tables import STEP
 from stages.split.protect import Span, protected_spans
 
 Shape = Literal["headed", "paragraph", "line"]

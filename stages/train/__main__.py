@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from stages.console import run
-from stages.params.base import load, load_seed
-from stages.params.runtime import load_runtime
-from stages.params.train import TrainParams
+from stages.common.console import run
+from stages.common.params.base import load, load_seed
+from stages.common.params.runtime import load_runtime
+from stages.common.params.train import TrainParams
 from stages.train.launch import is_launched, start
 from stages.train.run import Job, hand_on, train
 from stages.train.setup import pick_device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.params.train import TrainParams
+from stages.common.params.train import TrainParams
 
 _METHODS = {
     "step_kto": "Step-KTO (arXiv 2501.10799): KTO on outcomes and on steps",

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from stages.records import write_json
+from stages.common.tables import write_json
 
 COMPLETE = "complete.json"
 """Written last into a checkpoint: {file: bytes} of everything else in it."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.params.train import LaunchParams
+from stages.common.params.train import LaunchParams
 
 MACHINE = ("MACHINE_RANK", "MAIN_ADDRESS", "MAIN_PORT")
 """Environment variables that set a machine apart, where there are several: which it is, and where the first one is."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.params.train import LoraParams
-from stages.policies import Policy
+from stages.common.params.train import LoraParams
+from stages.common.policies import Policy
 
 if TYPE_CHECKING:
     from peft import LoraConfig

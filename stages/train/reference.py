@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.journal import Journal
+from stages.common.journal import Journal
 
 if TYPE_CHECKING:
     from datasets import Dataset

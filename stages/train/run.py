@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import journal
-from stages.params.runtime import RuntimeParams
-from stages.params.train import TrainParams
-from stages.policies import CARD, read_policy, write_manifest
-from stages.provenance import environment
-from stages.records import content_hash, replace_dir, write_json
+from stages.common import journal
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.train import TrainParams
+from stages.common.policies import CARD, read_policy, write_manifest
+from stages.common.provenance import environment
+from stages.common.tables import content_hash, replace_dir, write_json
 from stages.train.card import model_card, settings_of
 from stages.train.source import read_source
 

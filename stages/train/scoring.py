@@ -10,7 +10,7 @@ import torch
 from accelerate.utils import DistributedType
 from torch.utils.data import DataLoader
 
-from stages.console import progress
+from stages.common.console import progress
 from stages.train.forward import step_logps_in_parts
 from stages.train.reference import Sums
 from stages.train.shards import let_go

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.params.runtime import RuntimeParams
-from stages.params.train import TrainParams
-from stages.records import DropLog, seed_from
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.train import TrainParams
+from stages.common.tables import DropLog, seed_from
 from stages.train.lora import adapters, keep_float32
 from stages.train.shards import keep_precision, trainer_arguments
 from stages.train.source import Source, read_rows

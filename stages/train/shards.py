@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.policies import Policy
-from stages.records import replace_dir
+from stages.common.policies import Policy
+from stages.common.tables import replace_dir
 
 if TYPE_CHECKING:
     import torch

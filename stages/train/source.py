@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.provenance import file_sha256, manifest_hash
+from stages.common.provenance import file_sha256, manifest_hash
 from stages.train.encode import Messages, Row
 from stages.train.preference import preference_row
 

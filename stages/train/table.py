@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from stages.records import DropLog
+from stages.common.tables import DropLog
 from stages.train.encode import Rendered, Row, RowError, check_tokenizer, encode, render
 from stages.train.loss import UNKNOWN
 from stages.train.steps import Example, after_first_error, label_steps

@@ -14,7 +14,7 @@ from datasets import Dataset, List, Value
 from trl import KTOTrainer
 from trl.models import prepare_deepspeed
 
-from stages.records import DropLog
+from stages.common.tables import DropLog
 from stages.train import metrics
 from stages.train.anchors import Anchors, anchors
 from stages.train.collator import STEP_COLUMNS, StepCollator

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stages.console import progress
-from stages.journal import ROOT, Journal
+from stages.common.console import progress
+from stages.common.journal import ROOT, Journal
+from stages.common.params.judge import PrmParams
+from stages.common.params.runtime import load_runtime
+from stages.common.tables import content_hash
 from stages.judge.cases import Case
 from stages.judge.prm.layout import Encoded, Layout, Unfit
 from stages.judge.prm.model import DIGITS, Scorer, Source, find_source, load_layout
 from stages.judge.vote import StepLabel
-from stages.params.judge import PrmParams
-from stages.params.runtime import load_runtime
-from stages.records import content_hash
 
 _SCORED_BY = ("layout", "problem", "step", "separator", "between", "right_token", "wrong_token", "dtype")
 """Settings on which a score depends; `max_tokens` and the thresholds decide what becomes of it."""
@@ -86,7 +86,7 @@ def scores_hash(params: PrmParams, source: Source) -> str:
 
 @contextmanager
 def open_prm(params: PrmParams, label: str) -> Iterator[PrmJudge]:
-    """The judge that `params` asks for; `label` names its progress bar. Scores are kept below `stages.journal.ROOT`."""
+    """The judge that `params` asks for; `label` names its progress bar. Scores go below `journal.ROOT`."""
     source = find_source(params)
     with Journal(ROOT / "judge" / f"prm-{scores_hash(params, source)}.jsonl") as journal:
         yield PrmJudge(params, source, journal, label)

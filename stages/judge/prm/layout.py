@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.params.judge import PrmParams
+from stages.common.params.judge import PrmParams
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.common.params.judge import PrmParams
+from stages.common.params.runtime import RuntimeParams
+from stages.common.provenance import folder_files, manifest_hash
 from stages.judge.prm.layout import Encoded, Layout
-from stages.params.judge import PrmParams
-from stages.params.runtime import RuntimeParams
-from stages.provenance import folder_files, manifest_hash
 
 DIGITS = 4
 """Decimals of a score: the label is decided by the number that its reason shows."""

@@ -1,0 +1,1 @@
+"""Speed and memory, each measured beside a rival in the same run."""

@@ -1,0 +1,124 @@
+"""What our vllm engine and its journal cost over plain vLLM: same prompts, seeds, texts and process.
+
+``make bench-vllm`` prints per round plain ``LLM.generate`` with one entry per sample, the same with ``n`` samples per
+entry, and our engine through a `Runner`, each by the clock and by the time that the processor spent on it, which other
+work on the machine disturbs less; last the medians of each round's own ratios to plain vLLM.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from stages.common.engines import Completion, Model, Request, Runner, VllmEngine
+from stages.common.engines.vllm_start import engine_options
+from tests.support.small_llama import PLAIN_VLLM, write_small_llama
+
+PROMPTS = 24
+SAMPLES = 8
+MAX_TOKENS = 24
+ROUNDS = 9
+AT_ONCE = 64
+"""Sequences at once: a third of the samples, so that sequences join and leave."""
+
+Drawn = list[tuple[str, int]]
+"""Text and number of tokens of every sample."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        compare(Path(name))
+
+
+def compare(place: Path) -> None:
+    """Run the rounds and print them."""
+    model = Model(str(write_small_llama(place / "model", hidden=256, layers=5, heads=4)))
+    settings = PLAIN_VLLM.model_copy(update={"options": {"max_num_seqs": AT_ONCE}})
+    ours = VllmEngine(model, settings, 2 * AT_ONCE)
+    list(ours.complete([Request("m", "warm", 1.0, 1, 0)]))  # sets vLLM's environment, too
+    import vllm
+
+    llm = vllm.LLM(**engine_options(model, settings, cpu=True))
+    plain(llm, ["warm"])
+    ways: dict[str, Callable[[list[str], Path], Drawn]] = {
+        "plain vLLM": lambda prompts, _: plain(llm, prompts),
+        "plain vLLM, n": lambda prompts, _: grouped(llm, prompts),
+        "our engine": lambda prompts, journal: through_runner(ours, prompts, journal),
+    }
+    rounds = []
+    for number in range(ROUNDS):
+        prompts = [f"Round {number}, problem {at}: add [{at}, {at + 1}] and say how. " * 6 for at in range(PROMPTS)]
+        order = list(ways)[:: 1 if number % 2 else -1]
+        measured = {way: measure(ways[way], prompts, place / f"{number}.jsonl") for way in order}
+        assert len({str(drawn) for drawn, _, _ in measured.values()}) == 1, "not the same samples"
+        rounds.append(measured)
+        for way in ways:
+            _, clock, processor = measured[way]
+            print(f"round {number + 1}  {way:14} {clock:6.0f} tokens/s by the clock {processor:6.0f} by the processor")
+    for way in ways:
+        clock, processor = (
+            median(float(measured[way][which]) / float(measured["plain vLLM"][which]) for measured in rounds)  # type: ignore[arg-type]
+            for which in (1, 2)
+        )
+        print(f"median   {way:14} {clock:8.1%} of plain vLLM by the clock, {processor:.1%} by the processor")
+    ours.close()
+
+
+def measure(draw: Callable[[list[str], Path], Drawn], prompts: list[str], journal: Path) -> tuple[Drawn, float, float]:
+    """What was drawn, tokens per second, and tokens per second of the processor's time."""
+    clock, processor = time.perf_counter(), time.process_time()
+    drawn = draw(prompts, journal)
+    clock, processor = time.perf_counter() - clock, time.process_time() - processor
+    tokens = sum(count for _, count in drawn)
+    return drawn, tokens / clock, tokens / processor
+
+
+def plain(llm: Any, prompts: list[str]) -> Drawn:
+    """One entry per sample, each with its own seed."""
+    entries = [prompt for prompt in prompts for _ in range(SAMPLES)]
+    settings = [params(seed=at % SAMPLES) for at in range(len(entries))]
+    return outputs(llm.generate(entries, settings, use_tqdm=False))
+
+
+def grouped(llm: Any, prompts: list[str]) -> Drawn:
+    """One entry per prompt: vLLM seeds the samples seed, seed + 1, ..."""
+    return outputs(llm.generate(prompts, params(seed=0, n=SAMPLES), use_tqdm=False))
+
+
+def params(**some: Any) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(temperature=1.0, max_tokens=MAX_TOKENS, output_kind=RequestOutputKind.FINAL_ONLY, **some)
+
+
+def outputs(results: list[Any]) -> Drawn:
+    return [(sample.text, len(sample.token_ids)) for result in results for sample in result.outputs]
+
+
+def through_runner(engine: VllmEngine, prompts: list[str], journal: Path) -> Drawn:
+    """As a stage asks: every request hashed, every answer on disk."""
+    requests = [Request("m", prompt, 1.0, MAX_TOKENS, seed) for prompt in prompts for seed in range(SAMPLES)]
+    runner = Runner(_Kept(engine), journal, "bench")
+    with runner:
+        runner.ask(requests)
+        answers = [runner.get(request) for request in requests]
+    return [(a.text, a.completion_tokens or 0) for a in answers if isinstance(a, Completion)]
+
+
+class _Kept:
+    """The engine, but not closed with the runner: the next round uses it."""
+
+    def __init__(self, engine: VllmEngine) -> None:
+        self.complete = engine.complete
+
+    def close(self) -> None:
+        """Stays open."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,0 @@
-"""Auditing: following a label back to what made it, and checking all of them. Not part of the data flow."""
-
-from stages.audit.findings import CHECKS, Finding, Findings
-from stages.audit.verify import verify
-
-__all__ = ["CHECKS", "Finding", "Findings", "verify"]

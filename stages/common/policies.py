@@ -1,0 +1,85 @@
+"""A policy on disk: a folder with a manifest, and either its weights or the Hub commit that holds them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.common.provenance import folder_files, manifest_hash
+from stages.common.tables import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MANIFEST = "manifest.json"
+
+CARD = "README.md"
+"""The card in a policy's folder: it tells how the policy was made, and is no part of what it is."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy: `hash` identifies its weights and tokenizer wherever they lie."""
+
+    folder: Path
+    hash: str
+    repo: str | None
+    revision: str | None
+
+    @property
+    def source(self) -> str:
+        """What transformers and vLLM take as the model's name: a folder, or a Hub repo id."""
+        return self.repo or str(self.folder)
+
+    def model(self, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
+        """The causal language model in evaluation mode; safetensors only, no code of the model's own."""
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()
+        model = AutoModelForCausalLM.from_pretrained(
+            self.source, revision=self.revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+        return model.to(device).eval()
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The policy's tokenizer."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.source, revision=self.revision, trust_remote_code=False)
+
+
+def policy_hash(files: dict[str, str]) -> str:
+    """The hash of a policy with these files: of their names and sha256, but for the card."""
+    return manifest_hash({name: sha256 for name, sha256 in files.items() if name != CARD})
+
+
+def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str, dict[str, str]] | None = None) -> None:
+    """Write `folder`'s manifest: its files (or those of `hub`: repo, revision, files) and what it was made from.
+
+    `made_from` says which data and settings led here; it stands in the manifest but not in the policy's hash, so that
+    equal weights are an equal policy.
+    """
+    repo, revision, files = hub if hub else (None, None, folder_files(folder, but=(MANIFEST,)))
+    value = {"repo": repo, "revision": revision, "files": files, "hash": policy_hash(files), "made_from": made_from}
+    write_json(folder / MANIFEST, value)
+
+
+def read_policy(folder: Path) -> Policy:
+    """Read a policy's manifest; raise `FileNotFoundError` or `ValueError` naming what is wrong with it."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: missing; a policy is a folder with a manifest, made by seed_model or train")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        policy = Policy(folder, value["hash"], value["repo"], value["revision"])
+        files = value["files"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a policy manifest ({error!r})") from error
+    if not isinstance(files, dict) or policy_hash(files) != policy.hash:
+        raise ValueError(f"{path}: hash does not belong to the files listed")
+    return policy

@@ -1,0 +1,353 @@
+"""The page to look at labels by eye: what is asked for is found, and nothing that a model wrote is more than text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import polars as pl
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.params.dataset import DatasetParams
+from stages.common.params.judge import JudgeParams
+from stages.common.params.outcome import OutcomeParams
+from stages.common.params.sample import PromptParams, SampleParams
+from stages.common.params.split import SplitParams
+from stages.common.statistics import VERDICT_LABELS, cohens_kappa, read_verdicts
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from tools.audit.layout import Part, Selection, replies_folder
+from tools.audit.page.cards import make_card
+from tools.audit.page.html import page, static_page
+from tools.audit.page.index import Index, Wanted, build_index
+from tools.audit.page.serve import LOOPBACK, make_app
+from tools.audit.page.verdicts import Agreement, agreements, append_verdict
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+
+HOSTILE = (
+    "<script>document.title='HACKED'</script>",
+    "</script><script>document.title='HACKED'</script>",
+    "<img src=x onerror=\"document.title='HACKED'\">",
+    "[click](javascript:document.title='HACKED')",
+    "$\\href{javascript:document.title='HACKED'}{x}$ and $\\url{javascript:document.title='HACKED'}$",
+    "$\\htmlData{onclick=1}{x}$ $\\includegraphics{https://example.org/x.png}$",
+    "$\\frac{1$ and \\(\\unknown{\\[ and $$\\begin{matrix} 1",
+    "$\\def\\a{\\a\\a}\\a$",
+    "<!-- ]]> \u2028 \u202e \x00 \x1b[31m &amp; &lt;",
+    "long " * 200_000,
+)
+"""Steps that a page must show as text; the last is 1 MB."""
+
+PART = Part(
+    name="M1",
+    policy=Path("models/M0"),
+    digits=0,
+    seed=1,
+    split="train",
+    limit=None,
+    sample=SampleParams.model_construct(),
+    samples=Path("data/samples/M1"),
+    outcome=OutcomeParams.model_construct(),
+    outcomes=Path("data/outcomes/M1"),
+    splitter=SplitParams.model_construct(),
+    steps=Path("data/steps/M1"),
+    judge=JudgeParams.model_construct(kind="served"),
+    judges=1,
+    judged=Path("data/judged/M1"),
+    selection=Selection(
+        Path("data/datasets/M1"),
+        DatasetParams.model_construct(
+            max_right=1, max_wrong=None, require_both=False, balance=False, deduplicate=False, block=32, max_weight=10.0
+        ),
+        PromptParams.model_construct(),
+        1,
+    ),
+)
+LAST = "The last line."
+
+
+def hexed(number: int) -> str:
+    return f"{number:032x}"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two problems of two solutions each: 0 right with a wrong step, 1 right, 2 of hostile steps, 3 without verdict."""
+    place = tmp_path_factory.mktemp("page")
+    problem = {"split": "train", "solution": "Because $x=1$.", "answer": "$1$", "origin": "o", "origin_row": 1}
+    problems = [problem | {"problem_id": hexed(n), "source": s, "problem": t} for n, s, t in (
+        (0, "olympiads", "What is $\\sqrt{1}$?"), (1, "cn_k12", HOSTILE[0]))]  # fmt: skip
+    steps_of = {0: ["a\n", LAST], 1: ["b\n", LAST], 2: [*HOSTILE, LAST], 3: ["c\n", LAST]}
+    labels = {0: [False, True], 1: [True, True], 2: [None] * (len(HOSTILE) + 1), 3: [True, None]}
+    values = {0: True, 1: True, 2: False, 3: None}
+    samples, steps, judged, outcomes = [], [], [], []
+    for number, texts in steps_of.items():
+        ids = {"sample_id": hexed(number), "problem_id": hexed(number // 2)}
+        cells = {"policy": "p", "settings": "s", "index": number % 2, "text": "".join(texts), "finish_reason": "stop"}
+        samples.append(dict.fromkeys(SAMPLE.schema) | ids | cells)
+        at = 0
+        for step, (text, label) in enumerate(zip(texts, labels[number], strict=True)):
+            steps.append(ids | {"step": step, "start": at, "end": at + len(text)})
+            at += len(text)
+            reason = "judges disagree: x / y" if number == 3 and step else HOSTILE[0]
+            judged.append(ids | {"step": step, "label": label, "reason": reason, "votes": 2, "agreement": 0.5,
+                                 "first_error": None, "judge": "j"})  # fmt: skip
+        outcomes.append(
+            ids | {"answer": HOSTILE[2], "found_by": "box", "value": values[number], "reason": "r", "grader": "g"}
+        )
+    reply = dict.fromkeys(REPLY.schema) | {
+        "sample_id": hexed(2), "problem_id": hexed(1), "judge": 0, "step": -1, "vote": 0, "attempt": 0,
+        "request": "q", "text": HOSTILE[1], "fault": HOSTILE[2], "finish_reason": "stop", "model": HOSTILE[0],
+    }  # fmt: skip
+    tables: list[tuple[Path, Any, list[dict[str, Any]]]] = [
+        (Path("data/problems"), PROBLEM, problems),
+        (PART.samples, SAMPLE, samples),
+        (Path("data/steps/M1"), STEP, steps),
+        (Path("data/judged/M1"), JUDGED, judged),
+        (PART.outcomes, OUTCOME, outcomes),
+        (replies_folder(PART), REPLY, [reply]),
+    ]
+    for folder, table, rows in tables:
+        write_table(place / folder, table, pl.DataFrame(rows, schema=table.schema), 0)
+    return place
+
+
+@pytest.fixture(scope="module")
+def index(root: Path) -> Index:
+    return build_index(root, [PART])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problems"),
+    [
+        (Wanted(), [0, 1]),
+        (Wanted(round="M1"), [0, 1]),
+        (Wanted(round="M2"), []),
+        (Wanted(source="cn_k12"), [1]),
+        (Wanted(kind="right answer, wrong step"), [0]),
+        (Wanted(kind="wrong answer, no wrong step"), [1]),
+        (Wanted(kind="unknown step"), [1]),
+        (Wanted(kind="judges disagree"), [1]),
+        (Wanted(kind="unknown verdict"), [1]),
+        (Wanted(kind="dropped: outcome unknown"), [1]),
+        (Wanted(kind="dropped: more than the problem's share"), [0]),
+        (Wanted(source="olympiads", kind="judges disagree"), []),
+        (Wanted(kind="' or 1=1"), []),
+    ],
+)
+def test_what_is_asked_for_is_found(index: Index, wanted: Wanted, problems: list[int]) -> None:
+    found = [index.find(wanted, at) for at in range(3)]
+    assert [count for count, _ in found] == [len(problems)] * 3
+    assert [place.problem_id for _, place in found if place] == [hexed(problem) for problem in problems]
+
+
+def test_where_there_is_nothing_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no round has samples here"):
+        build_index(tmp_path, [PART])
+    with pytest.raises(FileNotFoundError, match=r"said\.jsonl: no such file"):
+        read_verdicts(tmp_path / "said.jsonl")
+
+
+def test_choices_are_those_that_something_fits(index: Index) -> None:
+    choices = index.choices()
+    assert choices["round"] == ["all", "M1"]
+    assert choices["source"] == ["all", "cn_k12", "olympiads"]
+    assert all(index.find(Wanted(kind=kind), 0)[1] for kind in choices["kind"])
+
+
+def test_a_sample_is_shown_the_same_before_all_others_are_known(root: Path) -> None:
+    index = build_index(root, [PART])
+    before = [index.find(Wanted(), at) for at in range(2)]
+    index.choices()
+    assert [index.find(Wanted(), at) for at in range(2)] == before
+    assert [place.tags[hexed(3)] for _, place in before if place and hexed(3) in place.tags] == [
+        ["unknown step", "judges disagree", "unknown verdict", "dropped: outcome unknown"]
+    ]
+
+
+def test_a_card_holds_all_of_a_problem(root: Path, index: Index) -> None:
+    _, place = index.find(Wanted(), 1)
+    assert place is not None
+    card = make_card(root, PART, place)
+    first, second = card["solutions"]
+    assert [step["text"][:50] for step in first["steps"]] == [text[:50] for text in (*HOSTILE, LAST)]
+    assert {step["label"] for step in first["steps"]} == {"unknown"}
+    assert first["replies"][0]["text"] == HOSTILE[1]
+    assert second["verdict"] == "unknown"
+    assert "judges disagree" in second["tags"]
+    assert len(json.dumps(card)) < 600_000  # of a step of 1 MB, no more than can be looked at
+
+
+@given(st.text())
+def test_data_never_ends_its_element(text: str) -> None:
+    html = page({"round": [text]}, [{"problem": text}], "title")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.S)
+    assert json.loads(data)["choices"]["round"] == [text]
+    assert html.count("<script") == 4
+
+
+def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: Index, tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    path = tmp_path / "labels.html"
+    path.write_text(static_page(root, [PART], index, Wanted(source="cn_k12"), 5, 0), encoding="utf-8")
+    dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
+    shown = dom[dom.index('<main id="card">') : dom.index("</main>")]
+    assert "<title>Labels: 1 of 1 problems</title>" in dom
+    assert not re.search(r"<(script|img|a|iframe|object|link|style)\b", shown)
+    assert "&lt;script&gt;document.title='HACKED'&lt;/script&gt;" in shown
+    assert "&lt;img src=x onerror=" in shown
+    assert "[click](javascript:" in shown
+    assert not re.search(r"\son\w+=", re.sub(r">[^<]*<", "><", shown))
+    assert re.search(r"show all [0-9,]+ characters", shown)
+    assert LAST in shown
+    assert shown.count('class="step ') == len(HOSTILE) + 3
+
+
+def test_formulas_are_rendered(root: Path, index: Index, tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    path = tmp_path / "labels.html"
+    path.write_text(static_page(root, [PART], index, Wanted(source="olympiads"), 5, 0), encoding="utf-8")
+    dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
+    assert '<annotation encoding="application/x-tex">\\sqrt{1}</annotation>' in dom
+    assert 'class="step wrong' in dom
+    assert "data:font/woff2" in dom
+    assert "url(fonts/" not in dom
+
+
+def in_browser(chromium: str, folder: Path, address: str) -> str:
+    """The document after its scripts ran."""
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=5000",
+        f"--user-data-dir={folder}/b",
+    ]
+    done = subprocess.run([chromium, *options, "--dump-dom", address], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    chromium = CHROMIUM
+
+    async def visit() -> str:
+        runner = web.AppRunner(make_app(root, [PART], "me", tmp_path / "said.jsonl", LOOPBACK))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        dom = await asyncio.to_thread(in_browser, chromium, tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        await runner.cleanup()
+        return dom
+
+    dom = asyncio.run(visit())
+    assert '<span id="place">1 of 2</span>' in dom
+    assert '<option value="judges disagree">judges disagree</option>' in dom
+    assert LAST in dom[dom.index('<main id="card">') :]
+
+
+def test_the_server(root: Path, tmp_path: Path) -> None:
+    verdicts = tmp_path / "said.jsonl"
+    good = {"round": "M1", "sample_id": hexed(0), "step": 0, "right": True}
+
+    async def visit() -> None:
+        app = make_app(root, [PART], "me", verdicts, LOOPBACK)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession() as client:
+            async with client.get(base) as answer:
+                assert "connect-src &#39;self&#39;" in await answer.text()
+            async with client.get(f"{base}/view", params={"kind": "judges disagree", "at": "0"}) as answer:
+                found = await answer.json()
+            assert (found["count"], found["card"]["problem_id"]) == (1, hexed(1))
+            async with client.get(f"{base}/choices") as answer:
+                assert (await answer.json())["source"] == ["all", "cn_k12", "olympiads"]
+            async with client.get(f"{base}/view", params={"at": "9"}) as answer:
+                assert await answer.json() == {"count": 2, "card": None}
+            for at in ("-1", "x", "9" * 20):
+                async with client.get(f"{base}/view", params={"at": at}) as answer:
+                    assert answer.status == 400
+            async with client.get(base, headers={"Host": "example.org"}) as answer:
+                assert answer.status == 403
+            async with client.post(f"{base}/verdict", json=good) as answer:
+                assert answer.status == 200
+            async with client.post(f"{base}/verdict", data=json.dumps(good)) as answer:
+                assert answer.status == 415
+            for bad in ({"round": "M9"}, {"step": 7}, {"step": "0"}, {"right": "yes"}, {"sample_id": None}):
+                async with client.post(f"{base}/verdict", json=good | bad) as answer:
+                    assert answer.status == 400, bad
+            async with client.post(f"{base}/verdict", json=good | {"right": "x" * 100_000}) as answer:
+                assert answer.status in (400, 413)
+        await runner.cleanup()
+
+    asyncio.run(visit())
+    (said,) = read_verdicts(verdicts)
+    assert said == good | {"person": "me", "label": "wrong", "judge": "j"}
+
+
+def verdict(**cells: Any) -> dict[str, Any]:
+    return {
+        "person": "me", "round": "M1", "sample_id": hexed(0), "step": 0, "right": True, "label": "right", "judge": "j",
+    } | cells  # fmt: skip
+
+
+def test_verdicts_are_appended_and_the_last_counts(tmp_path: Path) -> None:
+    path = tmp_path / "some/said.jsonl"
+    for right in (True, False):
+        append_verdict(path, verdict(right=right))
+    append_verdict(path, verdict(step=1, label="unknown"))
+    append_verdict(path, verdict(person="you"))
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 4
+    assert [said["right"] for said in read_verdicts(path)] == [False, True, True]
+    assert agreements(read_verdicts(path)) == [Agreement("j", 2, 1, 0.5, 0.0)]
+    with pytest.raises(ValueError, match="label: expected one of right, wrong"):
+        append_verdict(path, verdict(label="maybe"))
+    path.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"said\.jsonl:1: expected an object with person"):
+        read_verdicts(path)
+
+
+def test_kappa_of_a_known_table() -> None:
+    # Two readers of 50 proposals: kappa is 0.4 (en.wikipedia.org/wiki/Cohen's_kappa, "Simple example").
+    pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
+    assert cohens_kappa(pairs) == pytest.approx(0.4)
+    assert cohens_kappa([(True, True)] * 3) is None
+    assert cohens_kappa([]) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_kappa_is_one_for_the_same_labels_and_never_more(pairs: list[tuple[bool, bool]]) -> None:
+    kappa = cohens_kappa(pairs)
+    assert kappa is None or -1 <= kappa <= 1
+    assert cohens_kappa([(a, a) for a, _ in pairs]) in (None, 1.0)
+
+
+@given(st.dictionaries(st.sampled_from(["person", "step", "label"]), st.none() | st.integers() | st.text(max_size=3)))
+def test_a_verdict_of_another_shape_is_refused(tmp_path_factory: pytest.TempPathFactory, cells: dict[str, Any]) -> None:
+    shapes = {"person": str, "step": int, "label": str}
+    right = (
+        all(type(value) is shapes[key] for key, value in cells.items())
+        and cells.get("label", "right") in VERDICT_LABELS
+    )
+    path = tmp_path_factory.getbasetemp() / "refused.jsonl"
+    if right:
+        append_verdict(path, verdict(**cells))
+    else:
+        with pytest.raises(ValueError, match="verdict: "):
+            append_verdict(path, verdict(**cells))

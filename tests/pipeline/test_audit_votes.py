@@ -1,0 +1,216 @@
+"""A served judge's labels are counted again from its raw replies, others follow from scores; what does not is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stages.common.params.judge import JudgeParams, PrmParams
+from stages.common.params.outcome import OutcomeParams
+from stages.common.params.sample import SampleParams
+from stages.common.params.split import SplitParams
+from stages.common.tables import JUDGED, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from tools.audit.findings import Findings
+from tools.audit.labels import check_labels
+from tools.audit.layout import Part, replies_folder
+from tools.audit.tables import Range
+
+PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
+EVERYTHING = Range("all", "", None)
+
+
+def part(votes: int, judges: int, flip: float = 0.0) -> Part:
+    return Part(
+        name="M1",
+        policy=Path("models/M0"),
+        digits=0,
+        seed=1,
+        split="train",
+        limit=None,
+        sample=SampleParams.model_construct(),
+        samples=Path("samples"),
+        outcome=OutcomeParams.model_construct(),
+        outcomes=Path("outcomes"),
+        splitter=SplitParams.model_construct(),
+        steps=Path("steps"),
+        judge=JudgeParams.model_construct(kind="served", votes=votes, min_agreement=0.6, flip=flip),
+        judges=judges,
+        judged=Path("judged"),
+        selection=None,
+    )
+
+
+def said(*right: bool) -> str:
+    """A whole reply with these verdicts on steps 1, 2, ..."""
+    verdicts = [
+        {"step": number, "verdict": "correct" if yes else "incorrect", "rationale": f"step {number} {yes}"}
+        for number, yes in enumerate(right, start=1)
+    ]
+    return json.dumps({"verdicts": verdicts})
+
+
+def reply(text: str | None, judge: int = 0, vote: int = 0, step: int = -1, **cells: Any) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(REPLY.schema)
+    row |= {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "judge": judge, "step": step, "vote": vote, "attempt": 0}
+    return row | {"request": "c" * 32, "text": text, "finish_reason": "stop", "model": "some/judge"} | cells
+
+
+def label(
+    step: int, right: bool | None, reason: str, agreement: float, first_error: int | None, votes: int
+) -> dict[str, Any]:
+    values = (SAMPLE_ID, PROBLEM_ID, step, right, reason, votes, agreement, first_error, "d" * 32)
+    return dict(zip(JUDGED.schema, values, strict=True))
+
+
+def check(root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[str, Any]], judged_by: Part) -> Findings:
+    """What the check of labels finds for a sample of two steps."""
+    findings = Findings()
+    if replies is not None:
+        write_table(root / replies_folder(judged_by), REPLY, pl.DataFrame(replies, schema=REPLY.schema), 0)
+    steps = [
+        {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "step": 0, "start": 0, "end": 5},
+        {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "step": 1, "start": 5, "end": 9},
+    ]
+    check_labels(
+        findings,
+        root,
+        judged_by,
+        EVERYTHING,
+        pl.DataFrame(schema=PROBLEM.schema),
+        pl.DataFrame([{"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}], schema=SAMPLE.schema),
+        pl.DataFrame(steps, schema=STEP.schema),
+        pl.DataFrame(labels, schema=JUDGED.schema),
+    )
+    return findings
+
+
+THREE = [
+    reply(said(True, False), vote=0),
+    reply(said(True, True), vote=1),
+    reply("I think", vote=2, fault="it was not JSON"),
+    reply(said(False, False), vote=2, attempt=1),
+]
+"""Votes on the first step: right, right, wrong; on the second: wrong, right, wrong; the last at the second try."""
+
+COUNTED = [label(0, True, "step 1 True", 2 / 3, 1, 3), label(1, False, "step 2 False", 2 / 3, 1, 3)]
+
+
+def test_labels_that_follow(tmp_path: Path) -> None:
+    findings = check(tmp_path, THREE, COUNTED, part(3, 1))
+    assert not findings.broken
+    assert findings.by_check["labels"].seen == 6  # four replies, two labels
+    assert not findings.by_check["labels"].notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"label": False}, "step 0: label is False, the vote gives True"),
+        ({"agreement": 1.0}, "step 0: agreement is 1.0, the vote gives 0.66"),
+        ({"reason": "said so"}, "step 0: reason is 'said so', the vote gives 'step 1 True'"),
+        ({"first_error": None}, "step 0: first_error is None, the vote gives 1"),
+        ({"votes": 4}, "step 0: votes is 4, the vote gives 3"),
+    ],
+)
+def test_a_label(tmp_path: Path, cells: dict[str, Any], words: str) -> None:
+    findings = check(tmp_path, THREE, [COUNTED[0] | cells, COUNTED[1]], part(3, 1))
+    (line,) = findings.by_check["labels"].first
+    assert line.startswith(f"judged/all.parquet: sample {SAMPLE_ID} {words}")
+
+
+def test_a_vote(tmp_path: Path) -> None:
+    turned = [THREE[0], reply(said(False, True), vote=1), *THREE[2:]]
+    lines = check(tmp_path, turned, COUNTED, part(3, 1)).by_check["labels"].first
+    assert f"sample {SAMPLE_ID} step 0: label is True, the vote gives False" in lines[0]
+    assert lines[1].endswith(f"sample {SAMPLE_ID} step 1: first_error is 1, the vote gives 0")
+
+
+def test_a_vote_that_was_lost_or_came_from_nowhere(tmp_path: Path) -> None:
+    lines = check(tmp_path / "lost", THREE[:1] + THREE[2:], COUNTED, part(3, 1)).by_check["labels"].first
+    assert [line.split("; ")[0].split(": ", 1)[1] for line in lines] == [
+        f"sample {SAMPLE_ID} step 0: label is True, the vote gives None",
+    ]
+    more = [*THREE, reply(said(True, True), vote=3), reply(said(True, True), judge=1)]
+    lines = check(tmp_path / "more", more, COUNTED, part(3, 1)).by_check["labels"].first
+    assert len(lines) == 2
+    assert "vote 3 attempt 0: nobody asked for it: 3 votes of 1 judges were wanted" in lines[0]
+    orphan = reply(said(True, True)) | {"sample_id": "e" * 32}
+    (line,) = check(tmp_path / "orphan", [*THREE, orphan], COUNTED, part(3, 1)).by_check["labels"].first
+    assert "orphan: there is no such sample" in line
+
+
+def test_a_reply_whose_fault_is_not_its_own(tmp_path: Path) -> None:
+    hidden = [*THREE[:2], THREE[2] | {"fault": None}, THREE[3]]
+    (line,) = check(tmp_path, hidden, COUNTED, part(3, 1)).by_check["labels"].first
+    assert "attempt 0: fault is None, the text gives 'it was not JSON'" in line
+
+
+def test_two_judges_and_a_call_per_step(tmp_path: Path) -> None:
+    def one(step: int, right: bool, judge: int) -> dict[str, Any]:
+        verdict = {"step": step + 1, "verdict": "correct" if right else "incorrect", "rationale": f"{judge}"}
+        return reply(json.dumps({"verdicts": [verdict]}), judge=judge, step=step)
+
+    replies = [one(0, False, 0), one(0, False, 1), one(1, True, 0), one(1, False, 1)]
+    labels = [label(0, False, "0", 1.0, 0, 1), label(1, None, "judges disagree: 0 / 1", 0.0, 0, 1)]
+    assert not check(tmp_path, replies, labels, part(1, 2)).broken
+    wrong = [labels[0], labels[1] | {"label": True}]
+    (line,) = check(tmp_path, replies, wrong, part(1, 2)).by_check["labels"].first
+    assert "step 1: label is True, the vote gives None" in line
+
+
+def test_a_sample_that_nobody_was_asked_about_is_unknown(tmp_path: Path) -> None:
+    why = "no usable reply: the solution and its problem have 9 characters, more than the judge is shown"
+    labels = [label(step, None, why, 0.0, None, 3) for step in range(2)]
+    assert not check(tmp_path, [], labels, part(3, 1)).broken
+    (line,) = check(tmp_path, [], [labels[0], labels[1] | {"label": True}], part(3, 1)).by_check["labels"].first
+    assert "step 1: label is True, the vote gives None" in line
+
+
+def test_labels_flipped_on_purpose(tmp_path: Path) -> None:
+    flipped = [
+        label(0, False, "flipped on purpose: step 1 True", 2 / 3, 0, 3),
+        label(1, True, "flipped on purpose: step 2 False", 2 / 3, 0, 3),
+    ]
+    assert not check(tmp_path, THREE, flipped, part(3, 1, flip=1.0)).broken
+    assert check(tmp_path, THREE, COUNTED, part(3, 1, flip=1.0)).broken
+
+
+def test_without_replies_what_is_left_is_checked(tmp_path: Path) -> None:
+    findings = check(tmp_path, None, COUNTED, part(3, 1))
+    assert not findings.broken
+    assert findings.by_check["labels"].notes == {"labels of a served judge whose replies are not here": 2}
+    (line,) = check(tmp_path, None, COUNTED[:1], part(3, 1)).by_check["labels"].first[:1]
+    assert "step 1: step has no label" in line
+    (line,) = check(tmp_path, None, [COUNTED[0], COUNTED[1] | {"first_error": 0}], part(3, 1)).by_check["labels"].first
+    assert "step 1: first_error is 0, the labels give 1" in line
+
+
+FLIPPED = "flipped on purpose: "
+
+
+@pytest.mark.parametrize(
+    ("labels", "fault"),
+    [
+        ([label(0, True, "score 0.8000", 1.0, 1, 1), label(1, False, "score 0.1999", 1.0, 1, 1)], None),
+        ([label(0, None, "score 0.7999", 0.0, None, 1), label(1, None, "9 tokens, over the limit", 0, None, 1)], None),
+        ([label(0, False, f"{FLIPPED}score 0.9000", 1.0, 0, 1), label(1, None, "score 0.2000", 0, 0, 1)], None),
+        ([label(0, True, "score 0.7999", 1.0, None, 1), label(1, None, "score 0.5000", 0, None, 1)], "label is True"),
+        ([label(0, True, "score 0.9000", 1.0, None, 1), label(1, True, "good", 1.0, None, 1)], "step 1: label is True"),
+        ([label(0, True, "score 0.9000", 1.0, None, 1)], "step 1: step has no label"),
+    ],
+)  # fmt: skip
+def test_labels_by_scores(tmp_path: Path, labels: list[dict[str, Any]], fault: str | None) -> None:
+    prm = PrmParams.model_construct(right_from=0.8, wrong_below=0.2)
+    judged_by = replace(part(1, 0), judge=JudgeParams.model_construct(kind="prm", prm=prm))
+    found = check(tmp_path, None, labels, judged_by).by_check["labels"]
+    assert found.notes == {"scores of a process reward model, which is not run again": len(labels)}
+    if fault is None:
+        assert not found.first
+    else:
+        (line,) = found.first
+        assert fault in line

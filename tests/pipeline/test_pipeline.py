@@ -1,0 +1,86 @@
+"""The whole graph at the smoke setting, in a clone, by the commands that a user runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from tests.support.clones import edit, ran, run
+
+
+def outputs(place: Path) -> dict[str, str]:
+    """Hash of each file that the graph keeps, but for the stages' reports, which tell times."""
+    lock = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))
+    named = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
+    return {path: md5 for path, md5 in named.items() if path.startswith(("data/", "models/")) and "reports" not in path}
+
+
+@pytest.fixture(scope="module")
+def place(smoke_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the whole graph has run from nothing."""
+    target = tmp_path_factory.mktemp("graph") / "clone"
+    shutil.copytree(smoke_made, target, symlinks=True)
+    return target
+
+
+def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) -> None:
+    table = pl.read_csv(place / "reports" / "rounds.csv")
+    assert table["round"].to_list() == ["M0", "M1"]
+    assert {"policy", "method", "pass_at_1", "stepwise_error"} <= set(table.columns)
+    assert (place / "reports" / "index.html").stat().st_size > 10_000
+    manifest = json.loads((place / "data/datasets/M1/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["rows"] == pl.read_parquet(place / "data/datasets/M1/step_kto.parquet").height > 0
+
+    assert ran(run(place, "dvc", "repro")) == []
+
+    models = (place / "models/M1/model.safetensors").read_bytes()
+    # Another arm is one line; it shares the samples of its starting policy, and runs nothing of the first.
+    edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto"}})
+    arm = ran(run(place, "dvc", "repro"))
+    assert arm
+    assert all(name.endswith("@K1") or name == "report" for name in arm), arm
+    sampled = json.loads((place / "reports/stages/sample/K1.json").read_text(encoding="utf-8"))
+    assert sampled["generated"] == 0
+    assert pl.read_csv(place / "reports" / "rounds.csv")["round"].to_list() == ["M0", "M1", "K1"]
+
+    arm_model = (place / "models/K1/model.safetensors").read_bytes()
+
+    # One round's training setting reruns that training and what follows.
+    edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto", "beta": 2.0}})
+    changed = ran(run(place, "dvc", "repro"))
+    assert changed == ["recipe@K1", "train@K1", "evaluate@K1", "report"], changed
+    assert (place / "models/M1/model.safetensors").read_bytes() == models
+
+    # Taking the change back takes the results back, and trains nothing.
+    edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto"}})
+    reverted = ran(run(place, "dvc", "repro"))
+    assert reverted == ["recipe@K1", "report"], reverted
+    assert (place / "models/K1/model.safetensors").read_bytes() == arm_model
+
+    # From nothing, journals too, the same bytes come out.
+    before = outputs(place)
+    shutil.rmtree(place / "work")
+    edit(place, "rounds", {"M1": {"policy": "M0"}})
+    again = ran(run(place, "dvc", "repro", "--force"))
+    assert "sample@M1" in again
+    assert {path: before[path] for path in outputs(place)} == outputs(place)
+
+    shown = run(place, "dvc", "metrics", "show")
+    assert "pass_at_1" in shown
+
+
+def test_a_misspelt_key_is_named(place: Path) -> None:
+    edit(place, "rounds", "M1", {"policy": "M0", "train": {"betta": 1.0}})
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.common.params", "check"], cwd=place, text=True, capture_output=True, check=False
+    )
+    edit(place, "rounds", "M1", {"policy": "M0"})
+    assert done.returncode == 1
+    assert "rounds.M1.train.betta: unknown key; did you mean beta?" in done.stderr

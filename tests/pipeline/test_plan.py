@@ -1,0 +1,265 @@
+"""The plan against DVC itself: the project's real graph and settings, with stand-ins for the stages' work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.plan import Decision, WouldBe, decide, read_graph
+from tools.plan.__main__ import JOURNALED
+from tools.plan.imports import declared_modules, imported, reached
+from tools.plan.table import render
+
+FLOW = ["problems", "seed_model", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate", "report"]
+
+STAND_IN = '''
+"""Writes a digest of the stage's own settings and of its inputs; the splitter's output depends on nothing."""
+import hashlib, json, pathlib, sys
+import yaml
+name = pathlib.Path(__file__).parent.name
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+inputs = [path for flag, path in given.items() if flag not in ("--recipe", "--out", "--report")]
+seen = [json.dumps(yaml.safe_load(open(given["--recipe"])).get(name))]
+seen += [path.read_text() for folder in inputs for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()]
+digest = "same" if name == "split" else hashlib.sha256("".join(seen).encode()).hexdigest()
+out = pathlib.Path(given["--out"])
+summary = ["index.html", "rounds.csv", "metrics.json", "plots/a.txt", "stages/a.json"]
+files = summary if name == "report" else ["content.txt"]
+for file in files:
+    (out / file).parent.mkdir(parents=True, exist_ok=True)
+    (out / file).write_text(digest)
+if "--report" in given:
+    pathlib.Path(given["--report"]).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(given["--report"]).write_text(json.dumps({"digest": digest}))
+'''
+
+
+def call(place: Path, *command: str) -> str:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=place, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def repro(place: Path) -> set[str]:
+    """Run DVC; the stages that it really ran, whether by their command or out of its run-cache."""
+    lines = call(place, sys.executable, "-m", "dvc", "repro").splitlines()
+    return {
+        line.split("'")[1]
+        for line in lines
+        if line.startswith("Running stage") or (line.startswith("Stage '") and "is cached" in line)
+    }
+
+
+def plan(place: Path, recipe: Path | None = None) -> dict[str, Decision]:
+    stages = read_graph(place, recipe)
+    return {d.stage.name: d for d in decide(stages, WouldBe(stages, place, recipe), place)}
+
+
+def running(decisions: dict[str, Decision]) -> set[str]:
+    return {name for name, decision in decisions.items() if decision.runs}
+
+
+def changed(decisions: dict[str, Decision]) -> set[str]:
+    return {name for name, decision in decisions.items() if decision.changes}
+
+
+def edit(place: Path, path: str, value: Any) -> None:
+    """Set the key at dotted `path` of params.yaml."""
+    recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
+    *parts, last = path.split(".")
+    block = recipe
+    for part in parts:
+        block = block.setdefault(part, {})
+    block[last] = value
+    (place / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+
+
+def commit(place: Path) -> None:
+    call(place, "git", "add", "-A")
+    call(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "state", "--allow-empty")
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which the whole graph has run, with two rounds."""
+    place = tmp_path_factory.mktemp("plan") / "repo"
+    shutil.copytree("stages", place / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FLOW:
+        shutil.rmtree(place / "stages" / name, ignore_errors=True)
+        (place / "stages" / name).mkdir()
+        (place / "stages" / name / "__main__.py").write_text(STAND_IN, encoding="utf-8")
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+        shutil.copyfile(name, place / name)
+    edit(place, "rounds", {"M1": {"policy": "M0"}, "M2": {"policy": "M1"}})
+    call(place, "git", "init", "-q")
+    call(place, sys.executable, "-m", "dvc", "init", "-q")
+    assert running(plan(place)) == {d.stage.name for d in plan(place).values()}, "nothing has run yet"
+    assert {kind for d in plan(place).values() for kind, _ in d.changes} == {"new"}
+    ran = repro(place)
+    assert ran == set(plan(place))
+    commit(place)
+    return place
+
+
+@pytest.fixture
+def place(reproduced: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of it for one test, sharing nothing."""
+    target = tmp_path / "repo"
+    shutil.copytree(reproduced, target, symlinks=True)
+    yield target
+    shutil.rmtree(target)
+
+
+def test_nothing_runs_when_nothing_changed(place: Path) -> None:
+    decisions = plan(place)
+    assert running(decisions) == set()
+    assert "Nothing to run: all 20 stages" in render(list(decisions.values()), "params.yaml", [], Path("work"))
+
+
+def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
+    edit(place, "train.beta", 1.0)
+    decisions = plan(place)
+    assert changed(decisions) == {"recipe@M1", "recipe@M2", "train@M1", "train@M2"}
+    assert decisions["train@M1"].changes == (("param", "train.beta 5.0 -> 1.0"),)
+    rest = {"problems", "seed_model", "evaluate_seed", "dataset@M1"}
+    rest |= {f"{name}@M1" for name in ("sample", "split", "judge", "outcome")}
+    assert set(decisions) - running(decisions) == rest
+    table = render(list(decisions.values()), "params.yaml", [], Path("work"))
+    assert "sample@M1      unchanged: recipe@M1 runs, but no setting that this stage reads changes" in table
+    assert f"{len(running(decisions))} of 20 stages run at most (4 changed, " in table
+    ran = repro(place)
+    assert changed(decisions) <= ran <= running(decisions)
+    assert running(plan(place)) == set()
+
+
+def test_an_override_touches_its_round_and_what_follows(place: Path) -> None:
+    edit(place, "rounds.M2.train", {"method": "kto"})
+    decisions = plan(place)
+    assert running(decisions) == {"recipe@M2", "train@M2", "evaluate@M2", "report"}
+    assert decisions["train@M2"].changes == (("param", "train.method 'step_kto' -> 'kto'"),)
+    assert decisions["evaluate@M2"].after == ("train@M2",)
+    assert decisions["report"].changes[0][0] == "param"  # it tracks all rounds
+    assert repro(place) == running(decisions)
+
+
+def test_an_override_that_says_what_is_so_already_runs_its_recipe_only(place: Path) -> None:
+    edit(place, "rounds.M2.train", {"beta": 5.0})
+    decisions = plan(place)
+    assert running(decisions) == {"recipe@M2", "report"}
+    assert repro(place) == running(decisions)
+
+
+def test_a_further_round_is_new_and_leaves_the_others(place: Path) -> None:
+    edit(place, "rounds.M3", {"policy": "M2"})
+    decisions = plan(place)
+    assert running(decisions) == {f"{n}@M3" for n in ("recipe", *FLOW[2:9])} | {"report"}
+    assert decisions["train@M3"].changes == (("new", "has never run"),)
+    assert repro(place) == running(decisions)
+
+
+def test_changed_code_is_named_by_file_and_equal_output_stops_there(place: Path) -> None:
+    with (place / "stages/split/__main__.py").open("a", encoding="utf-8") as file:
+        file.write("# a comment\n")
+    (place / "stages/split/rules.py").write_text("", encoding="utf-8")
+    with (place / "stages/common/policies.py").open("a", encoding="utf-8") as file:
+        file.write("# a comment\n")
+    decisions = plan(place)
+    assert decisions["split@M1"].changes == (
+        ("code", "stages/split/__main__.py"),
+        ("code", "stages/split/rules.py"),
+    )
+    assert ("code", "stages/common/policies.py") in decisions["train@M1"].changes
+    assert ("code", "stages/common/policies.py") not in decisions["problems"].changes
+    ran = repro(place)
+    assert changed(decisions) <= ran <= running(decisions)
+    assert "judge@M1" in running(decisions) - ran  # split wrote the same bytes
+
+
+def test_code_that_was_never_committed_is_named_by_folder(place: Path) -> None:
+    main = place / "stages/judge/__main__.py"
+    committed = main.read_text(encoding="utf-8")
+    main.write_text(committed + "# first\n", encoding="utf-8")
+    call(place, sys.executable, "-m", "dvc", "repro", "-s", "judge@M1")
+    main.write_text(committed + "# second\n", encoding="utf-8")
+    assert plan(place)["judge@M1"].changes == (("code", "stages/judge"),)
+
+
+def test_missing_and_edited_outputs_and_inputs(place: Path) -> None:
+    shutil.rmtree(place / "data/steps/M2")
+    (place / "data/reports/train/M2.json").write_text("{}", encoding="utf-8")
+    decisions = plan(place)
+    assert decisions["split@M2"].changes == (("output", "data/steps/M2 missing"),)
+    assert decisions["train@M2"].changes == (("output", "data/reports/train/M2.json changed"),)
+    assert decisions["judge@M2"].after == ("split@M2",)
+    assert not decisions["judge@M2"].changes, "the missing input is split's to make"
+    assert not decisions["train@M1"].runs
+    ran = repro(place)
+    assert changed(decisions) <= ran <= running(decisions)
+
+
+def test_input_remade_by_a_partial_run(place: Path) -> None:
+    edit(place, "rounds.M2.outcome", {"timeout_s": 9.0})
+    call(place, sys.executable, "-m", "dvc", "repro", "outcome@M2")
+    decisions = plan(place)
+    assert not decisions["outcome@M2"].runs
+    assert decisions["dataset@M2"].changes == (("input", "data/outcomes/M2 changed"),)
+    assert changed(decisions) <= repro(place) <= running(decisions)
+
+
+def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> None:
+    other = place / "other.yaml"
+    recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
+    recipe["rounds"] = {"M1": {"policy": "M0"}, "K1": {"policy": "M0", "train": {"method": "kto"}}}
+    recipe["judge"]["votes"] = 3
+    other.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    commit(place)
+    planned = plan(place, other)
+    assert call(place, "git", "status", "--porcelain") == ""
+    assert "sample@M2" not in planned
+    assert planned["judge@M1"].changes == (("param", "judge.votes 1 -> 3"),)
+    assert planned["sample@K1"].changes == (("new", "has never run"),)
+    assert not planned["sample@M1"].runs
+    assert not planned["seed_model"].runs
+    shutil.copyfile(other, place / "params.yaml")
+    assert plan(place) == planned
+    assert changed(planned) <= repro(place) <= running(planned)
+
+
+def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
+    edit(place, "train.betta", 1.0)
+    command = [sys.executable, "-m", "tools.plan"]
+    for arguments, said in (
+        ([], "params.yaml: train.betta: unknown key; did you mean beta?"),
+        (["--recipe", "absent.yaml"], "No such file or directory: 'absent.yaml'"),
+    ):
+        done = subprocess.run([*command, *arguments], cwd=place, text=True, capture_output=True, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_command_prints_the_plan_of_every_recipe() -> None:
+    for recipe in sorted(Path("recipes").glob("*.yaml")):
+        shown = call(Path(), sys.executable, "-m", "tools.plan", "--recipe", str(recipe))
+        assert f"with {recipe}" in shown
+        assert "stages run at most" in shown
+
+
+def test_the_stages_said_to_keep_a_journal_do() -> None:
+    own = {
+        module
+        for module in declared_modules().values()
+        for name in reached(module)
+        if name.startswith(module) and "stages.common.journal" in imported(name)
+    }
+    assert own <= set(JOURNALED)
+    assert all("stages.common.journal" in reached(module) for module in JOURNALED)

@@ -1,0 +1,193 @@
+"""Publishing and sharing a whole project by the commands that a user runs: to the Hub, and to a DVC remote and back."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.clones import clone, edit, ran, run
+from tests.support.hub_server import Hub, serve
+
+needs_audit = pytest.mark.skipif(
+    importlib.util.find_spec("tools.audit") is None, reason="tools.audit, which publishing asks, is not in this tree"
+)
+
+
+def commit(place: Path, message: str) -> None:
+    run(place, "git", "add", "-A")
+    run(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the smallest round that there can be has run and is committed."""
+    target = tmp_path_factory.mktemp("project")
+    clone(target, "smoke")
+    edit(target, "problems", "day_world", {"train": 12, "validation": 1, "test": 4})
+    edit(target, "seed_model", "day_world", "corpus", "documents", 200)
+    edit(target, "sample", "problems", 12)
+    edit(target, "evaluate", "majority", 2)
+    edit(target, "train", "method", "none")
+    edit(target, "rounds", {"M1": {"policy": "M0"}})
+    run(target, "dvc", "repro")
+    commit(target, "run")
+    return target
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serve() as hub:
+        hub.tokens = {"token-of-a-test"}
+        yield hub
+
+
+def publish(place: Path, hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "token-of-a-test"}
+    environment = {**os.environ, **settings}
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, "-m", "tools.publish", *arguments]
+    return subprocess.run(command, cwd=place, env=environment, text=True, capture_output=True, check=False)
+
+
+@needs_audit
+def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> None:
+    done = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
+    assert done.returncode == 0, done.stderr
+    repository = hub.repository("org/sums")
+    assert repository.private
+    folder = place / "work/publish/org--sums"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {name: data for name, data in repository.head.files.items() if name != ".gitattributes"} == files
+    manifest = json.loads(files["manifest.json"])
+    assert repository.tags == {manifest["hash"]: repository.head.id}
+    assert manifest["made_from"]["commit"] == run(place, "git", "rev-parse", "HEAD").strip()
+    followed = run(place, sys.executable, "-m", "tools.audit", "row", str(folder / "data/M1/kto/00000.parquet"), "3")
+    assert json.loads((place / "models/M0/manifest.json").read_text(encoding="utf-8"))["hash"] in followed
+    state = hub.state()
+    again = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
+    assert "already there" in again.stdout
+    assert hub.state() == state
+
+
+@needs_audit
+def test_a_dry_run_writes_the_folder_and_sends_nothing(place: Path, hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "dry"
+    arguments = ["--model", "M1", "--repo", "org/model", "--dry-run", str(out)]
+    done = publish(place, hub, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert hub.requests == []
+    assert (out / "model.safetensors").read_bytes() == (place / "models/M1/model.safetensors").read_bytes()
+    assert {"README.md", "manifest.json", "policy.json"} < {path.name for path in out.iterdir()}
+    before = (out / "manifest.json").read_bytes()
+    again = publish(place, hub, tmp_path, *arguments)
+    assert "is there and not empty" in again.stderr
+    assert (out / "manifest.json").read_bytes() == before
+
+
+@needs_audit
+def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_path: Path) -> None:
+    """A label flipped in the table and in DVC's lock, and committed: only the audit can tell."""
+    import polars as pl
+
+    tampered = tmp_path / "tampered"
+    run(tmp_path, "git", "clone", "-q", str(place), str(tampered))
+    run(tampered, "dvc", "cache", "dir", "--local", str(place / ".dvc/cache"))
+    run(tampered, "dvc", "checkout")
+    path = tampered / "data/judged/M1/all.parquet"
+    flipped = pl.read_parquet(path).with_columns(label=~pl.col("label"))
+    path.unlink()
+    flipped.write_parquet(path)
+    run(tampered, "dvc", "commit", "-f")
+    commit(tampered, "tampered")
+    done = publish(tampered, hub, tmp_path, "--round", "M1", "--repo", "org/sums")
+    assert done.returncode == 1
+    assert "RefusedError: the audit did not pass" in done.stderr
+    assert hub.requests == []
+
+
+def test_a_dirty_tree_is_refused_in_a_line(place: Path, hub: Hub, tmp_path: Path) -> None:
+    (place / "new.txt").write_text("new", encoding="utf-8")
+    try:
+        done = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums")
+    finally:
+        (place / "new.txt").unlink()
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("RefusedError: the working tree is not clean (?? new.txt)")
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--round", "M1", "--repo", "sums"], "expected ORG/NAME"),
+        (["--round", "M1", "--model", "M1", "--repo", "org/sums"], "not allowed with"),
+        (["--repo", "org/sums"], "one of the arguments --round --model is required"),
+        (["--round", "M1", "--repo", "org/sums", "--accept", "API key"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments(place: Path, hub: Hub, tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = publish(place, hub, tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 server with an empty bucket `step-data`; its address."""
+    pytest.importorskip("dvc_s3", reason="dvc-s3 is not installed: pip install -e '.[dev]'")
+    server_module = pytest.importorskip("moto.server", reason="moto is not installed: pip install -e '.[dev]'")
+    import boto3
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        address = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="step-data")
+        yield address
+    finally:
+        server.stop()
+
+
+def borrow_environment(place: Path) -> None:
+    """This test's Python as the project's `.venv`, so that make installs nothing."""
+    (place / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        if (Path(sys.prefix) / name).exists():
+            (place / ".venv" / name).symlink_to(Path(sys.prefix) / name)
+    (place / ".venv/.installed").touch()
+
+
+def test_push_clone_pull_and_nothing_is_left_to_run(place: Path, s3: str, tmp_path: Path) -> None:
+    run(place, "dvc", "remote", "add", "--default", "--force", "shared", "s3://step-data/project")
+    run(place, "dvc", "remote", "modify", "shared", "endpointurl", s3)
+    commit(place, "remote")
+    run(place, "dvc", "push")
+
+    elsewhere = tmp_path / "elsewhere"
+    run(tmp_path, "git", "clone", "-q", str(place), str(elsewhere))
+    assert not (elsewhere / "data/problems").exists()
+    run(elsewhere, "dvc", "pull")
+    lock = yaml.safe_load((elsewhere / "dvc.lock").read_text(encoding="utf-8"))
+    outs = [out["path"] for stage in lock["stages"].values() for out in stage["outs"]]
+    assert all((elsewhere / path).exists() for path in outs)
+    borrow_environment(elsewhere)
+    shown = run(elsewhere, "make", "repro")
+    assert ran(shown) == []
+    assert "Pass@1" in shown
+    assert run(elsewhere, "git", "status", "--porcelain") == ""
+    if importlib.util.find_spec("tools.audit") is not None:
+        run(elsewhere, sys.executable, "-m", "tools.audit", "verify")

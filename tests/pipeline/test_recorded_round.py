@@ -1,0 +1,101 @@
+"""A whole round on real text: recorded solutions of MATH problems become a KTO data set, without any model."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from stages.common.provenance import file_sha256
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, problem_id, read_table
+from tests.support.clones import clone, edit, run
+from tools.audit import verify
+
+RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not RECORDED.exists():
+        pytest.skip(f"{RECORDED}: real data not here")
+    target = tmp_path_factory.mktemp("recorded")
+    clone(target, "recorded-math")
+    edit(target, "problems", "files", "paths", [str(RECORDED.resolve())])
+    edit(target, "sample", "recorded", "path", str(RECORDED.resolve()))
+    few = target / "few.jsonl"
+    few.write_text("".join(RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)[:3]), encoding="utf-8")
+    edit(
+        target, "evaluate", "benchmarks", {"few": {"hub": None, "file": {"path": few.name, "sha256": file_sha256(few)}}}
+    )
+    judge = yaml.safe_load((target / "params.yaml").read_text(encoding="utf-8"))["judge"]
+    edit(target, "evaluate", "judge", judge | {"kind": "arithmetic"})  # another than the round's
+    run(target, "dvc", "repro")
+    return target
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, object]]:
+    return [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_problem_and_solution_is_there(place: Path, rows: list[dict[str, object]]) -> None:
+    problems = read_table(place / "data/problems", PROBLEM, 0)
+    samples = read_table(place / "data/samples/M1", SAMPLE, 0)
+    assert set(problems["problem_id"]) == {problem_id(str(row["problem"]), str(row["answer"])) for row in rows}
+    assert sorted(samples["text"]) == sorted(text for row in rows for text in row["solutions"])  # type: ignore[attr-defined]
+
+
+def test_steps_join_to_their_sample(place: Path) -> None:
+    samples = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "text").iter_rows())
+    steps = read_table(place / "data/steps/M1", STEP, 0).sort("sample_id", "step")
+    joined: dict[str, str] = {}
+    for sample, start, end in steps.select("sample_id", "start", "end").iter_rows():
+        joined[sample] = joined.get(sample, "") + samples[sample][start:end]
+    assert joined == samples
+    assert steps.height > 3 * len(samples)
+
+
+def test_outcomes_are_those_recorded(place: Path, rows: list[dict[str, object]]) -> None:
+    texts = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "text").iter_rows())
+    outcomes = read_table(place / "data/outcomes/M1", OUTCOME, 0)
+    found = {(row[0], texts[row[1]]): row[2] for row in outcomes.select("problem_id", "sample_id", "value").iter_rows()}
+    recorded = {
+        (problem_id(str(row["problem"]), str(row["answer"])), text): bool(correct)
+        for row in rows
+        for text, correct in zip(row["solutions"], row["recorded_correct"], strict=True)  # type: ignore[call-overload]
+    }
+    assert sum(found[key] is not value for key, value in recorded.items()) <= 2
+
+
+def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
+    kto = pl.read_parquet(place / "data/datasets/M1/kto.parquet")
+    texts = set(read_table(place / "data/samples/M1", SAMPLE, 0)["text"])
+    assert kto.height >= 20
+    assert set(kto["completion"]) <= texts
+    assert kto["label"].sum() * 2 == kto.height
+    assert kto.group_by("prompt", "label").len()["len"].max() <= 2  # type: ignore[operator]
+    report = json.loads((place / "reports/stages/dataset/M1.json").read_text(encoding="utf-8"))
+    assert kto.height + sum(drop["rows"] for drop in report["drops"].values()) == 800
+    assert report["drops"]["problem lacks a right or a wrong sample"]["rows"] > 500
+    assert set(read_table(place / "data/judged/M1", JUDGED, 0)["label"]) == {None}
+
+
+def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path) -> None:
+    start, end = (json.loads((place / f"models/{name}/manifest.json").read_text()) for name in ("M0", "M1"))
+    assert start["hash"] == end["hash"]
+    for name in ("M0", "M1"):
+        metrics = json.loads((place / f"reports/stages/evaluate/{name}.json").read_text(encoding="utf-8"))["metrics"]
+        found = {it: metrics[it]["numerator"] for it in ("avg_at_8", "pass_at_8", "maj_at_8")}
+        assert found == {"avg_at_8": 729, "pass_at_8": 97, "maj_at_8": 93}
+        assert "pass_at_1" not in metrics  # nothing is drawn, hence nothing greedily
+    assert "Recorded MATH solutions" in (place / "reports/index.html").read_text(encoding="utf-8")
+
+
+def test_the_audit_makes_all_of_it_again(place: Path) -> None:
+    findings = verify(place, workers=2)
+    assert {check: finding.first for check, finding in findings.by_check.items() if finding.broken} == {}
+    assert findings.by_check["samples"].seen == 3 * 800 + 2 * 24

@@ -1,0 +1,119 @@
+"""The ray engine on a Ray cluster of several nodes on this machine, one of which is killed at work."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.common.engines import Completion, EngineError, FakeEngine, Request, Runner
+from stages.common.engines.ray_engine import RayEngine, request_of, vars_of
+from stages.common.engines.request import Answered
+from tests.support.ray_nodes import ray_head, wait_for_text
+
+pytest.importorskip("ray", reason="Ray is not installed here: pip install -e '.[ray]'")
+
+FAKE = partial(FakeEngine, 4, failing=0.05, cut=0.2)
+
+
+class Doomed(FakeEngine):
+    """Writes down the batches that it starts, and never ends one on the node `doomed`."""
+
+    def __init__(self, doomed: str, starts: Path) -> None:
+        super().__init__(4, failing=0.05, cut=0.2)
+        self._doomed = doomed
+        self._starts = starts
+
+    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+        import ray
+
+        batch, node = list(requests), ray.get_runtime_context().get_node_id()
+        with self._starts.open("a") as file:
+            file.write(f"{node} {batch[0].key}\n")
+        if node == self._doomed:
+            threading.Event().wait()
+        return super().complete(batch)
+
+
+class Refusing(FakeEngine):
+    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+        raise EngineError("the model is of no use")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that works on nothing; each test adds its nodes."""
+    with ray_head() as made:
+        yield made
+
+
+def requests(problems: int, samples: int = 4) -> list[Request]:
+    return [Request("m", f"{at} + 1?", 1.0, 9, seed) for at in range(problems) for seed in range(samples)]
+
+
+def written(runner: Runner, asked: list[Request]) -> bytes:
+    """What a stage writes of the answers, in its own order."""
+    answers = [runner.get(request) for request in asked]
+    return json.dumps([a.to_json() if isinstance(a, Completion) else a.reason for a in answers]).encode()
+
+
+def test_a_node_lost_at_work_changes_no_byte(cluster: Any, tmp_path: Path) -> None:
+    nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+    cluster.wait_for_nodes()
+    asked, starts = requests(200), tmp_path / "starts"
+
+    make = partial(Doomed, nodes[1].node_id, starts)
+
+    class Killing(RayEngine):
+        def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+            answers = super().complete(requests)
+            yield from islice(answers, 100)
+            wait_for_text(starts, nodes[1].node_id)
+            cluster.remove_node(nodes[1], allow_graceful=False)
+            yield from answers
+
+    with Runner(Killing(make, copies=4, gpus=0, concurrency=4), tmp_path / "ray.jsonl", "ray") as runner:
+        runner.ask(asked)
+        over_ray = written(runner, asked)
+    with Runner(FAKE(), tmp_path / "alone.jsonl", "alone") as alone:
+        alone.ask(asked)
+        assert over_ray == written(alone, asked)
+    assert runner.spent == alone.spent, "nothing is counted twice"
+    lines = [line.split() for line in starts.read_text().splitlines()]
+    lost = {batch for node, batch in lines if node == nodes[1].node_id}
+    assert lost
+    assert lost <= {batch for node, batch in lines if node != nodes[1].node_id}, (
+        "and what it had in work was done again"
+    )
+
+
+def test_what_a_copy_says_before_it_gives_up_is_told(cluster: Any) -> None:
+    cluster.add_node(num_cpus=2)
+    with pytest.raises(EngineError, match="the model is of no use"):
+        list(RayEngine(partial(Refusing, 4), copies=1, gpus=0, concurrency=4).complete(requests(2)))
+
+
+def test_gpus_that_no_node_has_are_not_waited_for(cluster: Any) -> None:
+    node = cluster.add_node(num_cpus=1, num_gpus=2)
+    with pytest.raises(EngineError, match="a copy wants 4 GPUs of one node; no node of the cluster has over 2"):
+        list(RayEngine(FAKE, copies=1, gpus=4, concurrency=4).complete(requests(1)))
+    cluster.remove_node(node)
+
+
+def test_nothing_to_ask_joins_no_cluster() -> None:
+    assert list(RayEngine(FAKE, copies=1, gpus=0, concurrency=4).complete([])) == []
+
+
+def test_requests_survive_the_way() -> None:
+    chat = [{"role": "user", "content": 'a "b"\n\u00e9'}]
+    full = Request("m", chat, 0.7, 9, -1, top_p=0.9, stop=("\n", "x"), schema={"type": "object"})
+    for request in (full, Request("m", "p", 0.0, 1, None)):
+        back = request_of(json.loads(json.dumps(vars_of(request))))
+        assert back == request
+        assert back.key == request.key

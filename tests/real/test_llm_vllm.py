@@ -1,0 +1,266 @@
+"""The vllm engine against the real vLLM: a small Llama made on the spot, on the CPU. Skips where there is no vLLM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from stages.common.engines import Completion, EngineError, Failure, FakeEngine, Model, Request, Runner, VllmEngine
+from stages.common.engines.copies import Copies
+from stages.common.engines.vllm_start import engine_options
+from tests.support.small_llama import CONTEXT, PLAIN_VLLM, write_small_llama
+
+pytest.importorskip("vllm", reason="vLLM cannot be imported here; `make test-vllm` runs this with its CPU build")
+
+BLOCK = 128
+"""Tokens per block of the prefix cache, on a CPU."""
+
+QUESTION = "Add [1, 2, 3] and say how. " * 12
+"""Longer than a block."""
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "verdicts": {"type": "array", "items": {"enum": ["right", "wrong"]}, "minItems": 3, "maxItems": 3},
+        "why": {"type": "string", "maxLength": 12},
+    },
+    "required": ["verdicts", "why"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_llama(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Iterator[VllmEngine]:
+    made = make(folder)
+    yield made
+    made.close()
+
+
+def make(folder: Path) -> VllmEngine:
+    return VllmEngine(Model(str(folder)), PLAIN_VLLM, 256)
+
+
+def ask(engine: VllmEngine, *requests: Request) -> list[Completion | Failure]:
+    """Results in the order of `requests`, which must all be different."""
+    found = {request.key: result for request, result in engine.complete(requests)}
+    assert len(found) == len(requests)
+    return [found[request.key] for request in requests]
+
+
+def texts(results: list[Completion | Failure]) -> list[str]:
+    return [result.text for result in results if isinstance(result, Completion)]
+
+
+def samples(number: int, prompt: Any = QUESTION, **changes: Any) -> list[Request]:
+    return [replace(Request("m", prompt, 1.0, 24, seed), **changes) for seed in range(number)]
+
+
+def test_a_sample_depends_on_its_seed_and_on_nothing_beside_it(engine: VllmEngine) -> None:
+    drawn = texts(ask(engine, *samples(8)))
+    assert len(set(drawn)) == 8, "eight seeds, eight samples"
+    assert texts(ask(engine, *samples(8)[::-1])) == drawn[::-1], "asked again, in another order"
+    assert texts(ask(engine, samples(8)[5])) == [drawn[5]], "asked alone"
+    crowd = [Request("m", f"Add [{number}]", 1.0, 9, number) for number in range(40)]
+    assert texts(ask(engine, *crowd[:20], *samples(8), *crowd[20:]))[20:28] == drawn, "asked in a crowd"
+
+
+def test_every_seed_is_taken_and_minus_one_is_a_seed_like_others(engine: VllmEngine) -> None:
+    # Told apart by their low 32 bits: torch's generator for CPUs reads no more of a seed.
+    requests = [Request("m", QUESTION, 1.0, 24, seed) for seed in (-1, 0, 1 - 2**63, 2**62 + 2)]
+    drawn = texts(ask(engine, *requests))
+    assert len(set(drawn)) == len(requests)
+    assert texts(ask(engine, *requests)) == drawn
+
+
+def test_temperature_zero_is_greedy_and_as_transformers_decodes(engine: VllmEngine, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add [4, 5]"}]
+    plain = "Add [4, 5]\n"
+    prompts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)]
+    prompts.append(tokenizer(plain)["input_ids"])
+    greedy = [Request("m", prompt, 0.0, 12, seed=None) for prompt in (chat, plain)]
+    for result, ids in zip(ask(engine, *greedy), prompts, strict=True):
+        assert isinstance(result, Completion)
+        with torch.inference_mode():
+            output = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=12)[0, len(ids) :]
+        rest = tokenizer.decode(output, skip_special_tokens=True).removeprefix(result.text)
+        assert set(rest) <= {"\ufffd"}, "the same, but for the bytes of a character that was cut at the end"
+        assert result.prompt_tokens == len(ids), "the model's own template, with its generation prompt"
+        assert result.completion_tokens == len(output)
+
+
+def test_finish_reasons(engine: VllmEngine) -> None:
+    long = samples(24, max_tokens=CONTEXT)
+    results = [result for result in ask(engine, *long) if isinstance(result, Completion)]
+    assert {result.finish_reason for result in results} == {"stop", "length"}
+    for result in results:
+        assert result.prompt_tokens is not None
+        assert result.completion_tokens is not None
+        at_the_end = result.prompt_tokens + result.completion_tokens == CONTEXT
+        assert (result.finish_reason == "length") == at_the_end, "stopped by itself, or at the end of the context"
+    (cut,) = ask(engine, replace(long[0], max_tokens=3))
+    assert isinstance(cut, Completion)
+    assert (cut.finish_reason, cut.completion_tokens) == ("length", 3)
+
+
+def test_stop_strings_end_a_completion_and_are_no_part_of_it(engine: VllmEngine) -> None:
+    (whole,) = ask(engine, Request("m", QUESTION, 1.0, 60, 3))
+    assert isinstance(whole, Completion)
+    mark = whole.text[10:12]
+    (stopped,) = ask(engine, Request("m", QUESTION, 1.0, 60, 3, stop=("never said by it", mark)))
+    assert isinstance(stopped, Completion)
+    assert stopped.text == whole.text[: whole.text.index(mark)]
+    assert stopped.finish_reason == "stop"
+
+
+def test_a_schema_is_obeyed_by_a_model_that_knows_nothing_of_it(engine: VllmEngine) -> None:
+    results = ask(engine, *samples(16, schema=SCHEMA, max_tokens=120), *samples(1))
+    for result in results[:-1]:
+        assert isinstance(result, Completion)
+        assert result.finish_reason == "stop"
+        value = json.loads(result.text)
+        assert list(value) == ["verdicts", "why"]
+        assert len(value["verdicts"]) == 3
+        assert set(value["verdicts"]) <= {"right", "wrong"}
+        assert len(value["why"]) <= 12
+    assert texts(results[-1:]) == texts(ask(engine, *samples(1))), "and its neighbours are free of it"
+
+
+def test_the_prefix_cache_serves_a_family_and_says_so(engine: VllmEngine) -> None:
+    fresh = samples(4, prompt=[{"role": "user", "content": "A prompt that no other test asks. " * 12}])
+    results = [result for result in ask(engine, *fresh) if isinstance(result, Completion)]
+    blocks = ((results[0].prompt_tokens or 0) - 1) // BLOCK
+    assert blocks > 0
+    assert [result.cached_tokens for result in results] == [0, *[blocks * BLOCK] * 3]
+    assert "vLLM" in results[0].model
+    assert results[0].model.startswith("small, ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"prompt": "Add [1]" * 1000}, "longer than the maximum model length of 512"),
+        ({"schema": {"type": "nonsense"}}, "nonsense"),
+        ({"prompt": [{"role": "stranger", "content": "b"}]}, "no strangers"),
+    ],
+)
+def test_one_bad_request_costs_no_other(engine: VllmEngine, fault: dict[str, Any], said: str) -> None:
+    good = samples(3)
+    results = ask(engine, *good[:2], replace(good[0], **fault), *good[2:])
+    bad = results.pop(2)
+    assert isinstance(bad, Failure)
+    assert said in bad.reason
+    assert "\n" not in bad.reason
+    assert texts(results) == texts(ask(engine, *good))
+
+
+def test_an_endless_stream_is_taken_as_there_is_room_and_can_be_left(engine: VllmEngine) -> None:
+    taken = count()
+    stream = (Request("m", f"Add [{next(taken)}]", 1.0, 6, 0) for _ in count())
+    answers = engine.complete(stream)
+    assert len(list(islice(answers, 300))) == 300
+    answers.close()
+    assert next(taken) < 1000
+    assert texts(ask(engine, *samples(2))) == texts(ask(engine, *samples(2)[::-1]))[::-1], "nothing is left of it"
+
+
+def test_a_run_goes_on_from_its_journal(engine: VllmEngine, tmp_path: Path) -> None:
+    class Once(FakeEngine):
+        asked = 0
+
+        def __init__(self) -> None:
+            super().__init__(1)
+
+        def complete(self, requests: Any) -> Any:
+            for answered in engine.complete(requests):
+                Once.asked += 1
+                yield answered
+
+    requests = samples(30)
+    with Runner(Once(), tmp_path / "j.jsonl", "first") as first:
+        first.ask(requests[:20], preflight=4)
+    with Runner(Once(), tmp_path / "j.jsonl", "second") as second:
+        second.ask(requests, preflight=4)
+        results = [second.get(request) for request in requests]
+        report = second.spent.report()
+    assert Once.asked == 30
+    assert second.from_journal == 20
+    assert texts(results) == texts(ask(engine, *requests)), "to the byte"
+    assert report["answers"] == 10
+    assert report["prompt_tokens"] == 10 * (results[0].prompt_tokens or 0)
+    assert report["cache_hit_rate"] > 0.5
+
+
+def test_nothing_to_ask_loads_nothing(tmp_path: Path) -> None:
+    assert list(make(tmp_path / "nowhere").complete([])) == []
+
+
+def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="nowhere") as caught:
+        list(make(tmp_path / "nowhere").complete(samples(1)))
+    assert "\n" not in str(caught.value)
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (pickled / name).write_bytes((folder / name).read_bytes())
+    (pickled / "pytorch_model.bin").write_bytes(b"a pickle, which could run anything")
+    with pytest.raises(EngineError, match="cannot load"):
+        list(make(pickled).complete(samples(1)))
+
+
+def test_what_vllm_is_told() -> None:
+    changes = {
+        "tensor_parallel": 4,
+        "max_model_len": 4096,
+        "gpu_memory": 0.8,
+        "dtype": "bfloat16",
+        "quantization": "fp8",
+    }
+    options: dict[str, Any] = {"max_num_seqs": 64, "trust_remote_code": True}
+    told = engine_options(
+        Model("some/model", "abc"), PLAIN_VLLM.model_copy(update={**changes, "options": options}), False
+    )
+    assert told["trust_remote_code"] is False
+    assert told["load_format"] == "safetensors"
+    assert (told["tensor_parallel_size"], told["max_model_len"], told["max_num_seqs"]) == (4, 4096, 64)
+    assert (told["revision"], told["tokenizer_revision"]) == ("abc", "abc")
+    assert (told["dtype"], told["quantization"], told["gpu_memory_utilization"]) == ("bfloat16", "fp8", 0.8)
+    assert "enforce_eager" not in told, "graphs are for accelerators"
+    assert engine_options(Model("some/model"), PLAIN_VLLM, cpu=True)["dtype"] == "float32"
+
+
+def test_copies_draw_the_same_with_vllm_apart_too_and_its_death_is_told(engine: VllmEngine, folder: Path) -> None:
+    """Two copies: in one vLLM works in the copy's process, in the other, as by default, in one of its own."""
+    make_copy = partial(VllmEngine, Model(str(folder)), PLAIN_VLLM, 16)
+    copies = Copies(make_copy, [{"VLLM_ENABLE_V1_MULTIPROCESSING": flag} for flag in "01"], 16)
+    asked = [request for at in range(40) for request in samples(2, prompt=f"Add [{at}]")]
+    drawn = {request.key: result for request, result in copies.complete(asked)}
+    alone = {request.key: result for request, result in engine.complete(asked)}
+    assert {key: result.text for key, result in drawn.items() if isinstance(result, Completion)} == {
+        key: result.text for key, result in alone.items() if isinstance(result, Completion)
+    }
+    answers = copies.complete(Request("m", QUESTION, 1.0, 60, seed) for seed in count())
+    list(islice(answers, 10))
+    for process in psutil.Process().children(recursive=True):
+        if "VLLM" in " ".join(process.cmdline()):
+            process.kill()
+    with pytest.raises(EngineError, match=r"small, vLLM .*: died at work: "):
+        list(islice(answers, 100_000))
+    copies.close()

@@ -1,0 +1,181 @@
+"""Grading over a Ray cluster: the table of the local pool, whatever a pair, an order or a node does."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from stages.common.cluster import Cluster, ClusterError
+from stages.common.params.outcome import OutcomeParams
+from stages.common.provenance import folder_files
+from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter
+from stages.outcome import grade_samples, samples, stage
+from stages.outcome.samples import grade_over_ray
+from tests.support.ray_nodes import ray_head, wait_for_text
+
+PARAMS = OutcomeParams(timeout_s=5.0)
+SPREAD = "runtime.spread: ray"
+ENDLESS = r"\boxed{9^{9^{9^9}}}"
+
+
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "TASK", 20)
+
+
+def tables(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Problems with a right, a wrong and an unfinished sample each, every other one a matter of algebra."""
+    problem: dict[str, Any] = dict.fromkeys(PROBLEM.schema, "-") | {"origin_row": 0}
+    sample: dict[str, Any] = dict.fromkeys(SAMPLE.schema) | {"policy": "-", "settings": "-"}
+    problems, drawn = [], []
+    for at in reversed(range(count)):
+        name, gold = f"p{at:03}", f"x+{at}" if at % 2 else str(at)
+        problems.append(problem | {"problem_id": name, "answer": gold})
+        right = rf"So \boxed{{{at}+x}}" if at % 2 else f"The answer is {at}."
+        for index, (text, finish) in enumerate([(right, "stop"), (r"\boxed{x-1}", "stop"), ("It is", "length")]):
+            row = {"sample_id": f"s{at:03}-{index}", "problem_id": name, "index": index}
+            drawn.append(sample | row | {"text": text, "finish_reason": finish})
+    return pl.DataFrame(problems, schema=PROBLEM.schema), pl.DataFrame(drawn, schema=SAMPLE.schema)
+
+
+Work = Callable[[Any], Any]
+
+
+class Backwards(Cluster):
+    """No cluster at all: the tables are worked on here, the last one first."""
+
+    def map(self, tables: Sequence[Any], work: Work, processors: int) -> Iterator[Any]:
+        assert len(tables) > 1
+        yield from map(work, reversed(tables))
+
+
+class Older(Backwards):
+    """Its nodes have other rules."""
+
+    def map(self, tables: Sequence[Any], work: Work, processors: int) -> Iterator[Any]:
+        for table in super().map(tables, work, processors):
+            yield pl.DataFrame(table).with_columns(grader=pl.lit("rules of old")).to_arrow()
+
+
+def test_rows_are_in_their_order_whichever_task_ends_first() -> None:
+    assert_frame_equal(grade_over_ray(*tables(20), PARAMS, 1, Backwards(SPREAD)), grade_samples(*tables(20), PARAMS, 1))
+
+
+def test_a_node_with_another_grader_is_told() -> None:
+    with pytest.raises(ValueError, match="a node of the cluster grades with 'rules of old', this one with '"):
+        grade_over_ray(*tables(20), PARAMS, 1, Older(SPREAD))
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match=r"^runtime.spread: ray: Ray cannot be imported .*'stepkto-data\[ray\]'$"):
+        grade_over_ray(*tables(2), PARAMS, 2, Cluster(SPREAD))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:9", "Connection refused"), ("127.0.0.1:gcs", "invalid literal"), ("head.invalid:6379", "")],
+)
+def test_an_address_without_a_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch, address: str, said: str) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ClusterError, match=f"^here: no cluster can be joined: RAY_ADDRESS is '{address}', .*{said}"):
+        Cluster("here").join()
+
+
+def test_nothing_to_grade_joins_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    problems, drawn = tables(2)
+    assert_frame_equal(
+        grade_over_ray(problems, drawn.clear(), PARAMS, 2, Cluster(SPREAD)), pl.DataFrame(schema=OUTCOME.schema)
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of two processors each, beside a head that works on nothing."""
+    pytest.importorskip("ray", reason="Ray is not installed here: pip install -e '.[ray]'")
+    with ray_head() as made:
+        for _ in range(2):
+            made.add_node(num_cpus=2)
+        made.wait_for_nodes()
+        yield made
+
+
+def check(
+    place: Path, spread: str, monkeypatch: pytest.MonkeyPatch, drawn: tuple[pl.DataFrame, pl.DataFrame]
+) -> dict[str, str]:
+    """Run the stage in `place`; returns the hashes of its table's files."""
+    place.mkdir()
+    monkeypatch.chdir(place)
+    settings = "records: {shard_digits: 0}\noutcome: {timeout_s: 1.0}\n"
+    Path("params.yaml").write_text(f"{settings}runtime: {{threads: 1, workers: 2, spread: {spread}, device: cpu}}\n")
+    for table, rows in zip((PROBLEM, SAMPLE), drawn, strict=True):
+        Path(table.name).mkdir()
+        ShardWriter(Path(table.name), table).write("all", rows)
+    stage.check_round(*(Path(name) for name in ("params.yaml", PROBLEM.name, SAMPLE.name, "out", "report.json")))
+    return folder_files(Path("out"))
+
+
+def test_the_stage_writes_the_same_bytes_and_a_hostile_pair_costs_only_itself(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems, drawn = tables(40)
+    hostile = pl.col("sample_id") == "s021-0"
+    drawn = drawn.with_columns(text=pl.when(hostile).then(pl.lit(ENDLESS)).otherwise("text"))
+    here = check(tmp_path / "here", "null", monkeypatch, (problems, drawn))
+    assert check(tmp_path / "there", "ray", monkeypatch, (problems, drawn)) == here
+    found = pl.concat(pl.read_parquet(path) for path in (tmp_path / "there" / "out").rglob("*.parquet"))
+    assert len(found) == 120
+    assert found.filter(pl.col("value").is_null())["sample_id"].to_list() == ["s021-0"]
+    assert found["value"].sum() == 39
+
+
+class Doomed:
+    """Works as `work` does, but on one node never ends its second task."""
+
+    def __init__(self, work: Work, node: str, starts: Path) -> None:
+        self._work = work
+        self._node = node
+        self._starts = starts
+
+    def __call__(self, table: Any) -> Any:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        with self._starts.open("a") as file:
+            file.write(f"{node} {table['at'][0]}\n")
+        if node == self._node and self._starts.read_text().count(node) > 1:
+            threading.Event().wait()
+        return self._work(table)
+
+
+def test_a_node_lost_at_work_changes_no_row(cluster: Any, tmp_path: Path) -> None:
+    starts, doomed = tmp_path / "starts", cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+
+    class Killing(Cluster):
+        def map(self, tables: Sequence[Any], work: Work, processors: int) -> Iterator[Any]:
+            graded = super().map(tables, Doomed(work, doomed.node_id, starts), processors)
+            yield next(graded)
+            wait_for_text(starts, doomed.node_id, times=2)
+            cluster.remove_node(doomed, allow_graceful=False)
+            yield from graded
+
+    asked = tables(120)
+    assert_frame_equal(grade_over_ray(*asked, PARAMS, 2, Killing(SPREAD)), grade_samples(*asked, PARAMS, 2))
+    lines = [line.split() for line in starts.read_text().splitlines()]
+    lost = [task for node, task in lines if node == doomed.node_id][-1]
+    assert lost in [task for node, task in lines if node != doomed.node_id], "what it had in work was done again"
+
+
+def test_more_processors_than_any_node_has_are_not_waited_for(cluster: Any) -> None:
+    with pytest.raises(ClusterError, match="a task wants 64 processors of one node; no node of the cluster has over 2"):
+        grade_over_ray(*tables(2), PARAMS, 64, Cluster(SPREAD))

@@ -1,0 +1,158 @@
+"""A project in which one round has run: all tables, made of sums with slips, written by the stages themselves."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from stages.common.params.dataset import DatasetParams
+from stages.common.params.sample import PromptParams
+from stages.common.policies import read_policy
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
+from stages.dataset.build import Inputs, build_dataset
+from tests.support import tiny_policy
+from tests.support.llm_settings import JUDGE, SERVED_JUDGE
+from tests.support.report_fakes import write, write_stages
+
+SAMPLES = 6
+VOTES = 3
+PARAMS = DatasetParams(
+    max_right=None, max_wrong=None, require_both=False, balance=False, deduplicate=True, block=4, max_weight=10.0
+)
+
+
+def make_place(
+    root: Path, problems: int = 12, chat: bool = False, digits: int = 0, note: str = "", served: bool = True
+) -> Path:
+    """Write round M1 below `root`, judged by a model whose replies are kept, or by a rule where it is not `served`.
+
+    `note` is put into the first problem's text.
+    """
+    recipe = yaml.safe_load((Path(__file__).parents[2] / "recipes/smoke.yaml").read_text(encoding="utf-8"))
+    recipe["rounds"] = {"M1": {"policy": "M0"}}
+    recipe["records"]["shard_digits"] = digits
+    recipe["sample"]["prompt"] = {"chat": chat, "system": "Add." if chat else None, "template": "{problem}\n"}
+    recipe["dataset"] = PARAMS.model_dump()
+    if served:
+        recipe["judge"] = {
+            **JUDGE,
+            "served": {**SERVED_JUDGE, "mode": "step", "temperature": 1.0},
+            "votes": VOTES,
+            "min_agreement": 0.6,
+        }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
+    policy = write_seed_policy(root / "models/M0")
+    rows = _rows(problems, policy, note)
+    for table, name in ((PROBLEM, "problems"), (SAMPLE, "samples/M1"), (STEP, "steps/M1"), (JUDGED, "judged/M1"),
+                        (OUTCOME, "outcomes/M1")):  # fmt: skip
+        frame = pl.DataFrame(rows[table.name], schema=table.schema)
+        write_table(root / "data" / name, table, frame, digits)
+    if served:
+        write_table(
+            root / "data/judged/M1/replies", REPLY, pl.DataFrame(_replies(rows["judged"]), REPLY.schema), digits
+        )
+    inputs = Inputs(
+        *(root / "data" / name for name in ("problems", "samples/M1", "steps/M1", "judged/M1", "outcomes/M1"))
+    )
+    prompt = PromptParams(**recipe["sample"]["prompt"])
+    (root / "data/datasets/M1").mkdir(parents=True)
+    report = build_dataset(inputs, PARAMS, prompt, 1, digits, root / "data/datasets/M1")
+    write_stages(root / "data/reports", ["M1"])
+    write(root / "data/reports/dataset/M1.json", report)
+    return root
+
+
+def write_seed_policy(folder: Path) -> str:
+    """A policy folder; its hash."""
+    if folder.exists():
+        return read_policy(folder).hash
+    tiny_policy.write_policy(folder)
+    return read_policy(folder).hash
+
+
+def _rows(problems: int, policy: str, note: str) -> dict[str, list[dict[str, Any]]]:
+    """Rows of every table. Samples of a problem begin alike, so that right and wrong steps stand side by side."""
+    rng = random.Random(1)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("problem", "sample", "step", "judged", "outcome")}
+    for at in range(problems):
+        numbers = [rng.randint(10, 99) for _ in range(rng.randint(2, 4))]
+        text = f"Add {numbers}" + (f" {note}" if note and not at else "")
+        answer = str(sum(numbers))
+        identity = problem_id(text, answer)
+        rows["problem"].append(
+            {"problem_id": identity, "split": "train", "source": "sums", "problem": text, "solution": f"It is {answer}",
+             "answer": answer, "origin": "sums train", "origin_row": at}
+        )  # fmt: skip
+        for index in range(SAMPLES):
+            _add_sample(rows, identity, policy, index, *_solve(numbers, rng), answer)
+    return rows
+
+
+def _solve(numbers: list[int], rng: random.Random) -> tuple[list[str], list[bool | None], str]:
+    """Lines, a label for each, and the final answer."""
+    total, lines, labels = numbers[0], [], []
+    for number in numbers[1:]:
+        slip = rng.choice([0, 0, 0, 1, 10])
+        unknown = rng.random() < 0.1
+        lines.append(f"{total} + {number} = {total + number + slip}\n")
+        labels.append(None if unknown else not slip)
+        total += number + slip
+    return [*lines, f"So \\boxed{{{total}}}"], [*labels, True], str(total)
+
+
+def _add_sample(
+    rows: dict[str, list[dict[str, Any]]], problem: str, policy: str, index: int, lines: list[str],
+    labels: list[bool | None], found: str, gold: str,
+) -> None:  # fmt: skip
+    text = "".join(lines)
+    identity = sample_id(problem, policy, "settings", index, text)
+    ids = {"sample_id": identity, "problem_id": problem}
+    rows["sample"].append(
+        {**ids, "policy": policy, "settings": "settings", "index": index, "seed": index, "text": text,
+         "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": len(text)}
+    )  # fmt: skip
+    start = 0
+    first_error = next((at for at, label in enumerate(labels) if label is False), None)
+    for at, (line, label) in enumerate(zip(lines, labels, strict=True)):
+        agreement = 0.0 if label is None else 1.0
+        rows["step"].append({**ids, "step": at, "start": start, "end": start + len(line)})
+        rows["judged"].append(
+            {**ids, "step": at, "label": label, "reason": "sum checked", "votes": VOTES,
+             "agreement": agreement, "first_error": first_error, "judge": "judge"}
+        )  # fmt: skip
+        start += len(line)
+    rows["outcome"].append(
+        {**ids, "answer": found, "found_by": "box", "value": found == gold, "reason": "compared", "grader": "grader"}
+    )
+
+
+def _replies(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Replies from which `judged` (JUDGED rows) follow: on an unknown step one vote each way, and one that never came.
+
+    The first vote on every sample's first step took a second try.
+    """
+    rows = []
+    for step in judged:
+        for vote in range(VOTES):
+            right = vote == 0 if step["label"] is None else step["label"]
+            verdict = {"step": step["step"] + 1, "verdict": "correct" if right else "incorrect", "rationale": "sum"}
+            came = step["label"] is not None or vote < 2
+            said = json.dumps({"verdicts": [verdict]}) if came else None
+            retried = vote == step["step"] == 0
+            tries = [("Let me see.", "it was not JSON")] if retried else []
+            tries.append((said, None if came else "no answer came: timed out"))  # type: ignore[arg-type]
+            for attempt, (text, fault) in enumerate(tries):
+                rows.append(
+                    {"sample_id": step["sample_id"], "problem_id": step["problem_id"], "judge": 0,
+                     "step": step["step"], "vote": vote, "attempt": attempt, "request": f"r{len(rows)}", "text": text,
+                     "fault": fault, "finish_reason": "stop" if text else None, "model": "judge" if text else None,
+                     "prompt_tokens": 90 if text else None, "completion_tokens": 9 if text else None}
+                )  # fmt: skip
+    return rows

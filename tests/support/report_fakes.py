@@ -1,0 +1,211 @@
+"""A tree of stage reports as a run leaves it behind, for the report's tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ENVIRONMENT = {
+    "python": "3.11.9",
+    "platform": "Linux x86_64",
+    "cores": 4,
+    "packages": {"polars": "2.1.0", "torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"},
+}
+
+PASS = {"M0": 0.606, "M1": 0.824, "M2": 0.852, "M3": 0.862, "K1": 0.77, "K2": 0.829}
+ERROR = {"M0": 0.403, "M1": 0.084, "M2": 0.052, "M3": 0.052, "K1": 0.148, "K2": 0.09}
+
+
+def estimate(value: float, of: int = 500, width: float = 0.035) -> dict[str, Any]:
+    return {
+        "value": value,
+        "low": max(0.0, value - width),
+        "high": min(1.0, value + width),
+        "numerator": round(value * of),
+        "denominator": of,
+    }
+
+
+def example(kind: str, wrong: bool, value: bool | None) -> dict[str, Any]:
+    lines = ["Step 1: 76 + 2 = 78\n", f"Step 2: 78 + 8 = {76 if wrong else 86}\n", "Step 3: 86 % 10 = 6\n"]
+    text = "".join(lines) + "The answer is \\boxed{6}"
+    ends = [sum(map(len, lines[: at + 1])) for at in range(3)]
+    steps = [{"start": end - len(line), "end": end, "label": True, "reason": "holds"}
+             for end, line in zip(ends, lines, strict=True)]  # fmt: skip
+    if wrong:
+        steps[1] |= {"label": False, "reason": "78 + 8 is 86, not 76"}
+    steps.append({"start": ends[-1], "end": len(text), "label": None, "reason": "no equation"})
+    return {
+        "kind": kind,
+        "problem": "Mia has 76 cards. Day 1: finds 2. Day 2: wins 8. Last digit of the cards?",
+        "gold": "6",
+        "answer": "6",
+        "value": value,
+        "text": text,
+        "characters": len(text),
+        "steps": steps,
+        "finish_reason": "stop",
+    }
+
+
+def by_problem(right: int, of: int, k: int) -> dict[str, Any]:
+    """Counts of the first `right` problems solved, by one answer and by the vote."""
+    counts = {
+        "numerators": " ".join("1" if at < right else "0" for at in range(of)),
+        "denominators": " ".join(["1"] * of),
+    }
+    return {"problems": f"{of} problems", "pass_at_1": counts, f"maj_at_{k}": counts}
+
+
+def benchmark(name: str, of: int, k: int = 8) -> dict[str, Any]:
+    """A benchmark's part of an evaluation's report: seven tenths of the share that is right in the split."""
+    share = round(PASS[name] * 0.7 * of) / of
+    return {
+        "origin": f"owner/name@{'0' * 40} test",
+        "metrics": {
+            "pass_at_1": estimate(share, of),
+            f"maj_at_{k}": estimate(share, of),
+            "stepwise_error": estimate(ERROR[name], round(share * of), 0.03),
+            "stepwise_flagged": estimate(ERROR[name], round(share * of), 0.03),
+            "stepwise_error_corrected": estimate(ERROR[name] / 2, round(share * of), 0.03),
+            "no_answer": estimate(0.05, of),
+        },
+        "counts": {"problems": of},
+        "by_problem": by_problem(round(share * of), of, k),
+    }
+
+
+def evaluation(name: str, k: int = 8) -> dict[str, Any]:
+    right = round(PASS[name] * 500)
+    kinds = [("right with a wrong step", True, True), ("right", False, True), ("wrong", True, False)]
+    return {
+        "policy": f"{name.lower()}{'0' * 30}",
+        "metrics": {
+            "pass_at_1": estimate(PASS[name]),
+            f"maj_at_{k}": estimate(min(1.0, PASS[name] + 0.05)),
+            "stepwise_error": estimate(ERROR[name], right, 0.03),
+            "wrong_all_steps_right": estimate(0.02, 500 - right, 0.02),
+            f"avg_at_{k}": estimate(PASS[name], 500 * k),
+            "pass_at_2": estimate(min(1.0, PASS[name] + 0.04)),
+            "unknown_steps": estimate(0.18, 2600, 0.01),
+            "unknown_outcome": estimate(0.0),
+            "no_answer": estimate(0.012),
+            "length_cut": estimate(0.004),
+            "tokens_per_solution": {"value": 41.3, "low": 40.8, "high": 41.9, "numerator": 20650, "denominator": 500},
+        },
+        "counts": {"problems": 500},
+        "by_problem": by_problem(right, 500, k),
+        "judge": {"name": "exact", "of_training": "exact", "rates": None, "people": people()},
+        "completion_tokens": 186_000,
+        "examples": [example(*kinds[at % 3]) for at in range(12)],
+        "seconds": 14.2,
+        "environment": ENVIRONMENT,
+    }
+
+
+def people() -> dict[str, Any]:
+    """What an evaluation's report says of the judge against people."""
+    return {
+        "verdicts": 90,
+        "concerned": 80,
+        "steps": 80,
+        "said_of": {"right": {"right": 50, "wrong": 2, "unknown": 4}, "wrong": {"right": 4, "wrong": 18, "unknown": 2}},
+        "agreement": estimate(68 / 74, 74, 0.06),
+        "kappa": {"value": 0.802, "low": 0.651, "high": 0.931},
+        "rates": {"sensitivity": {"value": 0.85, "denominator": 20}, "specificity": {"value": None, "denominator": 0}},
+    }
+
+
+def quality(idle: int = 40, steps: int = 20_000) -> dict[str, Any]:
+    """What the dataset stage tells of 4,000 solutions."""
+
+    def share(number: int, of: int) -> dict[str, int]:
+        return {"count": number, "of": of}
+
+    contradictions = {"right_with_wrong_step": share(700, 2600), "wrong_with_all_steps_right": share(4, 1380)}
+    return {
+        **contradictions,
+        "unknown_steps": share(4050, steps),
+        "unknown_outcomes": share(20, 4000),
+        "unanimous_steps": share(15_000, 15_950),
+        "repeated_solutions": share(1800, 4000),
+        "short_steps": share(30, steps),
+        "repeated_steps": share(41, steps),
+        "idle_right_steps": share(idle, 2000),
+        "solutions": 4000,
+        "steps": steps,
+        "steps_per_solution": {"4": 1000, "5": 2000, "6": 1000},
+        "agreement": 0.97,
+        "votes": {"5": steps},
+        "by_source": {"olympiads": {"solutions": 4000, **contradictions}},
+        "by_length": {"0 to 249": {"solutions": 4000, **contradictions}},
+    }
+
+
+def round_reports(name: str) -> dict[str, dict[str, Any]]:
+    """Reports of one round by stage."""
+    outcome = {"right": 2600, "wrong": 1380, "unknown": 20}
+    step = {"right": 13_800, "wrong": 2_150, "unknown": 4_050}
+    drop = {"rows": 3, "examples": [{"where": "sample 3f9a", "text": "Step 1: 12 + 2 = 14 Step 2: 14 + "}]}
+    return {
+        "sample": {
+            "samples": 4000, "problems": 500, "prompt_tokens": 152_000, "completion_tokens": 163_000,
+            "finish": {"stop": 3980, "length": 20}, "from_journal": 0, "generated": 4000, "seconds": 12.4, "drops": {},
+        },
+        "split": {"samples": 4000, "steps": 20_000, "seconds": 0.8},
+        "judge": {"steps": 20_000, "labels": step, "seconds": 1.1},
+        "outcome": {"verdicts": outcome, "seconds": 6.2},
+        "dataset": {
+            "rows": 3960,
+            "labels": {
+                "before": {"outcome": outcome, "step": step},
+                "after": {"outcome": {"right": 1300, "wrong": 1300, "unknown": 0},
+                          "step": {"right": 9_000, "wrong": 2_000, "unknown": 2_500}},
+            },
+            "drops": {"outcome unknown": {"rows": 20, "examples": []}, "cut by the token limit": drop},
+            "weights": {
+                "outcome": {"desirable": 1.0, "undesirable": 1.88},
+                "step": {"desirable": 1.0, "undesirable": 6.4},
+            },
+            "quality": quality(),
+            "manifest": "9c41" * 8,
+            "seconds": 0.6,
+        },
+        "train": {"rows": 3960, "dropped": {"too long": 2}, "method": "step_kto", "seconds": 33.5},
+        "evaluate": evaluation(name),
+    }  # fmt: skip
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def write_recipe(path: Path, rounds: dict[str, Any], **report: Any) -> Path:
+    """The project's recipe with other `rounds` and `report` settings."""
+    recipe = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
+    recipe["rounds"] = rounds
+    recipe["report"] |= report
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def write_stages(stages: Path, rounds: list[str]) -> Path:
+    """The reports of M0 and of `rounds`."""
+    drops = {
+        "proof without an answer": {
+            "rows": 14,
+            "examples": [{"where": "olympiads:3", "text": "Prove that $a^2 \\ge 0$."}],
+        },
+        "source orca_math": {"rows": 31, "examples": [{"where": "orca_math:0", "text": "Tom has 3 apples."}]},
+    }
+    write(stages / "problems" / "all.json", {"drops": drops, "seconds": 2.1})
+    write(stages / "seed_model" / "M0.json", {"seconds": 148.0, "environment": ENVIRONMENT})
+    write(stages / "evaluate" / "M0.json", evaluation("M0"))
+    for name in rounds:
+        for stage, report in round_reports(name).items():
+            write(stages / stage / f"{name}.json", report)
+    return stages

@@ -1,0 +1,77 @@
+"""``python -m vllm.entrypoints.openai.api_server``: the stand-in. ``STAND_IN`` in the environment says how it fails:
+
+`start` ends before it is ready, `slow` is never ready, `die` ends with the 30th request, nothing: it serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+from tests.support.fault_server import Connection, FaultServer
+
+BECOMES_READY_AT = 3
+"""Looks at its health until it is well."""
+
+WORKER = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+
+
+class StandIn(Connection):
+    """Connections of a server that loads first."""
+
+    looks = 0
+    requests = 0
+
+    async def answer(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        if path == "/health":
+            StandIn.looks += 1
+            ready = StandIn.looks >= BECOMES_READY_AT and os.environ.get("STAND_IN") != "slow"
+            return self.send(200 if ready else 503, "Health", "")
+        StandIn.requests += 1
+        if StandIn.requests == 30 and os.environ.get("STAND_IN") == "die":
+            sys.stderr.write("the engine died\n")
+            os._exit(9)
+        return await super().answer(path, headers, body)
+
+
+async def serve(socket: str) -> None:
+    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0)
+    state = FaultServer(settings)
+    server = await asyncio.get_running_loop().create_unix_server(lambda: StandIn(state), socket)
+    await server.serve_forever()
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--uds", required=True)
+    for name in ("revision", "tokenizer-revision", "dtype", "quantization", "load-format", "generation-config"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--structured-outputs-config", type=json.loads)
+    for name in ("tensor-parallel-size", "data-parallel-size", "max-model-len"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--gpu-memory-utilization", type=float)
+    for name in (
+        "enable-prompt-tokens-details",
+        "disable-uvicorn-access-log",
+        "enforce-eager",
+        "enable-chunked-prefill",
+        "trust-remote-code",
+    ):
+        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
+    parsed = parser.parse_args(arguments)
+    print("arguments", " ".join(arguments), flush=True)
+    print("secrets", os.environ.get("OPENAI_API_KEY"), os.environ.get("HF_TOKEN"), flush=True)
+    if os.environ.get("STAND_IN") == "start":
+        sys.exit("CUDA out of memory: tried to load more than there is")
+    worker = subprocess.Popen([sys.executable, "-c", WORKER])
+    print("processes", os.getpid(), worker.pid, flush=True)
+    asyncio.run(serve(parsed.uds))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,82 @@
+"""The measurement of the CPU stages: its synthetic rounds are rounds, and what it says is what it measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmarks import data_stages as bench_data
+from benchmarks.data_stages import Measured, bench, growth, make_round, session_memory, shifted
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
+from stages.outcome import grade_many
+
+ROWS = [
+    {"problem": "Six times seven?", "answer": "42", "recorded_correct": [True, False],
+     "solutions": ["6 * 7 = 42.\n\nSo \\boxed{42}.", "6 * 7 = 48.\n\nSo \\boxed{48}."]},
+    {"problem": "Half of one?", "answer": "\\frac12", "recorded_correct": [True, True],
+     "solutions": ["It is \\boxed{\\frac12}.", "1 / 2 = 0.5.\n\n\\boxed{0.5}"]},
+]  # fmt: skip
+
+
+def test_copies_are_problems_of_their_own_and_verdicts_hold(tmp_path: Path) -> None:
+    assert make_round(tmp_path, ROWS, 40) == 40
+    problems = read_table(tmp_path / "problems", PROBLEM, bench_data.DIGITS)
+    samples = read_table(tmp_path / "samples", SAMPLE, bench_data.DIGITS)
+    outcomes = read_table(tmp_path / "outcomes", OUTCOME, bench_data.DIGITS)
+    assert (problems.height, samples.height, outcomes.height) == (20, 40, 40)
+    assert sorted(problems["answer"]) == sorted([*map(str, range(42, 52)), *["\\frac12"] * 10])
+    both = samples.join(problems, on="problem_id").join(outcomes.select("sample_id", "value"), on="sample_id")
+    found = [verdict.value for verdict in grade_many(list(both.select("answer", "text").iter_rows()), 1, 5.0)]
+    assert found == both["value"].to_list()
+
+
+def test_whole_numbers_in_boxes_are_shifted_and_nothing_else() -> None:
+    assert shifted("3 is \\boxed{3}, not \\boxed{3.5} or \\boxed{\\frac12}", 4) == (
+        "3 is \\boxed{7}, not \\boxed{3.5} or \\boxed{\\frac12}"
+    )
+
+
+def test_every_stage_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    found = bench([16], ["split", "outcome", "dataset"], path, tmp_path)
+    assert [(it.stage, it.samples) for it in found] == [("split", 16), ("outcome", 16), ("dataset", 16)]
+    assert all(it.seconds > 0 and it.work_s > 0 and it.own_gb > 0.01 for it in found)
+    assert [child.name for child in tmp_path.iterdir()] == ["rows.jsonl"]
+    assert "dataset         16 samples" in capsys.readouterr().out
+
+
+def test_growth_is_the_exponent_between_the_sizes() -> None:
+    linear = [Measured("split", 10, 9.0, 3.0, 1.0, 1.0), Measured("split", 1000, 9.0, 300.0, 1.0, 1.0)]
+    squared = [Measured("outcome", 1000, 9.0, 9.0, 1.0, 1.0), Measured("outcome", 10, 9.0, 0.0009, 1.0, 1.0)]
+    assert growth([*linear, *squared]) == {"split": pytest.approx(1.0), "outcome": pytest.approx(2.0)}
+    assert growth(linear[:1]) == {}
+
+
+def test_memory_is_that_of_a_session_s_processes() -> None:
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        own, files = session_memory(process.pid)
+        assert 0 < own < 100e6
+        assert 0 < files < 100e6
+        assert session_memory(os.getsid(0))[0] > own
+    finally:
+        process.communicate()
+    assert session_memory(process.pid) == (0, 0)
+
+
+def test_labels_are_drawn_by_hash(tmp_path: Path) -> None:
+    make_round(tmp_path, ROWS, 400)
+    samples = read_table(tmp_path / "samples", SAMPLE, bench_data.DIGITS)
+    steps = samples.select("sample_id", "problem_id", step=pl.lit(0, pl.Int32), start=pl.lit(0, pl.Int32),
+                           end=pl.col("text").str.len_chars().cast(pl.Int32))  # fmt: skip
+    write_table(tmp_path / "steps", STEP, steps, bench_data.DIGITS)
+    bench_data.make_labels(tmp_path)
+    labels = read_table(tmp_path / "judged", JUDGED, bench_data.DIGITS)["label"]
+    assert 0.75 < labels.sum() / labels.len() < 0.95
+    assert 0 < labels.null_count() < 60

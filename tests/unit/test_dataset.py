@@ -1,0 +1,237 @@
+"""Selection, weights and the order of training rows."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.common.params.dataset import DatasetParams
+from stages.common.params.sample import PromptParams
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
+from stages.dataset import place as place_module
+from stages.dataset.build import build_dataset
+from stages.dataset.labelled import Inputs
+from stages.dataset.order import neighbours_of_one_problem, training_order
+from stages.dataset.place import PLACE, Placer
+from stages.dataset.select import select
+from stages.dataset.weights import class_weights
+
+PAPER = DatasetParams(
+    max_right=2, max_wrong=2, require_both=True, balance=True, deduplicate=True, block=4, max_weight=10.0
+)
+EVERYTHING = PAPER.model_copy(
+    update={"max_right": None, "max_wrong": None, "require_both": False, "balance": False, "deduplicate": False}
+)
+ROWS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([True, False, None]), st.integers(0, 3)), max_size=60)
+
+
+def frame(rows: list[tuple[int, bool | None, int]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(f"s{at}", f"p{problem}", f"text {text}", label) for at, (problem, label, text) in enumerate(rows)],
+        schema={"sample_id": pl.String, "problem_id": pl.String, "text": pl.String, "label": pl.Boolean},
+        orient="row",
+    )
+
+
+@given(ROWS)
+def test_the_papers_rule(rows: list[tuple[int, bool | None, int]]) -> None:
+    drops = DropLog()
+    kept = select(frame(rows), PAPER, 1, drops)
+    assert kept.height + drops.total == len(rows)
+    for _, group in kept.group_by("problem_id"):
+        right, wrong = int(group["label"].sum()), int((~group["label"]).sum())
+        assert right == wrong
+        assert 1 <= right <= 2
+        assert not group["text"].is_duplicated().any()
+
+
+@given(ROWS)
+def test_keeping_everything_drops_only_unknown_outcomes(rows: list[tuple[int, bool | None, int]]) -> None:
+    assert select(frame(rows), EVERYTHING, 1, DropLog()).height == sum(label is not None for _, label, _ in rows)
+
+
+def test_selection_does_not_depend_on_row_order() -> None:
+    table = frame([(at % 5, at % 3 == 0, at) for at in range(60)])
+    one = select(table, PAPER, 1, DropLog())
+    other = select(table.sample(fraction=1, shuffle=True, seed=4), PAPER, 1, DropLog())
+    assert one.equals(other)
+    assert not one.equals(select(table, PAPER, 2, DropLog()))
+
+
+def test_drops_are_named() -> None:
+    drops = DropLog()
+    select(
+        frame([(0, True, 1), (0, None, 2), (1, False, 1), (1, False, 1), (1, True, 3), (1, False, 4), (1, False, 5)]),
+        PAPER,
+        1,
+        drops,
+    )
+    counts = {reason: entry["rows"] for reason, entry in drops.report().items()}
+    assert counts == {
+        "outcome unknown": 1,
+        "same text for the same problem": 1,
+        "problem lacks a right or a wrong sample": 1,
+        "more than the problem's share": 1,
+        "balance of right and wrong": 1,
+    }
+
+
+@given(ROWS.map(lambda rows: [(p, bool(label), t) for p, label, t in rows]), st.integers(2, 9))
+@settings(max_examples=50)
+def test_order_is_a_permutation_and_mixes_labels(rows: list[tuple[int, bool | None, int]], block: int) -> None:
+    table = frame(rows)
+    ordered = training_order(table, block, 7)
+    assert sorted(ordered["sample_id"]) == sorted(table["sample_id"])
+    right, wrong = int(table["label"].sum() or 0), int((~table["label"]).sum() or 0)
+    for start in range(0, ordered.height - block + 1, block):
+        labels = ordered["label"][start : start + block]
+        due = block * right / max(right + wrong, 1)
+        assert abs(int(labels.sum()) - due) <= 1
+
+
+def test_samples_of_one_problem_are_kept_apart() -> None:
+    table = frame([(at // 8, at % 2 == 0, at) for at in range(800)])
+    assert neighbours_of_one_problem(table, 32) > 600
+    assert neighbours_of_one_problem(training_order(table, 32, 1), 32) <= 8
+
+
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_weights_keep_trls_ratio(right: int, wrong: int) -> None:
+    weights = class_weights(right, wrong, 1e9)
+    ratio = weights["desirable"] * right / (weights["undesirable"] * wrong)
+    assert 1 - 1e-9 <= ratio <= 4 / 3 + 1e-9
+    assert min(weights.values()) == 1
+
+
+def test_weights_are_capped_and_safe_when_a_class_is_empty() -> None:
+    assert class_weights(1, 100, 10.0) == {"desirable": 10.0, "undesirable": 1.0}
+    assert class_weights(0, 5, 10.0) == {"desirable": 1.0, "undesirable": 1.0}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputs:
+    """Two problems with two samples of two steps each."""
+    problems = [(f"p{n}", "train", "s", f"What is {n}?", "sol", "1", "here", n) for n in range(2)]
+    samples = [(f"s{n}{k}", f"p{n}", "m", "t", k, 1, f"a{k}\ncd", "stop", 3, 4) for n in range(2) for k in range(2)]
+    steps = [(s[0], s[1], h, 3 * h, 3 + 2 * h) for s in samples for h in range(2)]
+    judged = [(s[0], s[1], s[2], [True, None][s[2]], "why", 1, 1.0, None, "j") for s in steps]
+    outcomes = [(s[0], s[1], "1", "box", s[4] == 0, "r", "g") for s in samples]
+    tables = {
+        "problems": (PROBLEM, problems),
+        "samples": (SAMPLE, samples),
+        "steps": (STEP, steps),
+        "judged": (JUDGED, judged),
+        "outcomes": (OUTCOME, outcomes),
+    }
+    for name, (table, rows) in tables.items():
+        write_table(tmp_path / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), 0)
+    return Inputs(*(tmp_path / name for name in tables))
+
+
+def test_rows_weights_and_manifest(inputs: Inputs, tmp_path: Path) -> None:
+    prompt = PromptParams(chat=False, system=None, template="{problem}\n")
+    (tmp_path / "out").mkdir()
+    report = build_dataset(inputs, PAPER, prompt, 1, 0, tmp_path / "out")
+    rows = pl.read_parquet(tmp_path / "out" / "step_kto.parquet")
+    assert rows.height == report["rows"] == 4
+    first = rows.sort("sample_id").row(0, named=True)
+    assert first["prompt"] == "What is 0?\n"
+    assert [first["completion"][s["start"] : s["end"]] for s in first["steps"]] == ["a0\n", "cd"]
+    assert [s["label"] for s in first["steps"]] == [True, None]
+    assert report["labels"]["after"] == {
+        "outcome": {"right": 2, "wrong": 2, "unknown": 0},
+        "step": {"right": 4, "wrong": 0, "unknown": 4},
+    }
+
+
+def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path) -> None:
+    prompt = PromptParams(chat=True, system="Solve it.", template="{problem}")
+    hashes = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        hashes.append(build_dataset(inputs, PAPER, prompt, 1, 0, tmp_path / name)["hash"])
+    assert hashes[0] == hashes[1]
+    assert '"role": "system"' in pl.read_parquet(tmp_path / "one" / "kto.parquet")["prompt"][0]
+
+
+def test_labels_of_other_steps_are_refused(inputs: Inputs, tmp_path: Path) -> None:
+    judged = pl.read_parquet(inputs.judged / "all.parquet").with_columns(step=pl.col("step") + 1)
+    write_table(inputs.judged, JUDGED, judged, 0)
+    with pytest.raises(ValueError, match="are not those of"):
+        build_dataset(inputs, PAPER, PromptParams(chat=False, system=None, template="{problem}"), 1, 0, tmp_path)
+
+
+def many(folder: Path, digits: int) -> Inputs:
+    """Sixty problems with ids over all shards, five samples each, some without a verdict."""
+    names = [content_hash("p", at) for at in range(60)]
+    problems = [(name, "train", "s", f"What is {name}?", "sol", "1", "here", at) for at, name in enumerate(names)]
+    samples = [
+        (content_hash(name, k), name, "m", "t", k, 1, f"first {k}\nsecond", "stop", 3, 4)
+        for name in names
+        for k in range(5)
+    ]
+    steps = [(s[0], s[1], h, [0, 8][h], [8, len(s[6])][h]) for s in samples for h in range(2)]
+    judged = [(s[0], s[1], s[2], [True, False, None][int(s[0], 16) % 3], "", 1, 1.0, None, "j") for s in steps]
+    outcomes = [(s[0], s[1], "1", "box", [True, False, True, None][int(s[0], 16) % 4], "r", "g") for s in samples]
+    tables = {
+        "problems": (PROBLEM, problems),
+        "samples": (SAMPLE, samples),
+        "steps": (STEP, steps),
+        "judged": (JUDGED, judged),
+        "outcomes": (OUTCOME, outcomes),
+    }
+    for name, (table, rows) in tables.items():
+        write_table(folder / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), digits)
+    return Inputs(*(folder / name for name in tables))
+
+
+def test_shards_change_nothing(tmp_path: Path) -> None:
+    prompt = PromptParams(chat=False, system=None, template="{problem}")
+    reports = []
+    for digits in (0, 1, 2):
+        folder = tmp_path / str(digits)
+        (folder / "out").mkdir(parents=True)
+        reports.append(build_dataset(many(folder, digits), EVERYTHING, prompt, 1, digits, folder / "out"))
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "judged", "out", "outcomes", "problems", "samples", "steps",
+        ], "what waited on disk is gone"  # fmt: skip
+    assert reports[0] == reports[1] == reports[2]
+    assert 100 < reports[0]["rows"] < 300
+
+
+def test_a_step_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    inputs = many(tmp_path, 0)
+    for folder, table in ((inputs.steps, STEP), (inputs.judged, JUDGED)):
+        frame = pl.read_parquet(folder / "all.parquet")
+        write_table(folder, table, frame.filter(pl.col("sample_id") != frame["sample_id"].max()), 0)
+    (tmp_path / "out").mkdir()
+    prompt = PromptParams(chat=False, system=None, template="{problem}")
+    outcomes = pl.read_parquet(inputs.outcomes / "all.parquet").with_columns(value=pl.lit(True))
+    write_table(inputs.outcomes, OUTCOME, outcomes, 0)
+    with pytest.raises(ValueError, match="1 samples have no problem or no steps"):
+        build_dataset(inputs, EVERYTHING, prompt, 1, 0, tmp_path / "out")
+
+
+@given(st.permutations(range(23)), st.integers(1, 9), st.integers(1, 9))
+def test_rows_are_written_at_their_places(places: list[int], batch: int, part: int) -> None:
+    table = pl.DataFrame({PLACE: places, "text": [f"row {place}" for place in places], "n": places})
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place_module, "ROW_GROUP", part)
+        with Placer(Path(folder)) as placer:
+            for start in range(0, table.height, batch):
+                placer.add(table[start : start + batch])
+        placer.write({Path(folder, "a.parquet"): ("text",), Path(folder, "b.parquet"): ("n", "text")})
+        assert pl.read_parquet(Path(folder, "a.parquet"))["text"].to_list() == [f"row {at}" for at in range(23)]
+        assert pl.read_parquet(Path(folder, "b.parquet")).columns == ["n", "text"]
+
+
+def test_the_order_is_the_one_of_old() -> None:
+    """Data sets made before are made again: a change of the order shows here."""
+    table = frame([(at // 3, at % 2 == 0, at) for at in range(12)])
+    numbers = [int(name[1:]) for name in training_order(table, 4, 7)["sample_id"]]
+    assert numbers == [7, 1, 6, 0, 4, 9, 3, 10, 8, 5, 11, 2]

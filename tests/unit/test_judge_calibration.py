@@ -1,0 +1,254 @@
+"""Judges against people: ProcessBench's numbers, the confusion matrix, what votes gain, the gate before labelling."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.journal import ROOT
+from stages.common.params.evaluate import JudgeRatesParams
+from stages.common.params.judge import JudgeParams
+from stages.common.tables import PROBLEM, SAMPLE, STEP, write_table
+from stages.common.toy_arithmetic import make_problems
+from stages.judge.calibrate import calibrate
+from stages.judge.compare import PUBLISHED, rates_for_evaluation, side_by_side
+from stages.judge.gate import calibration, pass_gate
+from stages.judge.measure import agrees, measure
+from stages.judge.people import Solution, as_tables, read_solutions
+from tests.support.llm_settings import JUDGE, SERVED_JUDGE
+
+REAL = (Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "processbench").resolve()
+T, F, U = True, False, None
+
+
+@st.composite
+def judged_solutions(draw: st.DrawFn) -> list[tuple[Solution, list[bool | None]]]:
+    pairs = []
+    for number in range(draw(st.integers(1, 8))):
+        labels = draw(st.lists(st.sampled_from([T, F, U]), min_size=1, max_size=6))
+        error = draw(st.none() | st.integers(0, len(labels) - 1))
+        steps = [f"{number}.{step}" for step in range(len(labels))]
+        pairs.append((Solution(f"s{number}", "p", steps, error, draw(st.sampled_from(["", "a", "b"]))), labels))
+    return pairs
+
+
+@given(judged_solutions())
+def test_the_confusion_matrix_is_that_of_the_labels_given(pairs: list[tuple[Solution, list[bool | None]]]) -> None:
+    expected = Counter(
+        ("wrong" if step == solution.first_error else "right", {T: "right", F: "wrong", U: "unknown"}[label])
+        for solution, labels in pairs
+        for step, label in enumerate(labels)
+        if solution.first_error is None or step <= solution.first_error
+    )
+    solutions = [solution for solution, _ in pairs]
+    numbers = measure(solutions, {solution.sample_id: labels for solution, labels in pairs})
+    said = numbers["steps"]["said_of"]
+    assert {(truth, label): count for truth, row in said.items() for label, count in row.items() if count} == expected
+    for part in ("by_generator", "by_steps"):
+        assert sum(numbers[part][name]["solutions"] for name in numbers[part]) == len(solutions)
+
+
+@pytest.mark.parametrize(
+    ("error", "labels", "match"),
+    [
+        (1, [T, F, T], True),
+        (1, [T, F, F], True),
+        (1, [U, F, T], True),
+        (1, [F, F, T], False),
+        (1, [T, T, F], False),
+        (1, [T, T, T], False),
+        (None, [T, T], True),
+        (None, [T, U], False),
+        (None, [T, F], False),
+    ],
+)
+def test_a_solution_matches(error: int | None, labels: list[bool | None], match: bool) -> None:
+    assert agrees(Solution("s", "p", ["x"] * len(labels), error), labels) is match
+
+
+def test_known_flips_give_the_numbers_that_follow_from_them() -> None:
+    """10 solutions of 3 steps, 6 with their error at step 1: the judge misses 2 of these and is wrong on 1 of the 4."""
+    solutions = [Solution(f"e{n}", "p", ["a", "b", "c"], 1) for n in range(6)]
+    solutions += [Solution(f"c{n}", "p", ["a", "b", "c"], None) for n in range(4)]
+    labels = [[T, F, F]] * 4 + [[T, T, F], [F, F, F]] + [[T, T, T]] * 3 + [[T, T, F]]
+    numbers = measure(solutions, {s.sample_id: found for s, found in zip(solutions, labels, strict=True)})
+    assert numbers["accuracy_on_erroneous"] == round(4 / 6, 6)
+    assert numbers["accuracy_on_correct"] == 0.75
+    assert numbers["f1"] == pytest.approx(2 * (4 / 6) * 0.75 / (4 / 6 + 0.75), abs=1e-6)
+    assert numbers["steps"]["said_of"] == {
+        "wrong": {"wrong": 5, "right": 1, "unknown": 0},
+        "right": {"wrong": 2, "right": 16, "unknown": 0},
+    }
+    assert numbers["sensitivity"] == {"value": 1.0, "denominator": 6}, "a wrong step is called wrong, if too late"
+    assert numbers["specificity"] == {"value": 0.75, "denominator": 4}
+    assert numbers["steps"]["precision_of_wrong"] == round(5 / 7, 6)
+    assert numbers["steps"]["recall_of_wrong"] == round(5 / 6, 6)
+
+
+def test_shares_of_nothing_are_null() -> None:
+    numbers = measure([Solution("s", "p", ["a"], None)], {})
+    assert (numbers["accuracy_on_erroneous"], numbers["f1"], numbers["steps"]["unknown"]) == (None, None, None)
+
+
+def people(count: int) -> list[Solution]:
+    """Day-world solutions: every other one slips by one in its second step; later steps build on it."""
+    made = []
+    for at, row in enumerate(make_problems("train", count, 1)):
+        steps = row["solution"].splitlines(keepends=True)
+        if at % 2:
+            left, right = steps[1].rsplit("= ", 1)
+            steps[1] = f"{left}= {int(right) + 1}\n"
+        made.append(Solution(f"s{at}", row["problem"], steps, 1 if at % 2 else None, f"model {at % 3}"))
+    return made
+
+
+def write_people(path: Path, count: int) -> Path:
+    rows = [
+        {"id": s.key, "generator": s.generator, "problem": s.problem, "steps": s.steps,
+         "label": -1 if s.first_error is None else s.first_error}
+        for s in people(count)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def weak(wrong: float, votes: int = 1, **changes: Any) -> JudgeParams:
+    served = {**SERVED_JUDGE, "weak": {"wrong": wrong, "useless": 0.05}, "temperature": 1.0}
+    return JudgeParams.model_validate({**JUDGE, "served": served, "votes": votes, **changes})
+
+
+def exact(**changes: Any) -> JudgeParams:
+    return JudgeParams.model_validate({**JUDGE, "kind": "exact", "served": None, **changes})
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_people_s_solutions_are_read_whole(tmp_path: Path) -> None:
+    path = write_people(tmp_path / "people.jsonl", 6)
+    assert list(read_solutions(path)) == people(6)
+    problems, samples, steps = as_tables([*people(6), *people(2)])
+    assert (PROBLEM.check(problems).height, SAMPLE.check(samples).height) == (6, 6)
+    texts = dict(samples.select("sample_id", "text").iter_rows())
+    spans = STEP.check(steps).sort("sample_id", "step").select("sample_id", "start", "end").iter_rows()
+    read: dict[str, list[str]] = {}
+    for sample, start, end in spans:
+        read.setdefault(sample, []).append(texts[sample][start:end])
+    assert read == {solution.sample_id: solution.steps for solution in people(6)}
+
+
+def test_the_exact_judge_scores_100_and_a_weak_one_does_not() -> None:
+    solutions = people(60)
+    best = calibration(exact(flip=0.5), 1, solutions, "test")
+    assert (best["f1"], best["steps"]["unknown"]) == (1.0, 0.0)
+    assert best["per_1000_solutions"] == {}
+    bad = calibration(weak(0.2), 1, solutions, "test")
+    assert 0.05 < bad["f1"] < 0.8
+    assert set(bad["by_generator"]) == {"model 0", "model 1", "model 2"}
+    assert bad["per_1000_solutions"]["judge"]["money"] > 0
+
+
+def test_votes_gain_and_the_first_is_not_asked_for_twice() -> None:
+    solutions = people(60)
+    found = calibration(weak(0.2, votes=5), 1, solutions, "test")
+    (journal,) = (ROOT / "judge").iterdir()
+    size = journal.stat().st_size
+    alone = calibration(weak(0.2), 1, solutions, "test")
+    assert journal.stat().st_size == size
+    assert found["f1_of_one_vote"] == alone["f1"] < found["f1"]
+    assert 0.6 < found["agreement"] < 0.95
+
+
+@pytest.mark.parametrize(("wrong", "passes"), [(0.0, True), (0.3, False)])
+def test_the_gate_stops_before_the_labelling(
+    tmp_path: Path, request: pytest.FixtureRequest, wrong: float, passes: bool
+) -> None:
+    require = {"f1": 0.55, "files": ["people.jsonl"], "solutions": 50}
+    write_people(tmp_path / "people.jsonl", 60)
+    for table, frame in zip((PROBLEM, SAMPLE, STEP), as_tables(people(80)[60:]), strict=True):
+        write_table(tmp_path / f"{table.name}s", table, frame, 0)
+    settings = weak(wrong, require=require).model_dump(mode="json")
+    recipe = {"seed": 1, "records": {"shard_digits": 0}, "judge": settings}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    folders = [f"--{name}={name}" for name in ("problems", "samples", "steps", "out")]
+    command = [sys.executable, "-m", "stages.judge", "--recipe=params.yaml", "--report=report.json", *folders]
+    environment = {**os.environ, "PYTHONPATH": str(request.config.rootpath), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["calibration"]["solutions"] == 50
+    assert list(report["calibration"]["files"]) == ["people.jsonl"]
+    if passes:
+        assert done.returncode == 0, done.stderr
+        kept = json.loads((tmp_path / "out" / "calibration.json").read_text(encoding="utf-8"))
+        assert kept == report["calibration"]
+        assert kept["f1"] >= 0.55
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith("ValueError: judge.require.f1: 0.55 is asked for, and 0.")
+        assert "nothing is labelled" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_the_gate_asks_for_nothing_twice(tmp_path: Path) -> None:
+    path = write_people(tmp_path / "people.jsonl", 40)
+    judge = weak(0.1, require={"f1": 0.1, "files": [str(path)], "solutions": None})
+    first = pass_gate(judge, 1, "gate")
+    (journal,) = (ROOT / "judge").iterdir()
+    size = journal.stat().st_size
+    assert pass_gate(judge, 1, "gate") == first
+    assert journal.stat().st_size == size
+    assert pass_gate(exact(), 1, "gate") is None
+
+
+def test_judges_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "weak.yaml"
+    recipe.write_text(
+        yaml.safe_dump({"seed": 1, "judge": weak(0.2, votes=3).model_dump(mode="json")}), encoding="utf-8"
+    )
+    path = write_people(tmp_path / "people.jsonl", 30)
+    calibrate(["--judge", "exact", "--judge", "arithmetic", "--recipe", str(recipe), str(path)])
+    lines = capsys.readouterr().out.splitlines()
+    table = {line.split()[0]: line.split()[1:] for line in lines[-3 - len(PUBLISHED) :]}
+    assert table["exact"][:4] == ["30", "100.0", "100.0", "100.0"]
+    assert table["arithmetic"][3] == "0.0", "who never says right finds no solution free of errors"
+    assert table[str(recipe)][3] != "100.0"
+    assert table["GPT-4o"] == ["published", "61.9"]
+    assert len(list(side_by_side({}))) == 1 + len(PUBLISHED)
+
+
+def test_a_calibration_fills_the_evaluations_rates() -> None:
+    found = calibration(weak(0.3), 1, people(40), "test")
+    line = rates_for_evaluation("weak", found)
+    start = "evaluate.judge_rates of weak: "
+    assert line.startswith(start)
+    rates = JudgeRatesParams.model_validate(yaml.safe_load(line.removeprefix(start)))
+    assert rates.model_dump() == {name: found[name] for name in ("sensitivity", "specificity")}
+    assert (rates.sensitivity.denominator, rates.specificity.denominator) == (20, 20)
+    assert rates.sensitivity.value < 1
+    assert "none, since people found" in rates_for_evaluation("weak", calibration(exact(), 1, people(1), "test"))
+    nothing = {name: {"value": 0.5, "denominator": 4} for name in ("sensitivity", "specificity")}
+    assert "no better than chance" in rates_for_evaluation("weak", nothing)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"real data is not at {REAL}")
+def test_the_arithmetic_judge_on_real_solutions() -> None:
+    solutions = [solution for name in ("gsm8k", "math") for solution in read_solutions(REAL / f"{name}.jsonl")]
+    found = calibration(
+        JudgeParams.model_validate({**JUDGE, "kind": "arithmetic", "served": None}), 0, solutions, "test"
+    )
+    assert found["solutions"] == 1400
+    assert found["steps"]["precision_of_wrong"] >= 0.95
+    assert found["steps"]["said_of"]["right"]["right"] == 0

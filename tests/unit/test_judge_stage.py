@@ -1,0 +1,235 @@
+"""The judge as a stage: labels by models that err on purpose, what is sent when something changes, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from stages.common.engines import EngineError
+from stages.common.journal import ROOT
+from stages.common.params.judge import JudgeParams
+from stages.common.params.split import SplitParams
+from stages.common.tables import JUDGED, PROBLEM, REPLY, SAMPLE, STEP, problem_id, read_table, sample_id, write_table
+from stages.common.toy_arithmetic import make_problems
+from stages.judge import Labels, judge_samples, open_judge, prompt
+from stages.judge.tally import Tally
+from stages.split import split_samples
+from tests.support.llm_settings import ENGINE, JUDGE, SERVED_JUDGE
+
+Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+"""Problems, samples, steps."""
+
+
+def tables(count: int) -> Tables:
+    """`count` problems, each with a right solution and one whose second step slips by one."""
+    problems, samples = [], []
+    for at, row in enumerate(make_problems("train", count, 1)):
+        text = row["solution"]
+        key = problem_id(row["problem"], "1")
+        problems.append((key, "train", "day_world", row["problem"], text, "1", "made", at))
+        for index, said in enumerate((text, slip(text))):
+            name = sample_id(key, "p", "s", index, said)
+            samples.append((name, key, "p", "s", index, None, said, "stop", None, None))
+    sampled = pl.DataFrame(samples, schema=SAMPLE.schema, orient="row")
+    steps = split_samples(sampled, SplitParams(shape="auto", max_steps=64))
+    return pl.DataFrame(problems, schema=PROBLEM.schema, orient="row"), sampled, steps
+
+
+def slip(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    left, right = lines[1].rsplit("= ", 1)
+    return "".join([lines[0], f"{left}= {int(right) + 1}\n", *lines[2:]])
+
+
+def judge(asked: Tables, **changes: Any) -> tuple[Labels, dict[str, Any]]:
+    """The labels, and the stage's report of them."""
+    params = JudgeParams.model_validate({**JUDGE, **changes})
+    tally = Tally()
+    with open_judge(params, 1, "judge") as opened:
+        labels = opened.label(*asked)
+        tally.add(labels)
+        return labels, {**tally.report(), "costs": opened.costs()}
+
+
+def served(**changes: Any) -> dict[str, Any]:
+    return {**SERVED_JUDGE, **changes}
+
+
+def weak(wrong: float = 0.0, useless: float = 0.0, **changes: Any) -> dict[str, Any]:
+    return served(weak={"wrong": wrong, "useless": useless}, temperature=1.0, **changes)
+
+
+def sent(report: dict[str, Any]) -> int:
+    answers = report["costs"]["judge"]["answers"]
+    assert isinstance(answers, int)
+    return answers
+
+
+def wrong_share(labels: Labels, asked: Tables) -> float:
+    """Share of labels that are not the rule's."""
+    truth = judge_samples(*asked, JudgeParams.model_validate({**JUDGE, "kind": "exact"}), 1)
+    both = labels.judged.join(truth, on=["sample_id", "step"], suffix="_true").drop_nulls("label")
+    assert both.height
+    return float((both["label"] != both["label_true"]).mean())  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["solution", "step"])
+def test_a_judge_that_never_errs_says_what_the_rule_says(mode: str) -> None:
+    asked = tables(20)
+    labels, report = judge(asked, served=served(mode=mode, prompt=mode))
+    assert wrong_share(labels, asked) == 0
+    assert labels.judged.height == asked[2].height == report["steps"]
+    assert {True, False} == set(labels.judged["label"])
+    assert sent(report) == labels.replies.height == (40 if mode == "solution" else asked[2].height)
+    REPLY.check(labels.replies)
+
+
+def test_votes_are_better_than_one_of_them() -> None:
+    asked = tables(60)
+    shares = {}
+    for votes in (1, 5):
+        labels, report = judge(asked, served=weak(wrong=0.25), votes=votes)
+        shares[votes] = wrong_share(labels, asked)
+    assert 0.15 < shares[1] < 0.35
+    assert shares[5] < 0.6 * shares[1]
+    assert report["agreement"]["mean"] < 0.95
+    assert 0 < report["agreement"]["unanimous"] < 0.6
+    assert labels.judged["votes"].unique().to_list() == [5]
+
+
+def test_a_second_judge_must_say_the_same() -> None:
+    asked = tables(60)
+    alone, _ = judge(asked, served=weak(wrong=0.25))
+    both, report = judge(asked, served=weak(wrong=0.25), second=weak(wrong=0.25, model="other"))
+    assert 0.2 < report["unknown"]["share"] < 0.55
+    assert set(report["unknown"]["reasons"]) == {"judges disagree"}
+    assert wrong_share(both, asked) < 0.6 * wrong_share(alone, asked)
+    assert set(report["costs"]) == {"judge", "second judge"}
+    assert report["costs"]["judge"]["from_journal"] == 120
+    assert set(both.replies["judge"]) == {0, 1}
+
+
+def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
+    asked = tables(40)
+    once, first = judge(asked, served=weak(useless=0.3, tries=1))
+    assert 0.1 < first["unknown"]["share"] < 0.5
+    assert first["unknown"]["reasons"]
+    assert set(first["unknown"]["reasons"]) <= {"not JSON", "wrong number of verdicts"}
+    assert set(once.judged.filter(pl.col("label").is_null())["agreement"]) == {0.0}
+    more, report = judge(asked, served=weak(useless=0.3, tries=6))
+    assert report["unknown"]["share"] < 0.02
+    assert report["costs"]["judge"]["from_journal"] == 80, "another budget of tries repeats none that was made"
+    tried = report["replies"]["by_try"]
+    assert tried["1"] == 80
+    assert tried["2"] == more.replies.filter((pl.col("attempt") == 0) & pl.col("fault").is_not_null()).height
+    assert more.replies.filter(pl.col("fault").is_not_null())["text"].null_count() == 0
+    assert wrong_share(more, asked) == 0
+
+
+def test_a_judge_of_no_use_is_stopped_before_the_rest_is_asked() -> None:
+    with pytest.raises(EngineError, match="pre-flight: 8 of 8 replies are of no use"):
+        judge(tables(40), served=weak(useless=1.0))
+    (journal,) = (ROOT / "judge").iterdir()
+    assert len(journal.read_bytes().splitlines()) == 8
+
+
+def test_only_what_is_new_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tables(100)
+    first, report = judge(asked)
+    assert sent(report) == 200
+    elsewhere = served(engine={**ENGINE, "concurrency": 64, "try_s": 1.0, "prices": None})
+    again, report = judge(asked, served=elsewhere, min_agreement=1.0)
+    assert sent(report) == 0
+    assert again.judged.drop("judge").equals(first.judged.drop("judge"))
+    _, report = judge(tables(101))
+    assert sent(report) == 2, "one problem more in a hundred"
+    _, report = judge(asked, votes=2, served=served(temperature=0.5))
+    assert sent(report) == 400
+
+    folder = Path("prompts")
+    folder.mkdir()
+    for file in prompt.FOLDER.glob("*.jinja"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "twin.jinja").write_bytes((folder / "solution.jinja").read_bytes())
+    (folder / "strict.jinja").write_text((folder / "solution.jinja").read_text(encoding="utf-8") + "\nBe strict.")
+    monkeypatch.setattr(prompt, "FOLDER", folder)
+    same, report = judge(asked, served=served(prompt="twin"))
+    assert sent(report) == 0
+    assert same.judged.equals(first.judged)
+    strict, report = judge(asked, served=served(prompt="strict"))
+    assert sent(report) == 200
+    assert set(strict.judged["judge"]).isdisjoint(first.judged["judge"])
+
+
+def test_flips_on_purpose_are_a_judge_of_their_own() -> None:
+    asked = tables(30)
+    plain, _ = judge(asked)
+    flipped, report = judge(asked, flip=0.3)
+    assert sent(report) == 0
+    assert 0.15 < wrong_share(flipped, asked) < 0.45
+    assert set(plain.judged["judge"]).isdisjoint(flipped.judged["judge"])
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: Path, kills: int) -> None:
+    """kill -9 as soon as the journal has grown; no answer that was kept is asked for again."""
+    slow = {**ENGINE, "concurrency": 4, "fake": {**ENGINE["fake"], "latency_s": 0.005}}
+    block = {**JUDGE, "served": weak(wrong=0.1, useless=0.1, engine=slow), "votes": 3}
+    outs = []
+    for name, planned in (("whole", 0), ("killed", kills)):
+        place = tmp_path / name
+        place.mkdir()
+        for folder, table, frame in zip(
+            ("problems", "samples", "steps"), (PROBLEM, SAMPLE, STEP), tables(30), strict=True
+        ):
+            write_table(place / folder, table, frame, 0)
+        recipe = {"seed": 1, "records": {"shard_digits": 0}, "judge": block}
+        (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        folders = [f"--{name}={name}" for name in ("problems", "samples", "steps", "out")]
+        command = [sys.executable, "-m", "stages.judge", "--recipe=params.yaml", "--report=report.json", *folders]
+        environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+        for _ in range(planned):
+            size = journal_size(place)
+            child = subprocess.Popen(command, cwd=place, env=environment)
+            while child.poll() is None:
+                if journal_size(place) > size:
+                    child.send_signal(signal.SIGKILL)
+                    break
+                time.sleep(0.001)
+            child.wait()
+        subprocess.run(command, cwd=place, env=environment, check=True)
+        outs.append({path.relative_to(place): path.read_bytes() for path in sorted((place / "out").rglob("*.parquet"))})
+        replies = read_table(place / "out" / "replies", REPLY, 0)
+        (journal,) = place.glob("work/journal/judge/*")
+        keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
+        assert sorted(keys) == sorted(replies["request"])
+        costs = json.loads((place / "report.json").read_text(encoding="utf-8"))["costs"]["judge"]
+        assert costs["answers"] + costs["from_journal"] == replies.height
+        assert (costs["from_journal"] > 0) is bool(planned)
+    assert outs[0] == outs[1]
+    assert len(outs[0]) == 2
+    assert read_table(tmp_path / "whole" / "out", JUDGED, 0).height
+
+
+@pytest.fixture
+def repository(request: pytest.FixtureRequest) -> Path:
+    return request.config.rootpath
+
+
+def journal_size(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.glob("work/journal/judge/*"))

@@ -1,0 +1,242 @@
+"""What identifies a request, and what is taken from a reply."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.engines import Completion, Patience, Request
+from stages.common.engines.endpoints import EXCERPT, Rota, Secrets, from_environment
+from stages.common.engines.errors import EngineError
+from stages.common.engines.retry import Trouble, retry_after, trouble_of_status
+from stages.common.engines.wire import body_of, completion_of, path_of, said
+
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
+BASE = Request("policy", CHAT, 0.7, 100, 5)
+OTHERS: dict[str, Any] = {
+    "model": "other",
+    "prompt": "2 + 2?",
+    "temperature": 0.8,
+    "max_tokens": 101,
+    "seed": 6,
+    "top_p": 0.9,
+    "stop": ("\n",),
+    "schema": {"type": "object"},
+}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def test_the_key_follows_from_every_field_and_nothing_else() -> None:
+    assert set(OTHERS) == {field.name for field in dataclasses.fields(Request)}
+    keys = {BASE.key, *(dataclasses.replace(BASE, **{name: value}).key for name, value in OTHERS.items())}
+    assert len(keys) == 1 + len(OTHERS)
+    assert Request("policy", [dict(reversed(m.items())) for m in CHAT], 0.7, 100, 5).key == BASE.key
+    assert Request("policy", "x", 1, 9, 0, 1).key == Request("policy", "x", 1.0, 9, 0, 1.0).key
+    # Written down: a key that changes makes every journal worthless, so the change has to be meant.
+    assert BASE.key == "91251e88d7228c965219ab5dec57e7bc"
+
+
+def test_samples_of_one_prompt_are_one_family() -> None:
+    assert dataclasses.replace(BASE, seed=6, temperature=0.0).family == BASE.family
+    assert dataclasses.replace(BASE, prompt="2 + 3?").family != BASE.family
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("prompt", ""), ("prompt", []), ("prompt", "x\ud800"), ("max_tokens", 0), ("seed", 2**63), ("seed", -(2**63) - 1)],
+)
+def test_what_no_model_can_be_asked_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"request: {field}: "):
+        dataclasses.replace(BASE, **{field: value})
+
+
+def test_bodies_in_the_form_of_the_api() -> None:
+    assert path_of(BASE) == "/chat/completions"
+    assert body_of(BASE, "llama") == {
+        "model": "llama",
+        "messages": CHAT,
+        "temperature": 0.7,
+        "max_tokens": 100,
+        "top_p": 1.0,
+        "seed": 5,
+    }
+    schema = {"type": "object"}
+    plain = Request("policy", "2 + 2 =", 0.0, 8, None, stop=("\n",), schema=schema)
+    body = body_of(plain, "llama")
+    assert path_of(plain) == "/completions"
+    assert body["prompt"] == "2 + 2 ="
+    assert body["stop"] == ["\n"]
+    assert body["response_format"]["json_schema"]["schema"] == schema
+    assert "seed" not in body
+
+
+def reply(**choice: Any) -> bytes:
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+    return json.dumps({"model": "m", "choices": [{"finish_reason": "stop", **choice}], "usage": usage}).encode()
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "reason"),
+    [
+        ({"text": "4"}, "4", "stop"),
+        ({"message": {"content": "4"}, "finish_reason": "length"}, "4", "length"),
+        ({"message": {"content": None}}, "", "stop"),
+        ({"message": {"content": None, "refusal": "No."}}, "No.", "refusal"),
+        ({"message": {"content": "a\ud835b\ud835\udc00c"}}, "a\ufffdb\U0001d400c", "stop"),
+    ],
+)
+def test_completions_are_read(choice: dict[str, Any], text: str, reason: str) -> None:
+    completion = completion_of("application/json; charset=utf-8", reply(**choice))
+    assert completion == Completion(text, reason, 9, 3, 4, "m")
+    assert Completion.from_json(json.loads(json.dumps(completion.to_json()))) == completion
+
+
+def test_a_server_may_count_nothing() -> None:
+    body = b'{"model": "m", "choices": [{"text": "4", "finish_reason": "stop"}]}'
+    assert completion_of("application/json", body) == Completion("4", "stop", None, None, None, "m")
+
+
+@given(json_values | st.fixed_dictionaries({"choices": st.lists(json_values), "usage": json_values}), st.text())
+def test_any_reply_is_a_completion_or_trouble(value: Any, kind: str) -> None:
+    for content_type in ("application/json", kind):
+        try:
+            completion = completion_of(content_type, json.dumps(value).encode())
+        except Trouble:
+            continue
+        else:
+            completion.text.encode("utf-8")
+
+
+@given(st.binary())
+def test_any_bytes_are_a_completion_or_trouble_and_say_something(body: bytes) -> None:
+    with pytest.raises(Trouble):
+        completion_of("application/json", body)
+    assert isinstance(said(body), str)
+
+
+def test_nested_beyond_bounds() -> None:
+    with pytest.raises(Trouble):
+        completion_of("application/json", b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error": {"message": "too long", "type": "x"}}', "too long"),
+        (b'{"detail": "not here"}', "not here"),
+        (b'{"message": "no"}', "no"),
+        (b"<html>overloaded</html>", "<html>overloaded</html>"),
+        (b'{"other": 1}', '{"other": 1}'),
+        (b"\xff", "\ufffd"),
+    ],
+)
+def test_what_an_error_says(body: bytes, text: str) -> None:
+    assert said(body) == text
+
+
+def test_which_statuses_stop() -> None:
+    assert {status for status in range(400, 600) if not trouble_of_status(status, "", "", {}).stop} == {
+        408,
+        409,
+        425,
+        429,
+        *range(500, 600),
+    }
+
+
+def test_retry_after_in_both_its_forms() -> None:
+    assert retry_after("2") == 2.0
+    assert retry_after("0.5") == 0.5
+    assert retry_after("-3") == 0.0
+    in_a_minute = retry_after(formatdate(time.time() + 60, usegmt=True))
+    assert in_a_minute is not None
+    assert 50 < in_a_minute <= 60
+    assert retry_after("Sat, 01 Jan 2000 00:00:00 GMT") == 0.0
+    for senseless in (None, "", "soon", "inf", "nan", "Sat, 99 Jan"):
+        assert retry_after(senseless) is None
+
+
+@given(st.text(st.characters(codec=None)))
+def test_no_retry_after_is_too_odd(value: str) -> None:
+    seconds = retry_after(value)
+    assert seconds is None or 0 <= seconds < float("inf")
+
+
+@given(st.integers(1, 10_000), st.none() | st.floats(0, 1000))
+def test_pauses_double_with_jitter_up_to_a_limit(tries: int, asked_for: float | None) -> None:
+    patience = Patience(100, 10, 0.5, 60)
+    pause = patience.pause(tries, asked_for)
+    step = min(60, 0.5 * 2 ** min(tries - 1, 20))
+    low, high = (step / 2, step) if asked_for is None else (asked_for, asked_for + step / 10)
+    assert low <= pause <= high * (1 + 1e-9)
+
+
+@given(st.text(min_size=1, max_size=20), st.text(st.characters(codec="utf-8")), st.text())
+def test_what_is_cleaned_is_one_bounded_line_without_the_secret(secret: str, before: str, after: str) -> None:
+    cleaned = Secrets(secret).clean(before + secret + after)
+    assert len(cleaned) <= EXCERPT
+    assert cleaned.isprintable()
+    if secret not in "[hidden]..." and secret.isprintable() and " " not in secret:
+        assert secret not in cleaned.replace("[hidden]", "")
+
+
+def test_servers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", " http://a:8000/v1/ ,https://me:pa%40ss@b.example/v1?x=1, http://[::1]:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-key\n")
+    endpoints, secrets = from_environment()
+    assert [endpoint.url for endpoint in endpoints] == [
+        "http://a:8000/v1",
+        "https://b.example/v1",
+        "http://[::1]:9/v1",
+    ]
+    assert endpoints[1].login == ("me", "pa@ss")
+    assert [endpoint.local for endpoint in endpoints] == [False, False, True]
+    assert secrets.key == "sk-key"
+    assert secrets.clean("key sk-key, password pa@ss") == "key [hidden], password [hidden]"
+    assert "pa@ss" not in repr(endpoints)
+    assert "sk-key" not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", " , ", "ftp://host/secret", "host:8000", "http://", "http://[secret", "http://h:secret/v1"]
+)
+def test_a_useless_base_url_is_named_and_not_shown(url: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    if url is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(EngineError, match="OPENAI_BASE_URL: ") as caught:
+        from_environment()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_with_odd_characters_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://a")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\u2026")
+    with pytest.raises(EngineError, match="OPENAI_API_KEY: ") as caught:
+        from_environment()
+    assert "secret" not in str(caught.value)
+
+
+def test_families_have_homes_and_go_elsewhere_when_those_are_down() -> None:
+    rota = Rota(3)
+    families = [str(number) for number in range(300)]
+    homes = {family: rota.choose(family, 0) for family in families}
+    assert {list(homes.values()).count(at) > 60 for at in range(3)} == {True}
+    assert all(rota.choose(family, 1) == (homes[family] + 1) % 3 for family in families)
+    rota.shun(1)
+    assert all(rota.choose(family, 0) == (homes[family] if homes[family] != 1 else 2) for family in families)
+    for at in (0, 2):
+        rota.shun(at)
+    assert all(rota.choose(family, 0) == homes[family] for family in families), "all down: as if all were up"

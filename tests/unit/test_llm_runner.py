@@ -1,0 +1,266 @@
+"""The runner: what is in the journal is not asked again, whatever happens; when it stops; what it counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.engines import Completion, EngineError, Failure, FakeEngine, Prices, Request, Runner, Usage
+from stages.common.engines.fake import fake_text
+from stages.common.engines.request import Answered
+from stages.common.engines.runner import WINDOW
+from stages.common.journal import Journal
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "verdict": {"enum": ["right", "wrong"]},
+        "steps": {"type": "array", "items": {"type": "boolean"}, "minItems": 3, "maxItems": 3},
+        "first": {"anyOf": [{"type": "integer", "minimum": 2, "maximum": 4}, {"type": "null"}]},
+        "why": {"type": "string"},
+        "version": {"const": 7},
+    },
+}
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from stages.common.engines import EngineError, FakeEngine, Request, Runner
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    with Runner(FakeEngine(4, latency_s=0.001), Path(sys.argv[1]), "full") as runner:
+        runner.ask([Request("m", "p", 1.0, 9, seed) for seed in range(300)])
+except EngineError as error:
+    print(error)
+"""
+
+
+class Counting(FakeEngine):
+    """A fake engine that remembers what it was asked."""
+
+    def __init__(self, failing: float = 0.0, latency_s: float = 0.0) -> None:
+        super().__init__(8, latency_s=latency_s, failing=failing)
+        self.asked: list[int | None] = []
+        self.closed = False
+
+    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+        for request, result in super().complete(requests):
+            self.asked.append(request.seed)
+            yield request, result
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def requests(*seeds: int, schema: dict[str, object] | None = None) -> list[Request]:
+    return [Request("m", [{"role": "user", "content": "2 + 2?"}], 1.0, 100, seed, schema=schema) for seed in seeds]
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.001])
+def test_each_request_is_asked_once_over_all_runs(tmp_path: Path, latency_s: float) -> None:
+    path = tmp_path / "j.jsonl"
+    first = Counting(latency_s=latency_s)
+    with Runner(first, path, "first") as runner:
+        runner.ask(requests(1, 2, 2, 1, 3))
+        runner.ask(requests(3, 4))
+        texts = [runner.get(request) for request in requests(1, 2, 3, 4)]
+    assert sorted(seed for seed in first.asked if seed is not None) == [1, 2, 3, 4]
+    assert first.closed
+    again = Counting()
+    with Runner(again, path, "again") as runner:
+        runner.ask(iter(requests(4, 3, 2, 1, 5)))
+        assert [runner.get(request) for request in requests(1, 2, 3, 4)] == texts
+        assert runner.from_journal == 4
+        assert runner.spent.answers == 1
+    assert again.asked == [5]
+
+
+def test_costs_of_this_run_and_of_all(tmp_path: Path) -> None:
+    prices = Prices(1.0, 0.5, 2.0, "EUR")
+    with Runner(Counting(), tmp_path / "j", "first", prices) as runner:
+        runner.ask(requests(1, 2, 3))
+        first = runner.costs()
+    assert (first["from_journal"], first["answers"], first["in_all"]["answers"]) == (0, 3, 3)
+    assert first["money"] == first["in_all"]["money"] > 0
+    with Runner(Counting(), tmp_path / "j", "again", prices) as runner:
+        runner.ask(requests(1, 2, 3, 3))
+        again = runner.costs()
+    assert (again["from_journal"], again["answers"], again["money"]) == (3, 0, 0.0)
+    assert again["in_all"] == first["in_all"]
+
+
+def test_failures_are_given_but_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Runner(Counting(failing=1.0), path, "down") as runner:
+        runner.ask(requests(1, 2))
+        assert [runner.get(request) for request in requests(1, 2)] == [Failure("fake fault", 1, "fake fault")] * 2
+        assert runner.spent.report()["failures"] == {"fake fault": 2}
+        with pytest.raises(KeyError):
+            runner.get(requests(3)[0])
+    engine = Counting()
+    with Runner(engine, path, "up") as runner:
+        runner.ask(requests(1, 2))
+        assert isinstance(runner.get(requests(1)[0]), Completion)
+    assert engine.asked == [1, 2]
+
+
+def test_too_many_failures_stop_and_keep_what_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    engine = Counting(failing=0.3)
+    with (
+        Runner(engine, path, "judge M1") as runner,
+        pytest.raises(EngineError, match=r"judge M1: \d+ of the last 500 .*run the same again"),
+    ):
+        runner.ask(requests(*range(5000)))
+    assert WINDOW <= len(engine.asked) < WINDOW + 50
+    with Journal(path) as journal:
+        assert len(journal) == sum(
+            isinstance(engine._answer(request), Completion) for request in requests(*engine_seeds(engine))
+        )
+    few = Counting(failing=0.15)
+    with Runner(few, tmp_path / "few", "judge M1") as runner:
+        runner.ask(requests(*range(5000)))
+        assert 0.1 < len(runner.failures) / 5000 < 0.2
+
+
+def engine_seeds(engine: Counting) -> list[int]:
+    return [seed for seed in engine.asked if seed is not None]
+
+
+@pytest.mark.parametrize(("count", "stops"), [(19, False), (20, True), (400, True)])
+def test_short_runs_are_judged_at_their_end(tmp_path: Path, count: int, stops: bool) -> None:
+    with Runner(Counting(failing=1.0), tmp_path / "j.jsonl", "x") as runner:
+        if stops:
+            with pytest.raises(EngineError, match=f"x: {count} of the last {count} "):
+                runner.ask(requests(*range(count)))
+        else:
+            runner.ask(requests(*range(count)))
+        assert len(runner.failures) == count
+
+
+def test_preflight_goes_alone_and_stops_what_would_be_of_no_use(tmp_path: Path) -> None:
+    def not_json(_request: Request, completion: Completion) -> str | None:
+        return None if completion.text.startswith("{") else "no JSON"
+
+    engine = Counting()
+    with (
+        Runner(engine, tmp_path / "a", "judge") as runner,
+        pytest.raises(
+            EngineError, match="judge: pre-flight: 8 of 8 replies are of no use: no JSON; nothing else was sent"
+        ),
+    ):
+        runner.ask(requests(*range(100)), preflight=8, check=not_json)
+    assert engine.asked == list(range(8))
+    engine = Counting(failing=1.0)
+    with (
+        Runner(engine, tmp_path / "b", "judge") as runner,
+        pytest.raises(EngineError, match=r"pre-flight of 8 .*fake fault"),
+    ):
+        runner.ask(requests(*range(100)), preflight=8)
+    assert len(engine.asked) == 8
+    engine = Counting()
+    with Runner(engine, tmp_path / "c", "judge") as runner:
+        runner.ask(requests(*range(100), schema=SCHEMA), preflight=8, check=not_json)
+    assert engine.asked == list(range(100))
+
+
+def test_what_fails_again_does_not_stop_a_run_that_is_resumed(tmp_path: Path) -> None:
+    with Runner(Counting(), tmp_path / "j", "x") as runner:
+        runner.ask(requests(*range(100)), preflight=8)
+    with Runner(Counting(failing=1.0), tmp_path / "j", "x") as runner:
+        runner.ask(requests(*range(103)), preflight=8)
+        assert (runner.from_journal, len(runner.failures)) == (100, 3)
+
+
+def test_a_fault_of_the_caller_keeps_what_came(tmp_path: Path) -> None:
+    def breaking() -> Iterable[Request]:
+        yield from requests(*range(50))
+        raise KeyError("bad row")
+
+    with Runner(Counting(), tmp_path / "j", "x") as runner, pytest.raises(KeyError, match="bad row"):
+        runner.ask(breaking())
+    with Journal(tmp_path / "j") as journal:
+        assert len(journal) == 50
+
+
+@pytest.mark.parametrize("limit", [1000, 5000, 20_001])
+def test_a_full_disk_stops_with_one_line_and_loses_nothing_on_it(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "j"
+    child = subprocess.run([sys.executable, "-c", FULL_DISK, str(path), str(limit)], capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.count("\n") == 1
+    assert "cannot be written (File too large)" in child.stdout
+    with Journal(path) as journal:
+        kept = len(journal)
+        assert journal.damaged == 0
+    assert kept > 0
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == kept, "nothing torn is left"
+    with Runner(FakeEngine(4), path, "room again") as runner:
+        runner.ask([Request("m", "p", 1.0, 9, seed) for seed in range(300)])
+        assert runner.from_journal == kept
+        assert runner.spent.answers == 300 - kept
+
+
+def test_the_fake_engine_is_the_same_everywhere_and_fits_its_schema() -> None:
+    wanted = requests(*range(200))
+    slow = {request.key: result for request, result in FakeEngine(16, 0.001, 0.1, 0.2).complete(wanted)}
+    fast = {request.key: result for request, result in FakeEngine(1, 0.0, 0.1, 0.2).complete(wanted)}
+    assert slow == fast
+    failed = [result for result in fast.values() if isinstance(result, Failure)]
+    cut = [result for result in fast.values() if isinstance(result, Completion) and result.finish_reason == "length"]
+    assert 5 < len(failed) < 40
+    assert 15 < len(cut) < 70
+    assert fake_text(wanted[0]).startswith("Step 1: ")
+    assert "\\boxed{" in fake_text(wanted[0])
+    for request in requests(*range(100), schema=SCHEMA):
+        value = json.loads(fake_text(request))
+        assert value["verdict"] in ("right", "wrong")
+        assert len(value["steps"]) == 3
+        assert all(isinstance(step, bool) for step in value["steps"])
+        assert value["first"] in (2, 3, 4, None)
+        assert value["version"] == 7
+    assert fake_text(requests(1, schema={"type": "who knows"})[0]) == "null"
+
+
+counts = st.none() | st.integers(0, 10**9)
+
+
+@given(st.lists(st.tuples(counts, counts, counts)))
+def test_usage_is_the_sum_and_money_never_negative(rows: list[tuple[int | None, int | None, int | None]]) -> None:
+    usage, prices = Usage(), Prices(1.0, 0.25, 4.0, "USD")
+    for prompt, completion, cached in rows:
+        usage.add(Completion("", "stop", prompt, completion, cached, "m"))
+    assert usage.answers == len(rows)
+    assert usage.prompt_tokens == sum(row[0] or 0 for row in rows)
+    assert usage.money(prices) >= usage.completion_tokens * 4 / 1e6
+    assert json.loads(json.dumps(usage.report(prices)))["answers"] == len(rows)
+
+
+def test_money_and_the_line_that_shows_it() -> None:
+    usage = Usage()
+    usage.add(Completion("", "stop", 2_000_000, 500_000, 1_000_000, "m"))
+    usage.add(Failure("gone", 3, "HTTP 503"))
+    prices = Prices(prompt=3.0, cached=0.5, completion=10.0, currency="EUR")
+    assert usage.money(prices) == pytest.approx(3.0 + 0.5 + 5.0)
+    assert usage.line(prices) == "in 2.0M (50% cached) out 500.0k, 8.50 EUR, 1 failed"
+    assert usage.line() == "in 2.0M (50% cached) out 500.0k, 1 failed"
+    assert usage.report(prices) == {
+        "answers": 1,
+        "prompt_tokens": 2_000_000,
+        "completion_tokens": 500_000,
+        "cached_tokens": 1_000_000,
+        "cache_hit_rate": 0.5,
+        "failures": {"HTTP 503": 1},
+        "money": 8.5,
+        "currency": "EUR",
+    }
+    assert Usage().report()["cache_hit_rate"] is None

@@ -1,0 +1,239 @@
+"""Verdicts: how answers are compared, and that nothing a model writes can hang the grader or be evaluated by it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from itertools import count, islice
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.common.params.outcome import OutcomeParams
+from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, read_table, write_table
+from stages.outcome import extract_answer, grade, grade_many, grade_samples, grader_version
+from stages.outcome.exact import read_number
+from stages.outcome.fast import decide_fast
+from stages.outcome.latex import for_algebra
+from stages.outcome.normal import normalise
+
+DATA = Path(__file__).parents[1] / "data"
+PAIRS = json.loads((DATA / "outcome_pairs.json").read_text(encoding="utf-8"))
+
+
+def test_equality() -> None:
+    verdicts = grade_many([(case["gold"], case["answer"]) for case in PAIRS], workers=2)
+    wrong = [(case, v.value, v.reason) for case, v in zip(PAIRS, verdicts, strict=True) if v.value is not case["value"]]
+    assert wrong == []
+
+
+def test_verdict_tells_how_it_was_reached() -> None:
+    verdict = grade("7", r"so \boxed{8}")
+    assert (verdict.value, verdict.gold, verdict.answer, verdict.found_by) == (False, "7", "8", "box")
+    assert verdict.reason == "exact numbers"
+    assert verdict.seconds >= 0
+    assert re.fullmatch(r"math-verify \S+ latex2sympy2_extended \S+ sympy \S+ rules [0-9a-f]{8}", grader_version())
+    assert verdict.grader == grader_version()
+
+
+def test_a_killed_pair_costs_its_neighbours_nothing() -> None:
+    killers = ["9^{9^{9^{9}}}", "100000000!"]
+    pairs = [
+        pair
+        for index, text in enumerate(killers, start=7)
+        for pair in ((r"\sqrt{2}", text), (r"\sqrt{2}", rf"2^{{1/2}} \cdot {index}/{index}"))
+    ]
+    verdicts = list(grade_many(pairs, workers=2, timeout_s=5.0))
+    assert [(v.value, v.reason) for v in verdicts[::2]] == [(None, "no verdict in 5 s")] * len(killers)
+    assert [v.value for v in verdicts[1::2]] == [True] * len(killers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_pairs_are_held_than_the_window(workers: int) -> None:
+    """Though the first verdict keeps all others waiting."""
+    asked = 0
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        nonlocal asked
+        yield r"\sqrt{2}", "9^{9^{9^9}}"
+        for asked in count(1):
+            yield str(asked), str(asked)
+
+    ahead = []
+    with closing(grade_many(pairs(), workers=workers, timeout_s=1.0)) as verdicts:
+        for given, verdict in enumerate(islice(verdicts, 40_000), start=1):
+            assert verdict.value is (None if given == 1 else True)
+            ahead.append(asked - given)
+    assert max(ahead) < 20_000
+
+
+class Text(str):
+    """A string of another kind, as NumPy's are."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_strings_of_another_kind_are_strings(workers: int) -> None:
+    pairs = [(Text("x"), Text(r"\boxed{x+1-1}")), (Text("7"), Text("8" * 300))]
+    assert [verdict.value for verdict in grade_many(pairs, workers=workers)] == [True, False]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed in /proc, which is not here")
+def test_grading_processes_end_with_their_parent() -> None:
+    program = (
+        "import os, signal; from stages.outcome import grade_many\n"
+        "verdicts = grade_many([('x', 'x+1-1'), ('x', '9^{9^{9^9}}')], timeout_s=300)\n"
+        "print(next(verdicts).value, os.getpid(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", program]
+    parent = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    value, pid = parent.stdout.split()
+    assert value == "True"
+    for _ in range(100):
+        if not _grading_processes(pid):
+            break
+        time.sleep(0.1)
+    assert _grading_processes(pid) == []
+
+
+def _grading_processes(parent: str) -> list[str]:
+    """Processes that were started to grade for `parent`, which names itself in their command."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            if parent in words and any(word == "stages.outcome.nursery" for word in words):
+                found.append(path.parent.name)
+    return found
+
+
+def test_pairs_that_need_no_algebra_start_no_process() -> None:
+    program = (
+        "from stages.outcome import grade_many; import sys, stages.outcome.pool as pool\n"
+        "pool.Worker = None\n"
+        "pairs = [('7', r'\\boxed{8}'), ('even', 'odd'), ('yes', 'no'), ('12', 'even'), ('even', '8a'), ('3', '')]\n"
+        "assert [v.value for v in grade_many(pairs)] == [False] * 6\n"
+        "assert not {'sympy', 'math_verify'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["__import__", "a.__class__", "f('x')", 'f("x")', "lambda x", "`x`", "x@y", "x\0", "é"]
+)
+def test_what_looks_like_code_is_not_read_as_a_formula(text: str) -> None:
+    assert for_algebra(text) is None
+
+
+def ways_of_writing(number: Fraction) -> list[str]:
+    """A number in the ways that both the fast path and math-verify know."""
+    sign, top, bottom = "-" if number < 0 else "", abs(number.numerator), number.denominator
+    ways = [f"{sign}{top}/{bottom}", rf"{sign}\frac{{{top}}}{{{bottom}}}", rf"\dfrac{{{number.numerator}}}{{{bottom}}}"]
+    if bottom == 1:
+        grouped = f"{number.numerator:,}"
+        ways += [grouped.replace(",", mark) for mark in ("", ",", "{,}", r",\!")]
+        ways += [f"{number}.0", rf"{number} \times 10^{{0}}", rf"{sign}\${top}", rf"{number}\text{{ cm}}"]
+    elif top > bottom:
+        ways.append(rf"{sign}{top // bottom}\frac{{{top % bottom}}}{{{bottom}}}")
+    if 10**6 % bottom == 0:
+        decimal = f"{float(number):.6f}".rstrip("0").rstrip(".")
+        ways += [decimal, decimal.replace("0.", ".", 1)]
+    return ways
+
+
+_VALUES = st.one_of(st.fractions(-20, 20, max_denominator=16), st.integers(-(10**7), 10**7).map(Fraction))
+_FACTORS = st.sampled_from([Fraction(1), Fraction(-1), Fraction(1, 10), Fraction(100), Fraction(1001, 1000)])
+_NUMBERS = st.tuples(_VALUES, _FACTORS).flatmap(
+    lambda drawn: st.tuples(*(st.sampled_from(ways_of_writing(value)) for value in (drawn[0], drawn[0] * drawn[1])))
+)
+_ELEMENTS = st.lists(st.integers(-3, 3).map(str), min_size=2, max_size=3).map(", ".join)
+_LISTS = st.tuples(_ELEMENTS, _ELEMENTS, st.sampled_from(["({})", r"\{{{}\}}", "{}"])).map(
+    lambda drawn: (drawn[2].format(drawn[0]), drawn[2].format(drawn[1]))
+)
+
+
+@given(st.one_of(_NUMBERS, _LISTS))
+@settings(max_examples=300)
+def test_fast_path_never_says_the_opposite_of_math_verify(pair: tuple[str, str]) -> None:
+    """But for the rules that docs/outcome.md states: percent, two units, a set beside a point."""
+    import math_verify
+
+    fast = decide_fast(*pair)
+    if fast is not None and not fast[1].startswith("units differ"):
+        parsed = [math_verify.parse(f"${text}$", parsing_timeout=None) for text in pair]
+        assert fast[0] is math_verify.verify(*parsed, timeout_seconds=None)
+
+
+@given(st.integers(0, 10**12))
+def test_numbers_are_read_as_they_are_written(number: int) -> None:
+    for text in (str(number), f"{number:,}", rf"\${number:,}", f"{number}.0", f"{number:,}".replace(",", "{,}")):
+        read = read_number(normalise(text))
+        assert read is not None
+        assert read.value == number
+
+
+@given(st.text(max_size=200))
+def test_normal_form_is_stable_and_nothing_fails(text: str) -> None:
+    assert normalise(normalise(text)) in (normalise(text), normalise(normalise(normalise(text))))
+    assert decide_fast(text, text) is not None
+    for_algebra(normalise(text))
+
+
+def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
+    problem = dict.fromkeys(PROBLEM.schema, "-") | {"problem_id": "p", "answer": "12", "origin_row": 0}
+    texts = [(r"\boxed{12}", "stop"), ("The answer is 12", "length"), ("The answer is 13", "stop"), ("", "stop")]
+    rows = [
+        dict.fromkeys(SAMPLE.schema) | {"sample_id": f"s{index}", "problem_id": "p", "policy": "-", "settings": "-"}
+        | {"index": index, "text": text, "finish_reason": finish}
+        for index, (text, finish) in enumerate(texts)
+    ]  # fmt: skip
+    return pl.DataFrame([problem], schema=PROBLEM.schema), pl.DataFrame(rows, schema=SAMPLE.schema)
+
+
+def test_table_has_a_row_per_sample() -> None:
+    table = OUTCOME.check(grade_samples(*tables(), OutcomeParams(timeout_s=5.0), workers=1))
+    assert table.select("sample_id", "answer", "found_by", "value", "reason").rows() == [
+        ("s0", "12", "box", True, "same text"),
+        ("s1", None, None, False, "no answer"),
+        ("s2", "13", "sentence", False, "exact numbers"),
+        ("s3", None, None, False, "no answer"),
+    ]
+
+
+def test_sample_without_problem_is_refused() -> None:
+    problems, samples = tables()
+    with pytest.raises(ValueError, match="4 have no problem, the first is s0"):
+        grade_samples(problems.clear(), samples, OutcomeParams(timeout_s=5.0), workers=1)
+
+
+def test_command_writes_outcomes_and_report(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("records: {shard_digits: 0}\noutcome: {timeout_s: 5.0}\n", encoding="utf-8")
+    for name, table, frame in zip(("problems", "samples"), (PROBLEM, SAMPLE), tables(), strict=True):
+        write_table(tmp_path / name, table, frame, 0)
+    arguments = [f"--{name}={tmp_path / path}" for name, path in (
+        ("recipe", "recipe.yaml"), ("problems", "problems"), ("samples", "samples"), ("out", "out"),
+        ("report", "r.json"),
+    )]  # fmt: skip
+    subprocess.run([sys.executable, "-m", "stages.outcome", *arguments], check=True)
+    assert read_table(tmp_path / "out", OUTCOME, 0)["value"].to_list() == [True, False, False, False]
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert report["verdicts"] == {"right": 1, "wrong": 3, "unknown": 0}
+    assert report["found_by"] == {"box": 1, "sentence": 1, "nothing": 2}
+
+
+def test_extraction_is_what_grading_uses() -> None:
+    found = extract_answer("The answer is 5.")
+    assert found is not None
+    assert grade("5", "The answer is 5.").found_by == found.found_by

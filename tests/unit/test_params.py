@@ -1,0 +1,239 @@
+"""Settings: what is refused and how it is said, overrides, rounds, and every recipe in the tree."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.common.params.base import SettingsError, load, load_seed, read_yaml
+from stages.common.params.recipe import ROUND_BLOCKS, check, merge, order_rounds, resolve
+from stages.common.params.runtime import load_runtime
+from stages.common.params.train import TrainParams
+from tests.support.llm_settings import JUDGE, SERVED_JUDGE, openai
+
+RECIPE = read_yaml(Path("params.yaml"))
+RECIPES = [Path("params.yaml"), *sorted(Path("recipes").glob("*.yaml"))]
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The recipe in force with the key at dotted `path` set, or removed where `value` is `...`."""
+    settings = copy.deepcopy(RECIPE)
+    *parts, last = path.split(".")
+    block = settings
+    for part in parts:
+        block = block.setdefault(part, {})
+    if value is ...:
+        del block[last]
+    else:
+        block[last] = value
+    return settings
+
+
+def faults(tmp_path: Path, settings: Any) -> list[str]:
+    """The lines with which a recipe is refused, without the file's name."""
+    file = tmp_path / "params.yaml"
+    file.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        check(file)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{file}: ") for line in lines), lines
+    return [line.removeprefix(f"{file}: ") for line in lines]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_every_recipe_is_valid_and_resolves(path: Path) -> None:
+    recipe = check(path)
+    settings = read_yaml(path)
+    for name in order_rounds(recipe.rounds):
+        resolved = resolve(settings, name)
+        assert set(resolved) == {"seed", "records", "policy", *ROUND_BLOCKS}
+        # A round's file is read back by the stages: writing it must change nothing.
+        assert yaml.safe_load(yaml.safe_dump(resolved)) == resolved
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.name.startswith("llama")], ids=str)
+def test_the_papers_settings(path: Path) -> None:
+    recipe = check(path)
+    train, dataset, evaluate = recipe.train, recipe.dataset, recipe.evaluate
+    assert (train.beta, train.learning_rate, train.warmup_steps) == (0.1, 1e-6, 100)
+    assert (train.schedule, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
+    assert train.launch is not None
+    assert train.batch * train.accumulate * train.launch.processes * 512 == 2**20, "about 1M tokens a batch"
+    assert (dataset.max_right, dataset.max_wrong, dataset.balance) == (2, 2, True)
+    assert dataset.block == train.batch, "completions are rotated within the trainer's batch"
+    assert (evaluate.majority, evaluate.temperature) == (8, 0.7)
+    assert list(recipe.rounds) == ["M1", "M2", "M3"]
+    assert {"orca_math", "synthetic_math"} <= set(recipe.problems.filters.drop_sources)
+    assert recipe.judge.served is not None
+    assert recipe.judge.served.model == "meta-llama/Llama-3.1-70B-Instruct"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("train.betta", 1.0, "train.betta: unknown key; did you mean beta?"),
+        ("problems.filters.drop_proof", True, "problems.filters.drop_proof: unknown key; did you mean drop_proofs?"),
+        ("seed_model.day_world.hiden", 8, "seed_model.day_world.hiden: unknown key; did you mean hidden?"),
+        ("trane", {}, "trane: unknown key; did you mean train?"),
+        ("split.zzz", 1, "split.zzz: unknown key; known here: ['shape', 'max_steps']"),
+        ("train.beta", ..., "train.beta: missing key"),
+        ("judge", ..., "judge: missing key"),
+        ("sample.prompt.chat", ..., "sample.prompt.chat: missing key"),
+        ("train.beta", "5", "train.beta: Input should be a valid number, found '5'"),
+        ("train.beta", 0, "train.beta: Input should be greater than 0, found 0"),
+        ("train.epochs", 1.5, "train.epochs: Input should be a valid integer, found 1.5"),
+        ("train.gradient_checkpointing", 1, "train.gradient_checkpointing: Input should be a valid boolean, found 1"),
+        ("train.method", "dpo", "train.method: Input should be 'step_kto', 'kto', 'rft' or 'none', found 'dpo'"),
+        ("rounds.M1.train", {"betta": 1.0}, "rounds.M1.train.betta: unknown key; did you mean beta?"),
+        ("rounds.M1.polcy", "M0", "rounds.M1.polcy: unknown key; did you mean policy?"),
+        ("rounds.M1.policy", ..., "rounds.M1.policy: missing key"),
+        ("rounds.M1.report", {"title": "x"}, "rounds.M1.report: unknown key"),
+        ("rounds.M0", {"policy": "M0"}, "rounds.M0: a round's name is"),
+        ("rounds.a.b", 1, "rounds.a.b: unknown key"),
+        ("rounds.M1.policy", "M9", "rounds.M1.policy: 'M9' is neither M0 nor a round"),
+        ("problems.reader", "hub", "reader hub needs the block hub"),
+        ("seed", "one", "seed: Input should be a valid integer, found 'one'"),
+    ],
+)
+def test_a_fault_is_said_with_its_path(tmp_path: Path, path: str, value: Any, said: str) -> None:
+    assert any(said in line for line in faults(tmp_path, changed(path, value)))
+
+
+def test_all_faults_are_said_at_once_each_on_a_short_line(tmp_path: Path) -> None:
+    settings = changed("train.betta", 1.0)
+    settings["judge"]["votes"] = 0
+    settings["rounds"]["M2"] = {"policy": "M1", "split": {"max_steps": "many"}}
+    lines = faults(tmp_path, settings)
+    assert [line.split(":")[0] for line in lines] == ["judge.votes", "train.betta"]
+    assert all(len(line) < 200 for line in lines)
+
+
+@pytest.mark.parametrize("text", ["", "just text", "- a list", "{unclosed", "a: &x [*x", "\x00", "seed: 1\nseed"])
+def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path, text: str) -> None:
+    assert len(faults(tmp_path, text)) == 1
+
+
+def test_missing_files_and_undecodable_bytes(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        check(tmp_path / "absent.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"seed: \xff\n")
+    with pytest.raises(SettingsError, match=r"latin\.yaml"):
+        read_yaml(tmp_path / "latin.yaml")
+
+
+def test_blocks_are_read_one_by_one() -> None:
+    path = Path("params.yaml")
+    assert load(TrainParams, path, "train").method == "step_kto"
+    assert load_seed(path) == 1
+    assert load_runtime(path).threads >= 1
+    with pytest.raises(SettingsError, match=r"params\.yaml: trein: missing key"):
+        load(TrainParams, path, "trein")
+
+
+@pytest.mark.parametrize("seed", ["one", True, None, 1.0])
+def test_a_seed_is_an_integer(tmp_path: Path, seed: Any) -> None:
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"seed": seed}), encoding="utf-8")
+    with pytest.raises(SettingsError, match="seed: expected an integer"):
+        load_seed(tmp_path / "p.yaml")
+
+
+def test_rounds_come_after_the_policy_they_start_from() -> None:
+    rounds = {"M3": {"policy": "M2"}, "K1": {"policy": "M0"}, "M2": {"policy": "M1"}, "M1": {"policy": "M0"}}
+    assert order_rounds(rounds) == ["K1", "M1", "M2", "M3"]
+    assert order_rounds({}) == []
+
+
+def test_circles_and_rounds_from_nowhere_are_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        order_rounds({"A": {"policy": "B"}, "B": {"policy": "A"}, "M1": {"policy": "M0"}, "C": {"policy": "C"}})
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "rounds.A.policy", "rounds.B.policy", "rounds.C.policy",
+    ]  # fmt: skip
+
+
+def test_an_override_changes_its_key_and_no_other() -> None:
+    settings = changed("rounds.M2", {"policy": "M1", "train": {"beta": 0.5}, "sample": {"prompt": {"chat": True}}})
+    resolved = resolve(settings, "M2")
+    assert resolved["train"] == {**resolve(RECIPE, "M1")["train"], "beta": 0.5}
+    assert resolved["sample"]["prompt"] == {**RECIPE["sample"]["prompt"], "chat": True}
+    assert resolved["policy"] == "M1"
+    assert resolve(settings, "M1") == resolve(RECIPE, "M1")
+
+
+def test_an_override_may_fill_or_empty_a_block() -> None:
+    served = SERVED_JUDGE
+    filled = changed("rounds.M2", {"policy": "M1", "judge": {"kind": "served", "served": served}})
+    assert resolve(filled, "M2")["judge"]["served"] == served
+    filled["judge"] = resolve(filled, "M2")["judge"]
+    filled["rounds"]["M1"] = {"policy": "M0", "judge": {"kind": "exact", "served": None}}
+    assert resolve(filled, "M1")["judge"]["served"] is None
+
+
+@pytest.mark.parametrize(
+    ("judge", "fault"),
+    [
+        ({"kind": "served"}, "served: null"),
+        ({**JUDGE, "second": SERVED_JUDGE}, "second: the model of served"),
+        ({**JUDGE, "votes": 3}, "votes: more than one at temperature 0"),
+        ({**JUDGE, "served": {**SERVED_JUDGE, "weak": None}}, "weak: says how a fake engine errs"),
+        ({**JUDGE, "served": {**SERVED_JUDGE, "engine": openai()}}, "weak: says how a fake engine errs"),
+    ],
+)
+def test_a_judge_whose_settings_do_not_fit_together(judge: dict[str, Any], fault: str) -> None:
+    with pytest.raises(SettingsError, match=rf"rounds\.M1\.judge.*{fault}"):
+        resolve(changed("rounds.M1", {"policy": "M0", "judge": judge}), "M1")
+
+
+def test_a_round_that_is_not_there_or_no_mapping() -> None:
+    with pytest.raises(SettingsError, match=r"rounds\.M9: missing key"):
+        resolve(RECIPE, "M9")
+    with pytest.raises(SettingsError, match=r"rounds\.M1: expected a mapping"):
+        resolve(changed("rounds.M1", "M0"), "M1")
+
+
+trees = st.recursive(
+    st.sampled_from([0, 1, None, "x", [1], [2, 3]]),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+mappings = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
+
+
+@settings(max_examples=60)
+@given(mappings, mappings)
+def test_merging(shared: dict[str, Any], override: dict[str, Any]) -> None:
+    before = copy.deepcopy((shared, override))
+    merged = merge(shared, override)
+    assert (shared, override) == before, "neither argument is changed"
+    assert set(merged) == {*shared, *override}
+    assert merge(shared, {}) == shared
+    assert merge({}, override) == override
+    assert merge(merged, override) == merged
+    assert all(merged[key] == shared[key] for key in shared.keys() - override.keys())
+    assert all(
+        merged[key] == override[key] for key in override if not isinstance(override[key], dict) or key not in shared
+    )
+
+
+def test_the_command(tmp_path: Path) -> None:
+    def call(*arguments: str, place: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stages.common.params", *arguments]
+        path = {"PYTHONPATH": str(Path.cwd()), "PATH": ""}
+        return subprocess.run(command, cwd=place, env=path, text=True, capture_output=True, check=False)
+
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
+    assert "valid; rounds M1, M2, M3" in call("check", place=tmp_path).stdout
+    assert call("resolve", "M2", "out/M2.yaml", place=tmp_path).returncode == 0
+    assert read_yaml(tmp_path / "out/M2.yaml") == resolve(RECIPE, "M2")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("train.betta", 1)), encoding="utf-8")
+    refused = call("resolve", "M2", "out/M2.yaml", place=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr == "SettingsError: params.yaml: train.betta: unknown key; did you mean beta?\n"

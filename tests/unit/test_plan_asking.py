@@ -1,0 +1,117 @@
+"""The plan's estimate of what language models would be asked: by hand on small sizes, and by the command."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+import pytest
+import yaml
+
+from stages.common.params.recipe import resolve
+from tools.plan import Decision, Stage, WouldBe
+from tools.plan.asking import CHARACTERS_PER_TOKEN, Asking, Sizes, askings, render_askings
+
+RECIPE: dict[str, Any] = yaml.safe_load(Path("recipes/dry-run.yaml").read_text(encoding="utf-8"))
+MODULES = {"sample": "stages.sample", "judge": "stages.judge", "evaluate": "stages.evaluate", "train": "stages.train"}
+TEMPLATE = len(RECIPE["sample"]["prompt"]["template"])
+
+
+class Settings:
+    """One round's settings, whichever file is asked for."""
+
+    def __init__(self, **changes: dict[str, Any]) -> None:
+        self.resolved = copy.deepcopy(resolve(RECIPE, "M1"))
+        for block, values in changes.items():
+            self.resolved[block] |= values
+
+    def read(self, _file: str) -> dict[str, Any]:
+        return self.resolved
+
+
+def decision(stage: str, runs: bool = True) -> Decision:
+    params = {"reports/recipe/M1.yaml": [stage]}
+    made = Stage(f"{stage}@M1", MODULES[stage], False, False, params, {}, (), {})
+    return Decision(made, (("new", "has never run"),) if runs else (), ())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Ten training problems of 30 characters with solutions of 60, four test problems of 90."""
+    rows = [{"split": "train", "problem": "p" * 30, "solution": "s" * 60}] * 10
+    rows += [{"split": "test", "problem": "p" * 90, "solution": "s" * 60}] * 4
+    (tmp_path / "problems").mkdir()
+    pl.DataFrame(rows[:7]).write_parquet(tmp_path / "problems" / "0.parquet")
+    pl.DataFrame(rows[7:]).write_parquet(tmp_path / "problems" / "1.parquet")
+    return tmp_path
+
+
+def estimate(data: Path, settings: Settings, *decisions: Decision) -> list[Asking]:
+    return askings(list(decisions), cast(WouldBe, settings), Sizes(data))
+
+
+def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> None:
+    path = data / "reports" / stage / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report), encoding="utf-8")
+
+
+def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
+    settings = Settings(sample={"problems": 6, "samples": 4, "max_tokens": 50}, judge={"votes": 3})
+    sampling, judging = estimate(data, settings, decision("sample"), decision("judge"), decision("train"))
+    assert (sampling.requests, sampling.completion_tokens, sampling.measured) == (24, 24 * 50, False)
+    assert sampling.prompt_tokens == round(24 * (TEMPLATE + 30) / CHARACTERS_PER_TOKEN)
+    assert sampling.money == pytest.approx((0.5 * sampling.prompt_tokens + 1.5 * 1200) / 1e6)
+    assert (judging.requests, judging.completion_tokens) == (
+        72,
+        72 * settings.resolved["judge"]["served"]["max_tokens"],
+    )
+    least = 72 * (30 + 60) / CHARACTERS_PER_TOKEN + 72 * 50  # problem, reference and solution; the template on top
+    assert least < judging.prompt_tokens < least + 72 * 2000
+    more = Settings(sample={"problems": None, "samples": 4, "max_tokens": 50})
+    assert estimate(data, more, decision("sample"))[0].requests == 40
+
+
+def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
+    for name, tokens in (("M1", 1000), ("M2", 3000)):
+        write_report(data, "sample", name, {"samples": 100, "completion_tokens": tokens})
+        every = {"answers": 50, "completion_tokens": 5 * tokens}
+        write_report(data, "judge", name, {"costs": {"judge": {"in_all": every}}})
+        write_report(data, "split", name, {"samples": 100, "steps": 250})
+    sampling, judging = estimate(data, Settings(), decision("sample"), decision("judge"))
+    assert sampling.completion_tokens == sampling.requests * 20
+    assert judging.completion_tokens == judging.requests * 200
+    assert sampling.measured
+    assert judging.measured
+    by_step = Settings()
+    by_step.resolved["judge"]["served"] |= {"mode": "step", "prompt": "step"}
+    [stepwise] = estimate(data, by_step, decision("judge"))
+    assert stepwise.requests == 2.5 * judging.requests
+
+
+def test_an_evaluation_samples_and_judges(data: Path) -> None:
+    settings = Settings(evaluate={"problems": None, "majority": 8, "split": "test"}, judge={"votes": 1})
+    sampling, judging = estimate(data, settings, decision("evaluate"))
+    assert (sampling.requests, judging.requests) == (4 * 9, 4)
+    assert estimate(data, Settings(evaluate={"split": None}), decision("evaluate")) == []
+
+
+def test_what_does_not_run_or_does_not_ask_is_left_out(data: Path, tmp_path: Path) -> None:
+    assert estimate(data, Settings(), decision("sample", runs=False)) == []
+    quiet = Settings(sample={"engine": "transformers"}, judge={"kind": "exact"})
+    assert estimate(data, quiet, decision("sample"), decision("judge"), decision("evaluate")) == []
+    assert estimate(tmp_path / "nothing here", Settings(), decision("sample")) == []
+    assert render_askings([], remade=True) == ""
+
+
+def test_the_table_sums_by_currency(data: Path) -> None:
+    found = estimate(data, Settings(), decision("sample"), decision("judge"))
+    shown = render_askings(found, remade=False)
+    assert f"In all: {sum(asking.money or 0 for asking in found):,.2f} USD." in shown
+    assert "sample@M1  the policy  40 requests" in shown
+    assert "up to" in shown
+    assert "made anew" not in shown
+    assert "made anew" in render_askings(found, remade=True)

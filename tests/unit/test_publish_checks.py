@@ -1,0 +1,98 @@
+"""What is refused before anything is written: a tree, data or labels that a commit does not vouch for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.publish.checks import RefusedError, audit, require_publishable
+
+
+def git(root: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
+    return subprocess.run(command, cwd=root, check=True, text=True, capture_output=True).stdout.strip()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with one DVC stage that has run, all of it committed."""
+    root = tmp_path / "project"
+    root.mkdir()
+    git(root, "init", "-q")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    (root / "in.txt").write_text("in", encoding="utf-8")
+    (root / "dvc.yaml").write_text(
+        "stages:\n  copy: {cmd: cp in.txt out.txt, deps: [in.txt], outs: [out.txt]}\n", encoding="utf-8"
+    )
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=root, check=True)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    return root
+
+
+def nothing_broken(_: Path) -> None:
+    """An audit that passes."""
+
+
+def test_what_is_refused_and_why(root: Path) -> None:
+    git(root, "remote", "add", "origin", "https://example.org/project.git")
+    commit = require_publishable(root, nothing_broken)
+    assert commit.id == git(root, "rev-parse", "HEAD")
+    assert commit.repository == "https://example.org/project.git"
+    assert commit.date.count("-") == 2
+
+    with pytest.raises(RefusedError, match=r"audit did not pass \(row 3 of samples/M1: span\)"):
+        require_publishable(root, lambda _: "row 3 of samples/M1: span")
+
+    (root / "new.txt").write_text("new", encoding="utf-8")
+    with pytest.raises(RefusedError, match=r"not clean \(\?\? new.txt\)"):
+        require_publishable(root, nothing_broken)
+    (root / "new.txt").unlink()
+
+    (root / "in.txt").write_text("other", encoding="utf-8")
+    with pytest.raises(RefusedError, match=r"not clean \(M in.txt\)"):
+        require_publishable(root, nothing_broken)
+    git(root, "commit", "-qam", "changed, not run")
+    with pytest.raises(RefusedError, match=r"`dvc status` is not clean \(copy\); run `dvc repro`"):
+        require_publishable(root, nothing_broken)
+
+
+def test_changed_data_is_refused(root: Path) -> None:
+    (root / "out.txt").unlink()
+    (root / "out.txt").write_text("tampered", encoding="utf-8")
+    with pytest.raises(RefusedError, match=r"`dvc status` is not clean \(copy\)"):
+        require_publishable(root, nothing_broken)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://user:word@example.org/p.git", "/home/ana/p", "git@example.org:p.git", "https://example.org/a b"],
+)
+def test_an_address_that_is_not_public_is_left_out(root: Path, address: str) -> None:
+    git(root, "remote", "add", "origin", address)
+    assert require_publishable(root, nothing_broken).repository is None
+
+
+def test_outside_a_repository(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="`git status` failed"):
+        require_publishable(tmp_path, nothing_broken)
+
+
+def test_an_audit_that_cannot_run_does_not_pass(tmp_path: Path) -> None:
+    broken = audit(tmp_path)
+    assert broken is not None
+    assert broken.startswith("exit code 1")
+
+
+def test_an_audit_speaks_through_its_exit_code(tmp_path: Path) -> None:
+    package = tmp_path / "stages" / "audit"
+    package.mkdir(parents=True)
+    (tmp_path / "stages/__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import sys\nassert sys.argv[1:] == ['verify']\n", encoding="utf-8")
+    assert audit(tmp_path) is None
+    (package / "__main__.py").write_text("import sys\nprint('labels BROKEN 1 of 9')\nsys.exit(1)\n", encoding="utf-8")
+    assert audit(tmp_path) == "exit code 1: labels BROKEN 1 of 9"

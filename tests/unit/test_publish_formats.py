@@ -1,0 +1,309 @@
+"""Every format of a round: what its rows are, that `datasets` reads them, and that trainers take them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stages.judge.prompt import prompt_hash
+from tests.support import tiny_policy
+from tests.support.publish_place import make_place
+from tools.publish import Commit, RefusedError, write_dataset
+from tools.publish.formats import FORMATS, base
+from tools.publish.manifest import read_publication
+from tools.publish.parquet import feature, type_name
+from tools.publish.rounds import Round, read_round
+from tools.publish.scan import require_nothing_private
+
+COMMIT = Commit("c0ffee" * 6 + "c0ff", "2026-01-02", "https://example.org/project.git")
+NAMES = [form.name for form in FORMATS]
+
+
+@pytest.fixture(scope="module", params=["text", "chat"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    chat = request.param == "chat"
+    return make_place(tmp_path_factory.mktemp("place"), chat=chat, digits=int(chat))
+
+
+@pytest.fixture(scope="module")
+def of(place: Path) -> Round:
+    return read_round("M1", place)
+
+
+@pytest.fixture(scope="module")
+def folder(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    write_dataset(["M1"], "org/sums", COMMIT, out, place)
+    return out
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    return pl.read_parquet(folder / f"data/M1/{name}/*.parquet").to_dicts()
+
+
+def plain(said: Any) -> str:
+    """The text of a completion, or of a chat's one message."""
+    return said if isinstance(said, str) else said[0]["content"]
+
+
+def prompt_text(prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+
+def by_sample(of: Round) -> dict[str, dict[str, Any]]:
+    return {row["sample_id"]: row for row in of.rows.to_dicts()}
+
+
+def test_kto_and_step_kto_are_the_data_set_in_its_order(of: Round, folder: Path) -> None:
+    kto, step_kto = rows_of(folder, "kto"), rows_of(folder, "step_kto")
+    assert [row["sample_id"] for row in kto] == of.rows["sample_id"].to_list()
+    assert [plain(row["completion"]) for row in kto] == of.rows["completion"].to_list()
+    assert [row["label"] for row in kto] == of.rows["label"].to_list()
+    assert [row["steps"] for row in step_kto] == of.rows["steps"].to_list()
+    assert [{**row, "steps": None} for row in step_kto] == [{**row, "steps": None} for row in kto]
+
+
+def test_stepwise_ends_before_the_first_unknown_step(of: Round, folder: Path) -> None:
+    rows = rows_of(folder, "stepwise")
+    known = by_sample(of)
+    assert any(len(row["completions"]) < len(known[row["sample_id"]]["steps"]) for row in rows)
+    for row in rows:
+        whole = known[row["sample_id"]]
+        assert row["prompt"] == prompt_text(whole["prompt"])
+        assert whole["completion"].startswith("".join(row["completions"]))
+        labels = [step["label"] for step in whole["steps"]]
+        until = labels.index(None) if None in labels else len(labels)
+        assert row["labels"] == labels[:until] != []
+        assert len(row["completions"]) == until
+    assert {s["sample_id"] for s in known.values() if s["steps"][0]["label"] is not None} == {
+        row["sample_id"] for row in rows
+    }
+
+
+def test_step_dpo_pairs_share_a_right_beginning(of: Round, folder: Path) -> None:
+    rows = rows_of(folder, "step_dpo")
+    assert len(rows) > 5
+    known = by_sample(of)
+    seen = set()
+    for row in rows:
+        chosen, rejected = known[row["chosen_sample_id"]], known[row["rejected_sample_id"]]
+        assert chosen["problem_id"] == rejected["problem_id"] == row["problem_id"]
+        beginning = row["beginning"]
+        steps = rejected["steps"]
+        assert rejected["completion"][: steps[row["step"]]["start"]] == beginning
+        assert all(step["label"] for step in steps[: row["step"]])
+        assert steps[row["step"]]["label"] is False
+        at = [step["start"] for step in chosen["steps"]].index(len(beginning))
+        assert chosen["completion"][: len(beginning)] == beginning
+        assert chosen["steps"][at]["label"] is True
+        right = chosen["completion"][len(beginning) : chosen["steps"][at]["end"]]
+        wrong = rejected["completion"][len(beginning) : steps[row["step"]]["end"]]
+        before = beginning if of.chat else ""
+        assert (plain(row["chosen"]), plain(row["rejected"])) == (before + right, before + wrong)
+        assert prompt_text(row["prompt"]) == prompt_text(rejected["prompt"]) + ("" if of.chat else beginning)
+        seen.add((row["problem_id"], beginning, wrong))
+    assert len(seen) == len(rows), "a wrong step after the same beginning comes once"
+
+
+def test_pairs_are_right_and_wrong_solutions_of_one_problem(of: Round, folder: Path) -> None:
+    rows = rows_of(folder, "pairs")
+    known = by_sample(of)
+    for row in rows:
+        chosen, rejected = known[row["chosen_sample_id"]], known[row["rejected_sample_id"]]
+        assert (chosen["label"], rejected["label"]) == (True, False)
+        assert chosen["problem_id"] == rejected["problem_id"] == row["problem_id"]
+        assert (plain(row["chosen"]), plain(row["rejected"])) == (chosen["completion"], rejected["completion"])
+    counts = of.rows.group_by("problem_id").agg(right=pl.col("label").sum(), wrong=(~pl.col("label")).sum())
+    assert len(rows) == sum(min(right, wrong) for _, right, wrong in counts.iter_rows()) > 5
+    used = [row[name] for row in rows for name in ("chosen_sample_id", "rejected_sample_id")]
+    assert len(set(used)) == len(used)
+
+
+def test_rft_is_what_is_right(of: Round, folder: Path) -> None:
+    right = of.rows.filter("label")
+    assert [row["sample_id"] for row in rows_of(folder, "rft")] == right["sample_id"].to_list()
+
+
+def test_labels_hold_every_sample_with_its_lineage(of: Round, folder: Path) -> None:
+    rows = rows_of(folder, "labels")
+    samples = pl.read_parquet(of.table("samples") / "*.parquet")
+    assert sorted(row["sample_id"] for row in rows) == sorted(samples["sample_id"])
+    place = {identity: at for at, identity in enumerate(of.rows["sample_id"])}
+    assert len(place) < len(rows), "repeated texts are not kept"
+    for row in rows:
+        assert row["row"] == place.get(row["sample_id"])
+        assert "".join(row["text"][step["start"] : step["end"]] for step in row["steps"]) == row["text"]
+        assert row["first_error"] == next((s["step"] for s in row["steps"] if s["label"] is False), None)
+        assert (row["origin"], row["judge"] if "judge" in row else row["steps"][0]["judge"]) == ("sums train", "judge")
+        assert row["outcome"] == (row["final_answer"] == row["gold_answer"])
+
+
+def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Path) -> None:
+    replies: dict[tuple[str, int, int], dict[str, Any]] = {}
+    for row in sorted(rows_of(folder, "replies"), key=lambda row: row["attempt"]):
+        assert row["round"] == "M1"
+        replies[row["sample_id"], row["step"], row["vote"]] = row  # the last try counts
+    split = 0
+    for row in rows_of(folder, "labels"):
+        assert row["judge_models"] == ["m"]
+        assert row["judge_prompts"] == [prompt_hash(of.settings["judge"]["served"]["prompt"])]
+        for step in row["steps"]:
+            said = [replies[row["sample_id"], step["step"], vote]["text"] or "" for vote in range(step["votes"])]
+            right, wrong = (sum(f'"{word}"' in text for text in said) for word in ("correct", "incorrect"))
+            votes = (step["votes_right"], step["votes_wrong"], step["votes_unusable"])
+            assert votes == (right, wrong, step["votes"] - right - wrong)
+            assert votes == {True: (3, 0, 0), False: (0, 3, 0), None: (1, 1, 1)}[step["label"]]
+            split += step["label"] is None
+    assert split > 3
+    assert any(row["attempt"] == 1 for row in replies.values())
+
+
+def test_every_published_row_leads_to_its_raw_replies(of: Round, folder: Path) -> None:
+    written = pl.read_parquet(of.table("judged") / "replies/*.parquet").sort("request").to_dicts()
+    published = sorted(rows_of(folder, "replies"), key=lambda row: row["request"])
+    assert published == [{"round": "M1", **row} for row in written]
+    known = {row["sample_id"] for row in published}
+    for form in FORMATS:
+        for row in rows_of(folder, form.name):
+            ids = {row[name] for name in ("sample_id", "chosen_sample_id", "rejected_sample_id") if name in row}
+            assert ids
+            assert ids <= known
+
+
+def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3, served=False)
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+    assert not (tmp_path / "out/data/M1/replies").exists()
+    assert "`M1-replies` (left out)" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    for row in rows_of(tmp_path / "out", "labels"):
+        assert (row["judge_models"], row["judge_prompts"]) == ([], [])
+        assert all(step["votes_right"] is None and step["votes_unusable"] is None for step in row["steps"])
+
+
+def test_missing_replies_are_named(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3)
+    (place / "data/judged/M1/replies/all.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"replies/all\.parquet: no such shard of table reply"):
+        write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+
+
+def test_the_scan_reads_the_replies(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3)
+    path = place / "data/judged/M1/replies/all.parquet"
+    replies = pl.read_parquet(path)
+    planted = replies.with_columns(
+        text=pl.when(pl.int_range(pl.len()) == 4).then(pl.lit("hf_" + "a" * 30)).otherwise("text")
+    )
+    planted.write_parquet(path)
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+    with pytest.raises(RefusedError, match=r"data/M1/replies/00000\.parquet, row 4, column text: Hugging Face token"):
+        require_nothing_private(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["stepwise", "step_dpo", "pairs"])
+def test_rows_are_the_same_however_many_are_taken_at_once(
+    of: Round, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "ROWS", 3)
+    form = next(form for form in FORMATS if form.name == name)
+    parts = list(form.parts(of))
+    assert len(parts) > 5
+    columns = [column.name for column in form.columns(of.chat)]
+    assert [row for part in parts for row in part.select(columns).to_dicts()] == rows_of(folder, name)
+
+
+def test_a_sample_without_a_verdict_is_named(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "place", problems=3)
+    path = place / "data/outcomes/M1/all.parquet"
+    pl.read_parquet(path).head(-1).write_parquet(path)
+    with pytest.raises(ValueError, match="1 samples have no problem, no steps, no labels or no verdict"):
+        write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_datasets_reads_it_with_its_types(of: Round, folder: Path, tmp_path: Path, name: str) -> None:
+    from datasets import load_dataset
+
+    loaded = load_dataset(str(folder), f"M1-{name}", split="train", cache_dir=str(tmp_path))
+    columns = next(form for form in FORMATS if form.name == name).columns(of.chat)
+    assert loaded.features == {column.name: feature(column.dtype) for column in columns}
+    assert loaded.to_list() == rows_of(folder, name)
+
+
+def test_the_same_tree_gives_the_same_bytes(place: Path, folder: Path, tmp_path: Path) -> None:
+    again = write_dataset(["M1"], "org/sums", COMMIT, tmp_path, place)
+    assert read_publication(folder / "manifest.json") == again
+
+
+def trainer_of(name: str) -> tuple[Any, Any]:
+    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+
+    return {"kto": (KTOTrainer, KTOConfig), "pairs": (DPOTrainer, DPOConfig), "rft": (SFTTrainer, SFTConfig)}[name]
+
+
+@pytest.mark.parametrize("name", ["kto", "pairs", "rft"])
+def test_trl_trains_a_step_on_it(folder: Path, tmp_path: Path, name: str) -> None:
+    import torch
+    from datasets import load_dataset
+
+    from stages.common.policies import read_policy
+
+    policy = read_policy(tiny_policy.write_policy(tmp_path / "policy"))
+    rows = load_dataset(str(folder), f"M1-{name}", split="train", cache_dir=str(tmp_path / "cache"))
+    trainer_class, config_class = trainer_of(name)
+    config = config_class(
+        output_dir=str(tmp_path / "run"), max_steps=1, per_device_train_batch_size=4, learning_rate=1e-2, use_cpu=True,
+        bf16=False, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
+    )  # fmt: skip
+    model = policy.model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    trainer = trainer_class(model=model, args=config, train_dataset=rows, processing_class=policy.tokenizer())
+    trainer.train()
+    assert trainer.state.global_step == 1
+    assert any(not torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
+
+
+def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path: Path) -> None:
+    """The published file put back where the training stage reads it, by the manifest of a data set."""
+    from stages.common.params.runtime import RuntimeParams
+    from stages.common.params.train import TrainParams
+    from stages.common.provenance import folder_files, manifest_hash
+    from stages.common.tables import write_json
+    from stages.train.run import Job, train
+
+    published = pl.read_parquet(folder / "data/M1/step_kto/00000.parquet").head(8)
+    if of.chat:
+        texts = [json.dumps(prompt) for prompt in published["prompt"].to_list()]
+        completions = [plain(said) for said in published["completion"].to_list()]
+        published = published.with_columns(prompt=pl.Series(texts), completion=pl.Series(completions))
+    source = tmp_path / "dataset"
+    source.mkdir()
+    published.write_parquet(source / "step_kto.parquet")
+    published.drop("steps").write_parquet(source / "kto.parquet")
+    files = folder_files(source)
+    original = json.loads((of.source.folder / "manifest.json").read_text(encoding="utf-8"))
+    write_json(source / "manifest.json", {**original, "files": files, "hash": manifest_hash(files), "rows": 8})
+    params = TrainParams(
+        method="step_kto", w_step=1.0, after_first_error="keep", beta=0.5, learning_rate=1e-2, warmup_steps=0,
+        schedule="constant", epochs=1, batch=4, accumulate=2, max_grad_norm=1.0, max_length=256, dtype="float32",
+        gradient_checkpointing=False, save_steps=50, pass_rows=None, lora=None, launch=None, tracker=None,
+    )  # fmt: skip
+    job = Job(source, tiny_policy.write_policy(tmp_path / "policy"), params, 1)
+    report = tmp_path / "report.json"
+    runtime = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+    train(job, runtime, tmp_path / "out", report, tmp_path / "work", tmp_path / "journal")
+    written = json.loads(report.read_text(encoding="utf-8"))
+    assert written["optimiser_steps"] == 1
+    assert written["labels"]["step"]["wrong"] > 0
+
+
+def test_types_are_told_in_words_and_others_are_refused() -> None:
+    assert type_name(pl.List(pl.Struct({"a": pl.Int32, "b": pl.List(pl.String)}))) == (
+        "list of {a: int32, b: list of string}"
+    )
+    with pytest.raises(TypeError, match="no published column"):
+        feature(pl.Date)

@@ -1,0 +1,170 @@
+"""Sampling by request: what is kept of an answer, and what is never asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.engines import Completion, Failure, Request
+from stages.common.engines.request import Answered
+from stages.common.journal import ROOT
+from stages.common.params.llm import EngineParams
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import PromptParams, SampleParams
+from stages.common.policies import Policy
+from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id
+from stages.common.toy_arithmetic import make_problems
+from stages.sample import Drawn, draw_samples, sample_problems
+from stages.sample import asked as asked_module
+from stages.sample.asked import _model
+from stages.sample.draw import sampling_settings
+from tests.support.fault_server import fault_server, stats
+from tests.support.llm_settings import ENGINE, openai
+
+POLICY = Policy(Path("models/M1"), "a" * 32, None, None)
+RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+
+
+def settings(**changes: Any) -> SampleParams:
+    base = SampleParams(
+        engine="served",
+        served=None,
+        recorded=None,
+        prompt=PromptParams(chat=True, system=None, template="{problem}\n"),
+        problems=None,
+        samples=4,
+        temperature=1.0,
+        max_tokens=24,
+        batch=1,
+    ).model_dump()
+    return SampleParams.model_validate({**base, "served": ENGINE, **changes})
+
+
+def fake(**changes: Any) -> dict[str, Any]:
+    return {**ENGINE, "fake": {**ENGINE["fake"], **changes}}
+
+
+def problems(count: int) -> pl.DataFrame:
+    rows = [
+        (problem_id(row["problem"], "1"), "train", "day_world", row["problem"], row["solution"], "1", "made", at)
+        for at, row in enumerate(make_problems("train", count, 1))
+    ]
+    return pl.DataFrame(rows, schema=PROBLEM.schema, orient="row")
+
+
+def draw(params: SampleParams, count: int = 10, drops: DropLog | None = None, policy: Policy = POLICY) -> Drawn:
+    drawn = draw_samples(problems(count), policy, params, RUNTIME, 1, "sample", drops or DropLog())
+    SAMPLE.check(drawn.samples)
+    return drawn
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def sent(drawn: Drawn) -> int:
+    assert drawn.costs is not None
+    answers = drawn.costs["answers"]
+    assert isinstance(answers, int)
+    return answers
+
+
+def test_every_problem_gets_its_samples_with_what_the_engine_said_of_them() -> None:
+    drawn = draw(settings(served=fake(cut=0.2)))
+    assert drawn.samples.height == 40
+    assert drawn.samples.group_by("problem_id").len()["len"].to_list() == [4] * 10
+    assert drawn.samples["seed"].n_unique() == 40
+    assert set(drawn.samples["finish_reason"]) == {"stop", "length"}
+    assert drawn.samples["completion_tokens"].min() > 0  # type: ignore[operator]
+    assert drawn.costs is not None
+    assert drawn.costs["prompt_tokens"] == drawn.samples["prompt_tokens"].sum()
+    assert drawn.costs["money"] > 0
+
+
+def test_samples_of_a_problem_are_asked_for_together() -> None:
+    drawn = draw(settings()).samples.sort("problem_id", "index")["text"].to_list()
+    (journal,) = (ROOT / "sample").iterdir()
+    lines = [json.loads(line.split(" ", 1)[1]) for line in journal.read_text(encoding="utf-8").splitlines()]
+    assert [answer["text"] for line in lines for answer in line.values()] == drawn
+
+
+def test_nothing_is_asked_for_twice() -> None:
+    first = draw(settings())
+    assert (sent(first), first.from_journal) == (40, 0)
+    faster = {**ENGINE, "concurrency": 64, "try_s": 1.0, "prices": None}
+    again = draw(settings(served=faster, batch=9))
+    assert (sent(again), again.from_journal) == (0, 40)
+    assert again.samples.equals(first.samples)
+    more = draw(settings(), 11)
+    assert (sent(more), more.from_journal) == (4, 40)
+    assert sent(draw(settings(samples=5))) == 10
+
+
+def test_another_server_is_asked_for_nothing_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fault_server() as one, fault_server() as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", one)
+        first = draw(settings(served=openai()))
+        monkeypatch.setenv("OPENAI_BASE_URL", other)
+        again = draw(settings(served=openai(concurrency=99, served_name="x")), 11)
+        assert (stats(one)["requests"], stats(other)["requests"]) == (40, 4)
+    assert again.from_journal == 40
+    assert set(first.samples["sample_id"]) <= set(again.samples["sample_id"])
+
+
+def test_a_fake_is_never_taken_for_the_policy() -> None:
+    assert sampling_settings(settings(), 1) != sampling_settings(settings(served=openai()), 1)
+    assert _model(POLICY, EngineParams.model_validate(openai())).source == POLICY.hash
+    hub = Policy(Path("models/M0"), "b" * 32, "org/model", "c" * 40)
+    assert _model(hub, EngineParams.model_validate(openai())).source == "org/model"
+
+
+class Moody:
+    """Fails for good, or says nothing, where it is told to; an engine."""
+
+    def __init__(self, failing: str, silent: str) -> None:
+        self.failing, self.silent = failing, silent
+
+    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+        for request in requests:
+            prompt = request.prompt[0]["content"]  # type: ignore[index]
+            if self.failing in prompt:
+                yield request, Failure("gave up", 3, "HTTP 500")
+            else:
+                text = " " if self.silent in prompt else f"It is {request.seed}."
+                yield request, Completion(text, "stop", 5, 5, 0, "m")
+
+    def close(self) -> None: ...
+
+
+def test_a_sample_without_an_answer_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = problems(40).sort("problem_id").tail(2)["problem"].to_list()
+    drops = DropLog()
+    with monkeypatch.context() as patch:
+        patch.setattr(asked_module, "make_engine", lambda *_: Moody(*last))
+        drawn = draw(settings(), 40, drops)
+        with pytest.raises(ValueError, match="evaluate: 4 samples got no answer; run again"):
+            sample_problems(problems(40), POLICY, settings(), RUNTIME, 1, "evaluate")
+    assert (drawn.samples.height, drawn.unanswered) == (39 * 4, 4)
+    assert drawn.samples["text"].to_list().count(" ") == 4, "to say nothing is an answer"
+    assert {reason: drop["rows"] for reason, drop in drops.report().items()} == {"no answer came": 4}
+    assert drawn.costs is not None
+    assert drawn.costs["failures"] == {"HTTP 500": 4}
+    assert sent(draw(settings(), 40)) == 4, "what failed is asked for again, and nothing else"
+
+
+@given(st.sampled_from(["temperature", "max_tokens", "prompt"]))
+def test_what_determines_a_sample_is_in_its_settings(name: str) -> None:
+    other: dict[str, Any] = {
+        "temperature": 0.5,
+        "max_tokens": 25,
+        "prompt": {"chat": True, "system": "Be brief.", "template": "{problem}\n"},
+    }
+    assert sampling_settings(settings(**{name: other[name]}), 1) != sampling_settings(settings(), 1)

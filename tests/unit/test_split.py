@@ -1,0 +1,144 @@
+"""Splitting: lossless, by the shape the text has, never inside mathematics or code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.params.split import SplitParams
+from stages.common.tables import SAMPLE, STEP, read_table, write_table
+from stages.split import split_samples, split_text
+
+AUTO = SplitParams(shape="auto", max_steps=64)
+DATA = Path(__file__).parents[1] / "data"
+REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
+CASES = json.loads((DATA / "split_cases.json").read_text(encoding="utf-8"))
+
+
+def steps(text: str, params: SplitParams = AUTO) -> list[str]:
+    return [text[start:end] for start, end in split_text(text, params)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["source"])
+def test_cases(case: dict[str, object]) -> None:
+    expected = case["steps"]
+    assert isinstance(expected, list)
+    params = SplitParams.model_validate({"shape": case.get("shape", "auto"), "max_steps": 64})
+    assert steps("".join(expected), params) == expected
+
+
+def test_later_steps_are_joined_to_the_last() -> None:
+    assert steps("a\nb\nc\nd", SplitParams(shape="auto", max_steps=2)) == ["a\n", "b\nc\nd"]
+
+
+_PIECES = [
+    *("Step 1: ", "## Step 2:", "**Step 3:**", "The answer is 4", "#### 4", "\n", "\n\n", "\\[", "\\]", "\\(", "\\)"),
+    *("$$", "$", "\\$", "```", "````", "~~~py", "\\begin{align}", "\\end{align}", "\\begin{a}", "[asy]", "[/asy]"),
+    *(" ", "x", "\r\n", "\u2028", "\\\\", "---", "\U0001f600", "e\u0301"),
+]
+_TEXTS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
+
+
+@given(_TEXTS, st.sampled_from(["auto", "headed", "paragraph", "line"]), st.integers(1, 9))
+def test_join_of_split_is_the_text(text: str, shape: str, most: int) -> None:
+    spans = split_text(text, SplitParams.model_validate({"shape": shape, "max_steps": most}))
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
+    assert len(spans) <= most
+    assert all(start < end for start, end in spans)
+    if text.strip():
+        assert all(text[start:end].strip() for start, end in spans)
+
+
+@given(_TEXTS)
+def test_steps_begin_at_line_beginnings(text: str) -> None:
+    assert all(start == 0 or text[start - 1] == "\n" for start, _ in split_text(text, AUTO))
+
+
+BAIT = [
+    "$",
+    "$a ",
+    "\\[",
+    "\\",
+    "\n",
+    "```\n",
+    "```a\n",
+    "`",
+    "\\begin{align}",
+    "Step 1:\n",
+    "#",
+    " ",
+    "\n \t",
+    "a\n\n",
+]
+
+
+@pytest.mark.parametrize("piece", [*BAIT, "**", "\\(\n", "[asy]", "step ", "\n" + " " * 1000, "-\n", "a$\nb"])
+def test_a_megabyte_takes_no_longer_than_its_length_asks(piece: str) -> None:
+    """Ten times the text must not take a hundred times as long; quadratic code takes minutes here and is cut off."""
+    text = piece * (1_000_000 // len(piece))
+    program = (
+        "import sys; from stages.split import split_text; from stages.common.params.split import SplitParams\n"
+        "text = sys.stdin.read(); spans = split_text(text, SplitParams(shape='auto', max_steps=64))\n"
+        "assert spans[-1][1] == len(text)"
+    )
+    subprocess.run([sys.executable, "-c", program], input=text, text=True, check=True, timeout=60)
+
+
+def samples(texts: list[str]) -> pl.DataFrame:
+    rows = [
+        {
+            **dict.fromkeys(SAMPLE.schema, None),
+            "sample_id": f"{index:032x}",
+            "problem_id": f"{index % 2:032x}",
+            "policy": "p",
+            "settings": "s",
+            "index": index,
+            "text": text,
+            "finish_reason": "stop",
+        }
+        for index, text in enumerate(texts)
+    ]
+    return pl.DataFrame(rows, schema=SAMPLE.schema)
+
+
+def test_table_has_a_row_per_step() -> None:
+    table = STEP.check(split_samples(samples(["a\nb", "", "c"]), AUTO))
+    assert table.select("step", "start", "end").rows() == [(0, 0, 2), (1, 2, 3), (0, 0, 1)]
+
+
+def test_command_writes_steps_and_report(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        "records: {shard_digits: 0}\nsplit: {shape: auto, max_steps: 64}\n", encoding="utf-8"
+    )
+    write_table(tmp_path / "samples", SAMPLE, samples(["Step 1: a\nStep 2: b", "c\n\nd", "e", ""]), 0)
+    arguments = [f"--{name}={tmp_path / path}" for name, path in (
+        ("recipe", "recipe.yaml"), ("samples", "samples"), ("out", "steps"), ("report", "report.json")
+    )]  # fmt: skip
+    subprocess.run([sys.executable, "-m", "stages.split", *arguments], check=True)
+    assert read_table(tmp_path / "steps", STEP, 0).height == 5
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert (report["samples"], report["steps"]) == (4, 5)
+    assert report["steps_per_sample"] == {"1": 1, "2": 2}
+    assert report["shapes"] == {"headed": 1, "paragraph": 1, "line": 1, "empty": 1}
+
+
+def test_recorded_solutions_are_split_losslessly() -> None:
+    path = REAL / "recorded" / "math_100x8.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path}: real data not here")
+    solutions = [s for line in path.read_text(encoding="utf-8").splitlines() for s in json.loads(line)["solutions"]]
+    divided = [steps(solution) for solution in solutions]
+    assert ["".join(parts) for parts in divided] == solutions
+    assert len(solutions) == 800
+    assert sum(len(parts) > 1 for parts in divided) == 800
+    torn = [parts for parts in divided if any(part.count("\\[") != part.count("\\]") for part in parts)]
+    assert len(torn) == 2  # these two run into gibberish with a stray end of a display

@@ -1,0 +1,99 @@
+"""The reference's log-probs: computed once for given rows and weights, found again whatever the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+
+from stages.train import StepKTOConfig, StepKTOTrainer
+from tests.support.tiny_policy import tiny_llama, tiny_tokenizer
+from tests.unit.test_train_trl import BATCH, ROWS, arguments, data, moved
+
+COLUMNS = ("ref_step_logps", "ref_KL_step_logps")
+
+
+class Counting(StepKTOTrainer):
+    """Notes how many rows go through the reference, and may die after some groups."""
+
+    scored = 0
+    dies_after: int | None = None
+
+    def _score(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Any]:
+        for number, group in enumerate(super()._score(dataset, name, batch_size)):
+            if number == self.dies_after:
+                raise KeyboardInterrupt
+            Counting.scored += len(group[""])
+            yield group
+
+
+def made(folder: Path, rows: Dataset | None = None, model: Any = None, **settings: Any) -> tuple[int, Any]:
+    """How many rows were scored to make a trainer that keeps them in `folder`, and the trainer."""
+    torch.set_num_threads(1)
+    tokenizer = tiny_tokenizer()
+    Counting.scored = 0
+    config = StepKTOConfig(**arguments(folder, reference_journal=str(folder / "reference.jsonl"), **settings))
+    trainer = Counting(model or tiny_llama(len(tokenizer)), config, rows or data(), tokenizer)
+    return Counting.scored, trainer
+
+
+def columns(trainer: Any) -> list[list[list[float]]]:
+    return [list(trainer.train_dataset[name]) for name in COLUMNS]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"beta": 5.0}, {"learning_rate": 1e-2}, {"w_step": 0.0}, {"step_desirable_weight": 3.0}, {"seed": 7}],
+    ids=str,
+)
+def test_settings_of_training_find_it(tmp_path: Path, settings: dict[str, Any]) -> None:
+    scored, first = made(tmp_path)
+    assert scored == ROWS
+    scored, again = made(tmp_path, **settings)
+    assert scored == 0
+    assert columns(again) == columns(first)
+
+
+def test_it_is_what_is_computed_without_a_journal(tmp_path: Path) -> None:
+    made(tmp_path)
+    _, kept = made(tmp_path)
+    assert columns(kept) == columns(plain(tmp_path))
+
+
+def plain(folder: Path) -> Any:
+    tokenizer = tiny_tokenizer()
+    return StepKTOTrainer(tiny_llama(len(tokenizer)), StepKTOConfig(**arguments(folder)), data(), tokenizer)
+
+
+def test_other_weights_rows_or_rules_compute_anew(tmp_path: Path) -> None:
+    made(tmp_path)
+    assert made(tmp_path, model=moved(tiny_llama(len(tiny_tokenizer()))))[0] == ROWS
+    assert made(tmp_path, rows=data(count=BATCH + 1))[0] == 1, "the first batch is there"
+    assert made(tmp_path, after_first_error="truncate")[0] > 0
+    assert made(tmp_path, mismatch_block=2)[0] == ROWS - ROWS % BATCH, "the last two rows are mismatched as before"
+
+
+def test_a_killed_pass_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "dies_after", 1)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path)
+    monkeypatch.setattr(Counting, "dies_after", None)
+    scored, trainer = made(tmp_path)
+    assert scored == ROWS - BATCH
+    assert columns(trainer) == columns(plain(tmp_path))
+
+
+def test_no_reference_model_is_kept(tmp_path: Path) -> None:
+    assert made(tmp_path)[1].ref_model is None
+
+
+def test_unfit_weights_are_said(tmp_path: Path) -> None:
+    model = tiny_llama(len(tiny_tokenizer()))
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("inf"))
+    with pytest.raises(ValueError, match="reference log-probs of train rows: not finite"):
+        made(tmp_path, model=model)

@@ -1,0 +1,250 @@
+"""The stage as a whole: its three methods, its report, and what a kill at any moment leaves behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.train import TrainParams
+from stages.common.policies import read_policy
+from stages.common.provenance import folder_files
+from stages.train.run import Job, train
+from tests.support.tiny_policy import write_dataset, write_policy
+
+RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+PARAMS = TrainParams(
+    method="step_kto",
+    w_step=1.0,
+    after_first_error="keep",
+    beta=1.0,
+    learning_rate=1e-2,
+    warmup_steps=1,
+    schedule="cosine",
+    epochs=1,
+    batch=4,
+    pass_rows=None,
+    accumulate=1,
+    max_grad_norm=1.0,
+    max_length=64,
+    dtype="float32",
+    gradient_checkpointing=False,
+    save_steps=3,
+    lora=None,
+    launch=None,
+    tracker=None,
+)
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_policy(folder / "M0")
+    write_dataset(folder / "rows", ROWS)
+    return folder
+
+
+def go(inputs: Path, place: Path, dataset: str = "rows", **changes: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Train in this process; returns the policy's files and the report."""
+    job = Job(inputs / dataset, inputs / "M0", PARAMS.model_copy(update=changes), seed=1)
+    train(job, RUNTIME, place / "out", place / "report.json", place / "work", place / "journal")
+    left = [path for path in (place / "work").iterdir() if path.is_dir() and path.suffix != ".tensorboard"]
+    assert not left, "checkpoints are left behind"
+    return folder_files(place / "out"), json.loads((place / "report.json").read_text())
+
+
+@pytest.mark.parametrize("method", ["step_kto", "kto", "rft"])
+def test_methods(inputs: Path, tmp_path: Path, method: str) -> None:
+    files, report = go(inputs, tmp_path, method=method)
+    assert set(files) == {
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "manifest.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    }
+    policy = read_policy(tmp_path / "out")
+    assert policy.hash == report["policy"] != read_policy(inputs / "M0").hash
+    assert policy.model().num_parameters() == read_policy(inputs / "M0").model().num_parameters()
+    rows = pl.read_parquet(inputs / "rows" / "step_kto.parquet")
+    kept = rows if method != "rft" else rows.filter(pl.col("label"))
+    assert report["rows"] == kept.height
+    assert report["optimiser_steps"] == math.ceil(kept.height / 4)
+    assert report["dropped"] == {}
+    assert report["labels"]["outcome"] == {
+        "right": kept["label"].sum(),
+        "wrong": (~kept["label"]).sum(),
+        "masked": 0,
+    }
+    labels = rows["steps"].explode().struct.field("label")
+    known = {"right": labels.sum(), "wrong": (~labels).sum(), "unknown": labels.null_count()}
+    assert report["labels"]["step"] == (
+        known if method == "step_kto" else {"right": 0, "wrong": 0, "unknown": kept.height}
+    )
+    assert report["history"][-1] == report["final"]
+    assert report["final"]["step"] == report["optimiser_steps"]
+    assert all(math.isfinite(value) for entry in report["history"] for value in entry.values())
+    wanted = {"step_kto": {"z0", "z_step", "step_reward_margin", "step_accuracy"}, "kto": {"z0", "reward_margin"}}
+    assert wanted.get(method, set()) <= {name for entry in report["history"] for name in entry}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert report["made_from"]["dataset"] in card
+    for file in files:
+        assert str(inputs).encode() not in (tmp_path / "out" / file).read_bytes(), f"{file} holds a path"
+
+
+def test_training_learns(inputs: Path, tmp_path: Path) -> None:
+    _, report = go(inputs, tmp_path, epochs=6)
+    first, last = report["history"][0], report["history"][-1]
+    assert last["loss_outcome"] < first["loss_outcome"]
+    assert last["loss_step"] < first["loss_step"]
+    assert last["step_reward_margin"] > 0
+
+
+def test_chat_rows(inputs: Path, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "chat", 8, chat=True)
+    _, report = go(inputs, tmp_path, dataset=str(tmp_path / "chat"))
+    assert report["rows"] == 8
+
+
+def test_accumulation_and_the_other_rules(inputs: Path, tmp_path: Path) -> None:
+    _, report = go(inputs, tmp_path, accumulate=2, after_first_error="truncate", gradient_checkpointing=True)
+    assert report["optimiser_steps"] == 5
+    _, masked = go(inputs, tmp_path, after_first_error="mask")
+    assert masked["labels"]["step"]["unknown"] > 0
+    assert report["tokens"] < masked["tokens"]
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["use_cache"] is True
+
+
+def test_long_rows_are_counted(inputs: Path, tmp_path: Path) -> None:
+    whole = go(inputs, tmp_path)[1]
+    _, report = go(inputs, tmp_path, max_length=whole["tokens"] // ROWS)
+    dropped = report["dropped"]["longer than max_length"]
+    assert dropped["rows"] == ROWS - report["rows"] > 0
+    assert dropped["examples"][0]["where"].startswith("s")
+
+
+def test_a_collapsed_run_stops_and_writes_nothing(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the run has collapsed"):
+        go(inputs, tmp_path, learning_rate=1e30)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_order_for_other_blocks_is_said(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(inputs, tmp_path, batch=8)
+    assert "blocks of 4 rows and train.batch is 8" in capsys.readouterr().err
+
+
+def spoil(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_text(text)
+
+
+def test_unfit_data_sets_are_named(inputs: Path, tmp_path: Path) -> None:
+    manifest = (inputs / "rows" / "manifest.json").read_text()
+    place = write_dataset(tmp_path / "rows", ROWS)
+    with pytest.raises(FileNotFoundError, match=r"nowhere.manifest\.json: missing"):
+        go(inputs, tmp_path, dataset=str(tmp_path / "nowhere"))
+    spoil(place, "{}")
+    with pytest.raises(ValueError, match=r"manifest\.json: not a data set manifest"):
+        go(inputs, tmp_path, dataset=str(place))
+    spoil(place, manifest.replace('"text"', '"html"'))
+    with pytest.raises(ValueError, match="format: expected text or chat, found 'html'"):
+        go(inputs, tmp_path, dataset=str(place))
+    spoil(place, manifest)
+    (place / "kto.parquet").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"kto\.parquet: its sha256 is not the one in"):
+        go(inputs, tmp_path, dataset=str(place))
+
+
+# --- killed and run again ---
+
+KILL_AT = """
+import os, runpy, signal, sys
+moment, sys.argv = sys.argv[1], ["stages.train", *sys.argv[2:]]
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+if moment == "before a checkpoint is complete":
+    from stages.train import checkpoints
+    checkpoints.write_json = lambda *_: die()
+elif moment == "between checkpoints":
+    from stages.train.guard import CollapseGuard
+    CollapseGuard.on_step_end = lambda self, args, state, control, **_: die() if state.global_step == 8 else None
+elif moment == "before the report":
+    from stages.train import run
+    run.environment = die
+runpy.run_module("stages.train", run_name="__main__")
+"""
+"""Runs the command and kills it, as ``kill -9`` does, at one exact moment."""
+
+
+def command(place: Path, inputs: Path, moment: str) -> subprocess.CompletedProcess[str]:
+    place.mkdir(exist_ok=True)
+    recipe = {"seed": 1, "train": PARAMS.model_dump(), "runtime": RUNTIME.model_dump()}
+    (place / "params.yaml").write_text(yaml.safe_dump(recipe))
+    arguments = ["--recipe", "params.yaml", "--dataset", str(inputs / "rows"), "--policy", str(inputs / "M0")]
+    arguments += ["--out", "models/M1", "--report", "reports/M1.json"]
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, "-c", KILL_AT, moment, *arguments],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    results: dict[str, Any] = {}
+    work = threading.Thread(target=lambda: results.update(whole=command(whole, inputs, "never")))
+    work.start()
+    resumed = []
+    for moment in ("before a checkpoint is complete", "between checkpoints", "before the report"):
+        done = command(killed, inputs, moment)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        [folder] = [
+            path for path in (killed / "work" / "train").iterdir() if path.is_dir() and path.name != "reference"
+        ]
+        resumed.append(sorted(path.name for path in folder.glob("checkpoint-*") if (path / "complete.json").exists()))
+    assert resumed == [[], ["checkpoint-3", "checkpoint-6"], ["checkpoint-10", "checkpoint-9"]]
+    last = command(killed, inputs, "never")
+    assert last.returncode == 0, last.stderr
+    work.join()
+    assert results["whole"].returncode == 0, results["whole"].stderr
+    assert folder_files(killed / "models" / "M1") == folder_files(whole / "models" / "M1")
+    one, other = (json.loads((place / "reports" / "M1.json").read_text()) for place in (whole, killed))
+    assert other["resumed_at"] == 10
+    assert one["resumed_at"] is None
+    assert one["history"] == other["history"]
+    assert not [path for path in (killed / "work" / "train").iterdir() if path.is_dir()]
+
+
+def test_only_complete_checkpoints_are_trusted(tmp_path: Path) -> None:
+    from stages.common.tables import write_json
+    from stages.train.checkpoints import COMPLETE, last_complete
+
+    assert last_complete(tmp_path) is None
+    for number, (content, marked) in {3: ("abc", 3), 20: ("abc", 3), 30: ("ab", 3), 100: ("abc", None)}.items():
+        folder = tmp_path / f"checkpoint-{number}"
+        (folder / "inner").mkdir(parents=True)
+        (folder / "inner" / "weights").write_text(content)
+        if marked:
+            write_json(folder / COMPLETE, {"inner/weights": marked})
+    (tmp_path / "checkpoint-3" / COMPLETE).write_text('{"inner/wei')
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-20"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-20"]

@@ -1,0 +1,1 @@
+"""Commands on top of what the stages wrote: audit, publish, plan. No stage imports them."""

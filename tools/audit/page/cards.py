@@ -1,0 +1,119 @@
+"""What the page shows of one problem: its text and its solutions with steps, labels and replies, as plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP
+from tools.audit.chain import Row, rows_where
+from tools.audit.layout import Part, replies_folder
+from tools.audit.page.index import Place
+from tools.audit.tables import STEP_KEY, WHOLE
+
+SOLUTIONS = 32
+"""Solutions of a problem that are shown at most."""
+
+CHARACTERS = 200_000
+"""Characters of one text that reach the page; the page shows fewer until it is asked."""
+
+WORDS = {True: "right", False: "wrong", None: "unknown"}
+
+
+def make_card(root: Path, part: Part, place: Place) -> dict[str, Any]:
+    """The card of a problem in round `part`; every text is bounded, nothing is escaped."""
+    own = pl.col("problem_id") == place.problem_id
+    problem = next(iter(rows_where(root / part.problems, PROBLEM, own).to_dicts()), None)
+    samples = rows_where(root / part.samples, SAMPLE, own).sort("index", "sample_id")
+    outcomes = {row["sample_id"]: row for row in rows_where(root / part.outcomes, OUTCOME, own).to_dicts()}
+    steps, replies = _steps(root, part, own), _replies(root, part, own)
+    return {
+        "round": part.name,
+        "problem_id": place.problem_id,
+        "left_out": max(samples.height - SOLUTIONS, 0),
+        **_problem(problem),
+        "solutions": [
+            _solution(part, sample, steps, replies, outcomes.get(sample["sample_id"]), place)
+            for sample in samples.head(SOLUTIONS).to_dicts()
+        ],
+    }
+
+
+def _problem(row: Row | None) -> dict[str, Any]:
+    if row is None:
+        return {"problem": "", "gold": "", "reference": "", "source": "not in data/problems", "origin": ""}
+    return {
+        "problem": row["problem"][:CHARACTERS],
+        "gold": row["answer"][:CHARACTERS],
+        "reference": row["solution"][:CHARACTERS],
+        "source": row["source"],
+        "origin": f"{row['origin']} row {row['origin_row']}",
+    }
+
+
+def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:
+    assert part.steps is not None
+    assert part.judged is not None
+    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.judged, JUDGED, own)
+    return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
+
+
+def _replies(root: Path, part: Part, own: pl.Expr) -> list[Row]:
+    return rows_where(root / replies_folder(part), REPLY, own).sort(REPLY.key).to_dicts()
+
+
+def _solution(
+    part: Part, sample: Row, steps: list[Row], replies: list[Row], outcome: Row | None, place: Place
+) -> dict[str, Any]:
+    identity = sample["sample_id"]
+    own = [row for row in steps if row["sample_id"] == identity]
+    judge = next((row["judge"] for row in own if row["judge"]), "none")
+    return {
+        "sample_id": identity,
+        "index": sample["index"],
+        "judge": judge,
+        "tags": place.tags.get(identity, []),
+        "verdict": "none" if outcome is None else WORDS[outcome["value"]],
+        "how": _how(outcome),
+        "steps": [_step(sample["text"], row) for row in own],
+        "replies": [_reply(row) for row in replies if row["sample_id"] == identity],
+        "lineage": [
+            f"sample {identity}, index {sample['index']}, seed {sample['seed']}",
+            f"policy {sample['policy']} ({part.policy}), settings {sample['settings']}",
+            f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}",
+            f"judge {judge} ({part.judge.kind})",
+            f"grader {outcome['grader'] if outcome else 'none'}",
+            f"data set {', '.join(place.tags.get(identity, [])[-1:])}",
+            f"all of it: python -m tools.audit show {identity} --round {part.name}",
+        ],
+    }
+
+
+def _how(outcome: Row | None) -> str:
+    if outcome is None:
+        return ""
+    found = "no answer" if outcome["answer"] is None else f"{outcome['answer'][:CHARACTERS]} (by {outcome['found_by']})"
+    return f"{found}; {outcome['reason']}"
+
+
+def _step(text: str, row: Row) -> dict[str, Any]:
+    judged = row["judge"] is not None
+    return {
+        "step": row["step"],
+        "text": text[row["start"] : row["end"]][:CHARACTERS],
+        "label": WORDS[row["label"]] if judged else "none",
+        "reason": row["reason"] or "",
+        "agreement": row["agreement"],
+        "votes": row["votes"],
+    }
+
+
+def _reply(row: Row) -> dict[str, Any]:
+    about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
+    return {
+        "head": f"judge {row['judge']}, {about}, vote {row['vote']}, try {row['attempt']}, {row['model']}",
+        "text": (row["text"] or "")[:CHARACTERS],
+        "fault": row["fault"] or "",
+    }

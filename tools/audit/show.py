@@ -1,0 +1,181 @@
+"""What made a label, on one screen. All text of problems and models is escaped and bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.common.policies import MANIFEST
+from stages.common.provenance import file_sha256
+from stages.common.tables import shard_names
+from tools.audit.chain import Chain, Row, all_parts, follow, problem_row, samples_of
+from tools.audit.find import find
+from tools.audit.layout import PROBLEMS, Part, replies_folder
+from tools.audit.lock import Lock, containing, flat, read_lock
+from tools.audit.origin import made_from
+from tools.audit.screen import BRIEF, WHOLE_TEXT, file_lines, line, text_lines
+from tools.audit.tables import WHOLE
+from tools.audit.text import one_line
+
+WORDS = {True: "right", False: "wrong", None: "unknown"}
+PROMPTS = Path("stages/judge/prompts")
+"""The judge's prompt templates."""
+
+
+def show(root: Path, start: str, only: str | None = None, whole: bool = False) -> list[str]:
+    """Lines on what has an id that begins with `start`; `only` names the round, `whole` shows texts unshortened.
+
+    Raises `ValueError` where nothing has such an id, or more than one thing.
+    """
+    found = find(root, start)
+    lock = read_lock(root)
+    limit = WHOLE_TEXT if whole else BRIEF
+    if found.kind == "sample":
+        return show_sample(root, lock, found.id, only, limit)
+    if found.kind == "problem":
+        return list(_show_problem(root, lock, found.folder, found.id, limit))
+    return list(_show_folder(root, lock, found.kind, found.folder))
+
+
+def show_sample(root: Path, lock: Lock, sample_id: str, only: str | None, limit: int) -> list[str]:
+    """The chain of a sample in the first round that has it, or in `only`; other rounds that have it are named.
+
+    Raises `ValueError` where no round has it.
+    """
+    chains = [chain for part in all_parts(root, lock) if (chain := follow(root, part, sample_id)) is not None]
+    chosen = [chain for chain in chains if only in (None, chain.part.name)]
+    if not chosen:
+        where = ", ".join(chain.part.name for chain in chains) or "no round in dvc.lock"
+        raise ValueError(f"sample {sample_id}: not in {only or 'any round'}; it is in {where}")
+    lines = list(_show_chain(root, lock, chosen[0], limit))
+    if len(chosen) > 1:
+        names = ", ".join(chain.part.name for chain in chosen[1:])
+        lines.append(line("also in", f"{names} (choose one with --round)"))
+    return lines
+
+
+def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[str]:
+    part, sample = chain.part, chain.sample
+    yield line("in", part.name)
+    yield from _problem(chain.problem, sample["problem_id"], limit)
+    yield line("policy", f"{sample['policy']}  {part.policy}, {_policy_origin(root, part.policy)}")
+    yield line("sample", f"{sample['sample_id']}  index {sample['index']}, seed {sample['seed']}")
+    asked = f"{part.sample.engine}, temperature {part.sample.temperature}, up to {part.sample.max_tokens} tokens"
+    got = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
+    yield line("", f"{asked} (settings {sample['settings']}); {one_line(got, BRIEF)}")
+    yield from _steps(root, chain, limit)
+    yield from _outcome(chain, limit)
+    yield from _selection(chain)
+    yield ""
+    yield from _files(root, lock, chain)
+
+
+def _problem(problem: Row | None, problem_id: str, limit: int) -> Iterator[str]:
+    if problem is None:
+        yield line("problem", f"{problem_id}  is not in {PROBLEMS}")
+        return
+    where = f"{problem['origin']} row {problem['origin_row']}"
+    yield line("problem", f"{problem_id}  {problem['split']}, source {one_line(problem['source'], 60)}")
+    yield line("", f"from {one_line(where, BRIEF)}")
+    yield from text_lines(problem["problem"], limit)
+    yield line("gold", one_line(problem["answer"], limit))
+
+
+def _policy_origin(root: Path, folder: Path) -> str:
+    made = made_from(root, folder)
+    return "made from " + ", ".join(f"{key} {one_line(str(value), 60)}" for key, value in sorted(made.items()))
+
+
+def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
+    part = chain.part
+    if part.steps is None:
+        yield from text_lines(chain.sample["text"], limit)
+        return
+    judge = next((row["judge"] for row in chain.steps if row["judge"]), "none")
+    yield line("judge", f"{judge}  {_judge_settings(part)}")
+    if part.judge.kind == "served":
+        for path in sorted((root / PROMPTS).glob("*")):
+            yield line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
+    for row in chain.steps:
+        text = one_line(chain.sample["text"][row["start"] : row["end"]].rstrip(), limit)
+        place = f"{row['step']} [{row['start']}:{row['end']}]"
+        if not row["judge"]:
+            yield line("step", f"{place:<14}no label  {text}")
+            continue
+        agreed = "" if row["votes"] == 1 else f" ({row['agreement']:.2f} of {row['votes']} votes)"
+        yield line("step", f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {one_line(row['reason'], limit)}{agreed}")
+    for row in chain.replies:
+        about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
+        model = one_line(str(row["model"]), 60)
+        fault = f"; not used: {one_line(row['fault'], BRIEF)}" if row["fault"] else ""
+        head = f"judge {row['judge']}, {about}, vote {row['vote']}, try {row['attempt']}: {model}{fault}"
+        yield line("reply", head)
+        yield from text_lines("nothing came" if row["text"] is None else row["text"], 4 * limit)
+
+
+def _judge_settings(part: Part) -> str:
+    values = {key: value for key, value in flat(part.judge.model_dump(mode="json")) if value not in (None, 0.0)}
+    return one_line(", ".join(f"{key} {value}" for key, value in values.items()), 4 * BRIEF)
+
+
+def _outcome(chain: Chain, limit: int) -> Iterator[str]:
+    row = chain.outcome
+    if row is None:
+        yield line("verdict", "none")
+        return
+    answer = "no answer" if row["answer"] is None else f"answer {one_line(row['answer'], limit)}"
+    found = f" found by {row['found_by']}" if row["found_by"] else ""
+    yield line("verdict", f"{WORDS[row['value']]}: {answer}{found}; compared by {one_line(row['reason'], limit)}")
+    yield line("", f"grader {one_line(row['grader'], BRIEF)}")
+
+
+def _selection(chain: Chain) -> Iterator[str]:
+    fate, selection = chain.fate, chain.part.selection
+    if fate is None or selection is None:
+        return
+    of_problem = f"of its problem's {fate.right} right and {fate.wrong} wrong samples"
+    rule = ", ".join(f"{key} {value}" for key, value in selection.params.model_dump(mode="json").items())
+    if fate.dropped is not None:
+        yield line("selection", f"dropped: {fate.dropped} ({of_problem})")
+    else:
+        yield line("selection", f"kept: rank {fate.rank} among those with its verdict, {of_problem}")
+    yield line("", f"rule {rule}, seed {selection.seed}")
+    for path, row in chain.rows.items():
+        yield line("row", f"{path} row {row}")
+
+
+def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
+    part = chain.part
+    shard = next(
+        (name for name in shard_names(part.digits) if chain.sample["problem_id"].startswith(name)), "all"
+    )  # fmt: skip
+    folders = [part.problems, part.samples, part.steps, part.judged, part.outcomes]
+    paths = [folder / f"{shard}.parquet" for folder in folders if folder is not None]
+    if part.judged is not None and chain.replies:
+        paths.append(replies_folder(part) / f"{shard}.parquet")
+    yield from file_lines(root, lock, [*paths, *chain.rows, part.policy / MANIFEST])
+
+
+def _show_problem(root: Path, lock: Lock, folder: Path, problem_id: str, limit: int) -> Iterator[str]:
+    yield from _problem(problem_row(root, folder, problem_id), problem_id, limit)
+    for part in all_parts(root, lock):
+        for row in samples_of(root, part, problem_id).iter_rows(named=True):
+            said = f"{row['sample_id']}  {part.name}, index {row['index']}, {WORDS[row['value']]}: "
+            yield line("sample", said + one_line(row["text"], limit // 2))
+    yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / folder).glob("*.parquet"))])
+
+
+def _show_folder(root: Path, lock: Lock, kind: str, folder: Path) -> Iterator[str]:
+    """A policy or a data set: its manifest, and the stage that wrote it with its settings."""
+    manifest = json.loads((root / folder / MANIFEST).read_text(encoding="utf-8"))
+    yield line(kind, f"{manifest['hash']}  {folder}")
+    for key, value in flat({key: value for key, value in manifest.items() if key not in ("hash", "files")}):
+        yield line("", f"{key} {one_line(str(value), BRIEF)}")
+    made = containing(lock, folder.as_posix())
+    if made is not None:
+        entry, _ = made
+        yield line("stage", f"{entry.name}: {one_line(entry.command, 4 * BRIEF)}")
+        for key, value in flat(entry.settings):
+            yield line("", f"{key} {one_line(str(value), BRIEF)}")
+    yield from file_lines(root, lock, [folder / name for name in [*sorted(manifest.get("files", {})), MANIFEST]])
