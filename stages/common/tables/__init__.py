@@ -3,6 +3,7 @@
 from stages.common.tables.drops import DropLog
 from stages.common.tables.ids import (
     content_hash,
+    hash_to_unit,
     normalise_text,
     problem_id,
     sample_id,
@@ -32,6 +33,7 @@ __all__ = [
     "ShardWriter",
     "Table",
     "content_hash",
+    "hash_to_unit",
     "normalise_text",
     "problem_id",
     "read_shard",

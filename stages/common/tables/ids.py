@@ -43,3 +43,8 @@ def sample_id(problem: str, policy: str, settings: str, index: int, text: str) -
 def seed_from(*parts: Any) -> int:
     """A seed in [0, 2**63) that depends on `parts` alone."""
     return int(content_hash("seed", *parts, digits=16), 16) >> 1
+
+
+def hash_to_unit(*parts: Any) -> float:
+    """A number in [0, 1) that depends on `parts` alone."""
+    return int(content_hash(*parts, digits=12), 16) / 16**12
