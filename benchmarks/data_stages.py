@@ -178,7 +178,7 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
     """Measure `stages` at every size, each in a folder of its own below `place` that is gone afterwards."""
     rows = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
     recipe = yaml.safe_load((ROOT / "recipes/recorded-math.yaml").read_text(encoding="utf-8"))
-    recipe["records"]["shard_digits"] = DIGITS
+    recipe["tables"]["shard_digits"] = DIGITS
     recipe["runtime"]["workers"] = os.cpu_count() or 1
     # Every sample is kept: the most that there can be to write.
     everything: dict[str, Any] = {"max_right": None, "max_wrong": None, "require_both": False}

@@ -17,7 +17,7 @@ from experiments.picture import draw
 from experiments.summary import summarise
 from experiments.workspace import make_workspace, reproduce
 from stages.common.console import run
-from stages.common.params.base import read_yaml
+from stages.common.params.block import read_yaml
 
 ROOT = Path("work/study")
 FRESH = 101

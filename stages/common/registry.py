@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from stages.common.errors import UserError
 
 T = TypeVar("T")
+
+_REGISTRIES: dict[str, Registry[Any]] = {}
 
 
 class Registry(Generic[T]):
@@ -27,12 +31,20 @@ class Registry(Generic[T]):
         self.seam = seam
         self._paths = dict(built_in)
         self._items: dict[str, T] = {}
+        self._params: dict[str, type[BaseModel]] = {}
+        _REGISTRIES[seam] = self
 
-    def register(self, kind: str, item: T) -> None:
-        """Add a kind; raise `ValueError` where the name is taken by another item."""
+    def register(self, kind: str, item: T, params: type[BaseModel] | None = None) -> None:
+        """Add a kind and the class of its params block; raise `ValueError` where the name is taken by another item."""
         if kind in self._paths or self._items.get(kind, item) is not item:
             raise ValueError(f"{self.seam} kind {kind} is registered already")
         self._items[kind] = item
+        if params is not None:
+            self._params[kind] = params
+
+    def params_classes(self) -> dict[str, type[BaseModel]]:
+        """Params classes of the kinds registered from outside, by kind."""
+        return self._params
 
     def kinds(self) -> list[str]:
         """All names, sorted."""
@@ -48,3 +60,8 @@ class Registry(Generic[T]):
             module, _, name = self._paths[kind].partition(":")
             self._items[kind] = getattr(import_module(module), name)
         return self._items[kind]
+
+
+def find_registry(seam: str) -> Registry[Any] | None:
+    """The registry of that seam, None where its module has not been imported."""
+    return _REGISTRIES.get(seam)

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
-from stages.common.console import run
-from stages.common.params.base import load
-from stages.common.params.records import RecordsParams
+from stages.common.console import run, run_stage
+from stages.common.params.block import load
+from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
 from stages.common.provenance import environment
 from stages.common.tables import (
@@ -34,34 +33,27 @@ TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "judged": JUDGE
 """Table by the last part of the folder that it is written to."""
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["recorded"]:
-        recorded(sys.argv[2:])
-    else:
-        evaluate()
-
-
-def evaluate() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
-    for name in ("recipe", "problems", "policy", "out", "report"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    arguments = parser.parse_args()
+def evaluate(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) -> None:
+    """Evaluate one policy."""
     started = time.monotonic()
-    digits = load(RecordsParams, arguments.recipe, "records").shard_digits
-    settings = load_settings(arguments.recipe)
-    policy = read_policy(arguments.policy)
+    digits = load(TablesParams, recipe, "tables").shard_digits
+    settings = load_settings(recipe)
+    source = read_policy(policy)
     if settings.evaluate.split is None and not settings.evaluate.benchmarks:
-        with replace_dir(arguments.out):
-            write_json(arguments.report, {"policy": policy.hash, "split": None, "metrics": {}})
+        with replace_dir(out):
+            write_json(report, {"policy": source.hash, "split": None, "metrics": {}})
         return
-    problems = read_table(arguments.problems, PROBLEM, digits)
-    evaluation = evaluate_policy(problems, policy, settings, f"evaluate {arguments.out.name}")
-    with replace_dir(arguments.out) as folder:
+    table = read_table(problems, PROBLEM, digits)
+    evaluation = evaluate_policy(table, source, settings, f"evaluate {out.name}")
+    with replace_dir(out) as folder:
         for place, table in evaluation.tables.items():
             write_table(folder / place, TABLES[Path(place).name], table, digits)
     seconds = round(time.monotonic() - started, 1)
-    write_json(arguments.report, {**evaluation.report, "seconds": seconds, "environment": environment()})
+    write_json(report, {**evaluation.report, "seconds": seconds, "environment": environment()})
 
 
 if __name__ == "__main__":
-    run(main)
+    if sys.argv[1:2] == ["recorded"]:
+        run(lambda: recorded(sys.argv[2:]))
+    else:
+        run_stage(evaluate)

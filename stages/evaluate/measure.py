@@ -87,7 +87,7 @@ class _Work:
     def grade(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
         """OUTCOME rows of `samples` (SAMPLE rows)."""
         with self.part(f"{what}_grade"):
-            return grade_samples(self.problems, samples, self.settings.outcome, self.settings.runtime.workers)
+            return grade_samples(self.problems, samples, self.settings.outcome, self.settings.runtime.num_workers)
 
     def attempts(self, samples: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, Counts]:
         """What is counted of several samples per problem."""
@@ -163,7 +163,7 @@ def equal_answers(pairs: Sequence[Pair], settings: Settings) -> list[bool | None
     """The grader's equality of two sampled answers."""
     # The grader takes a solution for its second: in a box, the answer is all that it finds there.
     boxed = [(earlier, f"\\boxed{{{later}}}") for earlier, later in pairs]
-    verdicts = grade_many(boxed, settings.runtime.workers, settings.outcome.timeout_s)
+    verdicts = grade_many(boxed, settings.runtime.num_workers, settings.outcome.timeout_s)
     return [verdict.value for verdict in verdicts]
 
 

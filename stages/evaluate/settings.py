@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.params.base import load, load_seed
+from stages.common.params.block import load, load_seed
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
-from stages.common.console import progress, run
-from stages.common.params.base import load, load_seed
+from stages.common.console import progress, run, run_stage
+from stages.common.params.block import load, load_seed
 from stages.common.params.judge import JudgeParams
-from stages.common.params.records import RecordsParams
+from stages.common.params.tables import TablesParams
 from stages.common.tables import (
     JUDGED,
     PROBLEM,
@@ -32,38 +31,28 @@ from stages.judge.label import open_judge
 from stages.judge.tally import Tally
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["calibrate"]:
-        calibrate(sys.argv[2:])
-    else:
-        judge()
-
-
-def judge() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.judge", description=__doc__)
-    for name in ("recipe", "problems", "samples", "steps", "out", "report"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    arguments = parser.parse_args()
+def label(recipe: Path, problems: Path, samples: Path, steps: Path, out: Path, report: Path) -> None:
+    """Label every step of one round's samples."""
     started = time.monotonic()
-    params = load(JudgeParams, arguments.recipe, "judge")
-    shards = shard_names(load(RecordsParams, arguments.recipe, "records").shard_digits)
-    label = f"judge {arguments.out.name}"
-    seed = load_seed(arguments.recipe)
-    found = pass_gate(params, seed, f"{label} gate")
+    params = load(JudgeParams, recipe, "judge")
+    shards = shard_names(load(TablesParams, recipe, "tables").shard_digits)
+    desc = f"judge {out.name}"
+    seed = load_seed(recipe)
+    found = pass_gate(params, seed, f"{desc} gate")
     if params.require is not None and found is not None:
-        write_json(arguments.report, {"judge": params.kind, "calibration": found})
-        refuse(params.require, found, arguments.report)
+        write_json(report, {"judge": params.kind, "calibration": found})
+        refuse(params.require, found, report)
     tally = Tally()
-    with replace_dir(arguments.out) as folder, open_judge(params, seed, label) as judge:
+    with replace_dir(out) as folder, open_judge(params, seed, desc) as judge:
         if found is not None:
             write_json(folder / "calibration.json", found)
         writer = ShardWriter(folder, JUDGED)
         replies = ShardWriter(folder / "replies", REPLY)
-        for shard in progress(shards, label, unit="shards"):
+        for shard in progress(shards, desc, unit="shards"):
             labels = judge.label(
-                read_shard(arguments.problems, PROBLEM, shard),
-                read_shard(arguments.samples, SAMPLE, shard),
-                read_shard(arguments.steps, STEP, shard),
+                read_shard(problems, PROBLEM, shard),
+                read_shard(samples, SAMPLE, shard),
+                read_shard(steps, STEP, shard),
             )
             writer.write(shard, labels.judged)
             if params.models:
@@ -72,7 +61,7 @@ def judge() -> None:
         costs = judge.costs()
     seconds = round(time.monotonic() - started, 1)
     write_json(
-        arguments.report,
+        report,
         {
             "judge": params.kind,
             "votes": params.votes,
@@ -85,4 +74,7 @@ def judge() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    if sys.argv[1:2] == ["calibrate"]:
+        run(lambda: calibrate(sys.argv[2:]))
+    else:
+        run_stage(label)

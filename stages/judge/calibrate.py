@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.console import progress
-from stages.common.params.base import load, load_seed
+from stages.common.params.block import load, load_seed
 from stages.common.params.judge import JudgeParams
+from stages.common.plugins import load_plugins
 from stages.judge.compare import rates_for_evaluation, side_by_side
 from stages.judge.findings import Finding, Score, find, score
 from stages.judge.gate import calibration
@@ -43,6 +44,7 @@ def calibrate(arguments: list[str]) -> None:
         _print_findings(kind, chosen, options.show)
         measured[kind] = _measured(_rule(kind), 0, chosen)
     for recipe in options.recipe:
+        load_plugins(recipe)
         measured[str(recipe)] = _measured(load(JudgeParams, recipe, "judge"), load_seed(recipe), chosen)
     print(*(rates_for_evaluation(name, numbers) for name, numbers in measured.items()), "", sep="\n")
     print(*side_by_side(measured), sep="\n")

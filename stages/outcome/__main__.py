@@ -6,23 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from stages.common.console import run
+from stages.common.console import run, run_stage
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["grade"]:
-        _grade(sys.argv[2:])
-    else:
-        _stage(sys.argv[1:])
-
-
-def _stage(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.outcome", description=__doc__, epilog="Also: grade --help.")
-    for name in ("recipe", "problems", "samples", "out", "report"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+def check(recipe: Path, problems: Path, samples: Path, out: Path, report: Path) -> None:
+    """Check one round's final answers; with the word `grade`, one pair."""
     from stages.outcome.stage import check_round
 
-    check_round(*vars(parser.parse_args(words)).values())
+    check_round(recipe, problems, samples, out, report)
 
 
 def _grade(words: list[str]) -> None:
@@ -39,4 +30,7 @@ def _grade(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    if sys.argv[1:2] == ["grade"]:
+        run(lambda: _grade(sys.argv[2:]))
+    else:
+        run_stage(check)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.common.params.base import read_yaml
-from stages.common.params.recipe import SEED_POLICY, Recipe, check, order_rounds, resolve
+from stages.common.params.block import read_yaml
+from stages.common.params.recipe import SEED_POLICY, Recipe, order_rounds, read_recipe, resolve
 
 ROUND_STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 """Stages that report once per round, in the order in which data flows."""
@@ -50,7 +50,7 @@ def read_sources(recipe_path: Path, stages: Path) -> Sources:
 
     A report that is not there is absent: its stage did not run. Raises `ValueError` naming a file that is no report.
     """
-    recipe = check(recipe_path)
+    recipe = read_recipe(recipe_path)
     settings = read_yaml(recipe_path)
     files: list[Path] = []
 

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
 import polars as pl
 
-from stages.common.console import run
-from stages.common.params.base import load, load_seed
-from stages.common.params.records import RecordsParams
+from stages.common.console import run_stage
+from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.sample import SampleParams
+from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
 from stages.common.provenance import environment
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
 from stages.sample.draw import choose_problems, draw_samples
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.sample", description=__doc__)
-    for name in ("recipe", "problems", "policy", "out", "report"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    arguments = parser.parse_args()
+def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) -> None:
+    """Draw one round's samples from its policy."""
     started = time.monotonic()
-    params = load(SampleParams, arguments.recipe, "sample")
-    digits = load(RecordsParams, arguments.recipe, "records").shard_digits
-    seed = load_seed(arguments.recipe)
-    policy = read_policy(arguments.policy)
-    pool = read_table(arguments.problems, PROBLEM, digits).filter(pl.col("split") == "train")
+    params = load(SampleParams, recipe, "sample")
+    digits = load(TablesParams, recipe, "tables").shard_digits
+    seed = load_seed(recipe)
+    source = read_policy(policy)
+    pool = read_table(problems, PROBLEM, digits).filter(pl.col("split") == "train")
     if pool.is_empty():
-        raise ValueError(f"{arguments.problems}: no training problem to sample from")
-    problems = choose_problems(pool, policy.hash, params.problems)
+        raise ValueError(f"{problems}: no training problem to sample from")
+    chosen = choose_problems(pool, source.hash, params.problems)
     drops = DropLog()
-    drawn = draw_samples(problems, policy, params, load_runtime(), seed, f"sample {arguments.out.name}", drops)
+    drawn = draw_samples(chosen, source, params, load_runtime(), seed, f"sample {out.name}", drops)
     samples = drawn.samples
-    with replace_dir(arguments.out) as folder:
+    with replace_dir(out) as folder:
         write_table(folder, SAMPLE, samples, digits)
     finish = samples["finish_reason"].value_counts()
     write_json(
-        arguments.report,
+        report,
         {
-            "policy": policy.hash,
-            "problems": problems.height,
+            "policy": source.hash,
+            "problems": chosen.height,
             "samples": samples.height,
             "engine": params.engine,
             "from_journal": drawn.from_journal,
@@ -60,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(sample)

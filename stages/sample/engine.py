@@ -60,7 +60,7 @@ class TransformersEngine:
         if self._loaded is None:
             import torch
 
-            torch.set_num_threads(self._runtime.threads)
+            torch.set_num_threads(self._runtime.num_threads)
             cuda = self._runtime.device != "cpu" and torch.cuda.is_available()
             if self._runtime.device == "cuda" and not cuda:
                 raise ValueError("runtime.device: cuda is asked for and torch finds none")

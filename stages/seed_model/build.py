@@ -56,7 +56,7 @@ def _train(params: DayWorldModelParams, seed: int, runtime: RuntimeParams, folde
 
     from stages.seed_model.muon import Muon
 
-    torch.set_num_threads(runtime.threads)
+    torch.set_num_threads(runtime.num_threads)
     torch.manual_seed(seed_from("seed_model", seed) % 2**31)
     tokenizer = make_tokenizer()
     model = _llama(params, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id)

@@ -73,7 +73,7 @@ def train(
     from stages.train.setup import pick_device, prepare
     from stages.train.shards import filled, forget_deepspeed, gathered, in_shards, join_processes, mapped
 
-    torch.set_num_threads(runtime.threads)
+    torch.set_num_threads(runtime.num_threads)
     device = pick_device(runtime)
     checkpoints = root / content_hash("checkpoints", made_from)
     reference = journals / "reference" / f"{policy.hash}.jsonl"

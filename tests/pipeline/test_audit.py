@@ -319,7 +319,7 @@ def test_entries_of_the_lock(smoke: Path) -> None:
             "dvc.lock: problems: ran with seed 7; params.yaml holds 1",
         ),
         "round's setting": (
-            lambda lock: lock["train@M1"]["params"]["reports/recipe/M1.yaml"]["train"].update(beta=7.0),
+            lambda lock: lock["train@M1"]["params"]["reports/params/M1.yaml"]["train"].update(beta=7.0),
             {"lock"},
             "dvc.lock: train@M1: ran with train",
         ),

@@ -122,20 +122,20 @@ def place(reproduced: Path, tmp_path: Path) -> Iterator[Path]:
 def test_nothing_runs_when_nothing_changed(place: Path) -> None:
     decisions = plan(place)
     assert running(decisions) == set()
-    assert "Nothing to run: all 20 stages" in render(list(decisions.values()), "params.yaml", [], Path("work"))
+    assert "Nothing to run: all 19 stages" in render(list(decisions.values()), "params.yaml", [], Path("work"))
 
 
 def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
     edit(place, "train.beta", 1.0)
     decisions = plan(place)
-    assert changed(decisions) == {"recipe@M1", "recipe@M2", "train@M1", "train@M2"}
+    assert changed(decisions) == {"params", "train@M1", "train@M2"}
     assert decisions["train@M1"].changes == (("param", "train.beta 5.0 -> 1.0"),)
     rest = {"problems", "seed_model", "evaluate_seed", "dataset@M1"}
     rest |= {f"{name}@M1" for name in ("sample", "split", "judge", "outcome")}
     assert set(decisions) - running(decisions) == rest
     table = render(list(decisions.values()), "params.yaml", [], Path("work"))
-    assert "sample@M1      unchanged: recipe@M1 runs, but no setting that this stage reads changes" in table
-    assert f"{len(running(decisions))} of 20 stages run at most (4 changed, " in table
+    assert "sample@M1      unchanged: no param that this stage reads changes" in table
+    assert f"{len(running(decisions))} of 19 stages run at most (3 changed, " in table
     ran = repro(place)
     assert changed(decisions) <= ran <= running(decisions)
     assert running(plan(place)) == set()
@@ -144,7 +144,7 @@ def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
 def test_an_override_touches_its_round_and_what_follows(place: Path) -> None:
     edit(place, "rounds.M2.train", {"method": "kto"})
     decisions = plan(place)
-    assert running(decisions) == {"recipe@M2", "train@M2", "evaluate@M2", "report"}
+    assert running(decisions) == {"params", "train@M2", "evaluate@M2", "report"}
     assert decisions["train@M2"].changes == (("param", "train.method 'step_kto' -> 'kto'"),)
     assert decisions["evaluate@M2"].after == ("train@M2",)
     assert decisions["report"].changes[0][0] == "param"  # it tracks all rounds
@@ -154,14 +154,14 @@ def test_an_override_touches_its_round_and_what_follows(place: Path) -> None:
 def test_an_override_that_says_what_is_so_already_runs_its_recipe_only(place: Path) -> None:
     edit(place, "rounds.M2.train", {"beta": 5.0})
     decisions = plan(place)
-    assert running(decisions) == {"recipe@M2", "report"}
+    assert running(decisions) == {"params", "report"}
     assert repro(place) == running(decisions)
 
 
 def test_a_further_round_is_new_and_leaves_the_others(place: Path) -> None:
     edit(place, "rounds.M3", {"policy": "M2"})
     decisions = plan(place)
-    assert running(decisions) == {f"{n}@M3" for n in ("recipe", *FLOW[2:9])} | {"report"}
+    assert running(decisions) == {f"{n}@M3" for n in FLOW[2:9]} | {"params", "report"}
     assert decisions["train@M3"].changes == (("new", "has never run"),)
     assert repro(place) == running(decisions)
 

@@ -10,7 +10,7 @@ import yaml
 
 from experiments.arms import STUDIES, arm_rounds, round_names
 from experiments.summary import student, summarise
-from stages.common.params.recipe import check
+from stages.common.params.recipe import read_recipe
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -19,7 +19,7 @@ def test_rounds_of_every_study_make_a_valid_recipe(study: str, tmp_path: Path) -
     recipe["rounds"] = arm_rounds(STUDIES[study], 2)
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    rounds = check(path).rounds
+    rounds = read_recipe(path).rounds
     for arm in STUDIES[study]:
         first, second = round_names(arm, 2)[1:]
         assert (rounds[first]["policy"], rounds[second]["policy"]) == ("M0", first)

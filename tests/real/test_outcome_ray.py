@@ -21,7 +21,7 @@ from stages.outcome.samples import grade_over_ray
 from tests.support.ray_nodes import ray_head, wait_for_text
 
 PARAMS = OutcomeParams(timeout_s=5.0)
-SPREAD = "runtime.spread: ray"
+SPREAD = "runtime.distributed: ray"
 ENDLESS = r"\boxed{9^{9^{9^9}}}"
 
 
@@ -75,7 +75,9 @@ def test_a_node_with_another_grader_is_told() -> None:
 
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match=r"^runtime.spread: ray: Ray cannot be imported .*'stepkto-data\[ray\]'$"):
+    with pytest.raises(
+        ClusterError, match=r"^runtime.distributed: ray: Ray cannot be imported .*'stepkto-data\[ray\]'$"
+    ):
         grade_over_ray(*tables(2), PARAMS, 2, Cluster(SPREAD))
 
 
@@ -115,7 +117,7 @@ def check(
     """Run the stage in `place`; returns the hashes of its table's files."""
     place.mkdir()
     monkeypatch.chdir(place)
-    settings = "records: {shard_digits: 0}\noutcome: {timeout_s: 1.0}\n"
+    settings = "tables: {shard_digits: 0}\noutcome: {timeout_s: 1.0}\n"
     Path("params.yaml").write_text(f"{settings}runtime: {{threads: 1, workers: 2, spread: {spread}, device: cpu}}\n")
     for table, rows in zip((PROBLEM, SAMPLE), drawn, strict=True):
         Path(table.name).mkdir()

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from stages.common.params.outcome import OutcomeParams
-from stages.common.params.recipe import check
+from stages.common.params.recipe import read_recipe
 from stages.common.params.split import SplitParams
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id, sample_id
 from stages.outcome import grade_samples
@@ -93,7 +93,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_recipe_is_valid() -> None:
-    recipe = check(Path(__file__).parents[2] / "recipes" / "recorded-math.yaml")
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "recorded-math.yaml")
     assert recipe.sample.recorded is not None
     assert recipe.problems.files is not None
     assert [recipe.sample.recorded.path] == recipe.problems.files.paths

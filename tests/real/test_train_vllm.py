@@ -52,7 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     start = write_small_llama(place / "M0")
     write_manifest(start, {"kind": "test"})
     write_dataset(place / "rows", count=4)
-    runtime = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+    runtime = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
     report, work = place / "report.json", place / "work"
     train(Job(place / "rows", start, ONE_STEP, seed=1), runtime, place / "M1", report, work, place / "journal")
     assert json.loads(report.read_text())["optimiser_steps"] == 1

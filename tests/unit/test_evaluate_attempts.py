@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.params.base import SettingsError, validate
+from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import JudgeRatesParams
 from stages.common.statistics import Counts, Resampling
 from stages.common.tables import OUTCOME, SAMPLE
@@ -176,5 +176,5 @@ def test_nothing_flagged_of_nothing_is_null() -> None:
 
 
 def test_a_judge_no_better_than_chance_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"evaluate\.judge_rates: sensitivity and specificity add up to no more"):
+    with pytest.raises(ParamsError, match=r"evaluate\.judge_rates: sensitivity and specificity add up to no more"):
         rates(0.4, 0.6)

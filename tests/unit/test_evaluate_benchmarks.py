@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stages.common.params.base import SettingsError, validate
+from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import BenchmarkParams
 from stages.common.provenance import file_sha256
 from stages.common.tables import PROBLEM, problem_id
@@ -130,7 +130,7 @@ HUB = {"repo": "owner/name", "revision": REVISION, "split": "test"}
     ],
 )
 def test_settings_that_pin_nothing_are_refused(value: Any, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(ParamsError, match=message):
         validate(BenchmarkParams, value, "b")
 
 

@@ -180,7 +180,7 @@ def test_the_gate_stops_before_the_labelling(
     for table, frame in zip((PROBLEM, SAMPLE, STEP), as_tables(people(80)[60:]), strict=True):
         write_table(tmp_path / f"{table.name}s", table, frame, 0)
     settings = weak(wrong, require=require).model_dump(mode="json")
-    recipe = {"seed": 1, "records": {"shard_digits": 0}, "judge": settings}
+    recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": settings}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     folders = [f"--{name}={name}" for name in ("problems", "samples", "steps", "out")]
     command = [sys.executable, "-m", "stages.judge", "--recipe=params.yaml", "--report=report.json", *folders]

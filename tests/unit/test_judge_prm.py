@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.journal import ROOT
-from stages.common.params.base import SettingsError, validate
+from stages.common.params.block import ParamsError, validate
 from stages.common.params.judge import JudgeParams, PrmParams
 from stages.common.tables import JUDGED, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate.settings import judge_name
@@ -335,7 +335,7 @@ main()
 def test_a_killed_stage_goes_on_where_it_was(
     models: Path, own: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    recipe = {"seed": 1, "records": {"shard_digits": 0}, "judge": settings(models, own)}
+    recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": settings(models, own)}
     recipe |= yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     outs = []
     for name, kills in (("whole", []), ("killed", [2, 1])):
@@ -405,14 +405,14 @@ def test_calibrate_takes_it_by_recipe(models: Path, capsys: pytest.CaptureFixtur
     ],
 )
 def test_settings_that_do_not_fit_together(own: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
-    with pytest.raises(SettingsError, match=rf"prm.*{fault}"):
+    with pytest.raises(ParamsError, match=rf"prm.*{fault}"):
         validate(PrmParams, {**own, **changes}, "prm")
 
 
 def test_the_kind_needs_its_block_and_has_one_vote(models: Path) -> None:
-    with pytest.raises(SettingsError, match="prm: null"):
+    with pytest.raises(ParamsError, match="prm: null"):
         validate(JudgeParams, {**settings(models, TRL), "prm": None}, "judge")
-    with pytest.raises(SettingsError, match="votes: a process reward model"):
+    with pytest.raises(ParamsError, match="votes: a process reward model"):
         validate(JudgeParams, {**settings(models, TRL), "votes": 3}, "judge")
 
 

@@ -198,7 +198,7 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: P
             ("problems", "samples", "steps"), (PROBLEM, SAMPLE, STEP), tables(30), strict=True
         ):
             write_table(place / folder, table, frame, 0)
-        recipe = {"seed": 1, "records": {"shard_digits": 0}, "judge": block}
+        recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": block}
         (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
         folders = [f"--{name}={name}" for name in ("problems", "samples", "steps", "out")]
         command = [sys.executable, "-m", "stages.judge", "--recipe=params.yaml", "--report=report.json", *folders]

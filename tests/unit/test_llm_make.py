@@ -18,7 +18,7 @@ from stages.common.engines import (
     make_engine,
     prices_of,
 )
-from stages.common.params.base import SettingsError, validate
+from stages.common.params.block import ParamsError, validate
 from stages.common.params.llm import EngineParams
 
 VLLM: dict[str, Any] = {
@@ -60,7 +60,7 @@ def engine_params(**changes: Any) -> EngineParams:
     ],
 )
 def test_settings_that_do_not_fit_are_refused_by_name(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(ParamsError, match=message):
         engine_params(**changes)
 
 

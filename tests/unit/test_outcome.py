@@ -219,7 +219,7 @@ def test_sample_without_problem_is_refused() -> None:
 
 
 def test_command_writes_outcomes_and_report(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("records: {shard_digits: 0}\noutcome: {timeout_s: 5.0}\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text("tables: {shard_digits: 0}\noutcome: {timeout_s: 5.0}\n", encoding="utf-8")
     for name, table, frame in zip(("problems", "samples"), (PROBLEM, SAMPLE), tables(), strict=True):
         write_table(tmp_path / name, table, frame, 0)
     arguments = [f"--{name}={tmp_path / path}" for name, path in (

@@ -13,10 +13,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.params.base import SettingsError, load, load_seed, read_yaml
-from stages.common.params.recipe import ROUND_BLOCKS, check, merge, order_rounds, resolve
+from stages.common.params.block import KindParams, ParamsBlock, ParamsError, load, load_seed, read_yaml, validate
+from stages.common.params.recipe import ROUND_BLOCKS, merge, order_rounds, read_recipe, resolve
 from stages.common.params.runtime import load_runtime
+from stages.common.params.show import show_params
 from stages.common.params.train import TrainParams
+from stages.common.plugins import load_plugins
+from stages.common.registry import Registry
 from tests.support.llm_settings import JUDGE, SERVED_JUDGE, openai
 
 RECIPE = read_yaml(Path("params.yaml"))
@@ -41,8 +44,8 @@ def faults(tmp_path: Path, settings: Any) -> list[str]:
     """The lines with which a recipe is refused, without the file's name."""
     file = tmp_path / "params.yaml"
     file.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings), encoding="utf-8")
-    with pytest.raises(SettingsError) as caught:
-        check(file)
+    with pytest.raises(ParamsError) as caught:
+        read_recipe(file)
     lines = str(caught.value).splitlines()
     assert all(line.startswith(f"{file}: ") for line in lines), lines
     return [line.removeprefix(f"{file}: ") for line in lines]
@@ -50,18 +53,18 @@ def faults(tmp_path: Path, settings: Any) -> list[str]:
 
 @pytest.mark.parametrize("path", RECIPES, ids=str)
 def test_every_recipe_is_valid_and_resolves(path: Path) -> None:
-    recipe = check(path)
+    recipe = read_recipe(path)
     settings = read_yaml(path)
     for name in order_rounds(recipe.rounds):
         resolved = resolve(settings, name)
-        assert set(resolved) == {"seed", "records", "policy", *ROUND_BLOCKS}
+        assert set(resolved) == {"seed", "plugins", "tables", "policy", *ROUND_BLOCKS}
         # A round's file is read back by the stages: writing it must change nothing.
         assert yaml.safe_load(yaml.safe_dump(resolved)) == resolved
 
 
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.name.startswith("llama")], ids=str)
 def test_the_papers_settings(path: Path) -> None:
-    recipe = check(path)
+    recipe = read_recipe(path)
     train, dataset, evaluate = recipe.train, recipe.dataset, recipe.evaluate
     assert (train.beta, train.learning_rate, train.warmup_steps) == (0.1, 1e-6, 100)
     assert (train.schedule, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
@@ -85,7 +88,7 @@ def test_the_papers_settings(path: Path) -> None:
         ("trane", {}, "trane: unknown key; did you mean train?"),
         ("split.zzz", 1, "split.zzz: unknown key; known here: ['shape', 'max_steps']"),
         ("train.beta", ..., "train.beta: missing key"),
-        ("judge", ..., "judge: missing key"),
+        ("judge", ..., "judge.kind: missing key"),
         ("sample.prompt.chat", ..., "sample.prompt.chat: missing key"),
         ("train.beta", "5", "train.beta: Input should be a valid number, found '5'"),
         ("train.beta", 0, "train.beta: Input should be greater than 0, found 0"),
@@ -122,10 +125,10 @@ def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path, text: str) -> Non
 
 
 def test_missing_files_and_undecodable_bytes(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="No such file"):
-        check(tmp_path / "absent.yaml")
+    with pytest.raises(ParamsError, match="No such file"):
+        read_recipe(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"seed: \xff\n")
-    with pytest.raises(SettingsError, match=r"latin\.yaml"):
+    with pytest.raises(ParamsError, match=r"latin\.yaml"):
         read_yaml(tmp_path / "latin.yaml")
 
 
@@ -133,15 +136,15 @@ def test_blocks_are_read_one_by_one() -> None:
     path = Path("params.yaml")
     assert load(TrainParams, path, "train").method == "step_kto"
     assert load_seed(path) == 1
-    assert load_runtime(path).threads >= 1
-    with pytest.raises(SettingsError, match=r"params\.yaml: trein: missing key"):
+    assert load_runtime(path).num_threads >= 1
+    with pytest.raises(ParamsError, match=r"params\.yaml: trein\.method: missing key"):
         load(TrainParams, path, "trein")
 
 
 @pytest.mark.parametrize("seed", ["one", True, None, 1.0])
 def test_a_seed_is_an_integer(tmp_path: Path, seed: Any) -> None:
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"seed": seed}), encoding="utf-8")
-    with pytest.raises(SettingsError, match="seed: expected an integer"):
+    with pytest.raises(ParamsError, match="seed: expected an integer"):
         load_seed(tmp_path / "p.yaml")
 
 
@@ -152,7 +155,7 @@ def test_rounds_come_after_the_policy_they_start_from() -> None:
 
 
 def test_circles_and_rounds_from_nowhere_are_refused() -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ParamsError) as caught:
         order_rounds({"A": {"policy": "B"}, "B": {"policy": "A"}, "M1": {"policy": "M0"}, "C": {"policy": "C"}})
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
         "rounds.A.policy", "rounds.B.policy", "rounds.C.policy",
@@ -188,14 +191,14 @@ def test_an_override_may_fill_or_empty_a_block() -> None:
     ],
 )
 def test_a_judge_whose_settings_do_not_fit_together(judge: dict[str, Any], fault: str) -> None:
-    with pytest.raises(SettingsError, match=rf"rounds\.M1\.judge.*{fault}"):
+    with pytest.raises(ParamsError, match=rf"rounds\.M1\.judge.*{fault}"):
         resolve(changed("rounds.M1", {"policy": "M0", "judge": judge}), "M1")
 
 
 def test_a_round_that_is_not_there_or_no_mapping() -> None:
-    with pytest.raises(SettingsError, match=r"rounds\.M9: missing key"):
+    with pytest.raises(ParamsError, match=r"rounds\.M9: missing key"):
         resolve(RECIPE, "M9")
-    with pytest.raises(SettingsError, match=r"rounds\.M1: expected a mapping"):
+    with pytest.raises(ParamsError, match=r"rounds\.M1: expected a mapping"):
         resolve(changed("rounds.M1", "M0"), "M1")
 
 
@@ -231,9 +234,100 @@ def test_the_command(tmp_path: Path) -> None:
 
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
     assert "valid; rounds M1, M2, M3" in call("check", place=tmp_path).stdout
-    assert call("resolve", "M2", "out/M2.yaml", place=tmp_path).returncode == 0
+    assert call("resolve", "--out", "out", place=tmp_path).returncode == 0
     assert read_yaml(tmp_path / "out/M2.yaml") == resolve(RECIPE, "M2")
+    assert read_yaml(tmp_path / "out/M0.yaml") == resolve(RECIPE, "M0")
+    assert read_yaml(tmp_path / "out/M0.yaml")["rounds"] == RECIPE["rounds"]
+    assert "# Hex digits of problem_id" in call("show", place=tmp_path).stdout
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("train.betta", 1)), encoding="utf-8")
-    refused = call("resolve", "M2", "out/M2.yaml", place=tmp_path)
+    refused = call("resolve", "--out", "out", place=tmp_path)
     assert refused.returncode == 1
-    assert refused.stderr == "SettingsError: params.yaml: train.betta: unknown key; did you mean beta?\n"
+    assert refused.stderr == "ParamsError: params.yaml: train.betta: unknown key; did you mean beta?\n"
+
+
+class WordCountParams(ParamsBlock):
+    """Params of a kind from outside."""
+
+    min_words: int = 3
+    """Fewest words of a correct step."""
+
+
+class ColourParams(KindParams):
+    """A block whose seam has two kinds of its own."""
+
+    seam = "colour"
+    built_in = ("red", "blue")
+
+    kind: str = "red"
+
+
+class Painting(ParamsBlock):
+    """A block with such a block inside."""
+
+    colour: ColourParams
+
+
+def test_a_kind_from_outside_brings_its_block() -> None:
+    colours: Registry[type] = Registry("colour", {"red": "builtins:int", "blue": "builtins:int"})
+    colours.register("word_count", str, WordCountParams)
+    colours.register("plain", bytes)
+
+    def made(**colour: Any) -> ColourParams:
+        return validate(Painting, {"colour": colour}, "painting").colour
+
+    assert made().kind_params is None
+    assert made(kind="word_count", word_count={"min_words": 5}).kind_params == WordCountParams(min_words=5)
+    filled = made(kind="word_count")
+    assert filled.kind_params.min_words == 3
+    assert filled.model_dump(mode="json") == {"kind": "word_count", "word_count": {"min_words": 3}}
+    assert made(kind="plain").model_dump() == {"kind": "plain"}
+    for colour, line in (
+        ({"kind": "word_count", "word_count": {"min_word": 5}}, "painting.colour.word_count.min_word: unknown key"),
+        (
+            {"kind": "word_count", "word_count": {"min_words": "5"}},
+            "painting.colour.word_count.min_words: Input should",
+        ),
+        ({"kind": "red", "word_cnt": {}}, "painting.colour.word_cnt: unknown key"),
+        ({"kind": "plain", "plain": {}}, "painting.colour.plain: unknown key"),
+        ({"kind": "word_cout"}, "painting.colour: kind: no colour of kind 'word_cout'; did you mean word_count?"),
+        ({"kind": "q"}, "kind: no colour of kind 'q'; expected one of blue, plain, red, word_count"),
+    ):
+        with pytest.raises(ParamsError) as caught:
+            made(**colour)
+        assert line in str(caught.value)
+
+
+def test_plugins_are_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_kinds_for_a_test.py").write_text("import builtins\nbuiltins.kinds_were_loaded = True\n")
+    (tmp_path / "broken_kinds_for_a_test.py").write_text("1 / 0\n")
+    recipe = tmp_path / "params.yaml"
+    recipe.write_text("plugins: [my_kinds_for_a_test]", encoding="utf-8")
+    load_plugins(recipe)
+    assert "my_kinds_for_a_test" in sys.modules
+    recipe.write_text("plugins: [my_kinds_for_a_tst]", encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"params\.yaml: plugins: no module 'my_kinds_for_a_tst'"):
+        load_plugins(recipe)
+    recipe.write_text("plugins: my_kinds", encoding="utf-8")
+    with pytest.raises(ParamsError, match="plugins: expected a list of Python modules"):
+        load_plugins(recipe)
+    recipe.write_text("plugins: [broken_kinds_for_a_test]", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        load_plugins(recipe)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_what_is_shown_is_in_force_and_explained(path: Path) -> None:
+    recipe = read_recipe(path)
+    shown = show_params(path)
+    assert yaml.safe_load(shown) == recipe.model_dump(mode="json")
+    assert max(map(len, (line for line in shown.splitlines() if line.lstrip().startswith("#")))) <= 120
+    name = next(iter(recipe.rounds))
+    assert yaml.safe_load(show_params(path, name)) == resolve(read_yaml(path), name)
+
+
+def test_a_resolved_recipe_is_a_recipe_with_the_same_rounds() -> None:
+    whole = resolve(RECIPE, "M0")
+    assert "runtime" not in whole
+    assert resolve(whole, "M0") == whole
+    assert [resolve(whole, name) for name in RECIPE["rounds"]] == [resolve(RECIPE, name) for name in RECIPE["rounds"]]

@@ -33,7 +33,7 @@ class Settings:
 
 
 def decision(stage: str, runs: bool = True) -> Decision:
-    params = {"reports/recipe/M1.yaml": [stage]}
+    params = {"reports/params/M1.yaml": [stage]}
     made = Stage(f"{stage}@M1", MODULES[stage], False, False, params, {}, (), {})
     return Decision(made, (("new", "has never run"),) if runs else (), ())
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
-from stages.common.params.base import SettingsError, validate
+from stages.common.params.block import ParamsError, validate
 from stages.common.params.problems import ProblemsParams
 from stages.common.provenance import folder_files
 from stages.problems import build_problems, read_problems
@@ -349,5 +349,5 @@ def test_a_stream_that_breaks_off_is_one_clear_line(tmp_path: Path, monkeypatch:
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(ParamsError, match=message):
         settings(Path("rows.jsonl"), **changes)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from stages.common.params.base import SettingsError
+from stages.common.params.block import ParamsError
 from stages.common.params.seed_model import HubModelParams, SeedModelParams
 from stages.judge.prompt import prompt_hash
 from tests.support.publish_place import make_place
@@ -262,9 +262,9 @@ def test_several_rounds_lie_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_round_or_policy_that_is_not_there_is_named(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no round M9; the recipe has M1"):
+    with pytest.raises(ParamsError, match="no round M9; the recipe has M1"):
         write_dataset(["M9"], "org/sums", COMMIT, tmp_path, place)
-    with pytest.raises(SettingsError, match="no policy M9; the recipe has M0, M1"):
+    with pytest.raises(ParamsError, match="no policy M9; the recipe has M0, M1"):
         write_model("M9", "org/sums", COMMIT, tmp_path, place)
 
 

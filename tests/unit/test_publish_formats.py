@@ -294,7 +294,7 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
     )  # fmt: skip
     job = Job(source, tiny_policy.write_policy(tmp_path / "policy"), params, 1)
     report = tmp_path / "report.json"
-    runtime = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+    runtime = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
     train(job, runtime, tmp_path / "out", report, tmp_path / "work", tmp_path / "journal")
     written = json.loads(report.read_text(encoding="utf-8"))
     assert written["optimiser_steps"] == 1

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.params.recipe import check
+from stages.common.params.recipe import read_recipe
 from stages.common.statistics import Resampling
 from stages.report import build_report, comparisons
 from stages.report.drops import collect_drops
@@ -263,7 +263,7 @@ def _replaced(value: Any, place: int, junk: Any) -> Any:
 @settings(deadline=None)
 @given(stage=st.sampled_from(sorted(round_reports("M1"))), place=st.integers(1, 250), junk=JUNK)
 def test_any_part_of_a_report_may_be_something_else(stage: str, place: int, junk: Any) -> None:
-    recipe = check(Path(__file__).parents[2] / "params.yaml")
+    recipe = read_recipe(Path(__file__).parents[2] / "params.yaml")
     reports = round_reports("M1")
     reports["evaluate"]["benchmarks"] = {"math500": benchmark("M1", 500)}
     reports[stage] = _replaced(reports[stage], place, junk)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.params.recipe import check
+from stages.common.params.recipe import read_recipe
 from stages.report.page import render_page
 from stages.report.quality import SHARES, distance, label_quality, warnings
 from stages.report.sources import Model, Sources
@@ -87,7 +87,7 @@ def test_distance_is_a_share_and_has_no_direction(one: dict[str, int], other: di
 
 def test_the_page_shows_them() -> None:
     chain = models({}, {"quality": quality(idle=90)})
-    page = render_page(Sources(check(RECIPE), {}, chain, []), [])
+    page = render_page(Sources(read_recipe(RECIPE), {}, chain, []), [])
     for text in ("Idle rewards", "90 of 2,000", "M2: right labels on short or repeated steps rose", "agreement 97.0%",
                  "0 to 249 characters", "700 of 2,600"):  # fmt: skip
         assert text in page, text

@@ -36,7 +36,7 @@ PARAMS = SampleParams(
     max_tokens=24,
     batch=6,
 )
-RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_killed_and_run_again_gives_the_same_bytes(policy: Policy, tmp_path: Pat
         write_table(place / "problems", PROBLEM, problems(40), 0)
         recipe = {
             "seed": 1,
-            "records": {"shard_digits": 0},
+            "tables": {"shard_digits": 0},
             "sample": PARAMS.model_dump(mode="json"),
             "runtime": RUNTIME.model_dump(mode="json"),
         }

@@ -29,7 +29,7 @@ from tests.support.fault_server import fault_server, stats
 from tests.support.llm_settings import ENGINE, openai
 
 POLICY = Policy(Path("models/M1"), "a" * 32, None, None)
-RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
 
 
 def settings(**changes: Any) -> SampleParams:

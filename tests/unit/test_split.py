@@ -117,7 +117,7 @@ def test_table_has_a_row_per_step() -> None:
 
 def test_command_writes_steps_and_report(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(
-        "records: {shard_digits: 0}\nsplit: {shape: auto, max_steps: 64}\n", encoding="utf-8"
+        "tables: {shard_digits: 0}\nsplit: {shape: auto, max_steps: 64}\n", encoding="utf-8"
     )
     write_table(tmp_path / "samples", SAMPLE, samples(["Step 1: a\nStep 2: b", "c\n\nd", "e", ""]), 0)
     arguments = [f"--{name}={tmp_path / path}" for name, path in (

@@ -23,7 +23,7 @@ from stages.common.provenance import folder_files
 from stages.train.run import Job, train
 from tests.support.tiny_policy import write_dataset, write_policy
 
-RUNTIME = RuntimeParams(threads=1, workers=1, spread=None, device="cpu")
+RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
 PARAMS = TrainParams(
     method="step_kto",
     w_step=1.0,

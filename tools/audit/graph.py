@@ -7,15 +7,15 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from stages.common.params.base import SettingsError
-from stages.common.params.recipe import resolve
+from stages.common.params.block import ParamsError
+from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.audit.findings import Findings
 from tools.audit.lock import Entry, Lock, producers, read_yaml_text
 from tools.plan import stage_commands
 
 CODE = "stages/"
-ROUND_STAGES = ("recipe", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
-SHARED_STAGES = ("problems", "seed_model", "evaluate_seed")
+ROUND_STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
+SHARED_STAGES = ("params", "problems", "seed_model", "evaluate_seed")
 
 
 def check_lock(findings: Findings, root: Path, lock: Lock, rounds: list[str]) -> None:
@@ -39,9 +39,9 @@ def check_lock(findings: Findings, root: Path, lock: Lock, rounds: list[str]) ->
                 written = lock[maker].outs[path]
                 findings.fault("lock", f"dvc.lock: {name}", f"read {path} as {md5}; {maker} wrote {written}")
         _check_settings(findings, root, entry)
-    for name in rounds:
-        if f"recipe@{name}" in lock:
-            _check_recipe(findings, root, lock[f"recipe@{name}"], name)
+    for name in (SEED_POLICY, *rounds):
+        if "params" in lock:
+            _check_resolved(findings, root, lock["params"], name)
 
 
 def _stages_of(rounds: list[str]) -> list[str]:
@@ -67,20 +67,18 @@ def _check_settings(findings: Findings, root: Path, entry: Entry) -> None:
                 findings.fault("lock", f"dvc.lock: {entry.name}", f"ran with {key} {value!r}; {file} holds {found!r}")
 
 
-def _check_recipe(findings: Findings, root: Path, entry: Entry, name: str) -> None:
-    """A round's settings file must follow from the settings that the recipe stage tracked."""
-    settings = dict(entry.settings)
-    settings["rounds"] = {name: settings.get(f"rounds.{name}")}
-    file = f"reports/recipe/{name}.yaml"
+def _check_resolved(findings: Findings, root: Path, entry: Entry, name: str) -> None:
+    """A round's params file must follow from the recipe that stage params read."""
+    file = f"reports/params/{name}.yaml"
     try:
-        expected = resolve(settings, name)
+        expected = resolve(entry.settings, name)
         found = read_yaml_text((root / file).read_text(encoding="utf-8"))
-    except (OSError, KeyError, SettingsError, YAMLError) as error:
-        findings.fault("lock", file, f"does not follow from recipe@{name} ({' '.join(str(error).split())})")
+    except (OSError, KeyError, ParamsError, YAMLError) as error:
+        findings.fault("lock", file, f"does not follow from params.yaml ({' '.join(str(error).split())})")
         return
     for key in sorted({*expected, *found}):
         if expected.get(key) != found.get(key):
-            findings.fault("lock", file, f"{key} is {found.get(key)!r}; recipe@{name} gives {expected.get(key)!r}")
+            findings.fault("lock", file, f"{key} is {found.get(key)!r}; params.yaml gives {expected.get(key)!r}")
 
 
 def _at(settings: Any, key: str) -> Any:

@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from stages.common.params.base import read_yaml, validate
+from stages.common.params.block import read_yaml, validate
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.recipe import SEED_POLICY
-from stages.common.params.records import RecordsParams
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
+from stages.common.params.tables import TablesParams
 from tools.audit.lock import Entry, Lock
 
 B = TypeVar("B", bound=BaseModel)
@@ -91,7 +91,7 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
     return Part(
         name=name,
         policy=Path("models", policy),
-        digits=sample.block(RecordsParams, "records").shard_digits,
+        digits=sample.block(TablesParams, "tables").shard_digits,
         seed=sample.seed,
         split="train",
         limit=sample.block(SampleParams, "sample").problems,
@@ -137,7 +137,7 @@ def _measured(
     judged = Part(
         name=f"evaluation of {title}",
         policy=Path("models", policy),
-        digits=settings.block(RecordsParams, "records").shard_digits,
+        digits=settings.block(TablesParams, "tables").shard_digits,
         seed=settings.seed,
         split=split,
         limit=evaluate.problems,

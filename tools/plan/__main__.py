@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from stages.common.console import run
-from stages.common.params.recipe import check
+from stages.common.params.recipe import read_recipe
 from tools.plan.asking import Sizes, askings, render_askings
 from tools.plan.decide import Decision, decide
 from tools.plan.graph import RECIPE, read_graph
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.plan", description=__doc__)
     parser.add_argument("--recipe", type=Path, help="plan as if this recipe were copied over params.yaml")
     recipe = parser.parse_args().recipe
-    check(recipe or Path(RECIPE))
+    read_recipe(recipe or Path(RECIPE))
     stages = read_graph(recipe=recipe)
     settings = WouldBe(stages, recipe=recipe)
     decisions = decide(stages, settings)

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.engines import Prices, Usage, prices_of
-from stages.common.params.base import validate
+from stages.common.params.block import validate
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams, ServedJudgeParams
 from stages.common.params.llm import EngineParams

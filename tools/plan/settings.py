@@ -1,7 +1,7 @@
 """The settings that a run would see, against those that dvc.lock records.
 
-`recipe@M1` writes the settings file that the other stages of M1 track. Before it has run, that file is out of date:
-its content is computed here, by the code that writes it.
+Stage `params` writes the files that all other stages track. Before it has run, they are out of date: their content is
+computed here, by the code that writes them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.common.params.base import read_yaml
-from stages.common.params.recipe import resolve
+from stages.common.params.block import read_yaml
+from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.plan.graph import RECIPE, Stage
 
 RESOLVER = "stages.common.params"
@@ -27,10 +27,9 @@ class WouldBe:
         source = recipe or root / RECIPE
         self._root = root
         self._files: dict[str, dict[str, Any]] = {RECIPE: read_yaml(source)}
-        for stage in stages:
-            if stage.module == RESOLVER:
-                _, _, name = stage.name.partition("@")
-                self._files.update(dict.fromkeys(stage.outs, resolve(self._files[RECIPE], name)))
+        folders = [folder for stage in stages if stage.module == RESOLVER for folder in stage.outs]
+        for name in (SEED_POLICY, *self._files[RECIPE].get("rounds", {})):
+            self._files.update({f"{folder}/{name}.yaml": resolve(self._files[RECIPE], name) for folder in folders})
 
     def read(self, file: str) -> dict[str, Any]:
         """Content of `file`, empty where it does not exist."""

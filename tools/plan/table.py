@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tools.plan.decide import Decision
 
+RESOLVER = "params"
+"""The stage that writes the params in force."""
+
 SHOWN = 3
 """Reasons of one kind that are written out for a stage."""
 
@@ -44,11 +47,9 @@ def _row(decision: Decision, width: int) -> str:
 
 def _rest(decision: Decision, running: set[str], width: int) -> str:
     stage = decision.stage
-    _, _, key = stage.name.partition("@")
-    resolver = f"recipe@{key}"
     reason = "unchanged"
-    if resolver in running and len(stage.params) and stage.name != resolver:
-        reason = f"unchanged: {resolver} runs, but no setting that this stage reads changes"
+    if RESOLVER in running and stage.params:
+        reason = "unchanged: no param that this stage reads changes"
     return f"  {stage.name:<{width}}  {reason}"
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.common.params.base import SettingsError, read_yaml
+from stages.common.params.block import ParamsError, read_yaml
 from stages.common.params.recipe import SEED_POLICY, resolve
 from stages.common.policies import MANIFEST, read_policy
 from stages.common.provenance import file_sha256
@@ -29,7 +29,7 @@ POLICY = "policy.json"
 def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, root: Path = Path()) -> Publication:
     """Write `rounds` in every format into `folder`, a configuration each, as they will lie in the Hub's `repo`.
 
-    Raises `SettingsError`, `FileNotFoundError` or `ValueError` saying what is missing or unfit.
+    Raises `ParamsError`, `FileNotFoundError` or `ValueError` saying what is missing or unfit.
     """
     sources = read_reports(root)
     configs: list[Config] = []
@@ -48,14 +48,14 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
 def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path = Path()) -> Publication:
     """Write policy `name` (M0 or a round's) with its card into `folder`, as it will lie in the Hub's `repo`.
 
-    Raises `RefusedError` for a policy whose weights lie on the Hub already or nowhere, and `SettingsError`,
+    Raises `RefusedError` for a policy whose weights lie on the Hub already or nowhere, and `ParamsError`,
     `FileNotFoundError` or `ValueError` saying what is missing or unfit.
     """
     sources = read_reports(root)
     model = next((model for model in sources.models if model.name == name), None)
     if model is None:
         known = ", ".join(model.name for model in sources.models)
-        raise SettingsError(f"{root / RECIPE}: no policy {name}; the recipe has {known}")
+        raise ParamsError(f"{root / RECIPE}: no policy {name}; the recipe has {known}")
     policy = read_policy(root / "models" / name)
     if policy.repo is not None:
         raise RefusedError(

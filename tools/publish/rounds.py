@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.params.base import SettingsError, load, read_yaml
+from stages.common.params.block import ParamsError, load, read_yaml
 from stages.common.params.judge import JudgeParams
 from stages.common.params.recipe import resolve
-from stages.common.params.records import RecordsParams
+from stages.common.params.tables import TablesParams
 from stages.common.tables import shard_names
 from stages.report.sources import Sources, read_sources
 from stages.train.source import Source, read_source
@@ -70,16 +70,16 @@ class Round:
 
 
 def read_round(name: str, root: Path = Path()) -> Round:
-    """Read round `name`; raise `SettingsError`, `FileNotFoundError` or `ValueError` saying what is missing or unfit."""
+    """Read round `name`; raise `ParamsError`, `FileNotFoundError` or `ValueError` saying what is missing or unfit."""
     recipe = read_yaml(root / RECIPE)
     if name not in (recipe.get("rounds") or {}):
         known = ", ".join(recipe.get("rounds") or {})
-        raise SettingsError(f"{root / RECIPE}: no round {name}; the recipe has {known}")
+        raise ParamsError(f"{root / RECIPE}: no round {name}; the recipe has {known}")
     source = read_source(root / "data" / "datasets" / name)
     rows = pl.read_parquet(source.folder / "step_kto.parquet").with_row_index("row").cast({"row": pl.Int64})
     if source.chat:
         rows = rows.with_columns(pl.col("prompt").str.json_decode(MESSAGES))
-    digits = load(RecordsParams, root / RECIPE, "records").shard_digits
+    digits = load(TablesParams, root / RECIPE, "tables").shard_digits
     return Round(name, root, resolve(recipe, name), source, rows, digits)
 
 

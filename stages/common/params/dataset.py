@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 
-class DatasetParams(Block):
+class DatasetParams(ParamsBlock):
     """`dataset` block. The paper keeps at most two right and two wrong samples per problem."""
 
     max_right: int | None = Field(ge=1)

@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 from stages.common.params.judge import JudgeParams
 
 BenchmarkName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 """A name that can be a folder and the beginning of a column's name."""
 
 
-class HubBenchmarkParams(Block):
+class HubBenchmarkParams(ParamsBlock):
     """A benchmark among the Hub's data sets."""
 
     repo: str
@@ -23,7 +23,7 @@ class HubBenchmarkParams(Block):
     """Split of the data set; whatever it is called, all of it is evaluated."""
 
 
-class FileBenchmarkParams(Block):
+class FileBenchmarkParams(ParamsBlock):
     """A benchmark in a local file: JSON Lines."""
 
     path: str
@@ -31,7 +31,7 @@ class FileBenchmarkParams(Block):
     """Of the file's bytes: another file may have other problems."""
 
 
-class BenchmarkParams(Block):
+class BenchmarkParams(ParamsBlock):
     """Problems with gold answers: `problem` (or `question`), `answer`, and `solution` where there is one.
 
     Read whole or refused, since a benchmark with a row less is another benchmark.
@@ -47,7 +47,7 @@ class BenchmarkParams(Block):
         return self
 
 
-class RateParams(Block):
+class RateParams(ParamsBlock):
     """A measured share."""
 
     value: float = Field(ge=0, le=1)
@@ -55,7 +55,7 @@ class RateParams(Block):
     """Solutions that it was measured on, null for a share taken as exact."""
 
 
-class JudgeRatesParams(Block):
+class JudgeRatesParams(ParamsBlock):
     """How often the judge is right about a whole solution, as measured on solutions that people labelled.
 
     Sensitivity is the share of solutions with a wrong step in which it calls some step wrong, specificity the share of
@@ -75,7 +75,7 @@ class JudgeRatesParams(Block):
         return self
 
 
-class PeopleParams(Block):
+class PeopleParams(ParamsBlock):
     """What people said of steps, as ``python -m tools.audit serve`` appends it to a file."""
 
     path: str
@@ -83,7 +83,7 @@ class PeopleParams(Block):
     """Of the file's bytes: verdicts that came later count once this says so, and no figure changes unasked."""
 
 
-class EvaluateParams(Block):
+class EvaluateParams(ParamsBlock):
     """`evaluate` block. The paper: Pass@1 greedy, Maj@8 at temperature 0.7, on MATH-500, AMC23 and AIME24."""
 
     split: Literal["train", "validation", "test"] | None

@@ -6,11 +6,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 from stages.common.params.llm import EngineParams
 
 
-class WeakJudgeParams(Block):
+class WeakJudgeParams(ParamsBlock):
     """What a fake engine plays: a judge that knows the day world's rule and errs on purpose."""
 
     wrong: float = Field(ge=0, le=1)
@@ -19,7 +19,7 @@ class WeakJudgeParams(Block):
     """Share of its replies that cannot be used."""
 
 
-class ServedJudgeParams(Block):
+class ServedJudgeParams(ParamsBlock):
     """A language model that judges steps. The paper prompts Llama-3.1-70B and shows it the reference solution; its
     prompt, temperature and number of votes are not known."""
 
@@ -50,7 +50,7 @@ class ServedJudgeParams(Block):
         return self
 
 
-class PrmParams(Block):
+class PrmParams(ParamsBlock):
     """A process reward model: it gives each step a score, the probability that the step is right."""
 
     model: str
@@ -107,7 +107,7 @@ class PrmParams(Block):
         return self
 
 
-class RequireParams(Block):
+class RequireParams(ParamsBlock):
     """What the judge must reach on people's labels before it labels anything."""
 
     f1: float = Field(ge=0, le=1)
@@ -119,7 +119,7 @@ class RequireParams(Block):
     """How many of them, drawn by hash; null for all."""
 
 
-class JudgeParams(Block):
+class JudgeParams(ParamsBlock):
     """`judge` block."""
 
     kind: Literal["exact", "arithmetic", "none", "served", "prm"]

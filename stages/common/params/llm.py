@@ -10,12 +10,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 EngineName = Literal["openai", "serve", "vllm", "ray", "fake"]
 
 
-class PriceParams(Block):
+class PriceParams(ParamsBlock):
     """Money per million tokens."""
 
     prompt: float = Field(ge=0)
@@ -26,7 +26,7 @@ class PriceParams(Block):
     currency: str
 
 
-class VllmParams(Block):
+class VllmParams(ParamsBlock):
     """How vLLM runs the model, for the kinds `serve`, `vllm` and `ray`."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"]
@@ -45,7 +45,7 @@ class VllmParams(Block):
     """Further engine arguments by vLLM's names (`enforce_eager: true`); none that changes what the model says."""
 
 
-class FakeParams(Block):
+class FakeParams(ParamsBlock):
     """What the `fake` engine pretends."""
 
     latency_s: float = Field(ge=0)
@@ -55,7 +55,7 @@ class FakeParams(Block):
     """Share of completions that are cut by length."""
 
 
-class EngineParams(Block):
+class EngineParams(ParamsBlock):
     """An `engine` block. Keys and addresses are never in it: OPENAI_BASE_URL and OPENAI_API_KEY in the environment."""
 
     kind: EngineName

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 
-class OutcomeParams(Block):
+class OutcomeParams(ParamsBlock):
     """`outcome` block."""
 
     timeout_s: float = Field(gt=0)

@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 
-class DayWorldParams(Block):
+class DayWorldParams(ParamsBlock):
     """How many day-world problems to make for each split."""
 
     train: int = Field(ge=1)
@@ -17,7 +17,7 @@ class DayWorldParams(Block):
     test: int = Field(ge=1)
 
 
-class HubParams(Block):
+class HubParams(ParamsBlock):
     """A data set of the Hub in NuminaMath-CoT's schema."""
 
     repo: str
@@ -27,7 +27,7 @@ class HubParams(Block):
     """Split of the data set to read."""
 
 
-class FilesParams(Block):
+class FilesParams(ParamsBlock):
     """Local files in NuminaMath-CoT's schema, JSON Lines (.jsonl) or Parquet (.parquet).
 
     `question` is read as problem and `reference_solution` as solution; a column `answer`, where there is one, is the
@@ -39,7 +39,7 @@ class FilesParams(Block):
     """Source of rows that have no column `source`; null: such a row is dropped."""
 
 
-class FilterParams(Block):
+class FilterParams(ParamsBlock):
     """What makes a problem unfit, each with its own drop reason."""
 
     drop_sources: list[str]
@@ -56,7 +56,7 @@ class FilterParams(Block):
     """Longest problem or solution kept, in characters."""
 
 
-class NearDuplicateParams(Block):
+class NearDuplicateParams(ParamsBlock):
     """Near-duplicate removal by MinHash over word n-grams."""
 
     ngram: int = Field(ge=1)
@@ -65,7 +65,7 @@ class NearDuplicateParams(Block):
     """Jaccard similarity from which the one of two problems with the greater id is dropped."""
 
 
-class DecontaminationParams(Block):
+class DecontaminationParams(ParamsBlock):
     """n-gram overlap against the evaluation sets; the paper's own method is not known."""
 
     files: list[str] = Field(min_length=1)
@@ -74,7 +74,7 @@ class DecontaminationParams(Block):
     """Words per n-gram; a problem that shares one with an evaluation problem is dropped."""
 
 
-class SplitShares(Block):
+class SplitShares(ParamsBlock):
     """Shares of problems held out, decided by the problem's id."""
 
     validation: float = Field(ge=0, lt=1)
@@ -87,7 +87,7 @@ class SplitShares(Block):
         return self
 
 
-class ProblemsParams(Block):
+class ProblemsParams(ParamsBlock):
     """`problems` block."""
 
     reader: Literal["day_world", "hub", "files"]

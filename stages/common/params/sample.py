@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 from stages.common.params.llm import EngineParams
 
 
-class PromptParams(Block):
+class PromptParams(ParamsBlock):
     """How a problem becomes a prompt."""
 
     chat: bool
@@ -21,13 +21,13 @@ class PromptParams(Block):
     """Text of the prompt with `{problem}` where the problem goes."""
 
 
-class RecordedParams(Block):
+class RecordedParams(ParamsBlock):
     """Solutions sampled elsewhere: JSON Lines with `problem`, `answer` and a list `solutions`."""
 
     path: str
 
 
-class SampleParams(Block):
+class SampleParams(ParamsBlock):
     """`sample` block. The paper's own number of samples and temperature are not known."""
 
     engine: Literal["transformers", "recorded", "served"]

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 
-class NoisyCorpusParams(Block):
+class NoisyCorpusParams(ParamsBlock):
     """The day-world corpus on which M0 is trained, with its planted mistakes."""
 
     documents: int = Field(ge=100)
@@ -19,7 +19,7 @@ class NoisyCorpusParams(Block):
     """Chance that a step's result is off by one for no reason."""
 
 
-class DayWorldModelParams(Block):
+class DayWorldModelParams(ParamsBlock):
     """A small Llama trained from scratch."""
 
     corpus: NoisyCorpusParams
@@ -34,7 +34,7 @@ class DayWorldModelParams(Block):
     """Learning rate of AdamW on embeddings and norms."""
 
 
-class HubModelParams(Block):
+class HubModelParams(ParamsBlock):
     """A model of the Hub; only its manifest is stored, weights stay in the Hub's own cache."""
 
     repo: str
@@ -42,7 +42,7 @@ class HubModelParams(Block):
     """Commit of the model."""
 
 
-class SeedModelParams(Block):
+class SeedModelParams(ParamsBlock):
     """`seed_model` block."""
 
     kind: Literal["day_world", "hub", "none"]

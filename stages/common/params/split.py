@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 
-class SplitParams(Block):
+class SplitParams(ParamsBlock):
     """`split` block."""
 
     shape: Literal["auto", "headed", "paragraph", "line"]

@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.base import Block
+from stages.common.params.block import ParamsBlock
 
 
-class LoraParams(Block):
+class LoraParams(ParamsBlock):
     """`train.lora` block: adapters on all linear layers are trained instead of the weights, and merged into them after.
 
     The defaults that LoRA papers use are rank 8 to 64 and alpha twice the rank.
@@ -21,7 +21,7 @@ class LoraParams(Block):
     """QLoRA: the frozen weights are held in 4 bits (NF4) while training; needs bitsandbytes."""
 
 
-class LaunchParams(Block):
+class LaunchParams(ParamsBlock):
     """`train.launch` block: training as several processes, started by ``accelerate launch``."""
 
     strategy: Literal["ddp", "fsdp2", "deepspeed"]
@@ -37,7 +37,7 @@ class LaunchParams(Block):
         return self
 
 
-class TrainParams(Block):
+class TrainParams(ParamsBlock):
     """`train` block. The paper: AdamW, lr 1e-6, 100 warm-up steps, cosine, clip 1.0, beta 0.1."""
 
     method: Literal["step_kto", "kto", "rft", "none"]

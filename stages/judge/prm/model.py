@@ -64,7 +64,7 @@ class Scorer:
         cuda = runtime.device != "cpu" and torch.cuda.is_available()
         if runtime.device == "cuda" and not cuda:
             raise ValueError("runtime.device: cuda is asked for and torch finds none")
-        torch.set_num_threads(runtime.threads)
+        torch.set_num_threads(runtime.num_threads)
         kind = AutoModelForTokenClassification if candidates is None else AutoModelForCausalLM
         model, found = _load(kind, source, dtype=params.dtype, use_safetensors=True, output_loading_info=True)
         if found["missing_keys"]:

@@ -1,0 +1,153 @@
+"""A block of params: strictly typed, each field with a default, unknown keys refused with the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from stages.common.errors import UserError
+from stages.common.registry import find_registry
+
+
+class ParamsError(UserError):
+    """A params file that cannot be used; the message has one line per error, each with the key's path."""
+
+
+class ParamsBlock(BaseModel):
+    """A block of params: immutable, no unknown keys, no silent conversion. A field's docstring is its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class KindParams(ParamsBlock):
+    """A block that chooses one kind of a seam and holds the params of each kind under the kind's name.
+
+    A subclass names its seam and the built-in kinds, and has one optional field per built-in kind that takes params.
+    A kind registered from outside (`plugins`) adds a key of its own name, which its params class validates.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    seam: ClassVar[str]
+    """Name of the `Registry` in which the kinds stand."""
+    built_in: ClassVar[tuple[str, ...]]
+    """Kinds that need no plugin."""
+
+    kind: str
+
+    @property
+    def kind_params(self) -> Any:
+        """The params of the chosen kind, None where it has none."""
+        return getattr(self, self.kind, None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _validate_plugin_blocks(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        registry = find_registry(cls.seam)
+        classes = registry.params_classes() if registry else {}
+        filled, errors = dict(value), []
+        if value.get("kind") in classes:
+            filled.setdefault(value["kind"], {})
+        for key in filled.keys() - cls.model_fields.keys():
+            if key not in classes:
+                errors.append({"type": "extra_forbidden", "loc": (key,), "input": filled[key]})
+                continue
+            try:
+                filled[key] = classes[key].model_validate(filled[key])
+            except ValidationError as error:
+                errors += [
+                    {
+                        **{name: line[name] for name in ("type", "input", "ctx") if name in line},
+                        "loc": (key, *line["loc"]),
+                    }
+                    for line in error.errors()
+                ]
+        if errors:
+            raise ValidationError.from_exception_data(cls.__name__, errors)  # type: ignore[arg-type]
+        return filled
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        registry = find_registry(self.seam)
+        known = sorted({*self.built_in, *(registry.kinds() if registry else ())})
+        if self.kind not in known:
+            near = difflib.get_close_matches(self.kind, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+            raise ValueError(f"kind: no {self.seam} of kind {self.kind!r}; {hint}")
+        return self
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Parse a YAML mapping; raise `ParamsError` naming the file."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path}: expected a mapping of blocks, found {type(value).__name__}")
+    return value
+
+
+def validate(block: type[B], value: Any, where: str) -> B:
+    """Make a `block` of `value`; raise `ParamsError` with one line per error, keys prefixed by `where`."""
+    try:
+        return block.model_validate(value)
+    except ValidationError as error:
+        lines = [_describe(block, dict(line), where) for line in error.errors()]
+        raise ParamsError("\n".join(lines)) from error
+
+
+def load(block: type[B], path: Path, key: str) -> B:
+    """Read the block under top-level `key` of the YAML file `path`; one that is not there has its defaults."""
+    try:
+        return validate(block, read_yaml(path).get(key, {}), key)
+    except ParamsError as error:
+        lines = str(error).splitlines()
+        raise ParamsError(
+            "\n".join(line if line.startswith(f"{path}: ") else f"{path}: {line}" for line in lines)
+        ) from error
+
+
+def load_seed(path: Path) -> int:
+    """The recipe's one seed, from which every other is derived."""
+    seed = read_yaml(path).get("seed", 1)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ParamsError(f"{path}: seed: expected an integer, found {seed!r}")
+    return seed
+
+
+def _describe(block: type[BaseModel], error: dict[str, Any], where: str) -> str:
+    """One line for an error of pydantic's."""
+    location = error["loc"]
+    path = ".".join([*([where] if where else []), *map(str, location)])
+    if error["type"] == "extra_forbidden":
+        known = _list_fields(block, location)
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        return f"{path}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {known}")
+    if error["type"] == "missing":
+        return f"{path}: missing key"
+    if error["type"] == "value_error":  # raised by a block whose keys do not fit together: the message names them
+        return f"{path}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{path}: {error['msg']}, found {error['input']!r}"
+
+
+def _list_fields(block: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields valid beside the last part of `location`."""
+    model: Any = block
+    for part in location[:-1]:
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return []
+        annotation = fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return list(getattr(model, "model_fields", {}))
