@@ -26,7 +26,7 @@ import polars as pl
 import yaml
 
 from stages.common.tables import (
-    JUDGED,
+    LABEL,
     OUTCOME,
     PROBLEM,
     SAMPLE,
@@ -48,7 +48,7 @@ MOST_GROWTH = 1.05
 STAGES = {
     "split": ("samples", "steps"),
     "outcome": ("problems", "samples", "graded"),
-    "dataset": ("problems", "samples", "steps", "judged", "outcomes", "datasets"),
+    "dataset": ("problems", "samples", "steps", "labels", "outcomes", "datasets"),
 }
 """Folders that a stage reads, and the last one, which it writes."""
 
@@ -117,7 +117,7 @@ def _samples(
 
 def make_labels(folder: Path) -> None:
     """Write ``judged``: of the steps 85% right, 10% wrong and 5% unknown, by hash."""
-    writer = ShardWriter(folder / "judged", JUDGED)
+    writer = ShardWriter(folder / "labels", LABEL)
     for shard in shard_names(DIGITS):
         steps = read_shard(folder / "steps", STEP, shard)
         drawn = pl.struct("sample_id", "step").hash(7) % 100

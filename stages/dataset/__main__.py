@@ -16,7 +16,7 @@ from stages.dataset.labelled import Inputs
 
 
 def build(
-    recipe: Path, problems: Path, samples: Path, steps: Path, judged: Path, outcomes: Path, out: Path, report: Path
+    recipe: Path, problems: Path, samples: Path, steps: Path, labels: Path, outcomes: Path, out: Path, report: Path
 ) -> None:
     """Make one round's training rows."""
     started = time.monotonic()
@@ -24,7 +24,7 @@ def build(
     # The prompt alone of the sample block: the dataset does not change with how many samples are drawn, or by what.
     prompt = validate(PromptParams, read_yaml(recipe).get("sample", {}).get("prompt"), f"{recipe}: sample.prompt")
     digits = load(TablesParams, recipe, "tables").shard_digits
-    inputs = Inputs(problems, samples, steps, judged, outcomes)
+    inputs = Inputs(problems, samples, steps, labels, outcomes)
     with replace_dir(out) as folder:
         counts = build_dataset(inputs, params, prompt, load_seed(recipe), digits, folder)
     write_json(report, {**counts, "seconds": round(time.monotonic() - started, 1)})

@@ -103,6 +103,6 @@ def _rows(kept: pl.DataFrame, labelled: Labelled, prompt: PromptParams) -> pl.Da
     return (
         kept.join(problems.select("problem_id", prompts), on="problem_id", how="inner")
         .join(per_sample, on="sample_id", how="inner")
-        .select("sample_id", "problem_id", "prompt", completion="text", label="label", steps="steps")
+        .select("sample_id", "problem_id", "prompt", "completion", label="label", steps="steps")
         .sort("problem_id", "sample_id")
     )

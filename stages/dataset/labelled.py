@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_shard
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_shard
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Inputs:
     problems: Path
     samples: Path
     steps: Path
-    judged: Path
+    labels: Path
     outcomes: Path
 
 
@@ -38,12 +38,12 @@ class Labelled:
 def read_labelled(inputs: Inputs, shard: str) -> Labelled:
     """Read one shard. Raises `ValueError` where labels are those of other steps."""
     steps = read_shard(inputs.steps, STEP, shard).select("sample_id", "step", "start", "end")
-    judged = read_shard(inputs.judged, JUDGED, shard).select("sample_id", "step", "label", "votes", "agreement")
+    judged = read_shard(inputs.labels, LABEL, shard).select("sample_id", "step", "label", "num_votes", "agreement")
     together = steps.join(judged, on=["sample_id", "step"], how="inner")
     if not together.height == steps.height == judged.height:
-        raise ValueError(f"{inputs.judged}: its steps are not those of {inputs.steps}")
-    outcomes = read_shard(inputs.outcomes, OUTCOME, shard).select("sample_id", label="value")
-    samples = read_shard(inputs.samples, SAMPLE, shard).select("sample_id", "problem_id", "text")
+        raise ValueError(f"{inputs.labels}: its steps are not those of {inputs.steps}")
+    outcomes = read_shard(inputs.outcomes, OUTCOME, shard).select("sample_id", label="is_correct")
+    samples = read_shard(inputs.samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
     return Labelled(
         read_shard(inputs.problems, PROBLEM, shard).select("problem_id", "source", "problem"),
         samples.join(outcomes, on="sample_id", how="left", maintain_order="left"),

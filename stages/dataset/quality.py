@@ -44,7 +44,9 @@ class Quality:
         self._tell(solutions, "right_with_wrong_step", right & (pl.col("wrong") > 0), right & judged)
         self._tell(solutions, "wrong_with_all_steps_right", wrong & all_right, wrong & judged)
         self._share(solutions, "unknown_outcomes", pl.col("label").is_null(), pl.lit(True))
-        self._share(solutions, "repeated_solutions", ~pl.struct("problem_id", "text").is_first_distinct(), pl.lit(True))
+        self._share(
+            solutions, "repeated_solutions", ~pl.struct("problem_id", "completion").is_first_distinct(), pl.lit(True)
+        )
         idle = pl.col("short") | pl.col("repeated")
         rewarded = pl.col("label").fill_null(False)
         self._share(steps, "unknown_steps", pl.col("label").is_null(), pl.lit(True))
@@ -54,7 +56,7 @@ class Quality:
         self._share(steps, "idle_right_steps", idle & rewarded, rewarded)
         self._agreement += float(steps.filter(pl.col("label").is_not_null())["agreement"].sum())
         self._steps_per_solution.update(dict(solutions["steps"].value_counts().iter_rows()))
-        self._votes.update(dict(steps["votes"].value_counts().iter_rows()))
+        self._votes.update(dict(steps["num_votes"].value_counts().iter_rows()))
         for name in BY:
             for value, number in solutions[name].value_counts().iter_rows():
                 self._of["solutions", name, value] += number
@@ -125,7 +127,7 @@ def per_solution(labelled: Labelled) -> pl.DataFrame:
         unknown=pl.col("label").is_null().sum(),
     )
     classes = [length_class(lower) for lower in LENGTHS]
-    length = pl.col("text").str.len_chars().cut(LENGTHS[1:], labels=classes, left_closed=True).cast(pl.String)
+    length = pl.col("completion").str.len_chars().cut(LENGTHS[1:], labels=classes, left_closed=True).cast(pl.String)
     return (
         labelled.samples.join(labelled.problems.select("problem_id", "source"), on="problem_id", how="left")
         .join(counted, on="sample_id", how="left")
@@ -142,7 +144,7 @@ def step_texts(labelled: Labelled) -> pl.DataFrame:
     solution said. A model is rewarded for right steps, and both are easily right.
     """
     text = (
-        pl.col("text")
+        pl.col("completion")
         .str.slice(pl.col("start"), pl.col("end") - pl.col("start"))
         .str.replace(_NUMBERING, "")
         .str.replace_all(r"\s+", " ")
@@ -150,7 +152,7 @@ def step_texts(labelled: Labelled) -> pl.DataFrame:
         .str.to_lowercase()
     )
     return (
-        labelled.steps.join(labelled.samples.select("sample_id", "text"), on="sample_id", how="left")
+        labelled.steps.join(labelled.samples.select("sample_id", "completion"), on="sample_id", how="left")
         .with_columns(text=text)
         .sort("sample_id", "step")
         .with_columns(

@@ -17,12 +17,14 @@ def select(samples: pl.DataFrame, params: DatasetParams, seed: int, drops: DropL
     counted in `drops`.
     """
     kept = _drop(samples, pl.col("label").is_not_null(), "outcome unknown", drops)
-    kept = _drop(kept, pl.col("text").str.strip_chars() != "", "empty solution", drops)
+    kept = _drop(kept, pl.col("completion").str.strip_chars() != "", "empty solution", drops)
     kept = kept.with_columns(
         pl.Series("draw", [seed_from("select", seed, sample) for sample in kept["sample_id"]], dtype=pl.Int64)
     ).sort("problem_id", "draw", "sample_id")
     if params.deduplicate:
-        kept = _drop(kept, pl.struct("problem_id", "text").is_first_distinct(), "same text for the same problem", drops)
+        kept = _drop(
+            kept, pl.struct("problem_id", "completion").is_first_distinct(), "same text for the same problem", drops
+        )
     right = pl.col("label").sum().over("problem_id")
     wrong = (~pl.col("label")).sum().over("problem_id")
     if params.require_both:
@@ -42,6 +44,6 @@ def _or_all(limit: int | None) -> pl.Expr:
 
 def _drop(frame: pl.DataFrame, keep: pl.Expr, reason: str, drops: DropLog) -> pl.DataFrame:
     marked = frame.with_columns(_keep=keep)
-    for row in marked.filter(~pl.col("_keep")).select("sample_id", "text").iter_rows():
+    for row in marked.filter(~pl.col("_keep")).select("sample_id", "completion").iter_rows():
         drops.drop(reason, row[0], row[1])
     return marked.filter(pl.col("_keep")).drop("_keep")

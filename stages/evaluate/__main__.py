@@ -15,7 +15,7 @@ from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
 from stages.common.provenance import environment
 from stages.common.tables import (
-    JUDGED,
+    LABEL,
     OUTCOME,
     PROBLEM,
     SAMPLE,
@@ -29,7 +29,7 @@ from stages.evaluate.evaluate import evaluate_policy
 from stages.evaluate.recorded import recorded
 from stages.evaluate.settings import load_settings
 
-TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "judged": JUDGED, "outcomes": OUTCOME}
+TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
 """Table by the last part of the folder that it is written to."""
 
 

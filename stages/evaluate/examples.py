@@ -27,9 +27,9 @@ def choose_examples(
     The order is that of a hash of the problem, hence the same problems come first in every round.
     """
     kind = (
-        pl.when(pl.col("value") & (pl.col("wrong_steps") > 0)).then(pl.lit(KINDS[0]))
-        .when(pl.col("value")).then(pl.lit(KINDS[1]))
-        .when(~pl.col("value")).then(pl.lit(KINDS[2]))
+        pl.when(pl.col("is_correct") & (pl.col("wrong_steps") > 0)).then(pl.lit(KINDS[0]))
+        .when(pl.col("is_correct")).then(pl.lit(KINDS[1]))
+        .when(~pl.col("is_correct")).then(pl.lit(KINDS[2]))
         .otherwise(pl.lit(KINDS[3]))
     )  # fmt: skip
     order = pl.Series("order", [content_hash("example", problem) for problem in solutions["problem_id"]], pl.String)
@@ -38,7 +38,7 @@ def choose_examples(
     chosen = [row for row in chain.from_iterable(turns) if row is not None][:COUNT]
     ids = [row["sample_id"] for row in chosen]
     problem_of = {row["problem_id"]: row for row in problems.iter_rows(named=True)}
-    text_of = dict(samples.filter(pl.col("sample_id").is_in(ids)).select("sample_id", "text").iter_rows())
+    text_of = dict(samples.filter(pl.col("sample_id").is_in(ids)).select("sample_id", "completion").iter_rows())
     spans = _spans(steps.filter(pl.col("sample_id").is_in(ids)), judged.filter(pl.col("sample_id").is_in(ids)))
     return [
         _example(row, problem_of[row["problem_id"]], text_of[row["sample_id"]], spans.get(row["sample_id"], []))
@@ -70,6 +70,6 @@ def _example(row: dict[str, Any], problem: dict[str, Any], text: str, spans: lis
         "steps": kept,
         "step_count": len(spans),
         "answer": None if row["answer"] is None else row["answer"][:EXCERPT],
-        "value": row["value"],
+        "is_correct": row["is_correct"],
         "finish_reason": row["finish_reason"],
     }

@@ -20,9 +20,9 @@ def majority_winners(samples: pl.DataFrame, outcomes: pl.DataFrame, equality: Eq
     Returns ``problem_id, sample_id, answer, value, votes``, one row per problem, sorted by problem_id.
     """
     ballots = (
-        samples.select("problem_id", "sample_id", "index")
-        .join(outcomes.select("sample_id", "answer", "value"), on="sample_id", how="left", validate="1:1")
-        .sort("problem_id", "index", "sample_id")
+        samples.select("problem_id", "sample_id", "sample_index")
+        .join(outcomes.select("sample_id", "answer", "is_correct"), on="sample_id", how="left", validate="1:1")
+        .sort("problem_id", "sample_index", "sample_id")
     )
     problems = [list(group.iter_rows(named=True)) for group in ballots.partition_by("problem_id", maintain_order=True)]
     texts = [list(dict.fromkeys(row["answer"] for row in rows if row["answer"] is not None)) for rows in problems]
@@ -34,7 +34,7 @@ def majority_winners(samples: pl.DataFrame, outcomes: pl.DataFrame, equality: Eq
         "problem_id": pl.String,
         "sample_id": pl.String,
         "answer": pl.String,
-        "value": pl.Boolean,
+        "is_correct": pl.Boolean,
         "votes": pl.Int64,
     }
     return pl.DataFrame(winners, schema=schema)
@@ -67,4 +67,7 @@ def _winner(rows: list[dict[str, object]], group: dict[str, str]) -> dict[str, o
     # max() keeps the first of equals, and the groups stand in the order of their earliest samples.
     best = max(answered, key=lambda head: votes[head]) if answered else None
     winner = first[best]
-    return {**{name: winner[name] for name in ("problem_id", "sample_id", "answer", "value")}, "votes": votes[best]}
+    return {
+        **{name: winner[name] for name in ("problem_id", "sample_id", "answer", "is_correct")},
+        "votes": votes[best],
+    }

@@ -76,12 +76,12 @@ class _Work:
             )
 
     def judge(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
-        """Split and judge `samples` (SAMPLE rows), and keep the tables; returns JUDGED rows."""
+        """Split and judge `samples` (SAMPLE rows), and keep the tables; returns LABEL rows."""
         judge, seed = self.settings.measuring_judge, self.settings.seed
         with self.part(f"{what}_judge"), self.asked(what) as costs:
             steps = split_samples(samples, self.settings.split)
             judged = judge_samples(self.problems, samples, steps, judge, seed, f"{self.label} judge", costs)
-        self.tables |= {"samples": samples, "steps": steps, "judged": judged}
+        self.tables |= {"samples": samples, "steps": steps, "labels": judged}
         return judged
 
     def grade(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
@@ -117,7 +117,7 @@ def measure(problems: pl.DataFrame, policy: Policy, settings: Settings, label: s
         "metrics": {name: estimate.report() for name, estimate in metrics.items()},
         "counts": {"problems": problems.height, **{name: table.height for name, table in tables.items()}},
         "completion_tokens": sum(table["completion_tokens"].sum() for table in samples),
-        "examples": choose_examples(problems, tables["samples"], tables["steps"], tables["judged"], solutions),
+        "examples": choose_examples(problems, tables["samples"], tables["steps"], tables["labels"], solutions),
         BY_PROBLEM: _by_problem(counts),
         "drops": work.drops.report(),
         "costs": work.costs,

@@ -6,8 +6,8 @@ import polars as pl
 
 from stages.common.statistics import Counts, count
 
-RIGHT = pl.col("value").fill_null(False)
-_WRONG = ~pl.col("value").fill_null(True)
+RIGHT = pl.col("is_correct").fill_null(False)
+_WRONG = ~pl.col("is_correct").fill_null(True)
 _ONE = pl.lit(True)
 
 COMPARED = ("pass_at_1", "stepwise_error")
@@ -26,12 +26,12 @@ def per_sample(samples: pl.DataFrame, judged: pl.DataFrame, outcomes: pl.DataFra
         pl.col("label").is_null().sum().alias("unknown_steps"),
     )
     return (
-        samples.select("problem_id", "sample_id", "index", "finish_reason", "completion_tokens")
-        .join(outcomes.select("sample_id", "answer", "value"), on="sample_id", how="left", validate="1:1")
+        samples.select("problem_id", "sample_id", "sample_index", "finish_reason", "completion_tokens")
+        .join(outcomes.select("sample_id", "answer", "is_correct"), on="sample_id", how="left", validate="1:1")
         .join(steps, on="sample_id", how="left", validate="1:1")
         .with_columns(pl.col("right_steps", "wrong_steps", "unknown_steps").fill_null(0).cast(pl.Int64))
-        .sort("problem_id", "index")
-        .drop("index")
+        .sort("problem_id", "sample_index")
+        .drop("sample_index")
     )
 
 
@@ -63,7 +63,7 @@ def solution_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
         "stepwise_error": count(solutions, RIGHT & judged & wrong_step, RIGHT & judged),
         "wrong_all_steps_right": count(solutions, _WRONG & judged & all_right, _WRONG & judged),
         "unknown_steps": count(solutions, pl.col("unknown_steps"), steps),
-        "unknown_outcome": count(solutions, pl.col("value").is_null(), _ONE),
+        "unknown_outcome": count(solutions, pl.col("is_correct").is_null(), _ONE),
         **shape_counts(solutions),
     }
 

@@ -38,12 +38,12 @@ def against_people(
 ) -> dict[str, Any]:
     """How far the judge's labels agree with `verdicts` (rows of `read_people`) on the steps evaluated.
 
-    `tables` are the evaluation's by folder: of each set ``judged`` (JUDGED rows) and ``outcomes`` (OUTCOME rows).
+    `tables` are the evaluation's by folder: of each set ``judged`` (LABEL rows) and ``outcomes`` (OUTCOME rows).
     Several people on a step count as what most of them say; a tie says nothing. Agreement and kappa are of the steps
     that the judge knew. The `rates` are of whole solutions with a right answer, those whose stepwise errors
     `evaluate.judge_rates` corrects, and in its shape: people found a wrong step, or called every step right.
     """
-    judged = _all(tables, "judged").unique(_STEP, keep="first")
+    judged = _all(tables, "labels").unique(_STEP, keep="first")
     concerned = verdicts.join(judged.select(_STEP), on=_STEP, how="semi")
     report: dict[str, Any] = {"verdicts": verdicts.height, "concerned": concerned.height}
     if concerned.is_empty():
@@ -93,7 +93,7 @@ def _kappa(told: pl.DataFrame, resampling: Resampling) -> dict[str, float | None
 
 
 def _rates(steps: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, dict[str, float | int | None]]:
-    right_answers = outcomes.filter(pl.col("value")).select("sample_id").unique()
+    right_answers = outcomes.filter(pl.col("is_correct")).select("sample_id").unique()
     solutions = (
         steps.join(right_answers, on="sample_id", how="semi")
         .group_by("sample_id")

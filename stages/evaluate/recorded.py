@@ -82,14 +82,16 @@ def evaluate_recorded(path: Path, settings: Settings) -> RecordedEvaluation:
     rows = _read_recorded(path, samples)
     if rows is None:
         return RecordedEvaluation(measured.report, None, [], [])
-    theirs = rows.select("problem_id", "sample_id", "answer", "value")
+    theirs = rows.select("problem_id", "sample_id", "answer", "is_correct")
     counts: dict[str, Counts] = attempt_counts(samples, theirs, settings.evaluate.majority, _by_text)
     both = rows.join(
-        outcomes.select("sample_id", ours="answer", verdict="value", reason="reason"), on="sample_id", validate="1:1"
+        outcomes.select("sample_id", ours="answer", verdict="is_correct", reason="reason"),
+        on="sample_id",
+        validate="1:1",
     )
-    chosen = majority_winners(samples, theirs, _by_text).select("problem_id", "sample_id", "value").join(
+    chosen = majority_winners(samples, theirs, _by_text).select("problem_id", "sample_id", "is_correct").join(
         majority_winners(samples, outcomes, lambda pairs: equal_answers(pairs, settings)).select(
-            "problem_id", ours="answer", verdict="value"
+            "problem_id", ours="answer", verdict="is_correct"
         ),
         on="problem_id",
     )  # fmt: skip
@@ -118,7 +120,7 @@ def describe(evaluation: RecordedEvaluation) -> str:
 
 def _read_recorded(path: Path, samples: pl.DataFrame) -> pl.DataFrame | None:
     """Recorded answer and verdict of each of `samples` (SAMPLE rows), null where the file does not hold them."""
-    ids = {(row[0], row[1]): row[2] for row in samples.select("problem_id", "index", "sample_id").iter_rows()}
+    ids = {(row[0], row[1]): row[2] for row in samples.select("problem_id", "sample_index", "sample_id").iter_rows()}
     rows = []
     for number, (where, row) in enumerate(read_lines(path), start=1):
         gold = answer_text(where, row)
@@ -135,15 +137,15 @@ def _read_recorded(path: Path, samples: pl.DataFrame) -> pl.DataFrame | None:
                 rows.append((number, index, gold, identity, ids[identity, index], text, value))
     schema = {
         "row": pl.Int64, "sample": pl.Int64, "gold": pl.String, "problem_id": pl.String, "sample_id": pl.String,
-        "answer": pl.String, "value": pl.Boolean,
+        "answer": pl.String, "is_correct": pl.Boolean,
     }  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _differences(rows: pl.DataFrame) -> list[Difference]:
     """Rows whose `verdict` is right where the recorded `value` is not, or the other way round."""
-    unequal = rows.filter(pl.col("verdict").fill_null(False) != pl.col("value")).sort("row", "sample")
-    names = ("row", "sample", "gold", "answer", "value", "ours", "verdict", "reason")
+    unequal = rows.filter(pl.col("verdict").fill_null(False) != pl.col("is_correct")).sort("row", "sample")
+    names = ("row", "sample", "gold", "answer", "is_correct", "ours", "verdict", "reason")
     return [Difference(*values) for values in unequal.select(names).iter_rows()]
 
 

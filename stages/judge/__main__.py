@@ -14,7 +14,7 @@ from stages.common.params.block import load, load_seed
 from stages.common.params.judge import JudgeParams
 from stages.common.params.tables import TablesParams
 from stages.common.tables import (
-    JUDGED,
+    LABEL,
     PROBLEM,
     REPLY,
     SAMPLE,
@@ -46,7 +46,7 @@ def label(recipe: Path, problems: Path, samples: Path, steps: Path, out: Path, r
     with replace_dir(out) as folder, open_judge(params, seed, desc) as judge:
         if found is not None:
             write_json(folder / "calibration.json", found)
-        writer = ShardWriter(folder, JUDGED)
+        writer = ShardWriter(folder, LABEL)
         replies = ShardWriter(folder / "replies", REPLY)
         for shard in progress(shards, desc, unit="shards"):
             labels = judge.label(

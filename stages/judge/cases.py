@@ -28,7 +28,7 @@ def cases_of(problems: pl.DataFrame, samples: pl.DataFrame, steps: pl.DataFrame)
     """The solutions that `steps` (STEP rows of `samples`, SAMPLE rows, of `problems`) make up, those of a problem
     together."""
     known = {row[0]: row for row in problems.select("problem_id", "problem", "solution").iter_rows()}
-    texts = dict(samples.select("sample_id", "text").iter_rows())
+    texts = dict(samples.select("sample_id", "completion").iter_rows())
     ordered = steps.sort("problem_id", "sample_id", "step")
     for (problem_id, sample_id), group in ordered.group_by("problem_id", "sample_id", maintain_order=True):
         text = texts[sample_id]

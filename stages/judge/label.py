@@ -13,7 +13,7 @@ import polars as pl
 from stages.common.engines import Engine, FakeEngine, Model, Request, Runner, make_engine, prices_of
 from stages.common.journal import ROOT
 from stages.common.params.judge import JudgeParams, ServedJudgeParams
-from stages.common.tables import JUDGED, REPLY, content_hash
+from stages.common.tables import LABEL, REPLY, content_hash
 from stages.judge.cases import Case, cases_of
 from stages.judge.fake import fake_reply
 from stages.judge.prm import PrmJudge, open_prm
@@ -34,7 +34,7 @@ class Labels:
     """Labels of some solutions, and how they came about."""
 
     judged: pl.DataFrame
-    """JUDGED rows."""
+    """LABEL rows."""
     replies: pl.DataFrame
     """REPLY rows of all that models said; none for a rule."""
     unknown: Counter[str]
@@ -71,7 +71,7 @@ class Judge:
         rows = [row for case in cases for row in self._rows(case, labels[case.sample_id])]
         replies = [row for of_model in said for row in of_model.replies]
         return Labels(
-            pl.DataFrame(rows, schema=JUDGED.schema, orient="row"),
+            pl.DataFrame(rows, schema=LABEL.schema, orient="row"),
             pl.DataFrame(replies, schema=REPLY.schema),
             Counter(label.unknown for of_sample in labels.values() for label in of_sample if label.unknown),
             sum((of_model.unusable for of_model in said), Counter()),
@@ -155,7 +155,7 @@ def judge_samples(
     label: str = "judge",
     costs: dict[str, Any] | None = None,
 ) -> pl.DataFrame:
-    """JUDGED rows of one table of steps; see `open_judge` and `Judge.label`, which also tell what was said.
+    """LABEL rows of one table of steps; see `open_judge` and `Judge.label`, which also tell what was said.
 
     What asking cost is entered in `costs`, a part per model.
     """

@@ -20,7 +20,7 @@ _NAMES = {True: "right", False: "wrong", None: "unknown"}
 
 
 def labels_by_sample(judged: pl.DataFrame) -> dict[str, Labels]:
-    """Labels of each sample's steps, in order, from JUDGED rows."""
+    """Labels of each sample's steps, in order, from LABEL rows."""
     grouped = judged.sort("sample_id", "step").group_by("sample_id").agg("label")
     return dict(grouped.select("sample_id", "label").iter_rows())
 

@@ -54,7 +54,7 @@ def grade_over_ray(
     graded = cluster.map(tables, partial(_grade_task, params.timeout_s, workers), workers)
     parts = [cast("pl.DataFrame", pl.from_arrow(table)) for table in progress(graded, "grade", len(tables), "tasks")]
     outcomes = pl.concat(parts).sort("at").select(list(OUTCOME.schema))
-    if others := set(outcomes["grader"]) - {grader_version()}:
+    if others := set(outcomes["verifier"]) - {grader_version()}:
         raise ValueError(f"a node of the cluster grades with {others.pop()!r}, this one with {grader_version()!r}")
     return outcomes
 
@@ -67,7 +67,7 @@ def _grade_task(timeout_s: float, workers: int, table: pa.Table) -> pa.Table:
 
 
 def _with_gold(problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
-    """Columns ``at, sample_id, problem_id, gold, text, cut`` in the order of OUTCOME; ``at`` counts the rows."""
+    """Columns ``at, sample_id, problem_id, gold, completion, cut`` in the order of OUTCOME; ``at`` counts the rows."""
     gold = dict(problems.select("problem_id", "answer").iter_rows())
     ordered = samples.sort("problem_id", "sample_id")
     ids = ordered.select("sample_id", "problem_id").iter_rows()
@@ -78,13 +78,13 @@ def _with_gold(problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
         "sample_id",
         "problem_id",
         pl.Series("gold", [gold[problem] for problem in ordered["problem_id"]], pl.String),
-        "text",
+        "completion",
         cut=pl.col("finish_reason") == "length",
     ).with_row_index("at")
 
 
 def _entries(ready: pl.DataFrame) -> Iterator[Entry]:
-    return (Entry(*row) for row in ready.select("gold", "text", "cut").iter_rows())
+    return (Entry(*row) for row in ready.select("gold", "completion", "cut").iter_rows())
 
 
 def _outcomes(ready: pl.DataFrame, verdicts: Iterable[Verdict]) -> pl.DataFrame:

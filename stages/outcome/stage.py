@@ -44,9 +44,9 @@ def check_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: 
             writer.write(shard, outcomes)
             found_by.update(outcomes["found_by"].fill_null("nothing").to_list())
             reasons.update(outcomes["reason"].to_list())
-            verdicts["right"] += int(outcomes["value"].sum())
-            verdicts["wrong"] += int((~outcomes["value"]).sum())
-            verdicts["unknown"] += outcomes["value"].null_count()
+            verdicts["right"] += int(outcomes["is_correct"].sum())
+            verdicts["wrong"] += int((~outcomes["is_correct"]).sum())
+            verdicts["unknown"] += outcomes["is_correct"].null_count()
     report = {
         "verdicts": verdicts,
         "found_by": dict(found_by),

@@ -52,7 +52,7 @@ def _solution(example: dict[str, Any]) -> Solution:
     text = example.get("text")
     text = text if isinstance(text, str) else ""
     steps = _steps(text, example.get("steps"))
-    look, symbol = _looks(example.get("value"))
+    look, symbol = _looks(example.get("is_correct"))
     answer = example.get("answer")
     total = example.get("characters")
     return Solution(

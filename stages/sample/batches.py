@@ -47,12 +47,12 @@ def batched_samples(
             rows.append(
                 {
                     "sample_id": sample_id(
-                        request.problem_id, policy.hash, settings, request.index, completion["text"]
+                        request.problem_id, policy.hash, settings, request.index, completion["completion"]
                     ),
                     "problem_id": request.problem_id,
                     "policy": policy.hash,
-                    "settings": settings,
-                    "index": request.index,
+                    "sampling_hash": settings,
+                    "sample_index": request.index,
                     "seed": request.seed,
                     **completion,
                 }

@@ -104,7 +104,7 @@ class TransformersEngine:
             tokens = row if length is None else row[:length]
             completions.append(
                 {
-                    "text": tokenizer.decode(tokens, skip_special_tokens=True),
+                    "completion": tokenizer.decode(tokens, skip_special_tokens=True),
                     "finish_reason": "length" if length is None else "stop",
                     "prompt_tokens": len(prompt),
                     "completion_tokens": len(tokens) + (length is not None),

@@ -123,7 +123,7 @@ def _spans(text: str, starts: list[int], most: int) -> list[Span]:
 def split_samples(samples: pl.DataFrame, params: SplitParams, shapes: Counter[str] | None = None) -> pl.DataFrame:
     """STEP rows of `samples` (SAMPLE columns); how many samples had which shape is added to `shapes`."""
     rows = []
-    for sample, problem, text in samples.select("sample_id", "problem_id", "text").iter_rows():
+    for sample, problem, text in samples.select("sample_id", "problem_id", "completion").iter_rows():
         shape, spans = _divide(text, params)
         rows += [(sample, problem, step, start, end) for step, (start, end) in enumerate(spans)]
         if shapes is not None:

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, Table, read_table, sample_id, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, read_table, sample_id, write_table
 from tools.audit import CHECKS, Findings, verify
 from tools.audit.lock import Entry, parse_lock
 
@@ -53,7 +53,7 @@ def after_change(place: Path, folder: str, table: Table, change: Change) -> Name
     """What verify names once `change` was made to a table; the file's hash is always among it."""
     with tampered(place / folder / "all.parquet"):
         write_table(place / folder, table, change(read_table(place / folder, table, 0)), 0)
-        found = named(verify(place, checks=STATED if table in (STEP, JUDGED) else frozenset(CHECKS)))
+        found = named(verify(place, checks=STATED if table in (STEP, LABEL) else frozenset(CHECKS)))
     assert [f"{folder}/all.parquet" in line for line in found.pop("files")] == [True]
     return found
 
@@ -97,11 +97,11 @@ def test_nothing_is_broken(smoke: Path) -> None:
 
 
 def test_a_label(smoke: Path) -> None:
-    row, step = kept(smoke, JUDGED, "data/judged/M1", label=True)
-    found = after_change(smoke, "data/judged/M1", JUDGED, set_cells(row, label=False))
+    row, step = kept(smoke, LABEL, "data/labels/M1", label=True)
+    found = after_change(smoke, "data/labels/M1", LABEL, set_cells(row, label=False))
     (line,) = found["labels"]
     assert line.startswith(
-        f"data/judged/M1/all.parquet: sample {step['sample_id']} step {step['step']}: label is False"
+        f"data/labels/M1/all.parquet: sample {step['sample_id']} step {step['step']}: label is False"
     )
     assert "judge exact gives True" in line
     assert [step["sample_id"] in line for line in found["kto"]] == [True]  # only step_kto.parquet holds labels of steps
@@ -110,33 +110,33 @@ def test_a_label(smoke: Path) -> None:
 
 
 def test_a_label_of_a_benchmark(smoke: Path) -> None:
-    folder = "data/evaluations/M1/benchmarks/three/judged"
-    label = read_table(smoke / folder, JUDGED, 0).row(0, named=True)
-    found = after_change(smoke, folder, JUDGED, set_cells(0, label=not label["label"]))
+    folder = "data/evaluations/M1/benchmarks/three/labels"
+    label = read_table(smoke / folder, LABEL, 0).row(0, named=True)
+    found = after_change(smoke, folder, LABEL, set_cells(0, label=not label["label"]))
     assert found.keys() == {"labels"}
     assert f"{folder}/all.parquet: sample {label['sample_id']} step {label['step']}" in found["labels"][0]
 
 
 def test_a_vote_of_a_benchmark(smoke: Path) -> None:
     folder = "data/evaluations/M0/benchmarks/three/majority/samples"
-    found = after_change(smoke, folder, SAMPLE, set_cells(2, text="another"))
+    found = after_change(smoke, folder, SAMPLE, set_cells(2, completion="another"))
     assert found.keys() == {"samples", "verdicts"}
 
 
 def test_a_reason(smoke: Path) -> None:
-    found = after_change(smoke, "data/judged/M1", JUDGED, set_cells(3, reason="because"))
+    found = after_change(smoke, "data/labels/M1", LABEL, set_cells(3, reason="because"))
     assert found.keys() == {"labels"}
     assert "reason is 'because'" in found["labels"][0]
 
 
 def test_a_label_too_many_and_one_too_few(smoke: Path) -> None:
-    gone = read_table(smoke / "data/judged/M1", JUDGED, 0).row(5, named=True)
-    found = after_change(smoke, "data/judged/M1", JUDGED, lambda judged: judged.filter(pl.int_range(pl.len()) != 5))
+    gone = read_table(smoke / "data/labels/M1", LABEL, 0).row(5, named=True)
+    found = after_change(smoke, "data/labels/M1", LABEL, lambda judged: judged.filter(pl.int_range(pl.len()) != 5))
     (line,) = found["labels"]
     assert line.startswith(
-        f"data/judged/M1/all.parquet: sample {gone['sample_id']} step {gone['step']}: row is missing"
+        f"data/labels/M1/all.parquet: sample {gone['sample_id']} step {gone['step']}: row is missing"
     )
-    found = after_change(smoke, "data/judged/M1", JUDGED, set_cells(5, step=63))
+    found = after_change(smoke, "data/labels/M1", LABEL, set_cells(5, step=63))
     assert {line.split(": ")[2].split(";")[0] for line in found["labels"]} == {"row is missing", "row should not be"}
 
 
@@ -165,7 +165,7 @@ def test_an_orphan(smoke: Path) -> None:
 
 def test_a_sample_text(smoke: Path) -> None:
     row, sample = kept(smoke, SAMPLE, "data/samples/M1")
-    found = after_change(smoke, "data/samples/M1", SAMPLE, set_cells(row, text=sample["text"] + "."))
+    found = after_change(smoke, "data/samples/M1", SAMPLE, set_cells(row, completion=sample["completion"] + "."))
     (line,) = found["samples"]
     assert f"sample {sample['sample_id']} of problem {sample['problem_id']}: sample_id is" in line
 
@@ -183,7 +183,7 @@ def test_rows_swapped_between_problems(smoke: Path) -> None:
 
 def test_a_sample_taken_away_with_all_that_came_of_it(smoke: Path) -> None:
     _, sample = kept(smoke, SAMPLE, "data/samples/M1", index=2)
-    tables = {"samples": SAMPLE, "steps": STEP, "judged": JUDGED, "outcomes": OUTCOME}
+    tables = {"samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
     with tampered(*(smoke / f"data/{name}/M1/all.parquet" for name in tables)):
         for name, table in tables.items():
             rows = read_table(smoke / f"data/{name}/M1", table, 0).filter(pl.col("sample_id") != sample["sample_id"])
@@ -199,7 +199,9 @@ def test_a_problem_that_nobody_was_to_sample(smoke: Path) -> None:
     problems = read_table(smoke / "data/problems", PROBLEM, 0).filter(pl.col("split") == "train")
     other = next(problem for problem in problems["problem_id"] if problem not in set(samples["problem_id"]))
     moved = samples.row(0, named=True) | {"problem_id": other}
-    moved["sample_id"] = sample_id(other, moved["policy"], moved["settings"], moved["index"], moved["text"])
+    moved["sample_id"] = sample_id(
+        other, moved["policy"], moved["sampling_hash"], moved["sample_index"], moved["completion"]
+    )
     add = lambda frame: pl.concat([frame, pl.DataFrame([moved], schema=SAMPLE.schema)])  # noqa: E731
     found = after_change(smoke, "data/samples/M1", SAMPLE, add)
     assert any(f"problem {other}: is not among the train ones" in line for line in found["samples"])
@@ -221,12 +223,12 @@ def test_a_gold_answer(smoke: Path) -> None:
 
 
 def test_an_evaluation(smoke: Path) -> None:
-    folder = "data/evaluations/M1/judged"
-    found = after_change(smoke, folder, JUDGED, set_cells(0, reason="because"))
+    folder = "data/evaluations/M1/labels"
+    found = after_change(smoke, folder, LABEL, set_cells(0, reason="because"))
     assert [line.split(": ")[0] for line in found["labels"]] == [f"{folder}/all.parquet"]
 
 
-@pytest.mark.parametrize("name", ["samples", "steps", "judged", "outcomes"])
+@pytest.mark.parametrize("name", ["samples", "steps", "labels", "outcomes"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_shard(smoke: Path, name: str, damage: str) -> None:
     path = smoke / f"data/{name}/M1/all.parquet"

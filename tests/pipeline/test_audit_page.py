@@ -23,7 +23,7 @@ from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.statistics import VERDICT_LABELS, cohens_kappa, read_verdicts
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
 from tools.audit.layout import Part, Selection, replies_folder
 from tools.audit.page.cards import make_card
 from tools.audit.page.html import page, static_page
@@ -64,7 +64,7 @@ PART = Part(
     steps=Path("data/steps/M1"),
     judge=JudgeParams.model_construct(kind="served"),
     judges=1,
-    judged=Path("data/judged/M1"),
+    labels=Path("data/labels/M1"),
     selection=Selection(
         Path("data/datasets/M1"),
         DatasetParams.model_construct(
@@ -94,27 +94,40 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     samples, steps, judged, outcomes = [], [], [], []
     for number, texts in steps_of.items():
         ids = {"sample_id": hexed(number), "problem_id": hexed(number // 2)}
-        cells = {"policy": "p", "settings": "s", "index": number % 2, "text": "".join(texts), "finish_reason": "stop"}
+        cells = {
+            "policy": "p",
+            "sampling_hash": "s",
+            "sample_index": number % 2,
+            "completion": "".join(texts),
+            "finish_reason": "stop",
+        }
         samples.append(dict.fromkeys(SAMPLE.schema) | ids | cells)
         at = 0
         for step, (text, label) in enumerate(zip(texts, labels[number], strict=True)):
             steps.append(ids | {"step": step, "start": at, "end": at + len(text)})
             at += len(text)
             reason = "judges disagree: x / y" if number == 3 and step else HOSTILE[0]
-            judged.append(ids | {"step": step, "label": label, "reason": reason, "votes": 2, "agreement": 0.5,
+            judged.append(ids | {"step": step, "label": label, "reason": reason, "num_votes": 2, "agreement": 0.5,
                                  "first_error": None, "judge": "j"})  # fmt: skip
         outcomes.append(
-            ids | {"answer": HOSTILE[2], "found_by": "box", "value": values[number], "reason": "r", "grader": "g"}
+            ids
+            | {
+                "answer": HOSTILE[2],
+                "extraction_rule": "box",
+                "is_correct": values[number],
+                "reason": "r",
+                "verifier": "g",
+            }
         )
     reply = dict.fromkeys(REPLY.schema) | {
-        "sample_id": hexed(2), "problem_id": hexed(1), "judge": 0, "step": -1, "vote": 0, "attempt": 0,
-        "request": "q", "text": HOSTILE[1], "fault": HOSTILE[2], "finish_reason": "stop", "model": HOSTILE[0],
+        "sample_id": hexed(2), "problem_id": hexed(1), "judge_index": 0, "step": -1, "vote": 0, "attempt": 0,
+        "request_hash": "q", "text": HOSTILE[1], "error": HOSTILE[2], "finish_reason": "stop", "model": HOSTILE[0],
     }  # fmt: skip
     tables: list[tuple[Path, Any, list[dict[str, Any]]]] = [
         (Path("data/problems"), PROBLEM, problems),
         (PART.samples, SAMPLE, samples),
         (Path("data/steps/M1"), STEP, steps),
-        (Path("data/judged/M1"), JUDGED, judged),
+        (Path("data/labels/M1"), LABEL, judged),
         (PART.outcomes, OUTCOME, outcomes),
         (replies_folder(PART), REPLY, [reply]),
     ]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.provenance import file_sha256
-from stages.common.tables import JUDGED, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
 from tests.support.clones import edit, run
 from tools.audit.diff import diff
 from tools.audit.find import find
@@ -38,21 +38,21 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
     outcome = read_table(smoke / "data/outcomes/M1", OUTCOME, 0).row(
         by_predicate=pl.col("sample_id") == identity, named=True
     )
-    judged = read_table(smoke / "data/judged/M1", JUDGED, 0).filter(pl.col("sample_id") == identity)
+    judged = read_table(smoke / "data/labels/M1", LABEL, 0).filter(pl.col("sample_id") == identity)
     for part in (
         identity,
         f"problem   {row['problem_id']}  train, source day_world",
         "from day_world train seed:1 row ",
         f"policy    {sample['policy']}  models/M0, made from kind day_world",
-        f"index {sample['index']}, seed {sample['seed']}",
-        f"settings {sample['settings']}",
+        f"index {sample['sample_index']}, seed {sample['seed']}",
+        f"settings {sample['sampling_hash']}",
         f"judge     {judged['judge'][0]}  kind exact",
         f"compared by {outcome['reason']}",
-        f"grader {outcome['grader']}",
+        f"grader {outcome['verifier']}",
         "selection kept: rank ",
         "data/datasets/M1/kto.parquet row 5",
         "data/datasets/M1/step_kto.parquet row 5",
-        f"sha256 {file_sha256(smoke / 'data/judged/M1/all.parquet')}",
+        f"sha256 {file_sha256(smoke / 'data/labels/M1/all.parquet')}",
         "as its manifest says",
         "as dvc.lock says; written by judge@M1",
         "ran on    python 3.",
@@ -153,15 +153,15 @@ def test_raw_replies_are_shown_and_nothing_in_them_is_obeyed(smoke: Path, row: d
     place = tmp_path / "copy"
     shutil.copytree(smoke, place, symlinks=True)
     cells: dict[str, Any] = dict.fromkeys(REPLY.schema)
-    cells |= {"sample_id": row["sample_id"], "problem_id": row["problem_id"], "judge": 0, "step": -1, "vote": 2}
-    cells |= {"attempt": 1, "request": "c" * 32, "text": "I say\n\x1b[31mred\x1b[0m \u202e<script>"}
-    cells |= {"fault": "it was not JSON", "model": "some/judge"}
-    write_table(place / "data/judged/M1/replies", REPLY, pl.DataFrame([cells], schema=REPLY.schema), 0)
+    cells |= {"sample_id": row["sample_id"], "problem_id": row["problem_id"], "judge_index": 0, "step": -1, "vote": 2}
+    cells |= {"attempt": 1, "request_hash": "c" * 32, "text": "I say\n\x1b[31mred\x1b[0m \u202e<script>"}
+    cells |= {"error": "it was not JSON", "model": "some/judge"}
+    write_table(place / "data/labels/M1/replies", REPLY, pl.DataFrame([cells], schema=REPLY.schema), 0)
     text = "\n".join(show(place, row["sample_id"]))
     assert "reply     judge 0, all steps, vote 2, try 1: some/judge; not used: it was not JSON" in text
     assert "| \\x1b[31mred\\x1b[0m \\u202e<script>" in text
     assert "\x1b" not in text
-    assert "data/judged/M1/replies/all.parquet" in text
+    assert "data/labels/M1/replies/all.parquet" in text
 
 
 @given(st.text(max_size=200), st.integers(1, 50))
@@ -183,8 +183,8 @@ def changed(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_labels_that_changed_because_of_the_judge(smoke: Path, changed: Path) -> None:
-    before = read_table(smoke / "data/judged/M1", JUDGED, 0)
-    after = read_table(changed / "data/judged/M1", JUDGED, 0)
+    before = read_table(smoke / "data/labels/M1", LABEL, 0)
+    after = read_table(changed / "data/labels/M1", LABEL, 0)
     turned = (before["label"] != after["label"]).sum()
     assert turned > 0
     lines = diff(changed, "HEAD")

@@ -14,7 +14,7 @@ from stages.common.params.judge import JudgeParams, PrmParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
-from stages.common.tables import JUDGED, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, write_table
 from tools.audit.findings import Findings
 from tools.audit.labels import check_labels
 from tools.audit.layout import Part, replies_folder
@@ -40,7 +40,7 @@ def part(votes: int, judges: int, flip: float = 0.0) -> Part:
         steps=Path("steps"),
         judge=JudgeParams.model_construct(kind="served", votes=votes, min_agreement=0.6, flip=flip),
         judges=judges,
-        judged=Path("judged"),
+        labels=Path("labels"),
         selection=None,
     )
 
@@ -56,15 +56,22 @@ def said(*right: bool) -> str:
 
 def reply(text: str | None, judge: int = 0, vote: int = 0, step: int = -1, **cells: Any) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(REPLY.schema)
-    row |= {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "judge": judge, "step": step, "vote": vote, "attempt": 0}
-    return row | {"request": "c" * 32, "text": text, "finish_reason": "stop", "model": "some/judge"} | cells
+    row |= {
+        "sample_id": SAMPLE_ID,
+        "problem_id": PROBLEM_ID,
+        "judge_index": judge,
+        "step": step,
+        "vote": vote,
+        "attempt": 0,
+    }
+    return row | {"request_hash": "c" * 32, "text": text, "finish_reason": "stop", "model": "some/judge"} | cells
 
 
 def label(
     step: int, right: bool | None, reason: str, agreement: float, first_error: int | None, votes: int
 ) -> dict[str, Any]:
     values = (SAMPLE_ID, PROBLEM_ID, step, right, reason, votes, agreement, first_error, "d" * 32)
-    return dict(zip(JUDGED.schema, values, strict=True))
+    return dict(zip(LABEL.schema, values, strict=True))
 
 
 def check(root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[str, Any]], judged_by: Part) -> Findings:
@@ -84,7 +91,7 @@ def check(root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[st
         pl.DataFrame(schema=PROBLEM.schema),
         pl.DataFrame([{"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}], schema=SAMPLE.schema),
         pl.DataFrame(steps, schema=STEP.schema),
-        pl.DataFrame(labels, schema=JUDGED.schema),
+        pl.DataFrame(labels, schema=LABEL.schema),
     )
     return findings
 
@@ -92,7 +99,7 @@ def check(root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[st
 THREE = [
     reply(said(True, False), vote=0),
     reply(said(True, True), vote=1),
-    reply("I think", vote=2, fault="it was not JSON"),
+    reply("I think", vote=2, error="it was not JSON"),
     reply(said(False, False), vote=2, attempt=1),
 ]
 """Votes on the first step: right, right, wrong; on the second: wrong, right, wrong; the last at the second try."""
@@ -114,13 +121,13 @@ def test_labels_that_follow(tmp_path: Path) -> None:
         ({"agreement": 1.0}, "step 0: agreement is 1.0, the vote gives 0.66"),
         ({"reason": "said so"}, "step 0: reason is 'said so', the vote gives 'step 1 True'"),
         ({"first_error": None}, "step 0: first_error is None, the vote gives 1"),
-        ({"votes": 4}, "step 0: votes is 4, the vote gives 3"),
+        ({"num_votes": 4}, "step 0: num_votes is 4, the vote gives 3"),
     ],
 )
 def test_a_label(tmp_path: Path, cells: dict[str, Any], words: str) -> None:
     findings = check(tmp_path, THREE, [COUNTED[0] | cells, COUNTED[1]], part(3, 1))
     (line,) = findings.by_check["labels"].first
-    assert line.startswith(f"judged/all.parquet: sample {SAMPLE_ID} {words}")
+    assert line.startswith(f"labels/all.parquet: sample {SAMPLE_ID} {words}")
 
 
 def test_a_vote(tmp_path: Path) -> None:
@@ -145,7 +152,7 @@ def test_a_vote_that_was_lost_or_came_from_nowhere(tmp_path: Path) -> None:
 
 
 def test_a_reply_whose_fault_is_not_its_own(tmp_path: Path) -> None:
-    hidden = [*THREE[:2], THREE[2] | {"fault": None}, THREE[3]]
+    hidden = [*THREE[:2], THREE[2] | {"error": None}, THREE[3]]
     (line,) = check(tmp_path, hidden, COUNTED, part(3, 1)).by_check["labels"].first
     assert "attempt 0: fault is None, the text gives 'it was not JSON'" in line
 

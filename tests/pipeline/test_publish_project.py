@@ -101,7 +101,7 @@ def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_p
     run(tmp_path, "git", "clone", "-q", str(place), str(tampered))
     run(tampered, "dvc", "cache", "dir", "--local", str(place / ".dvc/cache"))
     run(tampered, "dvc", "checkout")
-    path = tampered / "data/judged/M1/all.parquet"
+    path = tampered / "data/labels/M1/all.parquet"
     flipped = pl.read_parquet(path).with_columns(label=~pl.col("label"))
     path.unlink()
     flipped.write_parquet(path)

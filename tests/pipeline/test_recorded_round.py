@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stages.common.provenance import file_sha256
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, problem_id, read_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, problem_id, read_table
 from tests.support.clones import clone, edit, run
 from tools.audit import verify
 
@@ -46,11 +46,11 @@ def test_every_problem_and_solution_is_there(place: Path, rows: list[dict[str, o
     problems = read_table(place / "data/problems", PROBLEM, 0)
     samples = read_table(place / "data/samples/M1", SAMPLE, 0)
     assert set(problems["problem_id"]) == {problem_id(str(row["problem"]), str(row["answer"])) for row in rows}
-    assert sorted(samples["text"]) == sorted(text for row in rows for text in row["solutions"])  # type: ignore[attr-defined]
+    assert sorted(samples["completion"]) == sorted(text for row in rows for text in row["solutions"])  # type: ignore[attr-defined]
 
 
 def test_steps_join_to_their_sample(place: Path) -> None:
-    samples = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "text").iter_rows())
+    samples = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "completion").iter_rows())
     steps = read_table(place / "data/steps/M1", STEP, 0).sort("sample_id", "step")
     joined: dict[str, str] = {}
     for sample, start, end in steps.select("sample_id", "start", "end").iter_rows():
@@ -60,7 +60,7 @@ def test_steps_join_to_their_sample(place: Path) -> None:
 
 
 def test_outcomes_are_those_recorded(place: Path, rows: list[dict[str, object]]) -> None:
-    texts = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "text").iter_rows())
+    texts = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "completion").iter_rows())
     outcomes = read_table(place / "data/outcomes/M1", OUTCOME, 0)
     found = {(row[0], texts[row[1]]): row[2] for row in outcomes.select("problem_id", "sample_id", "value").iter_rows()}
     recorded = {
@@ -73,7 +73,7 @@ def test_outcomes_are_those_recorded(place: Path, rows: list[dict[str, object]])
 
 def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
     kto = pl.read_parquet(place / "data/datasets/M1/kto.parquet")
-    texts = set(read_table(place / "data/samples/M1", SAMPLE, 0)["text"])
+    texts = set(read_table(place / "data/samples/M1", SAMPLE, 0)["completion"])
     assert kto.height >= 20
     assert set(kto["completion"]) <= texts
     assert kto["label"].sum() * 2 == kto.height
@@ -81,7 +81,7 @@ def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
     report = json.loads((place / "reports/stages/dataset/M1.json").read_text(encoding="utf-8"))
     assert kto.height + sum(drop["rows"] for drop in report["drops"].values()) == 800
     assert report["drops"]["problem lacks a right or a wrong sample"]["rows"] > 500
-    assert set(read_table(place / "data/judged/M1", JUDGED, 0)["label"]) == {None}
+    assert set(read_table(place / "data/labels/M1", LABEL, 0)["label"]) == {None}
 
 
 def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path) -> None:

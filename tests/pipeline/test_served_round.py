@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stages.common.tables import JUDGED, REPLY, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, REPLY, SAMPLE, STEP, read_table, write_table
 from tests.support.clones import clone, edit, ran, run
 from tests.support.fault_server import fault_server, stats
 from tools.audit import verify
@@ -46,7 +46,7 @@ def answers(place: Path, name: str = "M1") -> tuple[int, int]:
 def outputs(place: Path, name: str = "M1") -> dict[str, bytes]:
     return {
         str(path.relative_to(place)): path.read_bytes()
-        for stage in ("samples", "steps", "judged")
+        for stage in ("samples", "steps", "labels")
         for path in sorted((place / "data" / stage / name).rglob("*.parquet"))
     }
 
@@ -56,13 +56,13 @@ def test_every_reply_is_kept_and_every_label_has_its_votes(place: Path) -> None:
     assert samples.height == 128
     assert samples["completion_tokens"].min() > 0  # type: ignore[operator]
     steps = read_table(place / "data/steps/M1", STEP, 0)
-    judged = read_table(place / "data/judged/M1", JUDGED, 0)
-    replies = read_table(place / "data/judged/M1/replies", REPLY, 0)
+    judged = read_table(place / "data/labels/M1", LABEL, 0)
+    replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
     assert judged.height == steps.height
     assert {True, False} <= set(judged["label"])
     assert replies.filter(pl.col("attempt") == 0).height == 3 * samples.height
-    assert replies["fault"].null_count() > 3 * 120
-    unusable = replies.drop_nulls("fault")
+    assert replies["error"].null_count() > 3 * 120
+    unusable = replies.drop_nulls("error")
     assert 0 < unusable.height < 128
     assert unusable["text"].null_count() == 0
 
@@ -70,13 +70,13 @@ def test_every_reply_is_kept_and_every_label_has_its_votes(place: Path) -> None:
 def test_what_it_cost_is_reported(place: Path) -> None:
     judged = report(place, "judge")
     costs = judged["costs"]["judge"]
-    replies = read_table(place / "data/judged/M1/replies", REPLY, 0)
+    replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
     assert costs["answers"] == replies.height
     assert costs["prompt_tokens"] == replies["prompt_tokens"].sum()
     assert costs["money"] == pytest.approx(
         (costs["prompt_tokens"] * 0.5 + costs["completion_tokens"] * 1.5) / 1e6, abs=1e-6
     )
-    assert sum(judged["replies"]["unusable"].values()) == replies["fault"].drop_nulls().len()
+    assert sum(judged["replies"]["unusable"].values()) == replies["error"].drop_nulls().len()
     assert 0.5 < judged["agreement"]["mean"] < 1
     assert judged["unknown"]["share"] == pytest.approx(judged["labels"]["unknown"] / judged["steps"], abs=1e-6)
     assert report(place, "sample")["costs"]["currency"] == "USD"
@@ -86,7 +86,7 @@ def test_the_round_goes_on_to_a_model_and_its_evaluation(place: Path) -> None:
     assert (place / "models/M1/model.safetensors").is_file()
     assert json.loads((place / "data/datasets/M1/manifest.json").read_text(encoding="utf-8"))["rows"] > 0
     assert pl.read_csv(place / "reports/rounds.csv")["round"].to_list() == ["M0", "M1"]
-    assert (place / "data/evaluations/M1/judged/all.parquet").is_file()
+    assert (place / "data/evaluations/M1/labels/all.parquet").is_file()
 
 
 def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
 
 def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     of = read_round("M1", place)
-    replies = read_table(place / "data/judged/M1/replies", REPLY, 0)
+    replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
     (published,) = REPLIES.parts(of)
     assert published.drop("round").equals(replies)
     (labels,) = LABELS.parts(of)
@@ -109,7 +109,7 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     unusable = 0
     for step in labels.explode("steps")["steps"].to_list():
         right, wrong = step["votes_right"], step["votes_wrong"]
-        assert right + wrong + step["votes_unusable"] == step["votes"] == 3
+        assert right + wrong + step["votes_unusable"] == step["num_votes"] == 3
         if step["label"] is not None:
             assert step["label"] is (right > wrong)
             assert step["agreement"] == pytest.approx(max(right, wrong) / 3)
@@ -120,8 +120,8 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
 def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
     findings = verify(place)
     assert not findings.broken, "\n".join(findings.lines())
-    folder = place / "data/judged/M1"
-    replies, judged = read_table(folder / "replies", REPLY, 0), read_table(folder, JUDGED, 0)
+    folder = place / "data/labels/M1"
+    replies, judged = read_table(folder / "replies", REPLY, 0), read_table(folder, LABEL, 0)
     # The judge is held to be unanimous on this step, whose sample was asked about without a failed try.
     step = judged.filter(pl.col("agreement") == 1.0, pl.col("step") == 0).row(0, named=True)
     said = replies.filter(pl.col("sample_id") == step["sample_id"], pl.col("vote") == 1).sort("attempt")[-1]
@@ -129,11 +129,13 @@ def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
     verdict = re.search(r'"verdict": ?"(\w+)"', said["text"][0])
     assert verdict is not None
     turned = said["text"][0].replace(verdict[0], f'"verdict": "{other[verdict[1]]}"', 1)
-    text = pl.when(pl.col("request") == said["request"][0]).then(pl.lit(turned)).otherwise("text").alias("text")
+    text = (
+        pl.when(pl.col("request_hash") == said["request_hash"][0]).then(pl.lit(turned)).otherwise("text").alias("text")
+    )
     write_table(folder / "replies", REPLY, replies.with_columns(text), 0)
     tampered = verify(place, checks=frozenset({"files", "labels"}))
     write_table(folder / "replies", REPLY, replies, 0)
-    assert tampered.by_check["files"].first[0].startswith("data/judged/M1/replies/all.parquet: has md5")
+    assert tampered.by_check["files"].first[0].startswith("data/labels/M1/replies/all.parquet: has md5")
     (line,) = tampered.by_check["labels"].first[:1]
     assert f"sample {step['sample_id']} step 0: " in line
     assert "agreement is 1.0, the vote gives 0.66" in line

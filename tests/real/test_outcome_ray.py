@@ -40,7 +40,7 @@ def tables(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         problems.append(problem | {"problem_id": name, "answer": gold})
         right = rf"So \boxed{{{at}+x}}" if at % 2 else f"The answer is {at}."
         for index, (text, finish) in enumerate([(right, "stop"), (r"\boxed{x-1}", "stop"), ("It is", "length")]):
-            row = {"sample_id": f"s{at:03}-{index}", "problem_id": name, "index": index}
+            row = {"sample_id": f"s{at:03}-{index}", "problem_id": name, "sample_index": index}
             drawn.append(sample | row | {"text": text, "finish_reason": finish})
     return pl.DataFrame(problems, schema=PROBLEM.schema), pl.DataFrame(drawn, schema=SAMPLE.schema)
 

@@ -42,7 +42,7 @@ def test_solutions_become_samples(tmp_path: Path) -> None:
     table = SAMPLE.check(recorded_samples(problems(("1 + 1?", "2")), path, "policy", "settings", 2, drops))
     identity = problem_id("1 + 1?", "2")
     assert table["text"].to_list() == ["two", "2"]
-    assert table["index"].to_list() == [0, 1]
+    assert table["sample_index"].to_list() == [0, 1]
     assert table["sample_id"][1] == sample_id(identity, "policy", "settings", 1, "2")
     assert set(table["finish_reason"]) == {"stop"}
     assert table.select("seed", "prompt_tokens", "completion_tokens").null_count().row(0) == (2, 2, 2)
@@ -72,7 +72,7 @@ def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
     )
     drops = DropLog()
     table = recorded_samples(problems(("a?", "1")), path, "p", "s", 8, drops)
-    assert table.select("index", "text").rows() == [(2, "one"), (5, "uno")]
+    assert table.select("sample_index", "completion").rows() == [(2, "one"), (5, "uno")]
     assert {reason: count["rows"] for reason, count in drops.report().items()} == {
         "not JSON": 4,
         "not an object": 1,

@@ -13,7 +13,7 @@ import yaml
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.policies import read_policy
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
 from stages.dataset.build import Inputs, build_dataset
 from tests.support import tiny_policy
 from tests.support.llm_settings import JUDGE, SERVED_JUDGE
@@ -50,16 +50,16 @@ def make_place(
     (root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
     policy = write_seed_policy(root / "models/M0")
     rows = _rows(problems, policy, note)
-    for table, name in ((PROBLEM, "problems"), (SAMPLE, "samples/M1"), (STEP, "steps/M1"), (JUDGED, "judged/M1"),
+    for table, name in ((PROBLEM, "problems"), (SAMPLE, "samples/M1"), (STEP, "steps/M1"), (LABEL, "labels/M1"),
                         (OUTCOME, "outcomes/M1")):  # fmt: skip
         frame = pl.DataFrame(rows[table.name], schema=table.schema)
         write_table(root / "data" / name, table, frame, digits)
     if served:
         write_table(
-            root / "data/judged/M1/replies", REPLY, pl.DataFrame(_replies(rows["judged"]), REPLY.schema), digits
+            root / "data/labels/M1/replies", REPLY, pl.DataFrame(_replies(rows["labels"]), REPLY.schema), digits
         )
     inputs = Inputs(
-        *(root / "data" / name for name in ("problems", "samples/M1", "steps/M1", "judged/M1", "outcomes/M1"))
+        *(root / "data" / name for name in ("problems", "samples/M1", "steps/M1", "labels/M1", "outcomes/M1"))
     )
     prompt = PromptParams(**recipe["sample"]["prompt"])
     (root / "data/datasets/M1").mkdir(parents=True)
@@ -80,7 +80,7 @@ def write_seed_policy(folder: Path) -> str:
 def _rows(problems: int, policy: str, note: str) -> dict[str, list[dict[str, Any]]]:
     """Rows of every table. Samples of a problem begin alike, so that right and wrong steps stand side by side."""
     rng = random.Random(1)
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("problem", "sample", "step", "judged", "outcome")}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("problem", "sample", "step", "labels", "outcome")}
     for at in range(problems):
         numbers = [rng.randint(10, 99) for _ in range(rng.randint(2, 4))]
         text = f"Add {numbers}" + (f" {note}" if note and not at else "")
@@ -115,7 +115,7 @@ def _add_sample(
     identity = sample_id(problem, policy, "settings", index, text)
     ids = {"sample_id": identity, "problem_id": problem}
     rows["sample"].append(
-        {**ids, "policy": policy, "settings": "settings", "index": index, "seed": index, "text": text,
+        {**ids, "policy": policy, "sampling_hash": "settings", "sample_index": index, "seed": index, "completion": text,
          "finish_reason": "stop", "prompt_tokens": 9, "completion_tokens": len(text)}
     )  # fmt: skip
     start = 0
@@ -123,18 +123,25 @@ def _add_sample(
     for at, (line, label) in enumerate(zip(lines, labels, strict=True)):
         agreement = 0.0 if label is None else 1.0
         rows["step"].append({**ids, "step": at, "start": start, "end": start + len(line)})
-        rows["judged"].append(
-            {**ids, "step": at, "label": label, "reason": "sum checked", "votes": VOTES,
+        rows["labels"].append(
+            {**ids, "step": at, "label": label, "reason": "sum checked", "num_votes": VOTES,
              "agreement": agreement, "first_error": first_error, "judge": "judge"}
         )  # fmt: skip
         start += len(line)
     rows["outcome"].append(
-        {**ids, "answer": found, "found_by": "box", "value": found == gold, "reason": "compared", "grader": "grader"}
+        {
+            **ids,
+            "answer": found,
+            "extraction_rule": "box",
+            "is_correct": found == gold,
+            "reason": "compared",
+            "verifier": "verifier",
+        }
     )
 
 
 def _replies(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Replies from which `judged` (JUDGED rows) follow: on an unknown step one vote each way, and one that never came.
+    """Replies from which `judged` (LABEL rows) follow: on an unknown step one vote each way, and one that never came.
 
     The first vote on every sample's first step took a second try.
     """
@@ -150,9 +157,10 @@ def _replies(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
             tries.append((said, None if came else "no answer came: timed out"))  # type: ignore[arg-type]
             for attempt, (text, fault) in enumerate(tries):
                 rows.append(
-                    {"sample_id": step["sample_id"], "problem_id": step["problem_id"], "judge": 0,
-                     "step": step["step"], "vote": vote, "attempt": attempt, "request": f"r{len(rows)}", "text": text,
-                     "fault": fault, "finish_reason": "stop" if text else None, "model": "judge" if text else None,
+                    {"sample_id": step["sample_id"], "problem_id": step["problem_id"], "judge_index": 0,
+                     "step": step["step"], "vote": vote, "attempt": attempt,
+                     "request_hash": f"r{len(rows)}", "text": text,
+                     "error": fault, "finish_reason": "stop" if text else None, "model": "judge" if text else None,
                      "prompt_tokens": 90 if text else None, "completion_tokens": 9 if text else None}
                 )  # fmt: skip
     return rows

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import data_stages as bench_data
 from benchmarks.data_stages import Measured, bench, growth, make_round, session_memory, shifted
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.outcome import grade_many
 
 ROWS = [
@@ -77,6 +77,6 @@ def test_labels_are_drawn_by_hash(tmp_path: Path) -> None:
                            end=pl.col("text").str.len_chars().cast(pl.Int32))  # fmt: skip
     write_table(tmp_path / "steps", STEP, steps, bench_data.DIGITS)
     bench_data.make_labels(tmp_path)
-    labels = read_table(tmp_path / "judged", JUDGED, bench_data.DIGITS)["label"]
+    labels = read_table(tmp_path / "labels", LABEL, bench_data.DIGITS)["label"]
     assert 0.75 < labels.sum() / labels.len() < 0.95
     assert 0 < labels.null_count() < 60

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
 from stages.dataset import place as place_module
 from stages.dataset.build import build_dataset
 from stages.dataset.labelled import Inputs
@@ -33,7 +33,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([True, False, None]
 def frame(rows: list[tuple[int, bool | None, int]]) -> pl.DataFrame:
     return pl.DataFrame(
         [(f"s{at}", f"p{problem}", f"text {text}", label) for at, (problem, label, text) in enumerate(rows)],
-        schema={"sample_id": pl.String, "problem_id": pl.String, "text": pl.String, "label": pl.Boolean},
+        schema={"sample_id": pl.String, "problem_id": pl.String, "completion": pl.String, "label": pl.Boolean},
         orient="row",
     )
 
@@ -47,7 +47,7 @@ def test_the_papers_rule(rows: list[tuple[int, bool | None, int]]) -> None:
         right, wrong = int(group["label"].sum()), int((~group["label"]).sum())
         assert right == wrong
         assert 1 <= right <= 2
-        assert not group["text"].is_duplicated().any()
+        assert not group["completion"].is_duplicated().any()
 
 
 @given(ROWS)
@@ -125,7 +125,7 @@ def inputs(tmp_path: Path) -> Inputs:
         "problems": (PROBLEM, problems),
         "samples": (SAMPLE, samples),
         "steps": (STEP, steps),
-        "judged": (JUDGED, judged),
+        "labels": (LABEL, judged),
         "outcomes": (OUTCOME, outcomes),
     }
     for name, (table, rows) in tables.items():
@@ -160,8 +160,8 @@ def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path) -> 
 
 
 def test_labels_of_other_steps_are_refused(inputs: Inputs, tmp_path: Path) -> None:
-    judged = pl.read_parquet(inputs.judged / "all.parquet").with_columns(step=pl.col("step") + 1)
-    write_table(inputs.judged, JUDGED, judged, 0)
+    judged = pl.read_parquet(inputs.labels / "all.parquet").with_columns(step=pl.col("step") + 1)
+    write_table(inputs.labels, LABEL, judged, 0)
     with pytest.raises(ValueError, match="are not those of"):
         build_dataset(inputs, PAPER, PromptParams(chat=False, system=None, template="{problem}"), 1, 0, tmp_path)
 
@@ -182,7 +182,7 @@ def many(folder: Path, digits: int) -> Inputs:
         "problems": (PROBLEM, problems),
         "samples": (SAMPLE, samples),
         "steps": (STEP, steps),
-        "judged": (JUDGED, judged),
+        "labels": (LABEL, judged),
         "outcomes": (OUTCOME, outcomes),
     }
     for name, (table, rows) in tables.items():
@@ -198,7 +198,7 @@ def test_shards_change_nothing(tmp_path: Path) -> None:
         (folder / "out").mkdir(parents=True)
         reports.append(build_dataset(many(folder, digits), EVERYTHING, prompt, 1, digits, folder / "out"))
         assert sorted(path.name for path in folder.iterdir()) == [
-            "judged", "out", "outcomes", "problems", "samples", "steps",
+            "labels", "out", "outcomes", "problems", "samples", "steps",
         ], "what waited on disk is gone"  # fmt: skip
     assert reports[0] == reports[1] == reports[2]
     assert 100 < reports[0]["rows"] < 300
@@ -206,12 +206,12 @@ def test_shards_change_nothing(tmp_path: Path) -> None:
 
 def test_a_step_that_is_nowhere_is_named(tmp_path: Path) -> None:
     inputs = many(tmp_path, 0)
-    for folder, table in ((inputs.steps, STEP), (inputs.judged, JUDGED)):
+    for folder, table in ((inputs.steps, STEP), (inputs.labels, LABEL)):
         frame = pl.read_parquet(folder / "all.parquet")
         write_table(folder, table, frame.filter(pl.col("sample_id") != frame["sample_id"].max()), 0)
     (tmp_path / "out").mkdir()
     prompt = PromptParams(chat=False, system=None, template="{problem}")
-    outcomes = pl.read_parquet(inputs.outcomes / "all.parquet").with_columns(value=pl.lit(True))
+    outcomes = pl.read_parquet(inputs.outcomes / "all.parquet").with_columns(is_correct=pl.lit(True))
     write_table(inputs.outcomes, OUTCOME, outcomes, 0)
     with pytest.raises(ValueError, match="1 samples have no problem or no steps"):
         build_dataset(inputs, EVERYTHING, prompt, 1, 0, tmp_path / "out")

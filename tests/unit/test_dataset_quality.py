@@ -38,13 +38,13 @@ def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[
         pl.DataFrame(problems, schema={"problem_id": text, "source": text, "problem": text}, orient="row"),
         pl.DataFrame(
             samples,
-            schema={"sample_id": text, "problem_id": text, "text": text, "label": pl.Boolean},
+            schema={"sample_id": text, "problem_id": text, "completion": text, "label": pl.Boolean},
             orient="row",
         ),
         pl.DataFrame(
             steps,
             schema={"sample_id": text, "step": pl.Int32, "start": pl.Int32, "end": pl.Int32, "label": pl.Boolean,
-                    "votes": pl.Int32, "agreement": pl.Float64},
+                    "num_votes": pl.Int32, "agreement": pl.Float64},
             orient="row",
         ),
     )  # fmt: skip
@@ -94,7 +94,9 @@ def test_contradictions_are_told_by_source_and_length() -> None:
 
 def test_votes_and_their_agreement() -> None:
     shard = labelled(("a", True, [("x is one.\n", True), ("y is two.\n", False), ("z is three.", None)]))
-    steps = shard.steps.with_columns(votes=pl.Series([5, 5, 5], dtype=pl.Int32), agreement=pl.Series([1.0, 0.6, 0.4]))
+    steps = shard.steps.with_columns(
+        num_votes=pl.Series([5, 5, 5], dtype=pl.Int32), agreement=pl.Series([1.0, 0.6, 0.4])
+    )
     it = quality(Labelled(shard.problems, shard.samples, steps))
     assert it["votes"] == {"5": 3}
     assert it["agreement"] == 0.8
@@ -191,7 +193,7 @@ def test_real_solutions_are_rarely_idle() -> None:
         "sample_id", "step", "start", "end", label=pl.lit(True), votes=pl.lit(1), agreement=pl.lit(1.0)
     )
     problems = pl.DataFrame({"problem_id": [str(at) for at in range(len(rows))], "source": "math", "problem": "?"})
-    known = samples.select("sample_id", "problem_id", "text", label=pl.lit(True))
+    known = samples.select("sample_id", "problem_id", "completion", label=pl.lit(True))
     it = quality(Labelled(problems, known, steps.sort("sample_id", "step")))
     assert it["solutions"] == 800
     assert it["repeated_solutions"] == share(76, 800)

@@ -21,7 +21,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.policies import read_policy, write_manifest
 from stages.common.provenance import file_sha256
 from stages.common.statistics import Estimate, Resampling, compare_reports
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate import __main__ as command
 from stages.evaluate import evaluate_policy, majority_winners
 from stages.evaluate import measure as measure_module
@@ -80,7 +80,7 @@ def same_number(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
 def test_majority(answers: list[str | None], winner: int, count: int) -> None:
     it = majority_winners(*votes({"a": answers}), same_number)
     assert it.row(0, named=True) == {
-        "problem_id": "a", "sample_id": f"a-{winner}", "answer": answers[winner], "value": False, "votes": count,
+        "problem_id": "a", "sample_id": f"a-{winner}", "answer": answers[winner], "is_correct": False, "votes": count,
     }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_answers_of_different_problems_are_never_compared_and_pairs_asked_once()
     samples, outcomes = votes({"a": ["1", "2", "1"], "b": ["1", "2"], "c": ["3", "3"], "d": ["4"]}, right=["2", "3"])
     winners = majority_winners(samples, outcomes, equality)
     assert asked == [("1", "2")]
-    assert winners["value"].to_list() == [False, False, True, False]
+    assert winners["is_correct"].to_list() == [False, False, True, False]
 
 
 def test_the_grader_is_not_asked_where_all_agree() -> None:
@@ -133,7 +133,7 @@ def solutions(*rows: tuple[bool | None, str | None, str, list[bool | None], int 
         outcomes.append((sample, problem, answer, None, value, "", "g"))
     return per_sample(
         pl.DataFrame(samples, schema=SAMPLE.schema, orient="row"),
-        pl.DataFrame(judged, schema=JUDGED.schema, orient="row"),
+        pl.DataFrame(judged, schema=LABEL.schema, orient="row"),
         pl.DataFrame(outcomes, schema=OUTCOME.schema, orient="row"),
     )
 
@@ -219,12 +219,12 @@ class Stages:
         for sample, problem, step in steps.select("sample_id", "problem_id", "step").iter_rows():
             label = None if step == 2 else not (step == 1 and int(problem, 16) % 4 == 1)
             rows.append((sample, problem, step, label, f"reason {step}", 1, 1.0, None, "j"))
-        return pl.DataFrame(rows, schema=JUDGED.schema, orient="row")
+        return pl.DataFrame(rows, schema=LABEL.schema, orient="row")
 
     def grade_samples(self, problems: Any, samples: pl.DataFrame, *_: Any) -> pl.DataFrame:
         answers = ["6", "6.0", "7", None]
         rows = []
-        for sample, problem, index in samples.select("sample_id", "problem_id", "index").iter_rows():
+        for sample, problem, index in samples.select("sample_id", "problem_id", "sample_index").iter_rows():
             answer = answers[(int(problem, 16) + index // 2) % 4]
             rows.append((sample, problem, answer, None, answer in ("6", "6.0"), "", "g"))
         return pl.DataFrame(rows, schema=OUTCOME.schema, orient="row")
@@ -296,7 +296,7 @@ def test_a_whole_evaluation(stages: Stages, policy: Path, tmp_path: Path, monkey
     assert report["seconds"] >= 0
     assert "packages" in report["environment"]
 
-    greedy_tables = {"samples": (SAMPLE, 8), "steps": (STEP, 24), "judged": (JUDGED, 24), "outcomes": (OUTCOME, 8)}
+    greedy_tables = {"samples": (SAMPLE, 8), "steps": (STEP, 24), "labels": (LABEL, 24), "outcomes": (OUTCOME, 8)}
     majority_tables = {"majority/samples": (SAMPLE, 32), "majority/outcomes": (OUTCOME, 32)}
     for place, (table, rows) in {**greedy_tables, **majority_tables}.items():
         assert read_table(tmp_path / "out" / place, table, 1).height == rows
@@ -330,7 +330,7 @@ def test_votes_are_compared_by_the_real_grader() -> None:
 def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: Path, tmp_path: Path) -> None:
     chosen = load_settings(recipe(tmp_path, evaluate={"majority": 0, "problems": 3}))
     it = evaluate_policy(problems(8), read_policy(policy), chosen, "label")
-    assert set(it.tables) == {"samples", "steps", "judged", "outcomes"}
+    assert set(it.tables) == {"samples", "steps", "labels", "outcomes"}
     assert it.report["metrics"]["pass_at_1"]["denominator"] == 3
     assert not any(name.startswith("maj") for name in it.report["metrics"])
 
@@ -451,7 +451,7 @@ def test_examples_are_mixed_complete_and_the_same_again() -> None:
     assert [first["text"][step["start"] : step["end"]] for step in first["steps"]] == LINES
     assert [step["label"] for step in first["steps"]] == [True, False, None]
     assert [step["reason"] for step in first["steps"]] == ["reason 0", "reason 1", "reason 2"]
-    assert (first["gold"], first["answer"], first["value"]) == ("6", "6.0", True)
+    assert (first["gold"], first["answer"], first["is_correct"]) == ("6", "6.0", True)
 
 
 def test_fewer_problems_give_fewer_examples() -> None:

@@ -238,7 +238,7 @@ def test_work_and_reasons_are_bounded() -> None:
 def test_the_stage_takes_it_as_a_kind() -> None:
     text = "2 + 2 = 4\n2 + 3 = 6\n"
     problem = pl.DataFrame([dict.fromkeys(PROBLEM.schema, "p") | {"origin_row": 0}], schema=PROBLEM.schema)
-    sample = dict.fromkeys(SAMPLE.schema) | {"problem_id": "p", "sample_id": "s", "text": text}
+    sample = dict.fromkeys(SAMPLE.schema) | {"problem_id": "p", "sample_id": "s", "completion": text}
     steps = [
         dict.fromkeys(STEP.schema)
         | {"problem_id": "p", "sample_id": "s", "step": i, "start": 10 * i, "end": 10 * i + 10}

@@ -141,7 +141,7 @@ def test_people_s_solutions_are_read_whole(tmp_path: Path) -> None:
     assert list(read_solutions(path)) == people(6)
     problems, samples, steps = as_tables([*people(6), *people(2)])
     assert (PROBLEM.check(problems).height, SAMPLE.check(samples).height) == (6, 6)
-    texts = dict(samples.select("sample_id", "text").iter_rows())
+    texts = dict(samples.select("sample_id", "completion").iter_rows())
     spans = STEP.check(steps).sort("sample_id", "step").select("sample_id", "start", "end").iter_rows()
     read: dict[str, list[str]] = {}
     for sample, start, end in spans:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from stages.common.journal import ROOT
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.judge import JudgeParams, PrmParams
-from stages.common.tables import JUDGED, PROBLEM, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate.settings import judge_name
 from stages.judge import Labels, judge_samples, open_judge
 from stages.judge.calibrate import calibrate
@@ -152,7 +152,7 @@ def direct_scores(models: Path, own: dict[str, Any], tokenizer: Any, solution: S
 def test_scores_are_those_of_a_pass_over_each_solution_alone(models: Path, own: dict[str, Any], tokenizer: Any) -> None:
     asked = solutions()
     labels, identity = judge(models, own, asked)
-    JUDGED.check(labels.judged)
+    LABEL.check(labels.judged)
     assert set(labels.judged["judge"]) == {identity}
     assert set(labels.judged["label"]) == {True, False, None}
     for solution in asked:
@@ -360,7 +360,7 @@ def test_a_killed_stage_goes_on_where_it_was(
         outs.append({path.relative_to(place): path.read_bytes() for path in sorted((place / "out").rglob("*.parquet"))})
         report = json.loads((place / "report.json").read_text(encoding="utf-8"))
         assert report["judge"] == "prm"
-        assert report["steps"] == read_table(place / "out", JUDGED, 0).height
+        assert report["steps"] == read_table(place / "out", LABEL, 0).height
     assert outs[0] == outs[1]
 
 

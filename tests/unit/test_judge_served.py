@@ -140,7 +140,7 @@ def ask(
 ) -> tuple[dict[str, list[list[Any]]], pl.DataFrame]:
     with Runner(FakeEngine(8, reply=reply, **engine), folder / "judge.jsonl", "judge") as runner:
         said = ServedJudge(params, votes, 1, runner).ask(list(asked))
-    assert said.unusable.total() == sum(row["fault"] is not None for row in said.replies)
+    assert said.unusable.total() == sum(row["error"] is not None for row in said.replies)
     return said.votes, REPLY.check(pl.DataFrame(said.replies, schema=REPLY.schema))
 
 
@@ -152,7 +152,7 @@ def test_every_step_gets_its_votes(tmp_path: Path, mode: str) -> None:
     }
     assert replies.height == (6 if mode == "solution" else 12)
     assert set(replies["step"]) == ({WHOLE} if mode == "solution" else {0, 1})
-    assert replies["request"].n_unique() == replies.height, "votes differ in their seeds"
+    assert replies["request_hash"].n_unique() == replies.height, "votes differ in their seeds"
 
 
 def test_a_reply_of_no_use_is_asked_for_again_and_kept(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_reply_of_no_use_is_asked_for_again_and_kept(tmp_path: Path) -> None:
     assert [[vote.right for vote in step] for step in found["sample0"]] == [[True], [False]]
     kept = replies.filter(pl.col("sample_id") == "sample0").sort("attempt")
     assert kept["text"].to_list()[0] == "Well, all steps look fine."
-    assert kept["fault"].to_list() == ["it was not JSON", None]
+    assert kept["error"].to_list() == ["it was not JSON", None]
     assert replies.filter(pl.col("sample_id") == "sample1").height == 1
 
 

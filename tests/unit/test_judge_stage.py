@@ -19,7 +19,7 @@ from stages.common.engines import EngineError
 from stages.common.journal import ROOT
 from stages.common.params.judge import JudgeParams
 from stages.common.params.split import SplitParams
-from stages.common.tables import JUDGED, PROBLEM, REPLY, SAMPLE, STEP, problem_id, read_table, sample_id, write_table
+from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, problem_id, read_table, sample_id, write_table
 from stages.common.toy_arithmetic import make_problems
 from stages.judge import Labels, judge_samples, open_judge, prompt
 from stages.judge.tally import Tally
@@ -109,7 +109,7 @@ def test_votes_are_better_than_one_of_them() -> None:
     assert shares[5] < 0.6 * shares[1]
     assert report["agreement"]["mean"] < 0.95
     assert 0 < report["agreement"]["unanimous"] < 0.6
-    assert labels.judged["votes"].unique().to_list() == [5]
+    assert labels.judged["num_votes"].unique().to_list() == [5]
 
 
 def test_a_second_judge_must_say_the_same() -> None:
@@ -121,7 +121,7 @@ def test_a_second_judge_must_say_the_same() -> None:
     assert wrong_share(both, asked) < 0.6 * wrong_share(alone, asked)
     assert set(report["costs"]) == {"judge", "second judge"}
     assert report["costs"]["judge"]["from_journal"] == 120
-    assert set(both.replies["judge"]) == {0, 1}
+    assert set(both.replies["judge_index"]) == {0, 1}
 
 
 def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
@@ -136,8 +136,8 @@ def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
     assert report["costs"]["judge"]["from_journal"] == 80, "another budget of tries repeats none that was made"
     tried = report["replies"]["by_try"]
     assert tried["1"] == 80
-    assert tried["2"] == more.replies.filter((pl.col("attempt") == 0) & pl.col("fault").is_not_null()).height
-    assert more.replies.filter(pl.col("fault").is_not_null())["text"].null_count() == 0
+    assert tried["2"] == more.replies.filter((pl.col("attempt") == 0) & pl.col("error").is_not_null()).height
+    assert more.replies.filter(pl.col("error").is_not_null())["text"].null_count() == 0
     assert wrong_share(more, asked) == 0
 
 
@@ -217,13 +217,13 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: P
         replies = read_table(place / "out" / "replies", REPLY, 0)
         (journal,) = place.glob("work/journal/judge/*")
         keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
-        assert sorted(keys) == sorted(replies["request"])
+        assert sorted(keys) == sorted(replies["request_hash"])
         costs = json.loads((place / "report.json").read_text(encoding="utf-8"))["costs"]["judge"]
         assert costs["answers"] + costs["from_journal"] == replies.height
         assert (costs["from_journal"] > 0) is bool(planned)
     assert outs[0] == outs[1]
     assert len(outs[0]) == 2
-    assert read_table(tmp_path / "whole" / "out", JUDGED, 0).height
+    assert read_table(tmp_path / "whole" / "out", LABEL, 0).height
 
 
 @pytest.fixture

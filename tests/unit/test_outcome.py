@@ -196,7 +196,7 @@ def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
     texts = [(r"\boxed{12}", "stop"), ("The answer is 12", "length"), ("The answer is 13", "stop"), ("", "stop")]
     rows = [
         dict.fromkeys(SAMPLE.schema) | {"sample_id": f"s{index}", "problem_id": "p", "policy": "-", "settings": "-"}
-        | {"index": index, "text": text, "finish_reason": finish}
+        | {"sample_index": index, "completion": text, "finish_reason": finish}
         for index, (text, finish) in enumerate(texts)
     ]  # fmt: skip
     return pl.DataFrame([problem], schema=PROBLEM.schema), pl.DataFrame(rows, schema=SAMPLE.schema)
@@ -204,7 +204,7 @@ def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def test_table_has_a_row_per_sample() -> None:
     table = OUTCOME.check(grade_samples(*tables(), OutcomeParams(timeout_s=5.0), workers=1))
-    assert table.select("sample_id", "answer", "found_by", "value", "reason").rows() == [
+    assert table.select("sample_id", "answer", "extraction_rule", "is_correct", "reason").rows() == [
         ("s0", "12", "box", True, "same text"),
         ("s1", None, None, False, "no answer"),
         ("s2", "13", "sentence", False, "exact numbers"),

@@ -250,7 +250,7 @@ def test_several_rounds_lie_side_by_side(tmp_path: Path) -> None:
     recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
     recipe["rounds"]["K1"] = {"policy": "M0", "train": {"method": "kto"}}
     (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    for stage in ("samples", "steps", "judged", "outcomes", "datasets"):
+    for stage in ("samples", "steps", "labels", "outcomes", "datasets"):
         (place / "data" / stage / "K1").symlink_to(place / "data" / stage / "M1")
     publication = write_dataset(["M1", "K1", "M1"], "org/sums", COMMIT, tmp_path / "out", place)
     assert publication.rounds == ("M1", "K1")
@@ -315,7 +315,7 @@ def test_a_round_of_recorded_solutions_without_judge_and_measurement_says_so(tmp
     recipe["sample"] |= {"engine": "recorded", "recorded": {"path": "x.jsonl"}}
     recipe["judge"]["kind"] = "none"
     (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    path = place / "data/judged/M1/all.parquet"
+    path = place / "data/labels/M1/all.parquet"
     judged = pl.read_parquet(path)
     judged.with_columns(label=pl.lit(None, pl.Boolean), first_error=pl.lit(None, pl.Int32)).write_parquet(path)
     for report in (place / "data/reports/evaluate").iterdir():

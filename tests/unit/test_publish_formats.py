@@ -136,7 +136,7 @@ def test_labels_hold_every_sample_with_its_lineage(of: Round, folder: Path) -> N
     assert len(place) < len(rows), "repeated texts are not kept"
     for row in rows:
         assert row["row"] == place.get(row["sample_id"])
-        assert "".join(row["text"][step["start"] : step["end"]] for step in row["steps"]) == row["text"]
+        assert "".join(row["completion"][step["start"] : step["end"]] for step in row["steps"]) == row["completion"]
         assert row["first_error"] == next((s["step"] for s in row["steps"] if s["label"] is False), None)
         assert (row["origin"], row["judge"] if "judge" in row else row["steps"][0]["judge"]) == ("sums train", "judge")
         assert row["outcome"] == (row["final_answer"] == row["gold_answer"])
@@ -152,10 +152,10 @@ def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Pa
         assert row["judge_models"] == ["m"]
         assert row["judge_prompts"] == [prompt_hash(of.settings["judge"]["served"]["prompt"])]
         for step in row["steps"]:
-            said = [replies[row["sample_id"], step["step"], vote]["text"] or "" for vote in range(step["votes"])]
+            said = [replies[row["sample_id"], step["step"], vote]["text"] or "" for vote in range(step["num_votes"])]
             right, wrong = (sum(f'"{word}"' in text for text in said) for word in ("correct", "incorrect"))
             votes = (step["votes_right"], step["votes_wrong"], step["votes_unusable"])
-            assert votes == (right, wrong, step["votes"] - right - wrong)
+            assert votes == (right, wrong, step["num_votes"] - right - wrong)
             assert votes == {True: (3, 0, 0), False: (0, 3, 0), None: (1, 1, 1)}[step["label"]]
             split += step["label"] is None
     assert split > 3
@@ -163,8 +163,8 @@ def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Pa
 
 
 def test_every_published_row_leads_to_its_raw_replies(of: Round, folder: Path) -> None:
-    written = pl.read_parquet(of.table("judged") / "replies/*.parquet").sort("request").to_dicts()
-    published = sorted(rows_of(folder, "replies"), key=lambda row: row["request"])
+    written = pl.read_parquet(of.table("labels") / "replies/*.parquet").sort("request_hash").to_dicts()
+    published = sorted(rows_of(folder, "replies"), key=lambda row: row["request_hash"])
     assert published == [{"round": "M1", **row} for row in written]
     known = {row["sample_id"] for row in published}
     for form in FORMATS:
@@ -186,14 +186,14 @@ def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:
 
 def test_missing_replies_are_named(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", problems=3)
-    (place / "data/judged/M1/replies/all.parquet").unlink()
+    (place / "data/labels/M1/replies/all.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"replies/all\.parquet: no such shard of table reply"):
         write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
 
 
 def test_the_scan_reads_the_replies(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", problems=3)
-    path = place / "data/judged/M1/replies/all.parquet"
+    path = place / "data/labels/M1/replies/all.parquet"
     replies = pl.read_parquet(path)
     planted = replies.with_columns(
         text=pl.when(pl.int_range(pl.len()) == 4).then(pl.lit("hf_" + "a" * 30)).otherwise("text")

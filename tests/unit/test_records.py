@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stages.common.policies import CARD, MANIFEST, read_policy, write_manifest
 from stages.common.provenance import environment, file_sha256, folder_files, manifest_hash
 from stages.common.tables import (
-    JUDGED,
+    LABEL,
     OUTCOME,
     PROBLEM,
     SAMPLE,
@@ -45,10 +45,10 @@ def outcomes(rows: int) -> pl.DataFrame:
             "sample_id": [content_hash("s", n) for n in range(rows)],
             "problem_id": [content_hash("p", n // 3) for n in range(rows)],
             "answer": [None if n % 5 == 0 else f"\u00bd + {n} \\sqrt{{2}}\n" for n in range(rows)],
-            "found_by": [None if n % 5 == 0 else "box" for n in range(rows)],
-            "value": [[True, False, None][n % 3] for n in range(rows)],
+            "extraction_rule": [None if n % 5 == 0 else "box" for n in range(rows)],
+            "is_correct": [[True, False, None][n % 3] for n in range(rows)],
             "reason": ["equal"] * rows,
-            "grader": ["g"] * rows,
+            "verifier": ["g"] * rows,
         },
         schema=OUTCOME.schema,
     )
@@ -88,10 +88,10 @@ def test_rows_that_fit_no_shard_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.drop("grader"), r"missing columns \['grader'\]"),
+        (lambda f: f.drop("verifier"), r"missing columns \['verifier'\]"),
         (lambda f: f.with_columns(more=1), r"unexpected columns \['more'\]"),
         (lambda f: f.with_columns(reason=pl.lit(None, pl.String)), "column reason has 4 nulls and allows none"),
-        (lambda f: f.with_columns(value=pl.lit("maybe")), "column value is no Boolean"),
+        (lambda f: f.with_columns(is_correct=pl.lit("maybe")), "column is_correct is no Boolean"),
     ],
 )
 def test_what_does_not_fit_the_table_is_refused_by_name(change: Any, said: str) -> None:
@@ -105,8 +105,8 @@ def test_reading_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "all.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ValueError, match=r"all\.parquet"):
         read_shard(tmp_path, OUTCOME, "all")
-    outcomes(3).drop("value").write_parquet(tmp_path / "all.parquet")
-    with pytest.raises(ValueError, match=r"all\.parquet: table outcome: missing columns \['value'\]"):
+    outcomes(3).drop("is_correct").write_parquet(tmp_path / "all.parquet")
+    with pytest.raises(ValueError, match=r"all\.parquet: table outcome: missing columns \['is_correct'\]"):
         read_shard(tmp_path, OUTCOME, "all")
 
 
@@ -115,7 +115,7 @@ def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
     assert read_table(tmp_path, OUTCOME, 1).schema == outcomes(3).schema
 
 
-@pytest.mark.parametrize("table", [PROBLEM, SAMPLE, STEP, JUDGED, OUTCOME], ids=lambda t: t.name)
+@pytest.mark.parametrize("table", [PROBLEM, SAMPLE, STEP, LABEL, OUTCOME], ids=lambda t: t.name)
 def test_every_column_has_a_meaning_and_every_key_is_a_column(table: Any) -> None:
     assert all(len(column.meaning) > 10 for column in table.columns)
     assert set(table.key) <= set(table.schema)

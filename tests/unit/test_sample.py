@@ -69,7 +69,7 @@ def problems(count: int) -> pl.DataFrame:
 
 
 def draw(policy: Policy, count: int = 8, params: SampleParams = PARAMS) -> pl.DataFrame:
-    return sample_problems(problems(count), policy, params, RUNTIME, 1, "test").sort("problem_id", "index")
+    return sample_problems(problems(count), policy, params, RUNTIME, 1, "test").sort("problem_id", "sample_index")
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_does_not(
@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_samples_and_another_does_not(
         monkeypatch.chdir(tmp_path / name)
         drawn.append(draw(policy))
     assert drawn[0].equals(drawn[1])
-    assert drawn[0]["text"].n_unique() > drawn[0].height // 2
+    assert drawn[0]["completion"].n_unique() > drawn[0].height // 2
     other = sample_problems(problems(8), policy, PARAMS, RUNTIME, 2, "test")
     assert set(other["sample_id"]).isdisjoint(drawn[0]["sample_id"])
 
@@ -101,7 +101,7 @@ def test_more_problems_and_samples_keep_what_is_there(
 def test_greedy_is_the_model_s_own_choice(policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     greedy = draw(policy, params=PARAMS.model_copy(update={"temperature": 0.0, "samples": 2}))
-    assert (greedy.group_by("problem_id").agg(pl.col("text").n_unique())["text"] == 1).all()
+    assert (greedy.group_by("problem_id").agg(pl.col("completion").n_unique())["completion"] == 1).all()
 
 
 def test_rounds_draw_different_problems_and_arms_the_same() -> None:
@@ -164,5 +164,5 @@ def test_killed_and_run_again_gives_the_same_bytes(policy: Policy, tmp_path: Pat
         (journal,) = place.glob("work/journal/sample/*")
         with Journal(journal) as kept:
             assert len(kept) == 120
-            assert sum(line.count(b'"text"') for line in journal.read_bytes().splitlines()) == 120
+            assert sum(line.count(b'"completion"') for line in journal.read_bytes().splitlines()) == 120
     assert outs[0] == outs[1]

@@ -90,7 +90,7 @@ def test_every_problem_gets_its_samples_with_what_the_engine_said_of_them() -> N
 
 
 def test_samples_of_a_problem_are_asked_for_together() -> None:
-    drawn = draw(settings()).samples.sort("problem_id", "index")["text"].to_list()
+    drawn = draw(settings()).samples.sort("problem_id", "sample_index")["completion"].to_list()
     (journal,) = (ROOT / "sample").iterdir()
     lines = [json.loads(line.split(" ", 1)[1]) for line in journal.read_text(encoding="utf-8").splitlines()]
     assert [answer["text"] for line in lines for answer in line.values()] == drawn
@@ -153,7 +153,7 @@ def test_a_sample_without_an_answer_costs_no_other(monkeypatch: pytest.MonkeyPat
         with pytest.raises(ValueError, match="evaluate: 4 samples got no answer; run again"):
             sample_problems(problems(40), POLICY, settings(), RUNTIME, 1, "evaluate")
     assert (drawn.samples.height, drawn.unanswered) == (39 * 4, 4)
-    assert drawn.samples["text"].to_list().count(" ") == 4, "to say nothing is an answer"
+    assert drawn.samples["completion"].to_list().count(" ") == 4, "to say nothing is an answer"
     assert {reason: drop["rows"] for reason, drop in drops.report().items()} == {"no answer came": 4}
     assert drawn.costs is not None
     assert drawn.costs["failures"] == {"HTTP 500": 4}

@@ -101,8 +101,8 @@ def samples(texts: list[str]) -> pl.DataFrame:
             "problem_id": f"{index % 2:032x}",
             "policy": "p",
             "settings": "s",
-            "index": index,
-            "text": text,
+            "sample_index": index,
+            "completion": text,
             "finish_reason": "stop",
         }
         for index, text in enumerate(texts)

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.params.recipe import SEED_POLICY
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, DropLog, Table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, DropLog, Table
 from stages.dataset import select
 from tools.audit.layout import (
     Part,
@@ -50,7 +50,7 @@ class Chain:
     problem: Row | None
     sample: Row
     steps: list[Row]
-    """STEP columns, and those of JUDGED, null where a step has no label."""
+    """STEP columns, and those of LABEL, null where a step has no label."""
     replies: list[Row]
     outcome: Row | None
     fate: Fate | None
@@ -88,7 +88,7 @@ def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
         _first(root / part.problems, PROBLEM, problem),
         sample,
         _steps(root, part, own),
-        [] if part.judged is None else rows_where(root / replies_folder(part), REPLY, own).to_dicts(),
+        [] if part.labels is None else rows_where(root / replies_folder(part), REPLY, own).to_dicts(),
         _first(root / part.outcomes, OUTCOME, own),
         None if part.selection is None else _fate(root, part, part.selection, sample, problem),
         {} if part.selection is None else _places(root, part.selection, sample_id),
@@ -98,7 +98,7 @@ def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
 def samples_of(root: Path, part: Part, problem_id: str) -> pl.DataFrame:
     """SAMPLE rows of a problem, with its verdict as `value`, null where there is none."""
     own = pl.col("problem_id") == problem_id
-    verdicts = rows_where(root / part.outcomes, OUTCOME, own).select(*SAMPLE_KEY, "value")
+    verdicts = rows_where(root / part.outcomes, OUTCOME, own).select(*SAMPLE_KEY, "is_correct")
     return rows_where(root / part.samples, SAMPLE, own).join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
 
 
@@ -108,9 +108,9 @@ def problem_row(root: Path, folder: Path, problem_id: str) -> Row | None:
 
 
 def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:
-    if part.steps is None or part.judged is None:
+    if part.steps is None or part.labels is None:
         return []
-    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.judged, JUDGED, own)
+    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.labels, LABEL, own)
     return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
 
 
@@ -128,8 +128,8 @@ class Fates(DropLog):
 
 def _fate(root: Path, part: Part, selection: Selection, sample: Row, problem: pl.Expr) -> Fate:
     """What the rule makes of a sample among those of its problem: the rule looks at no other problem."""
-    own = rows_where(root / part.samples, SAMPLE, problem).select("sample_id", "problem_id", "text")
-    verdicts = rows_where(root / part.outcomes, OUTCOME, problem).select("sample_id", label="value")
+    own = rows_where(root / part.samples, SAMPLE, problem).select("sample_id", "problem_id", "completion")
+    verdicts = rows_where(root / part.outcomes, OUTCOME, problem).select("sample_id", label="is_correct")
     labelled = own.join(verdicts, on="sample_id", how="left")
     fates = Fates()
     kept = dict(select(labelled, selection.params, selection.seed, fates).select("sample_id", "rank").iter_rows())

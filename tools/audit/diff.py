@@ -39,8 +39,8 @@ class Level:
 
 
 LEVELS = (
-    Level("labels of steps", STEP_KEY, "label", {"split": "steps", "judge": "judged"}),
-    Level("verdicts", SAMPLE_KEY, "value", {"outcome": "outcomes"}),
+    Level("labels of steps", STEP_KEY, "label", {"split": "steps", "judge": "labels"}),
+    Level("verdicts", SAMPLE_KEY, "is_correct", {"outcome": "outcomes"}),
 )
 
 

@@ -38,7 +38,7 @@ def check_labels(
     judged: pl.DataFrame,
 ) -> None:
     """Labels of the range must be what the judge gives, one for every step."""
-    path = f"{part.judged}/{span.shard}.parquet"
+    path = f"{part.labels}/{span.shard}.parquet"
     own = steps.join(samples.select(SAMPLE_KEY), on=SAMPLE_KEY, how="semi", maintain_order="left")
     if part.judge.kind == "prm":
         assert part.judge.prm is not None
@@ -90,7 +90,7 @@ def _check_replies(
             check_parents(findings, "labels", path, replies.filter(~whole), steps, STEP_KEY, "step"),
         ]
     )
-    wanted = pl.col("vote").is_between(0, part.judge.votes - 1) & pl.col("judge").is_between(0, part.judges - 1)
+    wanted = pl.col("vote").is_between(0, part.judge.votes - 1) & pl.col("judge_index").is_between(0, part.judges - 1)
     for row in known.filter(~wanted).iter_rows(named=True):
         what = f"nobody asked for it: {part.judge.votes} votes of {part.judges} judges were wanted"
         findings.fault("labels", f"{path}: {name_row(row)}", what)
@@ -99,8 +99,8 @@ def _check_replies(
     for row in known.iter_rows(named=True):
         read = read_again(row, counts[row["sample_id"]])
         fault = read.fault if isinstance(read, Unusable) else None
-        if row["fault"] != fault:
-            findings.fault("labels", f"{path}: {name_row(row)}", f"fault is {row['fault']!r}, the text gives {fault!r}")
+        if row["error"] != fault:
+            findings.fault("labels", f"{path}: {name_row(row)}", f"error is {row['error']!r}, the text gives {fault!r}")
     return known
 
 

@@ -55,7 +55,7 @@ class Part:
     judge: JudgeParams
     judges: int
     """Models that must agree on a label, 0 where a rule judges."""
-    judged: Path | None
+    labels: Path | None
     selection: Selection | None
     problems: Path = PROBLEMS
     """The problems that were sampled: those of the graph, or a benchmark's own."""
@@ -63,8 +63,8 @@ class Part:
 
 def replies_folder(part: Part) -> Path:
     """Where a served judge's raw replies lie."""
-    assert part.judged is not None
-    return part.judged / "replies"
+    assert part.labels is not None
+    return part.labels / "replies"
 
 
 def round_names(root: Path) -> list[str]:
@@ -103,7 +103,7 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
         steps=Path(f"data/steps/{name}"),
         judge=judge,
         judges=_judges(judge),
-        judged=Path(f"data/judged/{name}"),
+        labels=Path(f"data/labels/{name}"),
         selection=selection,
     )
 
@@ -149,7 +149,7 @@ def _measured(
         steps=folder / "steps",
         judge=judge,
         judges=_judges(judge),
-        judged=folder / "judged",
+        labels=folder / "labels",
         selection=None,
         problems=problems,
     )
@@ -162,7 +162,7 @@ def _measured(
         samples=folder / "majority" / "samples",
         outcomes=folder / "majority" / "outcomes",
         steps=None,
-        judged=None,
+        labels=None,
     )
     return [judged, votes]
 

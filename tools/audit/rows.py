@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE, STEP, Table, problem_id, sample_id, seed_from
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, problem_id, sample_id, seed_from
 from stages.outcome import grade_samples
 from stages.sample import sampling_settings
 from stages.split import split_samples
@@ -65,7 +65,7 @@ def read_rows(findings: Findings, root: Path, part: Part, span: Range) -> Rows:
         read(part.problems, PROBLEM),
         read(part.samples, SAMPLE),
         read(part.steps, STEP),
-        read(part.judged, JUDGED),
+        read(part.labels, LABEL),
         read(part.outcomes, OUTCOME),
     )
 
@@ -111,13 +111,13 @@ def _check_samples(
     split_of = dict(problems.select("problem_id", "split").iter_rows())
     settings = sampling_settings(part.sample, part.seed)
     for row in samples.iter_rows(named=True):
-        problem, index = row["problem_id"], row["index"]
-        identity = sample_id(problem, row["policy"], row["settings"], index, row["text"])
-        seed = seed_from("sample", problem, row["policy"], row["settings"], index)
+        problem, index = row["problem_id"], row["sample_index"]
+        identity = sample_id(problem, row["policy"], row["sampling_hash"], index, row["completion"])
+        seed = seed_from("sample", problem, row["policy"], row["sampling_hash"], index)
         expected = {
             "sample_id": identity,
             "policy": policy or row["policy"],
-            "settings": settings,
+            "sampling_hash": settings,
             # Other engines draw by rules of their own.
             "seed": {"transformers": seed, "served": seed % 2**31, "recorded": None}[part.sample.engine],
         }
@@ -136,8 +136,8 @@ def _check_samples(
 
 def _check_complete(findings: Findings, path: str, samples: pl.DataFrame, count: int) -> None:
     """Every problem that was sampled must have its `count` samples."""
-    drawn = samples.group_by("problem_id", maintain_order=True).agg(pl.col("index").unique())
-    for problem, indices in drawn.filter(pl.col("index").list.len() < count).iter_rows():
+    drawn = samples.group_by("problem_id", maintain_order=True).agg(pl.col("sample_index").unique())
+    for problem, indices in drawn.filter(pl.col("sample_index").list.len() < count).iter_rows():
         missing = sorted({*range(count)} - {*indices})
         findings.fault("samples", f"{path}: problem {problem}", f"samples with index {missing} are missing")
 
@@ -166,7 +166,7 @@ def broken_spans(steps: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
         steps.sort(STEP_KEY)
         .group_by(SAMPLE_KEY, maintain_order=True)
         .agg(steps="step", starts="start", ends="end", count=pl.len())
-        .join(samples.select(*SAMPLE_KEY, length=pl.col("text").str.len_chars()), on=SAMPLE_KEY)
+        .join(samples.select(*SAMPLE_KEY, length=pl.col("completion").str.len_chars()), on=SAMPLE_KEY)
     )
     numbered = pl.col("steps") == pl.int_ranges(0, pl.col("count"), dtype=pl.Int32)
     contiguous = (

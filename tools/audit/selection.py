@@ -51,8 +51,8 @@ def select_rows(selection: Selection, rows: Rows) -> Selected | None:
         return None
     if rows.judged is None or rows.outcomes is None:
         return None
-    labelled = rows.samples.select("sample_id", "problem_id", "text").join(
-        rows.outcomes.select(*SAMPLE_KEY, label="value"), on=SAMPLE_KEY, how="left"
+    labelled = rows.samples.select("sample_id", "problem_id", "completion").join(
+        rows.outcomes.select(*SAMPLE_KEY, label="is_correct"), on=SAMPLE_KEY, how="left"
     )
     spans = (
         rows.steps.join(rows.judged.select(*STEP_KEY, "label"), on=STEP_KEY, how="left")
@@ -67,7 +67,7 @@ def select_rows(selection: Selection, rows: Rows) -> Selected | None:
         "sample_id",
         "problem_id",
         pl.Series("prompt", [prompt_text(text, selection.prompt) for text in joined["problem"]], dtype=pl.String),
-        completion="text",
+        "completion",
         label="label",
         steps="steps",
     )

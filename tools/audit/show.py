@@ -60,10 +60,10 @@ def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[st
     yield line("in", part.name)
     yield from _problem(chain.problem, sample["problem_id"], limit)
     yield line("policy", f"{sample['policy']}  {part.policy}, {_policy_origin(root, part.policy)}")
-    yield line("sample", f"{sample['sample_id']}  index {sample['index']}, seed {sample['seed']}")
+    yield line("sample", f"{sample['sample_id']}  index {sample['sample_index']}, seed {sample['seed']}")
     asked = f"{part.sample.engine}, temperature {part.sample.temperature}, up to {part.sample.max_tokens} tokens"
     got = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
-    yield line("", f"{asked} (settings {sample['settings']}); {one_line(got, BRIEF)}")
+    yield line("", f"{asked} (settings {sample['sampling_hash']}); {one_line(got, BRIEF)}")
     yield from _steps(root, chain, limit)
     yield from _outcome(chain, limit)
     yield from _selection(chain)
@@ -90,7 +90,7 @@ def _policy_origin(root: Path, folder: Path) -> str:
 def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
     part = chain.part
     if part.steps is None:
-        yield from text_lines(chain.sample["text"], limit)
+        yield from text_lines(chain.sample["completion"], limit)
         return
     judge = next((row["judge"] for row in chain.steps if row["judge"]), "none")
     yield line("judge", f"{judge}  {_judge_settings(part)}")
@@ -98,18 +98,18 @@ def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
         for path in sorted((root / PROMPTS).glob("*")):
             yield line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
     for row in chain.steps:
-        text = one_line(chain.sample["text"][row["start"] : row["end"]].rstrip(), limit)
+        text = one_line(chain.sample["completion"][row["start"] : row["end"]].rstrip(), limit)
         place = f"{row['step']} [{row['start']}:{row['end']}]"
         if not row["judge"]:
             yield line("step", f"{place:<14}no label  {text}")
             continue
-        agreed = "" if row["votes"] == 1 else f" ({row['agreement']:.2f} of {row['votes']} votes)"
+        agreed = "" if row["num_votes"] == 1 else f" ({row['agreement']:.2f} of {row['num_votes']} votes)"
         yield line("step", f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {one_line(row['reason'], limit)}{agreed}")
     for row in chain.replies:
         about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
         model = one_line(str(row["model"]), 60)
-        fault = f"; not used: {one_line(row['fault'], BRIEF)}" if row["fault"] else ""
-        head = f"judge {row['judge']}, {about}, vote {row['vote']}, try {row['attempt']}: {model}{fault}"
+        fault = f"; not used: {one_line(row['error'], BRIEF)}" if row["error"] else ""
+        head = f"judge {row['judge_index']}, {about}, vote {row['vote']}, try {row['attempt']}: {model}{fault}"
         yield line("reply", head)
         yield from text_lines("nothing came" if row["text"] is None else row["text"], 4 * limit)
 
@@ -125,9 +125,9 @@ def _outcome(chain: Chain, limit: int) -> Iterator[str]:
         yield line("verdict", "none")
         return
     answer = "no answer" if row["answer"] is None else f"answer {one_line(row['answer'], limit)}"
-    found = f" found by {row['found_by']}" if row["found_by"] else ""
-    yield line("verdict", f"{WORDS[row['value']]}: {answer}{found}; compared by {one_line(row['reason'], limit)}")
-    yield line("", f"grader {one_line(row['grader'], BRIEF)}")
+    found = f" found by {row['extraction_rule']}" if row["extraction_rule"] else ""
+    yield line("verdict", f"{WORDS[row['is_correct']]}: {answer}{found}; compared by {one_line(row['reason'], limit)}")
+    yield line("", f"grader {one_line(row['verifier'], BRIEF)}")
 
 
 def _selection(chain: Chain) -> Iterator[str]:
@@ -150,9 +150,9 @@ def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
     shard = next(
         (name for name in shard_names(part.digits) if chain.sample["problem_id"].startswith(name)), "all"
     )  # fmt: skip
-    folders = [part.problems, part.samples, part.steps, part.judged, part.outcomes]
+    folders = [part.problems, part.samples, part.steps, part.labels, part.outcomes]
     paths = [folder / f"{shard}.parquet" for folder in folders if folder is not None]
-    if part.judged is not None and chain.replies:
+    if part.labels is not None and chain.replies:
         paths.append(replies_folder(part) / f"{shard}.parquet")
     yield from file_lines(root, lock, [*paths, *chain.rows, part.policy / MANIFEST])
 
@@ -161,8 +161,8 @@ def _show_problem(root: Path, lock: Lock, folder: Path, problem_id: str, limit: 
     yield from _problem(problem_row(root, folder, problem_id), problem_id, limit)
     for part in all_parts(root, lock):
         for row in samples_of(root, part, problem_id).iter_rows(named=True):
-            said = f"{row['sample_id']}  {part.name}, index {row['index']}, {WORDS[row['value']]}: "
-            yield line("sample", said + one_line(row["text"], limit // 2))
+            said = f"{row['sample_id']}  {part.name}, index {row['sample_index']}, {WORDS[row['is_correct']]}: "
+            yield line("sample", said + one_line(row["completion"], limit // 2))
     yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / folder).glob("*.parquet"))])
 
 

@@ -20,11 +20,11 @@ COUNTED = {
     "step": pl.Int32,
     "label": pl.Boolean,
     "reason": pl.String,
-    "votes": pl.Int32,
+    "num_votes": pl.Int32,
     "agreement": pl.Float64,
     "first_error": pl.Int32,
 }
-"""Columns of a JUDGED row that follow from the replies; `reason` is null where a judge was not asked."""
+"""Columns of a LABEL row that follow from the replies; `reason` is null where a judge was not asked."""
 
 TALLY = {
     "sample_id": pl.String,
@@ -61,7 +61,7 @@ class Replies:
 def read_again(row: dict[str, Any], steps: int) -> Read:
     """The verdicts in a REPLY `row` on a sample of `steps` steps, or why there are none."""
     if row["text"] is None:
-        return Unusable(row["fault"] or "no answer came")
+        return Unusable(row["error"] or "no answer came")
     numbers = range(1, steps + 1) if row["step"] == WHOLE else range(row["step"] + 1, row["step"] + 2)
     return read_reply(row["text"], row["finish_reason"] or "", numbers)
 
@@ -108,7 +108,9 @@ def tally_votes(replies: pl.DataFrame, steps: pl.DataFrame, votes: int, judges: 
 def _by_sample(replies: pl.DataFrame, counts: dict[str, int]) -> defaultdict[str, Replies]:
     said: defaultdict[str, Replies] = defaultdict(lambda: Replies({}))
     for row in replies.sort("attempt").iter_rows(named=True):  # a later try replaces an earlier one
-        said[row["sample_id"]].read[row["judge"], row["step"], row["vote"]] = read_again(row, counts[row["sample_id"]])
+        said[row["sample_id"]].read[row["judge_index"], row["step"], row["vote"]] = read_again(
+            row, counts[row["sample_id"]]
+        )
     return said
 
 

@@ -60,7 +60,7 @@ def agreement(labels: Path) -> dict[str, Any]:
         .explode("steps")
         .unnest("steps")
         .select(
-            votes=pl.col("votes").max(),
+            votes=pl.col("num_votes").max(),
             mean=pl.col("agreement").filter(pl.col("label").is_not_null()).mean(),
             judges=pl.col("judge").unique().sort().implode(),
         )
@@ -71,8 +71,9 @@ def agreement(labels: Path) -> dict[str, Any]:
 
 def examples(labels: Path, limit: int = 2) -> list[dict[str, Any]]:
     """What labels look like: the first samples by id with a right answer and a wrong step, else the first of all."""
-    frame = pl.scan_parquet(labels / "*.parquet").select("sample_id", "problem", "text", "gold_answer", "final_answer",
-                                                         "outcome", "first_error", "steps")  # fmt: skip
+    frame = pl.scan_parquet(labels / "*.parquet").select(
+        "sample_id", "problem", "completion", "gold_answer", "final_answer", "outcome", "first_error", "steps"
+    )
     telling = frame.filter(pl.col("outcome") & pl.col("first_error").is_not_null())
     for part in (telling, frame):
         rows = part.sort("sample_id").head(limit).collect().to_dicts()

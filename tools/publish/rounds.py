@@ -58,7 +58,7 @@ class Round:
     @property
     def replies(self) -> Path | None:
         """Folder of the raw replies of the models that judged, None where a rule did."""
-        return self.table("judged") / "replies" if self.judge.models else None
+        return self.table("labels") / "replies" if self.judge.models else None
 
     @property
     def shards(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ from stages.common.tables.ids import (
     seed_from,
     settings_hash,
 )
-from stages.common.tables.schema import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table
+from stages.common.tables.schema import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table
 from stages.common.tables.store import (
     ShardWriter,
     read_shard,
@@ -22,7 +22,7 @@ from stages.common.tables.store import (
 )
 
 __all__ = [
-    "JUDGED",
+    "LABEL",
     "OUTCOME",
     "PROBLEM",
     "REPLY",

@@ -67,15 +67,15 @@ PROBLEM = Table(
 
 SAMPLE = Table(
     "sample",
-    ("problem_id", "index", "sample_id"),
+    ("problem_id", "sample_index", "sample_id"),
     (
         _SAMPLE_ID,
         _PROBLEM_ID,
         Column("policy", pl.String, "manifest hash of the policy that wrote the sample"),
-        Column("settings", pl.String, "hash of the sampling settings"),
-        Column("index", pl.Int32, "0-based index among the problem's samples"),
+        Column("sampling_hash", pl.String, "hash of the sampling params"),
+        Column("sample_index", pl.Int32, "0-based index among the problem's samples"),
         Column("seed", pl.Int64, "seed of this sample's random draws, null where the sampler has none", nullable=True),
-        Column("text", pl.String, "the sampled solution, special tokens removed"),
+        Column("completion", pl.String, "the sampled solution, special tokens removed"),
         Column("finish_reason", pl.String, "stop, or length when cut by the token limit"),
         Column("prompt_tokens", pl.Int32, "tokens in, null where not recorded", nullable=True),
         Column("completion_tokens", pl.Int32, "tokens out, null where not recorded", nullable=True),
@@ -94,8 +94,8 @@ STEP = Table(
     ),
 )
 
-JUDGED = Table(
-    "judged",
+LABEL = Table(
+    "labels",
     ("problem_id", "sample_id", "step"),
     (
         _SAMPLE_ID,
@@ -103,7 +103,7 @@ JUDGED = Table(
         Column("step", pl.Int32, "0-based position of the step in its sample"),
         Column("label", pl.Boolean, "True right, False wrong, null unknown", nullable=True),
         Column("reason", pl.String, "why the label is what it is, in a few words"),
-        Column("votes", pl.Int32, "number of votes asked of the judge"),
+        Column("num_votes", pl.Int32, "number of votes asked of the judge"),
         Column("agreement", pl.Float64, "share of the votes that say what the label says, 0 to 1"),
         Column("first_error", pl.Int32, "0-based first wrong step of the sample, null if none", nullable=True),
         Column("judge", pl.String, "hash of the judge: its kind, model, prompt and settings"),
@@ -112,17 +112,17 @@ JUDGED = Table(
 
 REPLY = Table(
     "reply",
-    ("problem_id", "sample_id", "judge", "step", "vote", "attempt"),
+    ("problem_id", "sample_id", "judge_index", "step", "vote", "attempt"),
     (
         _SAMPLE_ID,
         _PROBLEM_ID,
-        Column("judge", pl.Int32, "0 for the judge, 1 for the second judge"),
+        Column("judge_index", pl.Int32, "0 for the judge, 1 for the second judge"),
         Column("step", pl.Int32, "0-based step asked about, -1 for all steps of the sample in one call"),
         Column("vote", pl.Int32, "0-based vote"),
         Column("attempt", pl.Int32, "0-based try for this vote"),
-        Column("request", pl.String, "hash of everything that determined the reply"),
+        Column("request_hash", pl.String, "hash of everything that determined the reply"),
         Column("text", pl.String, "the reply as it came, null where none came", nullable=True),
-        Column("fault", pl.String, "why the reply gave no verdicts, null where it did", nullable=True),
+        Column("error", pl.String, "why the reply gave no verdicts, null where it did", nullable=True),
         Column("finish_reason", pl.String, "as the server said, null where no reply came", nullable=True),
         Column("model", pl.String, "the model's name as the server said, null where no reply came", nullable=True),
         Column("prompt_tokens", pl.Int64, "tokens in, null where not reported", nullable=True),
@@ -137,9 +137,9 @@ OUTCOME = Table(
         _SAMPLE_ID,
         _PROBLEM_ID,
         Column("answer", pl.String, "the final answer as extracted, null if none was found", nullable=True),
-        Column("found_by", pl.String, "the extraction rule that found it, null if none", nullable=True),
-        Column("value", pl.Boolean, "True equal to gold, False not, null cannot tell", nullable=True),
+        Column("extraction_rule", pl.String, "the extraction rule that found it, null if none", nullable=True),
+        Column("is_correct", pl.Boolean, "True equal to gold, False not, null cannot tell", nullable=True),
         Column("reason", pl.String, "how the verdict was reached, in a few words"),
-        Column("grader", pl.String, "version of the grader: packages and rule-table hash"),
+        Column("verifier", pl.String, "version of the verifier: packages and rule-table hash"),
     ),
 )

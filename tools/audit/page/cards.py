@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP
 from tools.audit.chain import Row, rows_where
 from tools.audit.layout import Part, replies_folder
 from tools.audit.page.index import Place
@@ -26,7 +26,7 @@ def make_card(root: Path, part: Part, place: Place) -> dict[str, Any]:
     """The card of a problem in round `part`; every text is bounded, nothing is escaped."""
     own = pl.col("problem_id") == place.problem_id
     problem = next(iter(rows_where(root / part.problems, PROBLEM, own).to_dicts()), None)
-    samples = rows_where(root / part.samples, SAMPLE, own).sort("index", "sample_id")
+    samples = rows_where(root / part.samples, SAMPLE, own).sort("sample_index", "sample_id")
     outcomes = {row["sample_id"]: row for row in rows_where(root / part.outcomes, OUTCOME, own).to_dicts()}
     steps, replies = _steps(root, part, own), _replies(root, part, own)
     return {
@@ -55,8 +55,8 @@ def _problem(row: Row | None) -> dict[str, Any]:
 
 def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:
     assert part.steps is not None
-    assert part.judged is not None
-    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.judged, JUDGED, own)
+    assert part.labels is not None
+    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.labels, LABEL, own)
     return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
 
 
@@ -72,19 +72,19 @@ def _solution(
     judge = next((row["judge"] for row in own if row["judge"]), "none")
     return {
         "sample_id": identity,
-        "index": sample["index"],
+        "index": sample["sample_index"],
         "judge": judge,
         "tags": place.tags.get(identity, []),
-        "verdict": "none" if outcome is None else WORDS[outcome["value"]],
+        "verdict": "none" if outcome is None else WORDS[outcome["is_correct"]],
         "how": _how(outcome),
-        "steps": [_step(sample["text"], row) for row in own],
+        "steps": [_step(sample["completion"], row) for row in own],
         "replies": [_reply(row) for row in replies if row["sample_id"] == identity],
         "lineage": [
-            f"sample {identity}, index {sample['index']}, seed {sample['seed']}",
-            f"policy {sample['policy']} ({part.policy}), settings {sample['settings']}",
+            f"sample {identity}, index {sample['sample_index']}, seed {sample['seed']}",
+            f"policy {sample['policy']} ({part.policy}), settings {sample['sampling_hash']}",
             f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}",
             f"judge {judge} ({part.judge.kind})",
-            f"grader {outcome['grader'] if outcome else 'none'}",
+            f"grader {outcome['verifier'] if outcome else 'none'}",
             f"data set {', '.join(place.tags.get(identity, [])[-1:])}",
             f"all of it: python -m tools.audit show {identity} --round {part.name}",
         ],
@@ -94,7 +94,11 @@ def _solution(
 def _how(outcome: Row | None) -> str:
     if outcome is None:
         return ""
-    found = "no answer" if outcome["answer"] is None else f"{outcome['answer'][:CHARACTERS]} (by {outcome['found_by']})"
+    found = (
+        "no answer"
+        if outcome["answer"] is None
+        else f"{outcome['answer'][:CHARACTERS]} (by {outcome['extraction_rule']})"
+    )
     return f"{found}; {outcome['reason']}"
 
 
@@ -106,14 +110,14 @@ def _step(text: str, row: Row) -> dict[str, Any]:
         "label": WORDS[row["label"]] if judged else "none",
         "reason": row["reason"] or "",
         "agreement": row["agreement"],
-        "votes": row["votes"],
+        "votes": row["num_votes"],
     }
 
 
 def _reply(row: Row) -> dict[str, Any]:
     about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
     return {
-        "head": f"judge {row['judge']}, {about}, vote {row['vote']}, try {row['attempt']}, {row['model']}",
+        "head": f"judge {row['judge_index']}, {about}, vote {row['vote']}, try {row['attempt']}, {row['model']}",
         "text": (row["text"] or "")[:CHARACTERS],
-        "fault": row["fault"] or "",
+        "fault": row["error"] or "",
     }

@@ -8,7 +8,7 @@ from threading import Lock
 
 import polars as pl
 
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, SAMPLE
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE
 from stages.dataset import select
 from tools.audit.chain import Fates, rows_where
 from tools.audit.layout import Part
@@ -18,11 +18,11 @@ EVERYTHING = pl.lit(value=True)
 ALL = "all"
 
 KINDS = {
-    "right answer, wrong step": pl.col("value") & pl.col("wrong"),
-    "wrong answer, no wrong step": ~pl.col("value") & ~pl.col("wrong"),
+    "right answer, wrong step": pl.col("is_correct") & pl.col("wrong"),
+    "wrong answer, no wrong step": ~pl.col("is_correct") & ~pl.col("wrong"),
     "unknown step": pl.col("unknown"),
     "judges disagree": pl.col("disagree"),
-    "unknown verdict": pl.col("value").is_null(),
+    "unknown verdict": pl.col("is_correct").is_null(),
 }
 """What a sample may be looked at for; `kept` and `dropped: why` come on top."""
 
@@ -130,13 +130,13 @@ def _sources(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
 def _tag(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
     """Columns round, problem_id, sample_id, source, tags; `where` takes whole problems, as choosing a data set does."""
     assert part.selection is not None
-    samples = rows_where(root / part.samples, SAMPLE, where, [*SAMPLE_KEY, "text"])
-    verdicts = rows_where(root / part.outcomes, OUTCOME, where, [*SAMPLE_KEY, "value"])
+    samples = rows_where(root / part.samples, SAMPLE, where, [*SAMPLE_KEY, "completion"])
+    verdicts = rows_where(root / part.outcomes, OUTCOME, where, [*SAMPLE_KEY, "is_correct"])
     rows = samples.join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
     fates = Fates()
-    select(rows.rename({"value": "label"}), part.selection.params, part.selection.seed, fates)
+    select(rows.rename({"is_correct": "label"}), part.selection.params, part.selection.seed, fates)
     fate = [f"dropped: {fates.reasons[i]}" if i in fates.reasons else "kept" for i in rows["sample_id"]]
-    rows = rows.drop("text").join(_by_sample(root, part, where), on=SAMPLE_KEY, how="left", maintain_order="left")
+    rows = rows.drop("completion").join(_by_sample(root, part, where), on=SAMPLE_KEY, how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("wrong", "unknown", "disagree").fill_null(value=False), fate=pl.Series(fate))
     tags = [pl.when(kind).then(pl.lit(name)) for name, kind in KINDS.items()]
     return rows.join(_sources(root, part, where), on="problem_id", how="left", maintain_order="left").select(
@@ -150,8 +150,8 @@ def _tag(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
 
 def _by_sample(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
     """Whether any step of a sample is wrong, is unknown, or is so because judges or votes disagree."""
-    assert part.judged is not None
-    judged = rows_where(root / part.judged, JUDGED, where, [*SAMPLE_KEY, "label", "reason"])
+    assert part.labels is not None
+    judged = rows_where(root / part.labels, LABEL, where, [*SAMPLE_KEY, "label", "reason"])
     unknown = pl.col("label").is_null()
     return judged.group_by(SAMPLE_KEY).agg(
         wrong=(~pl.col("label")).any(),

@@ -12,7 +12,7 @@ import polars as pl
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from stages.common.tables import JUDGED
+from stages.common.tables import LABEL
 from tools.audit.chain import rows_where
 from tools.audit.layout import Part
 from tools.audit.page.cards import WORDS, make_card
@@ -84,10 +84,10 @@ def _keep(desk: Desk, body: str) -> None:
     if not isinstance(said, dict) or said.get("round") not in desk.parts:
         raise ValueError("round: not one that is here")
     part, sample, step = desk.parts[said["round"]], said.get("sample_id"), said.get("step")
-    assert part.judged is not None
+    assert part.labels is not None
     if not isinstance(sample, str) or type(step) is not int:
         raise ValueError("sample_id, step: expected text and a number")
-    rows = rows_where(desk.root / part.judged, JUDGED, (pl.col("sample_id") == sample) & (pl.col("step") == step))
+    rows = rows_where(desk.root / part.labels, LABEL, (pl.col("sample_id") == sample) & (pl.col("step") == step))
     if rows.is_empty():
         raise ValueError("sample_id, step: no such label")
     row = rows.row(0, named=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from stages.common.tables import JUDGED, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
 from stages.judge.prompt import prompt_hash
 from tools.audit.votes import TALLY, tally_votes
 from tools.publish.formats.base import Format
@@ -14,7 +14,7 @@ from tools.publish.rounds import Round
 
 _KEYS = ("sample_id", "problem_id")
 
-_OUTCOME_NAMES = {"answer": "final_answer", "value": "outcome", "reason": "outcome_reason"}
+_OUTCOME_NAMES = {"answer": "final_answer", "is_correct": "outcome", "reason": "outcome_reason"}
 _PROBLEM_NAMES = {"answer": "gold_answer"}
 
 _VOTES = tuple(
@@ -32,12 +32,12 @@ _MODELS = (
 
 _OF_TABLES = tuple(
     column
-    for table in (STEP, JUDGED)
+    for table in (STEP, LABEL)
     for column in table.columns
-    if column.name not in (*_KEYS, "first_error") and not (table is JUDGED and column.name == "step")
+    if column.name not in (*_KEYS, "first_error") and not (table is LABEL and column.name == "step")
 )
 _OF_STEP = (*_OF_TABLES, *_VOTES)
-_FIRST_ERROR = next(column for column in JUDGED.columns if column.name == "first_error")
+_FIRST_ERROR = next(column for column in LABEL.columns if column.name == "first_error")
 
 
 def _renamed(table: Table, names: dict[str, str], without: tuple[str, ...]) -> tuple[Column, ...]:
@@ -77,7 +77,7 @@ def _parts(of: Round) -> Iterator[pl.DataFrame]:
         samples = read_shard(of.table("samples"), SAMPLE, shard)
         outcomes = read_shard(of.table("outcomes"), OUTCOME, shard).rename(_OUTCOME_NAMES).drop("problem_id")
         steps = read_shard(of.table("steps"), STEP, shard).drop("problem_id")
-        judged = read_shard(of.table("judged"), JUDGED, shard).drop("problem_id")
+        judged = read_shard(of.table("labels"), LABEL, shard).drop("problem_id")
         judged = judged.join(_tally(of, shard, steps), on=["sample_id", "step"], how="left")
         by_sample = (
             steps.join(judged, on=["sample_id", "step"], how="inner")
@@ -102,7 +102,7 @@ def _parts(of: Round) -> Iterator[pl.DataFrame]:
                 judge_models=pl.lit(models, pl.List(pl.String)),
                 judge_prompts=pl.lit(prompts, pl.List(pl.String)),
             )
-            .sort("problem_id", "index", "sample_id")
+            .sort("problem_id", "sample_index", "sample_id")
         )
 
 
