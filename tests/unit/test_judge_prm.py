@@ -318,7 +318,8 @@ def test_other_thresholds_score_nothing_again(models: Path, monkeypatch: pytest.
 KILLED = """
 import os, signal, sys
 from stages.judge.prm.model import Scorer
-from stages.judge.__main__ import main
+from stages.common.console import run_stage
+from stages.judge.__main__ import label
 left, score = int(sys.argv.pop(1)), Scorer.score
 def scored(self, batch):
     global left
@@ -327,7 +328,7 @@ def scored(self, batch):
     left -= 1
     return score(self, batch)
 Scorer.score = scored
-main()
+run_stage(label)
 """
 
 
