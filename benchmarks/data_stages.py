@@ -179,7 +179,7 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
     rows = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
     recipe = yaml.safe_load((ROOT / "recipes/recorded-math.yaml").read_text(encoding="utf-8"))
     recipe["tables"]["shard_digits"] = DIGITS
-    recipe["runtime"]["workers"] = os.cpu_count() or 1
+    recipe["runtime"]["num_workers"] = os.cpu_count() or 1
     # Every sample is kept: the most that there can be to write.
     everything: dict[str, Any] = {"max_right": None, "max_wrong": None, "require_both": False}
     recipe["dataset"] |= {**everything, "balance": False, "deduplicate": False}

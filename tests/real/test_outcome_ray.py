@@ -118,7 +118,8 @@ def check(
     place.mkdir()
     monkeypatch.chdir(place)
     settings = "tables: {shard_digits: 0}\noutcome: {timeout_s: 1.0}\n"
-    Path("params.yaml").write_text(f"{settings}runtime: {{threads: 1, workers: 2, spread: {spread}, device: cpu}}\n")
+    runtime = f"runtime: {{num_threads: 1, num_workers: 2, distributed: {spread}, device: cpu}}\n"
+    Path("params.yaml").write_text(settings + runtime)
     for table, rows in zip((PROBLEM, SAMPLE), drawn, strict=True):
         Path(table.name).mkdir()
         ShardWriter(Path(table.name), table).write("all", rows)

@@ -102,7 +102,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    runtime = {"threads": 1, "workers": 1, "spread": None, "device": "cpu"}
+    runtime = {"num_threads": 1, "num_workers": 1, "distributed": None, "device": "cpu"}
     Path("params.yaml").write_text(yaml.safe_dump({"runtime": runtime}), encoding="utf-8")
 
 
