@@ -25,7 +25,7 @@ import yaml
 
 from experiments.workspace import make_workspace, reproduce
 from stages.common.toy_arithmetic import GAINS, LOSSES, NAMES, THINGS
-from tools.audit import Findings, verify
+from tools.audit import CheckResults, verify
 
 SAMPLES_EACH = 8
 DAYS = 7
@@ -90,7 +90,7 @@ def _verify(samples: int, workers: int) -> Measured:
     return it
 
 
-def _measure(folder: Path, workers: int) -> tuple[Findings, Measured]:
+def _measure(folder: Path, workers: int) -> tuple[CheckResults, Measured]:
     os.chdir(folder)
     began = time.monotonic()
     findings = verify(Path(), workers=workers)

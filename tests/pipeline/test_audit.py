@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, read_table, sample_id, write_table
-from tools.audit import CHECKS, Findings, verify
-from tools.audit.lock import Entry, parse_lock
+from tools.audit import CHECKS, CheckResults, verify
+from tools.dvc_lock import LockEntry, parse_lock
 
 Named = dict[str, list[str]]
 """The broken rows named, by check."""
@@ -27,7 +27,7 @@ STATED = frozenset(CHECKS) - {"verdicts"}
 """Checks for tampering that no verdict depends on: the algebra behind those takes a process of its own to start."""
 
 
-def named(findings: Findings) -> Named:
+def named(findings: CheckResults) -> Named:
     return {check: finding.first for check, finding in findings.by_check.items() if finding.broken}
 
 
@@ -352,7 +352,9 @@ def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
         (smoke / name).write_text((smoke / name).read_text(encoding="utf-8") + "\n# more\n", encoding="utf-8")
         found = named(verify(smoke, checks=STATED))
     assert set(found) == {"code"}
-    assert all(line.startswith(f"{name}: has md5 ") for line in found["code"])
+    assert all(
+        "has md5 " in line and line.endswith(f"changed since dvc.lock was committed: {name}") for line in found["code"]
+    )
 
 
 def test_where_no_data_is_there_nothing_is_called_fine(smoke: Path, tmp_path: Path) -> None:
@@ -371,7 +373,7 @@ def test_a_round_that_is_not_there(smoke: Path) -> None:
 
 def test_numbers_of_a_lock_are_numbers() -> None:
     text = "stages:\n  train@M1:\n    cmd: c\n    params:\n      p.yaml:\n        rate: 1e-06\n        word: no\n"
-    assert parse_lock(text, "dvc.lock")["train@M1"].settings == {"rate": 1e-06, "word": "no"}
+    assert parse_lock(text, "dvc.lock")["train@M1"].tracked == {"rate": 1e-06, "word": "no"}
 
 
 _ANY = st.recursive(
@@ -391,4 +393,4 @@ def test_what_is_no_lock_is_refused_in_one_line(text: str) -> None:
     except ValueError as error:
         parsed = str(error)
     refusal = isinstance(parsed, str) and parsed.startswith("that.lock: not a dvc.lock") and "\n" not in parsed
-    assert refusal or (isinstance(parsed, dict) and all(isinstance(entry, Entry) for entry in parsed.values()))
+    assert refusal or (isinstance(parsed, dict) and all(isinstance(entry, LockEntry) for entry in parsed.values()))

@@ -24,12 +24,12 @@ from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.statistics import VERDICT_LABELS, cohens_kappa, read_verdicts
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
-from tools.audit.layout import Part, Selection, replies_folder
-from tools.audit.page.cards import make_card
-from tools.audit.page.html import page, static_page
-from tools.audit.page.index import Index, Wanted, build_index
-from tools.audit.page.serve import LOOPBACK, make_app
-from tools.audit.page.verdicts import Agreement, agreements, append_verdict
+from tools.audit.page.label_log import Agreement, agreements, append_verdict
+from tools.audit.page.page_html import page, static_page
+from tools.audit.page.page_server import LOOPBACK, make_app
+from tools.audit.page.problem_card import make_card
+from tools.audit.page.problem_index import Index, Wanted, build_index
+from tools.audit.table_sets import Selection, TableSet, replies_folder
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -49,7 +49,7 @@ HOSTILE = (
 )
 """Steps that a page must show as text; the last is 1 MB."""
 
-PART = Part(
+PART = TableSet(
     name="M1",
     policy=Path("models/M0"),
     digits=0,

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from stages.common.provenance import file_sha256
 from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
+from stages.common.text import indent_for_terminal, shorten_for_terminal
 from tests.support.clones import edit, run
-from tools.audit.diff import diff
-from tools.audit.find import find
-from tools.audit.row import show_row
-from tools.audit.show import show
-from tools.audit.text import block, one_line
+from tools.audit.lineage.id_lookup import find
+from tools.audit.lineage.label_diff import diff
+from tools.audit.lineage.published_row import show_row
+from tools.audit.lineage.show import show
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_raw_replies_are_shown_and_nothing_in_them_is_obeyed(smoke: Path, row: d
 
 @given(st.text(max_size=200), st.integers(1, 50))
 def test_shown_text_is_bounded_and_has_no_control_characters(text: str, limit: int) -> None:
-    for line in [one_line(text, limit), *block(text, limit, "| ")]:
+    for line in [shorten_for_terminal(text, limit), *indent_for_terminal(text, limit, "| ")]:
         assert line.isprintable() or all(character.isprintable() or character.isspace() for character in line)
         assert not set(line) & {"\n", "\r", "\x1b", "\x85", "\u2028", "\u202e"}
         assert len(line) <= 10 * limit + 40

@@ -15,17 +15,17 @@ from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, write_table
-from tools.audit.findings import Findings
-from tools.audit.labels import check_labels
-from tools.audit.layout import Part, replies_folder
-from tools.audit.tables import Range
+from tools.audit.check_results import CheckResults
+from tools.audit.key_ranges import KeyRange
+from tools.audit.table_sets import TableSet, replies_folder
+from tools.audit.verify.label_checks import check_labels
 
 PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
-EVERYTHING = Range("all", "", None)
+EVERYTHING = KeyRange("all", "", None)
 
 
-def part(votes: int, judges: int, flip: float = 0.0) -> Part:
-    return Part(
+def part(votes: int, judges: int, flip: float = 0.0) -> TableSet:
+    return TableSet(
         name="M1",
         policy=Path("models/M0"),
         digits=0,
@@ -74,9 +74,11 @@ def label(
     return dict(zip(LABEL.schema, values, strict=True))
 
 
-def check(root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[str, Any]], judged_by: Part) -> Findings:
+def check(
+    root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[str, Any]], judged_by: TableSet
+) -> CheckResults:
     """What the check of labels finds for a sample of two steps."""
-    findings = Findings()
+    findings = CheckResults()
     if replies is not None:
         write_table(root / replies_folder(judged_by), REPLY, pl.DataFrame(replies, schema=REPLY.schema), 0)
     steps = [

@@ -16,7 +16,7 @@ from stages.common.tables import LABEL, REPLY, SAMPLE, STEP, read_table, write_t
 from tests.support.clones import clone, edit, ran, run
 from tests.support.fault_server import fault_server, stats
 from tools.audit import verify
-from tools.audit.show import show
+from tools.audit.lineage.show import show
 from tools.publish.formats.labels import LABELS, REPLIES
 from tools.publish.rounds import read_round
 

@@ -1,6 +1,6 @@
 """Auditing: following a label back to what made it, and checking all of them. Not part of the data flow."""
 
-from tools.audit.findings import CHECKS, Finding, Findings
+from tools.audit.check_results import CHECKS, CheckResult, CheckResults
 from tools.audit.verify import verify
 
-__all__ = ["CHECKS", "Finding", "Findings", "verify"]
+__all__ = ["CHECKS", "CheckResult", "CheckResults", "verify"]

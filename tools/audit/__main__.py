@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from stages.common.console import run
-from tools.audit.diff import diff
-from tools.audit.findings import CHECKS
-from tools.audit.page.commands import add_page_commands, run_page_command
-from tools.audit.row import show_row
-from tools.audit.show import show
+from tools.audit.check_results import CHECKS
+from tools.audit.lineage.label_diff import diff
+from tools.audit.lineage.published_row import show_row
+from tools.audit.lineage.show import show
+from tools.audit.page.page_commands import add_page_commands, run_page_command
 from tools.audit.verify import verify
 
 

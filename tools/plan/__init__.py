@@ -1,7 +1,7 @@
 """What a run would do, said before anything runs. Not part of the data flow: no stage imports it."""
 
 from tools.plan.decide import Decision, decide
-from tools.plan.graph import Dep, Stage, cache_folder, folder_hash, read_graph, stage_commands
+from tools.plan.graph import Dep, Stage, read_graph, stage_commands
 from tools.plan.settings import WouldBe
 
 __all__ = [
@@ -9,9 +9,7 @@ __all__ = [
     "Dep",
     "Stage",
     "WouldBe",
-    "cache_folder",
     "decide",
-    "folder_hash",
     "read_graph",
     "stage_commands",
 ]

@@ -11,7 +11,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from tools.plan.graph import folder_hash
+from tools.dvc_files import hash_listing
 
 COMMITS = 50
 """How far back to look."""
@@ -39,7 +39,7 @@ def _files_with_hash(root: Path, folder: str, locked: str) -> dict[str, str] | N
         for line in _git(root, "ls-tree", "-r", "-z", commit, "--", folder).decode().split("\0")[:-1]:
             blob, name = line.split("\t")
             files[Path(name).relative_to(folder).as_posix()] = _blob_md5(root, blob.split()[2])
-        if folder_hash(files) == locked:
+        if hash_listing(files) == locked:
             return files
     return None
 

@@ -5,8 +5,6 @@ Everything that leaves this module is plain data, so that a change in DVC is men
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,28 +77,6 @@ def stage_commands(root: Path = Path()) -> dict[str, str]:
         return {_name(stage): str(stage.cmd) for stage in Repo(str(root)).index.stages}
     except DvcException as error:
         raise ValueError(f"{root / 'dvc.yaml'}: {' '.join(str(error).split())}") from error
-
-
-def cache_folder(root: Path = Path()) -> Path | None:
-    """Where the repository at `root` caches its files by MD5, None where it has no cache on this machine.
-
-    Raises `ValueError` with DVC's message where `root` is no DVC repository.
-    """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        folder = Path(Repo(str(root)).cache.local.path)
-    except DvcException as error:
-        raise ValueError(f"{root}: {' '.join(str(error).split())}") from error
-    return folder if folder.is_dir() else None
-
-
-def folder_hash(files: dict[str, str]) -> str:
-    """DVC's hash of a folder with these `files`, ``{path relative to the folder, with slashes: md5 of its bytes}``."""
-    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
-    body = json.dumps(entries, sort_keys=True).encode()
-    return hashlib.md5(body, usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _along_the_flow(stages: list[Any], graph: Any) -> list[Any]:

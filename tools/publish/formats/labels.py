@@ -8,7 +8,7 @@ import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
 from stages.judge.prompt import prompt_hash
-from tools.audit.votes import TALLY, tally_votes
+from tools.audit.verify.recounted_votes import TALLY, tally_votes
 from tools.publish.formats.base import Format
 from tools.publish.rounds import Round
 

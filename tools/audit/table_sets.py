@@ -17,7 +17,7 @@ from stages.common.params.recipe import SEED_POLICY
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
-from tools.audit.lock import Entry, Lock
+from tools.dvc_lock import Lock, LockEntry
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -35,7 +35,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Part:
+class TableSet:
     """Tables that belong together: those of a round, or of an evaluation. Paths are relative to the root."""
 
     name: str
@@ -61,7 +61,7 @@ class Part:
     """The problems that were sampled: those of the graph, or a benchmark's own."""
 
 
-def replies_folder(part: Part) -> Path:
+def replies_folder(part: TableSet) -> Path:
     """Where a served judge's raw replies lie."""
     assert part.labels is not None
     return part.labels / "replies"
@@ -77,7 +77,7 @@ def policy_of(root: Path, name: str) -> str:
     return str(read_yaml(root / "params.yaml")["rounds"][name]["policy"])
 
 
-def round_part(lock: Lock, name: str, policy: str) -> Part:
+def find_round_tables(lock: Lock, name: str, policy: str) -> TableSet:
     """Round `name`, which starts from `policy`; raises `ValueError` naming a stage or key that dvc.lock lacks."""
     sample = _settings(lock, f"sample@{name}")
     judge = _settings(lock, f"judge@{name}").block(JudgeParams, "judge")
@@ -88,7 +88,7 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
         dataset.block(PromptParams, "sample.prompt"),
         dataset.seed,
     )
-    return Part(
+    return TableSet(
         name=name,
         policy=Path("models", policy),
         digits=sample.block(TablesParams, "tables").shard_digits,
@@ -108,7 +108,7 @@ def round_part(lock: Lock, name: str, policy: str) -> Part:
     )
 
 
-def evaluation_parts(lock: Lock, name: str) -> list[Part]:
+def find_evaluation_tables(lock: Lock, name: str) -> list[TableSet]:
     """The evaluation of policy `name`, on a split and on each benchmark; none where nothing is measured.
 
     On each: its greedy solutions and those that vote, or the recorded ones, which are all there are. Raises
@@ -117,7 +117,7 @@ def evaluation_parts(lock: Lock, name: str) -> list[Part]:
     settings = _settings(lock, "evaluate_seed" if name == SEED_POLICY else f"evaluate@{name}")
     evaluate = settings.block(EvaluateParams, "evaluate")
     folder = Path(f"data/evaluations/{name}")
-    parts: list[Part] = []
+    parts: list[TableSet] = []
     if evaluate.split is not None:
         parts += _measured(settings, evaluate, name, name, folder, PROBLEMS, evaluate.split)
     for benchmark in evaluate.benchmarks:
@@ -128,13 +128,13 @@ def evaluation_parts(lock: Lock, name: str) -> list[Part]:
 
 def _measured(
     settings: _Settings, evaluate: EvaluateParams, policy: str, title: str, folder: Path, problems: Path, split: str
-) -> list[Part]:
+) -> list[TableSet]:
     """The tables in `folder`, where a policy was measured on `problems` of `split`."""
     sample = settings.block(SampleParams, "sample").model_copy(update={"problems": None})
     several = sample.model_copy(update={"samples": evaluate.majority})
     recorded = sample.engine == "recorded"
     judge = evaluate.judge or settings.block(JudgeParams, "judge").model_copy(update={"flip": 0.0})
-    judged = Part(
+    judged = TableSet(
         name=f"evaluation of {title}",
         policy=Path("models", policy),
         digits=settings.block(TablesParams, "tables").shard_digits,
@@ -175,16 +175,16 @@ def _judges(judge: JudgeParams) -> int:
 class _Settings:
     """The settings that one stage of dvc.lock ran with."""
 
-    entry: Entry
+    entry: LockEntry
 
     def block(self, kind: type[B], key: str) -> B:
-        if key not in self.entry.settings:
+        if key not in self.entry.tracked:
             raise ValueError(f"dvc.lock: {self.entry.name}: params hold no {key}")
-        return validate(kind, self.entry.settings[key], f"dvc.lock: {self.entry.name}: {key}")
+        return validate(kind, self.entry.tracked[key], f"dvc.lock: {self.entry.name}: {key}")
 
     @property
     def seed(self) -> int:
-        seed: Any = self.entry.settings.get("seed")
+        seed: Any = self.entry.tracked.get("seed")
         if not isinstance(seed, int):
             raise ValueError(f"dvc.lock: {self.entry.name}: params hold no seed")
         return seed

@@ -9,14 +9,14 @@ from pathlib import Path
 from stages.common.policies import MANIFEST
 from stages.common.provenance import file_sha256
 from stages.common.tables import shard_names
-from tools.audit.chain import Chain, Row, all_parts, follow, problem_row, samples_of
-from tools.audit.find import find
-from tools.audit.layout import PROBLEMS, Part, replies_folder
-from tools.audit.lock import Lock, containing, flat, read_lock
-from tools.audit.origin import made_from
-from tools.audit.screen import BRIEF, WHOLE_TEXT, file_lines, line, text_lines
-from tools.audit.tables import WHOLE
-from tools.audit.text import one_line
+from stages.common.text import shorten_for_terminal
+from tools.audit.key_ranges import WHOLE
+from tools.audit.lineage.file_origin import made_from
+from tools.audit.lineage.id_lookup import find
+from tools.audit.lineage.sample_lineage import Chain, Row, find_all_tables, follow, problem_row, samples_of
+from tools.audit.lineage.screen_lines import BRIEF, WHOLE_TEXT, file_lines, line, text_lines
+from tools.audit.table_sets import PROBLEMS, TableSet, replies_folder
+from tools.dvc_lock import Lock, find_output, flatten_params, read_lock
 
 WORDS = {True: "right", False: "wrong", None: "unknown"}
 PROMPTS = Path("stages/judge/prompts")
@@ -43,7 +43,7 @@ def show_sample(root: Path, lock: Lock, sample_id: str, only: str | None, limit:
 
     Raises `ValueError` where no round has it.
     """
-    chains = [chain for part in all_parts(root, lock) if (chain := follow(root, part, sample_id)) is not None]
+    chains = [chain for part in find_all_tables(root, lock) if (chain := follow(root, part, sample_id)) is not None]
     chosen = [chain for chain in chains if only in (None, chain.part.name)]
     if not chosen:
         where = ", ".join(chain.part.name for chain in chains) or "no round in dvc.lock"
@@ -63,7 +63,7 @@ def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[st
     yield line("sample", f"{sample['sample_id']}  index {sample['sample_index']}, seed {sample['seed']}")
     asked = f"{part.sample.engine}, temperature {part.sample.temperature}, up to {part.sample.max_tokens} tokens"
     got = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
-    yield line("", f"{asked} (settings {sample['sampling_hash']}); {one_line(got, BRIEF)}")
+    yield line("", f"{asked} (settings {sample['sampling_hash']}); {shorten_for_terminal(got, BRIEF)}")
     yield from _steps(root, chain, limit)
     yield from _outcome(chain, limit)
     yield from _selection(chain)
@@ -76,15 +76,17 @@ def _problem(problem: Row | None, problem_id: str, limit: int) -> Iterator[str]:
         yield line("problem", f"{problem_id}  is not in {PROBLEMS}")
         return
     where = f"{problem['origin']} row {problem['origin_row']}"
-    yield line("problem", f"{problem_id}  {problem['split']}, source {one_line(problem['source'], 60)}")
-    yield line("", f"from {one_line(where, BRIEF)}")
+    yield line("problem", f"{problem_id}  {problem['split']}, source {shorten_for_terminal(problem['source'], 60)}")
+    yield line("", f"from {shorten_for_terminal(where, BRIEF)}")
     yield from text_lines(problem["problem"], limit)
-    yield line("gold", one_line(problem["answer"], limit))
+    yield line("gold", shorten_for_terminal(problem["answer"], limit))
 
 
 def _policy_origin(root: Path, folder: Path) -> str:
     made = made_from(root, folder)
-    return "made from " + ", ".join(f"{key} {one_line(str(value), 60)}" for key, value in sorted(made.items()))
+    return "made from " + ", ".join(
+        f"{key} {shorten_for_terminal(str(value), 60)}" for key, value in sorted(made.items())
+    )
 
 
 def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
@@ -98,25 +100,30 @@ def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
         for path in sorted((root / PROMPTS).glob("*")):
             yield line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
     for row in chain.steps:
-        text = one_line(chain.sample["completion"][row["start"] : row["end"]].rstrip(), limit)
+        text = shorten_for_terminal(chain.sample["completion"][row["start"] : row["end"]].rstrip(), limit)
         place = f"{row['step']} [{row['start']}:{row['end']}]"
         if not row["judge"]:
             yield line("step", f"{place:<14}no label  {text}")
             continue
         agreed = "" if row["num_votes"] == 1 else f" ({row['agreement']:.2f} of {row['num_votes']} votes)"
-        yield line("step", f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {one_line(row['reason'], limit)}{agreed}")
+        yield line(
+            "step",
+            f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {shorten_for_terminal(row['reason'], limit)}{agreed}",
+        )
     for row in chain.replies:
         about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
-        model = one_line(str(row["model"]), 60)
-        fault = f"; not used: {one_line(row['error'], BRIEF)}" if row["error"] else ""
+        model = shorten_for_terminal(str(row["model"]), 60)
+        fault = f"; not used: {shorten_for_terminal(row['error'], BRIEF)}" if row["error"] else ""
         head = f"judge {row['judge_index']}, {about}, vote {row['vote']}, try {row['attempt']}: {model}{fault}"
         yield line("reply", head)
         yield from text_lines("nothing came" if row["text"] is None else row["text"], 4 * limit)
 
 
-def _judge_settings(part: Part) -> str:
-    values = {key: value for key, value in flat(part.judge.model_dump(mode="json")) if value not in (None, 0.0)}
-    return one_line(", ".join(f"{key} {value}" for key, value in values.items()), 4 * BRIEF)
+def _judge_settings(part: TableSet) -> str:
+    values = {
+        key: value for key, value in flatten_params(part.judge.model_dump(mode="json")) if value not in (None, 0.0)
+    }
+    return shorten_for_terminal(", ".join(f"{key} {value}" for key, value in values.items()), 4 * BRIEF)
 
 
 def _outcome(chain: Chain, limit: int) -> Iterator[str]:
@@ -124,10 +131,13 @@ def _outcome(chain: Chain, limit: int) -> Iterator[str]:
     if row is None:
         yield line("verdict", "none")
         return
-    answer = "no answer" if row["answer"] is None else f"answer {one_line(row['answer'], limit)}"
+    answer = "no answer" if row["answer"] is None else f"answer {shorten_for_terminal(row['answer'], limit)}"
     found = f" found by {row['extraction_rule']}" if row["extraction_rule"] else ""
-    yield line("verdict", f"{WORDS[row['is_correct']]}: {answer}{found}; compared by {one_line(row['reason'], limit)}")
-    yield line("", f"grader {one_line(row['verifier'], BRIEF)}")
+    yield line(
+        "verdict",
+        f"{WORDS[row['is_correct']]}: {answer}{found}; compared by {shorten_for_terminal(row['reason'], limit)}",
+    )
+    yield line("", f"grader {shorten_for_terminal(row['verifier'], BRIEF)}")
 
 
 def _selection(chain: Chain) -> Iterator[str]:
@@ -159,10 +169,10 @@ def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
 
 def _show_problem(root: Path, lock: Lock, folder: Path, problem_id: str, limit: int) -> Iterator[str]:
     yield from _problem(problem_row(root, folder, problem_id), problem_id, limit)
-    for part in all_parts(root, lock):
+    for part in find_all_tables(root, lock):
         for row in samples_of(root, part, problem_id).iter_rows(named=True):
             said = f"{row['sample_id']}  {part.name}, index {row['sample_index']}, {WORDS[row['is_correct']]}: "
-            yield line("sample", said + one_line(row["completion"], limit // 2))
+            yield line("sample", said + shorten_for_terminal(row["completion"], limit // 2))
     yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / folder).glob("*.parquet"))])
 
 
@@ -170,12 +180,12 @@ def _show_folder(root: Path, lock: Lock, kind: str, folder: Path) -> Iterator[st
     """A policy or a data set: its manifest, and the stage that wrote it with its settings."""
     manifest = json.loads((root / folder / MANIFEST).read_text(encoding="utf-8"))
     yield line(kind, f"{manifest['hash']}  {folder}")
-    for key, value in flat({key: value for key, value in manifest.items() if key not in ("hash", "files")}):
-        yield line("", f"{key} {one_line(str(value), BRIEF)}")
-    made = containing(lock, folder.as_posix())
+    for key, value in flatten_params({key: value for key, value in manifest.items() if key not in ("hash", "files")}):
+        yield line("", f"{key} {shorten_for_terminal(str(value), BRIEF)}")
+    made = find_output(lock, folder.as_posix())
     if made is not None:
         entry, _ = made
-        yield line("stage", f"{entry.name}: {one_line(entry.command, 4 * BRIEF)}")
-        for key, value in flat(entry.settings):
-            yield line("", f"{key} {one_line(str(value), BRIEF)}")
+        yield line("stage", f"{entry.name}: {shorten_for_terminal(entry.command, 4 * BRIEF)}")
+        for key, value in flatten_params(entry.tracked):
+            yield line("", f"{key} {shorten_for_terminal(str(value), BRIEF)}")
     yield from file_lines(root, lock, [folder / name for name in [*sorted(manifest.get("files", {})), MANIFEST]])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.audit.lock import Entry, Lock
-from tools.audit.origin import commit_line, environment_line, origin_of
-from tools.audit.text import block
-from tools.plan import cache_folder
+from stages.common.text import indent_for_terminal
+from tools.audit.lineage.file_origin import commit_line, environment_line, origin_of
+from tools.dvc_files import find_cache
+from tools.dvc_lock import Lock, LockEntry
 
 LEFT = 10
 """Width of the first column."""
@@ -24,13 +24,13 @@ def line(name: str, said: str) -> str:
 
 def text_lines(text: str, limit: int) -> Iterator[str]:
     """At most `limit` characters of a text of several lines, escaped."""
-    yield from block(text, limit, f"{'':{LEFT}}| ")
+    yield from indent_for_terminal(text, limit, f"{'':{LEFT}}| ")
 
 
 def file_lines(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
     """Where files come from: a line each, then settings, commit and machine of the stages that wrote them."""
-    cache = cache_folder(root)
-    entries: dict[str, Entry] = {}
+    cache = find_cache(root)
+    entries: dict[str, LockEntry] = {}
     for path in paths:
         if not (root / path).is_file():
             yield line("file", f"{path}  is missing")
@@ -45,7 +45,7 @@ def file_lines(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
     yield line("commit", commit_line(root))
 
 
-def _machines(root: Path, entries: dict[str, Entry]) -> Iterator[str]:
+def _machines(root: Path, entries: dict[str, LockEntry]) -> Iterator[str]:
     """Stages that ran on the same share a line."""
     ran: dict[str, list[str]] = {}
     for entry in entries.values():

@@ -11,20 +11,20 @@ from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, p
 from stages.outcome import grade_samples
 from stages.sample import sampling_settings
 from stages.split import split_samples
-from tools.audit.findings import Findings
-from tools.audit.labels import check_labels
-from tools.audit.layout import Part
-from tools.audit.tables import (
+from tools.audit.check_results import CheckResults
+from tools.audit.key_ranges import (
     SAMPLE_KEY,
     STEP_KEY,
     UNREADABLE,
-    Range,
+    KeyRange,
     check_equal,
     check_parents,
     check_shape,
     name_row,
     read_range,
 )
+from tools.audit.table_sets import TableSet
+from tools.audit.verify.label_checks import check_labels
 
 UNSURE = ("no verdict in ", "the grading process died")
 """Verdicts that depend on the machine's speed or memory begin so."""
@@ -45,7 +45,7 @@ class Rows:
     outcomes: pl.DataFrame | None
 
 
-def read_rows(findings: Findings, root: Path, part: Part, span: Range) -> Rows:
+def read_rows(findings: CheckResults, root: Path, part: TableSet, span: KeyRange) -> Rows:
     """Read what `part` has in the range; what cannot be read is a fault of check ``tables``."""
 
     def read(folder: Path | None, table: Table) -> pl.DataFrame | None:
@@ -70,7 +70,7 @@ def read_rows(findings: Findings, root: Path, part: Part, span: Range) -> Rows:
     )
 
 
-def check_problems(findings: Findings, root: Path, folder: Path, span: Range) -> None:
+def check_problems(findings: CheckResults, root: Path, folder: Path, span: KeyRange) -> None:
     """Problem ids must follow from the problems in `folder`."""
     path = folder / f"{span.shard}.parquet"
     try:
@@ -86,7 +86,9 @@ def check_problems(findings: Findings, root: Path, folder: Path, span: Range) ->
             findings.fault("problems", f"{path}: problem {identity}", f"text and answer give id {expected}")
 
 
-def check_rows(findings: Findings, root: Path, part: Part, span: Range, rows: Rows, policy: str | None) -> None:
+def check_rows(
+    findings: CheckResults, root: Path, part: TableSet, span: KeyRange, rows: Rows, policy: str | None
+) -> None:
     """All checks of one range of `part`; `policy` is the hash of the policy that wrote the samples, None if unknown."""
     if rows.problems is None or rows.samples is None:
         return
@@ -103,7 +105,12 @@ def check_rows(findings: Findings, root: Path, part: Part, span: Range, rows: Ro
 
 
 def _check_samples(
-    findings: Findings, part: Part, span: Range, problems: pl.DataFrame, samples: pl.DataFrame, policy: str | None
+    findings: CheckResults,
+    part: TableSet,
+    span: KeyRange,
+    problems: pl.DataFrame,
+    samples: pl.DataFrame,
+    policy: str | None,
 ) -> None:
     path = f"{part.samples}/{span.shard}.parquet"
     check_parents(findings, "samples", path, samples, problems, ["problem_id"], "problem")
@@ -134,7 +141,7 @@ def _check_samples(
         _check_complete(findings, path, samples, part.sample.samples)
 
 
-def _check_complete(findings: Findings, path: str, samples: pl.DataFrame, count: int) -> None:
+def _check_complete(findings: CheckResults, path: str, samples: pl.DataFrame, count: int) -> None:
     """Every problem that was sampled must have its `count` samples."""
     drawn = samples.group_by("problem_id", maintain_order=True).agg(pl.col("sample_index").unique())
     for problem, indices in drawn.filter(pl.col("sample_index").list.len() < count).iter_rows():
@@ -142,7 +149,9 @@ def _check_complete(findings: Findings, path: str, samples: pl.DataFrame, count:
         findings.fault("samples", f"{path}: problem {problem}", f"samples with index {missing} are missing")
 
 
-def _check_steps(findings: Findings, part: Part, span: Range, samples: pl.DataFrame, steps: pl.DataFrame) -> None:
+def _check_steps(
+    findings: CheckResults, part: TableSet, span: KeyRange, samples: pl.DataFrame, steps: pl.DataFrame
+) -> None:
     path = f"{part.steps}/{span.shard}.parquet"
     own = check_parents(findings, "steps", path, steps, samples, SAMPLE_KEY, "sample")
     broken = broken_spans(own, samples)
@@ -179,7 +188,12 @@ def broken_spans(steps: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
 
 
 def _check_verdicts(
-    findings: Findings, part: Part, span: Range, problems: pl.DataFrame, samples: pl.DataFrame, outcomes: pl.DataFrame
+    findings: CheckResults,
+    part: TableSet,
+    span: KeyRange,
+    problems: pl.DataFrame,
+    samples: pl.DataFrame,
+    outcomes: pl.DataFrame,
 ) -> None:
     path = f"{part.outcomes}/{span.shard}.parquet"
     expected = grade_samples(problems, samples, part.outcome, workers=1)

@@ -14,15 +14,15 @@ from multiprocessing.connection import wait
 import polars as pl
 
 from stages.common.console import progress
-from tools.audit.findings import Findings
-from tools.audit.selection import Selected
+from tools.audit.check_results import CheckResults
+from tools.audit.verify.dataset_checks import Selected
 
 
 @dataclass
 class Piece:
     """What one piece of work found; `selected` and `digests` belong to the data set of round `part`."""
 
-    findings: Findings
+    findings: CheckResults
     part: str = ""
     selected: Selected | None = None
     digests: tuple[str, pl.DataFrame] | None = None

@@ -10,12 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import progress
-from tools.audit.hashes import cached_file, cached_folder
-from tools.audit.history import commit_of, file_at
-from tools.audit.lock import LOCK, Lock, parse_lock, read_lock
-from tools.audit.reasons import reasons
-from tools.audit.tables import SAMPLE_KEY, STEP_KEY, UNREADABLE, Range
-from tools.plan import cache_folder
+from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
+from tools.audit.lineage.lock_diff import reasons
+from tools.dvc_files import find_cache, find_cached_file, read_cached_listing
+from tools.dvc_lock import LOCK, Lock, read_lock
 
 NAMED = 5
 """Changed labels named per cause."""
@@ -70,12 +68,8 @@ def diff(root: Path, revision: str) -> list[str]:
     The tables of then are read from DVC's cache. Raises `ValueError` for a revision that names no commit or has no
     dvc.lock.
     """
-    commit = commit_of(root, revision)
-    text = file_at(root, commit, LOCK)
-    if text is None:
-        raise ValueError(f"{revision}: has no {LOCK}")
-    old, new = parse_lock(text, f"{revision}:{LOCK}"), read_lock(root)
-    cache = cache_folder(root)
+    old, new = read_lock(root, revision), read_lock(root)
+    cache = find_cache(root)
     lines: list[str] = []
     for name in _rounds(old, new):
         for level in LEVELS:
@@ -115,8 +109,8 @@ def _hashes(lock: Lock, name: str, level: Level) -> list[str]:
 
 def _cached(cache: Path | None, lock: Lock, name: str, stage: str, folder: str) -> list[Path]:
     md5 = lock[f"{stage}@{name}"].outs[f"data/{folder}/{name}"]
-    listed = cached_folder(cache, md5) or {}
-    files = [cached_file(cache, md5) for path, md5 in sorted(listed.items()) if "/" not in path]
+    listed = read_cached_listing(cache, md5) or {}
+    files = [find_cached_file(cache, md5) for path, md5 in sorted(listed.items()) if "/" not in path]
     if not files or None in files:
         raise ValueError(f"data/{folder}/{name} of then ({md5}) is not in DVC's cache; try `dvc fetch --all-commits`")
     return [path for path in files if path is not None]
@@ -129,7 +123,7 @@ def _present(root: Path, name: str, folder: str) -> list[Path]:
     return files
 
 
-def _spans(then: Files, now: Files, level: Level) -> list[Range]:
+def _spans(then: Files, now: Files, level: Level) -> list[KeyRange]:
     """Ranges of problem ids, which are hashes, with about `PIECE` labels each."""
     last = list(level.tables)[-1]
     rows = max(pl.scan_parquet(files[last]).select(pl.len()).collect().item() for files in (then, now))
@@ -137,10 +131,10 @@ def _spans(then: Files, now: Files, level: Level) -> list[Range]:
     while 16**digits * PIECE < rows:
         digits += 1
     edges = [f"{number:0{digits}x}" if number else "" for number in range(16**digits)]
-    return [Range("", low, high) for low, high in zip(edges, [*edges[1:], None], strict=True)]
+    return [KeyRange("", low, high) for low, high in zip(edges, [*edges[1:], None], strict=True)]
 
 
-def _joined(files: Files, level: Level, span: Range) -> pl.DataFrame:
+def _joined(files: Files, level: Level, span: KeyRange) -> pl.DataFrame:
     """Key, label in words, and the columns that say what was labelled (the span of a step)."""
     *parents, last = level.tables
     labels = pl.scan_parquet(files[last]).filter(span.within()).select(*level.key, label=level.label)

@@ -9,9 +9,9 @@ from typing import Any
 
 from stages.common.policies import MANIFEST
 from stages.common.provenance import file_sha256
-from tools.audit.hashes import cached_folder, file_md5
-from tools.audit.history import git, last_commit
-from tools.audit.lock import LOCK, Entry, Lock, containing
+from tools.dvc_files import hash_file, read_cached_listing
+from tools.dvc_lock import LOCK, Lock, LockEntry, find_output
+from tools.git import describe_last_commit, run_git
 
 SHOWN_PACKAGES = ("torch", "transformers", "polars", "math-verify")
 """Packages named on screen; the stage's report holds all of them."""
@@ -38,7 +38,7 @@ def origin_of(root: Path, lock: Lock, cache: Path | None, path: Path) -> Origin:
     sha256 = file_sha256(root / path)
     listed = _listed(root / path.parent / MANIFEST).get(path.name)
     manifest = None if listed is None else "as its manifest says" if listed == sha256 else f"manifest says {listed}"
-    made = containing(lock, path.as_posix())
+    made = find_output(lock, path.as_posix())
     if made is None:
         return Origin(path, sha256, manifest, None, "not an output of any stage")
     entry, out = made
@@ -47,24 +47,24 @@ def origin_of(root: Path, lock: Lock, cache: Path | None, path: Path) -> Origin:
 
 def _compare(root: Path, cache: Path | None, path: Path, out: str, md5: str) -> str:
     if md5.endswith(".dir"):
-        listed = cached_folder(cache, md5)
+        listed = read_cached_listing(cache, md5)
         if listed is None:
             return f"md5 of {out} {md5}; its listing is not in the cache"
         md5 = listed.get(path.relative_to(out).as_posix(), "")
-    found = file_md5(root / path)
+    found = hash_file(root / path)
     return f"md5 {found} as dvc.lock says" if found == md5 else f"md5 {found}; dvc.lock says {md5 or 'no such file'}"
 
 
 def commit_line(root: Path) -> str:
     """The commit that holds dvc.lock, with it the code and the settings."""
-    commit = last_commit(root, LOCK)
-    changed = git(root, "status", "--porcelain", "--", LOCK, "params.yaml", "stages")
+    commit = describe_last_commit(root, LOCK)
+    changed = run_git(root, "status", "--porcelain", "--", LOCK, "params.yaml", "stages")
     if commit is None:
         return f"{LOCK} is in no commit yet"
     return f"{commit}{'; changed since: dvc.lock, params.yaml or stages' if changed else ''}"
 
 
-def environment_line(root: Path, entry: Entry) -> str | None:
+def environment_line(root: Path, entry: LockEntry) -> str | None:
     """What `entry` ran on, as its report tells; None where it tells nothing."""
     for path in entry.outs:
         told = _json(root / path).get("environment") if path.endswith(".json") else None

@@ -13,10 +13,10 @@ import polars as pl
 from stages.common.policies import MANIFEST
 from stages.common.tables import DropLog, content_hash
 from stages.dataset import class_weights, neighbours_of_one_problem, prompt_text, select, training_order
-from tools.audit.findings import Findings
-from tools.audit.layout import Part, Selection
-from tools.audit.rows import Rows
-from tools.audit.tables import SAMPLE_KEY, STEP_KEY, UNREADABLE
+from tools.audit.check_results import CheckResults
+from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE
+from tools.audit.table_sets import Selection, TableSet
+from tools.audit.verify.row_checks import Rows
 
 SPAN = pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.Boolean})
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -92,7 +92,7 @@ def row_digests(frame: pl.DataFrame) -> list[int]:
     return [int(content_hash(row, digits=16), 16) for row in frame.iter_rows()]
 
 
-def digest_file(findings: Findings, root: Path, path: Path, offset: int, length: int) -> pl.DataFrame | None:
+def digest_file(findings: CheckResults, root: Path, path: Path, offset: int, length: int) -> pl.DataFrame | None:
     """`sample_id` and `digest` of `length` rows of a data set's file from row `offset`; None where it is unreadable."""
     columns = COLUMNS[path.name]
     try:
@@ -108,7 +108,7 @@ def digest_file(findings: Findings, root: Path, path: Path, offset: int, length:
 
 
 def check_data_set(
-    findings: Findings, root: Path, part: Part, selected: Selected, found: dict[str, pl.DataFrame]
+    findings: CheckResults, root: Path, part: TableSet, selected: Selected, found: dict[str, pl.DataFrame]
 ) -> None:
     """Compare a data set's files (`sample_id`, `digest` per row, in order) and manifest with what was selected."""
     selection = part.selection
@@ -123,7 +123,7 @@ def check_data_set(
         _check_manifest(findings, root, part, selected, ordered)
 
 
-def _check_members(findings: Findings, path: str, ordered: pl.DataFrame, rows: pl.DataFrame) -> None:
+def _check_members(findings: CheckResults, path: str, ordered: pl.DataFrame, rows: pl.DataFrame) -> None:
     findings.seen("selection", rows.height)
     where = rows.with_row_index("row")
     for sample, row in where.filter(pl.col("sample_id").is_duplicated()).select("sample_id", "row").iter_rows():
@@ -139,7 +139,7 @@ def _check_members(findings: Findings, path: str, ordered: pl.DataFrame, rows: p
                 findings.fault("selection", f"{path}: row {row}", f"is sample {is_}; the seed's order gives {due}")
 
 
-def _check_content(findings: Findings, path: str, ordered: pl.DataFrame, rows: pl.DataFrame) -> None:
+def _check_content(findings: CheckResults, path: str, ordered: pl.DataFrame, rows: pl.DataFrame) -> None:
     findings.seen("kto", rows.height)
     both = rows.with_row_index("row").join(ordered, on="sample_id", how="inner", maintain_order="left")
     for row, sample in both.filter(pl.col("digest") != pl.col("due")).select("row", "sample_id").iter_rows():
@@ -147,7 +147,9 @@ def _check_content(findings: Findings, path: str, ordered: pl.DataFrame, rows: p
         findings.fault("kto", f"{path}: row {row}, sample {sample}", what)
 
 
-def _check_manifest(findings: Findings, root: Path, part: Part, selected: Selected, ordered: pl.DataFrame) -> None:
+def _check_manifest(
+    findings: CheckResults, root: Path, part: TableSet, selected: Selected, ordered: pl.DataFrame
+) -> None:
     selection = part.selection
     assert selection is not None
     path = selection.folder / MANIFEST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,36 +9,19 @@ from typing import Any
 
 from stages.common.policies import MANIFEST
 from stages.common.provenance import folder_files
-from tools.audit.findings import Findings
-from tools.audit.history import committed_folder
-from tools.audit.layout import Part
-from tools.plan import folder_hash
+from tools.audit.check_results import CheckResults
+from tools.audit.table_sets import TableSet
+from tools.dvc_files import hash_file, hash_files, hash_listing, read_cached_listing
+from tools.dvc_lock import LOCK
+from tools.git import list_changed_since_commit_of
 
 HashOfFiles = Callable[[dict[str, str]], str]
 """What makes one hash of the sha256 of files by their names."""
 
-_IGNORED_PARTS = {"__pycache__", ".venv", "work"}
-_IGNORED_SUFFIX = ".pyc"
-"""What .dvcignore keeps out of a folder's hash."""
 
-
-def file_md5(path: Path) -> str:
-    """MD5 of a file's bytes, as DVC names it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def folder_md5s(folder: Path) -> dict[str, str]:
-    """``{path below folder: md5}`` of the files that DVC counts to a folder."""
-    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
-    return {
-        name.as_posix(): file_md5(path)
-        for name, path in files.items()
-        if not _IGNORED_PARTS.intersection(name.parts) and name.suffix != _IGNORED_SUFFIX
-    }
-
-
-def check_hash(findings: Findings, check: str, root: Path, cache: Path | None, path: str, md5: str, used: str) -> None:
+def check_hash(
+    findings: CheckResults, check: str, root: Path, cache: Path | None, path: str, md5: str, used: str
+) -> None:
     """Compare the file or folder at `path` with `md5` of dvc.lock; `used` says by which stage it is named there.
 
     For a folder, the file that differs is named where the DVC cache or Git still lists what was in it.
@@ -50,44 +32,27 @@ def check_hash(findings: Findings, check: str, root: Path, cache: Path | None, p
         findings.fault(check, path, f"missing; dvc.lock names it ({used}, md5 {md5}), `dvc pull` brings it")
         return
     if not place.is_dir():
-        found = file_md5(place)
+        found = hash_file(place)
         if found != md5:
             findings.fault(check, path, f"has md5 {found}; dvc.lock says {md5} ({used})")
         return
-    files = folder_md5s(place)
-    found = folder_hash(files)
+    files = hash_files(place)
+    found = hash_listing(files)
     if found == md5:
         return
-    recorded = cached_folder(cache, md5) or committed_folder(root, path, md5)
-    if recorded is None:
-        findings.fault(check, path, f"has md5 {found}; dvc.lock says {md5} ({used})")
+    recorded = read_cached_listing(cache, md5)
+    if recorded is not None:
+        for name in sorted({*files, *recorded}):
+            if files.get(name) != recorded.get(name):
+                now, then = files.get(name, "nothing"), recorded.get(name, "nothing")
+                findings.fault(check, f"{path}/{name}", f"has md5 {now}; dvc.lock says {then} ({used}, folder {md5})")
         return
-    for name in sorted({*files, *recorded}):
-        if files.get(name) != recorded.get(name):
-            now, then = files.get(name, "nothing"), recorded.get(name, "nothing")
-            findings.fault(check, f"{path}/{name}", f"has md5 {now}; dvc.lock says {then} ({used}, folder {md5})")
+    changed = list_changed_since_commit_of(root, LOCK, path)
+    named = f"; changed since dvc.lock was committed: {', '.join(changed)}" if changed else ""
+    findings.fault(check, path, f"has md5 {found}; dvc.lock says {md5} ({used}){named}")
 
 
-def cached_folder(cache: Path | None, md5: str) -> dict[str, str] | None:
-    """``{path below the folder: md5}`` of the folder with hash `md5` (ends in ``.dir``), None if it is not cached."""
-    path = cached_file(cache, md5)
-    if path is None:
-        return None
-    try:
-        listed = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(path.read_text(encoding="utf-8"))}
-    except (ValueError, KeyError, TypeError):
-        return None
-    # A listing that is not what its name says would accuse files that are right.
-    return listed if folder_hash(listed) == md5 else None
-
-
-def cached_file(cache: Path | None, md5: str) -> Path | None:
-    """Where the DVC cache holds the file with hash `md5`, None if it does not."""
-    path = None if cache is None else cache / md5[:2] / md5[2:]
-    return path if path is not None and path.is_file() else None
-
-
-def check_manifest(findings: Findings, root: Path, folder: Path, hashed: HashOfFiles) -> None:
+def check_manifest(findings: CheckResults, root: Path, folder: Path, hashed: HashOfFiles) -> None:
     """Compare ``manifest.json`` in `folder` (relative to `root`) with the files there, and its hash with `hashed`."""
     path = folder / MANIFEST
     findings.seen("manifests", 1)
@@ -109,7 +74,7 @@ def check_manifest(findings: Findings, root: Path, folder: Path, hashed: HashOfF
             findings.fault("manifests", str(folder / name), f"has sha256 {now}; {path} says {then}")
 
 
-def check_descent(findings: Findings, root: Path, part: Part) -> None:
+def check_descent(findings: CheckResults, root: Path, part: TableSet) -> None:
     """A round's policy must say that it was made from the round's data set and from the policy before it."""
     if part.selection is None:
         return

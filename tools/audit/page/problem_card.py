@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP
-from tools.audit.chain import Row, rows_where
-from tools.audit.layout import Part, replies_folder
-from tools.audit.page.index import Place
-from tools.audit.tables import STEP_KEY, WHOLE
+from tools.audit.key_ranges import STEP_KEY, WHOLE
+from tools.audit.lineage.sample_lineage import Row, rows_where
+from tools.audit.page.problem_index import Place
+from tools.audit.table_sets import TableSet, replies_folder
 
 SOLUTIONS = 32
 """Solutions of a problem that are shown at most."""
@@ -22,7 +22,7 @@ CHARACTERS = 200_000
 WORDS = {True: "right", False: "wrong", None: "unknown"}
 
 
-def make_card(root: Path, part: Part, place: Place) -> dict[str, Any]:
+def make_card(root: Path, part: TableSet, place: Place) -> dict[str, Any]:
     """The card of a problem in round `part`; every text is bounded, nothing is escaped."""
     own = pl.col("problem_id") == place.problem_id
     problem = next(iter(rows_where(root / part.problems, PROBLEM, own).to_dicts()), None)
@@ -53,19 +53,19 @@ def _problem(row: Row | None) -> dict[str, Any]:
     }
 
 
-def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:
+def _steps(root: Path, part: TableSet, own: pl.Expr) -> list[Row]:
     assert part.steps is not None
     assert part.labels is not None
     steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.labels, LABEL, own)
     return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
 
 
-def _replies(root: Path, part: Part, own: pl.Expr) -> list[Row]:
+def _replies(root: Path, part: TableSet, own: pl.Expr) -> list[Row]:
     return rows_where(root / replies_folder(part), REPLY, own).sort(REPLY.key).to_dicts()
 
 
 def _solution(
-    part: Part, sample: Row, steps: list[Row], replies: list[Row], outcome: Row | None, place: Place
+    part: TableSet, sample: Row, steps: list[Row], replies: list[Row], outcome: Row | None, place: Place
 ) -> dict[str, Any]:
     identity = sample["sample_id"]
     own = [row for row in steps if row["sample_id"] == identity]

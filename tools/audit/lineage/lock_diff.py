@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tools.audit.graph import CODE
-from tools.audit.lock import Entry, Lock, flat, producers
-from tools.audit.text import one_line
+from stages.common.text import shorten_for_terminal
+from tools.audit.verify.lock_checks import CODE
+from tools.dvc_lock import Lock, LockEntry, find_producers, flatten_params
 
 _ABSENT = object()
 
@@ -29,15 +29,15 @@ def _reasons(old: Lock, new: Lock, stage: str, through: bool, passed: set[str]) 
     yield from own
     if own and not through:
         return
-    made_by = producers(new)
+    made_by = find_producers(new)
     for path in _changed(old[stage].deps, new[stage].deps):
         maker = made_by.get(path)
         if maker is not None and maker not in passed:
             yield from _reasons(old, new, maker, through, passed)
 
 
-def _own(old: Entry, new: Entry) -> Iterator[str]:
-    before, after = dict(flat(old.settings)), dict(flat(new.settings))
+def _own(old: LockEntry, new: LockEntry) -> Iterator[str]:
+    before, after = dict(flatten_params(old.tracked)), dict(flatten_params(new.tracked))
     for key in _changed(before, after):
         yield f"{key} {_said(before.get(key, _ABSENT))} -> {_said(after.get(key, _ABSENT))}"
     made = new.outs.keys() | old.outs.keys()
@@ -54,4 +54,4 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _said(value: object) -> str:
-    return "absent" if value is _ABSENT else one_line(str(value), 80)
+    return "absent" if value is _ABSENT else shorten_for_terminal(str(value), 80)

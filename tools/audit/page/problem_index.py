@@ -10,9 +10,9 @@ import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE
 from stages.dataset import select
-from tools.audit.chain import Fates, rows_where
-from tools.audit.layout import Part
-from tools.audit.tables import SAMPLE_KEY
+from tools.audit.key_ranges import SAMPLE_KEY
+from tools.audit.lineage.sample_lineage import Fates, rows_where
+from tools.audit.table_sets import TableSet
 
 EVERYTHING = pl.lit(value=True)
 ALL = "all"
@@ -55,7 +55,7 @@ class Index:
     they are found when they are first asked for. Which problems there are is known at once.
     """
 
-    def __init__(self, root: Path, parts: list[Part]) -> None:
+    def __init__(self, root: Path, parts: list[TableSet]) -> None:
         self._root = root
         self._parts = {part.name: part for part in parts}
         self._problems = pl.concat([_problems(root, part) for part in parts])
@@ -107,7 +107,7 @@ class Index:
             return self._tagged
 
 
-def build_index(root: Path, parts: list[Part]) -> Index:
+def build_index(root: Path, parts: list[TableSet]) -> Index:
     """Index the rounds among `parts`; raises `ValueError` where none has samples."""
     filled = [part for part in parts if part.selection is not None and any((root / part.samples).glob("*.parquet"))]
     if not filled:
@@ -115,7 +115,7 @@ def build_index(root: Path, parts: list[Part]) -> Index:
     return Index(root, filled)
 
 
-def _problems(root: Path, part: Part) -> pl.DataFrame:
+def _problems(root: Path, part: TableSet) -> pl.DataFrame:
     """Columns round, problem_id, source: the problems of a round that have samples."""
     asked = rows_where(root / part.samples, SAMPLE, EVERYTHING, ["problem_id"]).unique(maintain_order=True)
     return asked.join(_sources(root, part, EVERYTHING), on="problem_id", how="left", maintain_order="left").select(
@@ -123,11 +123,11 @@ def _problems(root: Path, part: Part) -> pl.DataFrame:
     )
 
 
-def _sources(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
+def _sources(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
     return rows_where(root / part.problems, PROBLEM, where, ["problem_id", "source"])
 
 
-def _tag(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
+def _tag(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
     """Columns round, problem_id, sample_id, source, tags; `where` takes whole problems, as choosing a data set does."""
     assert part.selection is not None
     samples = rows_where(root / part.samples, SAMPLE, where, [*SAMPLE_KEY, "completion"])
@@ -148,7 +148,7 @@ def _tag(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _by_sample(root: Path, part: Part, where: pl.Expr) -> pl.DataFrame:
+def _by_sample(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
     """Whether any step of a sample is wrong, is unknown, or is so because judges or votes disagree."""
     assert part.labels is not None
     judged = rows_where(root / part.labels, LABEL, where, [*SAMPLE_KEY, "label", "reason"])

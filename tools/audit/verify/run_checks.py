@@ -12,17 +12,17 @@ from stages.common.params.recipe import SEED_POLICY
 from stages.common.policies import policy_hash, read_policy
 from stages.common.provenance import manifest_hash
 from stages.common.tables import shard_names
-from tools.audit.chosen import check_chosen
-from tools.audit.findings import CHECKS, Findings
-from tools.audit.graph import check_lock, hashed_paths
-from tools.audit.hashes import HashOfFiles, check_descent, check_hash, check_manifest
-from tools.audit.layout import Part, evaluation_parts, policy_of, round_names, round_part
-from tools.audit.lock import Lock, read_lock
-from tools.audit.pieces import Job, Piece, run_jobs
-from tools.audit.rows import check_problems, check_rows, read_rows
-from tools.audit.selection import COLUMNS, Selected, check_data_set, digest_file, select_rows
-from tools.audit.tables import UNREADABLE, Range, plan_ranges
-from tools.plan import cache_folder
+from tools.audit.check_results import CHECKS, CheckResults
+from tools.audit.key_ranges import UNREADABLE, KeyRange, plan_ranges
+from tools.audit.table_sets import TableSet, find_evaluation_tables, find_round_tables, policy_of, round_names
+from tools.audit.verify.dataset_checks import COLUMNS, Selected, check_data_set, digest_file, select_rows
+from tools.audit.verify.hash_checks import HashOfFiles, check_descent, check_hash, check_manifest
+from tools.audit.verify.lock_checks import check_lock, hashed_paths
+from tools.audit.verify.parallel import Job, Piece, run_jobs
+from tools.audit.verify.row_checks import check_problems, check_rows, read_rows
+from tools.audit.verify.sampled_problems import check_chosen
+from tools.dvc_files import find_cache
+from tools.dvc_lock import Lock, read_lock
 
 PIECE = 4096
 """Samples per piece of work, give or take a problem's: what is held in memory does not grow with the tables."""
@@ -33,7 +33,7 @@ DATA_SET_CHECKS = frozenset({"selection", "kto"})
 
 def verify(
     root: Path, rounds: list[str] | None = None, checks: frozenset[str] = frozenset(CHECKS), workers: int = 1
-) -> Findings:
+) -> CheckResults:
     """Run `checks` over `rounds` (all of params.yaml by default) of the repository at `root`.
 
     Raises `FileNotFoundError` or `ValueError` where there is no dvc.lock, or no such round; any fault in what the lock
@@ -45,7 +45,7 @@ def verify(
         if name not in known:
             raise ValueError(f"params.yaml: no round {name}; there are {', '.join(known)}")
     lock = read_lock(root)
-    findings = Findings(checks)
+    findings = CheckResults(checks)
     if "lock" in checks:
         check_lock(findings, root, lock, rounds)
     parts = _parts(findings, root, lock, rounds)
@@ -69,13 +69,13 @@ def verify(
     return findings
 
 
-def _parts(findings: Findings, root: Path, lock: Lock, rounds: list[str]) -> list[Part]:
+def _parts(findings: CheckResults, root: Path, lock: Lock, rounds: list[str]) -> list[TableSet]:
     """The rounds' tables and those of all evaluations; a stage that is missing from dvc.lock is a fault."""
-    parts: list[Part] = []
-    makers: list[Callable[[], list[Part]]] = [
-        partial(lambda name: [round_part(lock, name, policy_of(root, name))], name) for name in rounds
+    parts: list[TableSet] = []
+    makers: list[Callable[[], list[TableSet]]] = [
+        partial(lambda name: [find_round_tables(lock, name, policy_of(root, name))], name) for name in rounds
     ]
-    makers += [partial(evaluation_parts, lock, name) for name in [SEED_POLICY, *rounds]]
+    makers += [partial(find_evaluation_tables, lock, name) for name in [SEED_POLICY, *rounds]]
     for make in makers:
         try:
             parts += make()
@@ -84,9 +84,9 @@ def _parts(findings: Findings, root: Path, lock: Lock, rounds: list[str]) -> lis
     return parts
 
 
-def _file_jobs(findings: Findings, root: Path, lock: Lock, rounds: list[str], parts: list[Part]) -> list[Job]:
+def _file_jobs(findings: CheckResults, root: Path, lock: Lock, rounds: list[str], parts: list[TableSet]) -> list[Job]:
     checks = frozenset(findings.by_check)
-    cache = cache_folder(root)
+    cache = find_cache(root)
     jobs: list[Job] = [
         partial(_hash_job, checks, root, cache, *named) for named in hashed_paths(lock, rounds) if named[0] in checks
     ]
@@ -100,7 +100,7 @@ def _file_jobs(findings: Findings, root: Path, lock: Lock, rounds: list[str], pa
     return jobs
 
 
-def _row_jobs(findings: Findings, root: Path, parts: list[Part]) -> list[Job]:
+def _row_jobs(findings: CheckResults, root: Path, parts: list[TableSet]) -> list[Job]:
     checks = frozenset(findings.by_check)
     jobs: list[Job] = []
     if {"tables", "problems"} & checks:
@@ -120,9 +120,9 @@ def _row_jobs(findings: Findings, root: Path, parts: list[Part]) -> list[Job]:
     return jobs
 
 
-def _ranges(findings: Findings, root: Path, folder: Path, digits: int) -> tuple[list[Range], bool]:
+def _ranges(findings: CheckResults, root: Path, folder: Path, digits: int) -> tuple[list[KeyRange], bool]:
     """The ranges of a table's shards, and whether all could be read; a shard that should not be is a fault."""
-    spans: list[Range] = []
+    spans: list[KeyRange] = []
     whole = True
     for shard in shard_names(digits):
         try:
@@ -137,17 +137,17 @@ def _ranges(findings: Findings, root: Path, folder: Path, digits: int) -> tuple[
     return spans, whole
 
 
-def _policy_hash(root: Path, part: Part) -> str | None:
+def _policy_hash(root: Path, part: TableSet) -> str | None:
     try:
         return read_policy(root / part.policy).hash
     except (ValueError, FileNotFoundError):
         return None  # check "manifests" has said so
 
 
-def _digest_jobs(findings: Findings, root: Path, part: Part, whole: bool) -> list[Job]:
+def _digest_jobs(findings: CheckResults, root: Path, part: TableSet, whole: bool) -> list[Job]:
     assert part.selection is not None
     checks = frozenset(findings.by_check)
-    jobs: list[Job] = [] if whole else [partial(Piece, Findings(checks), part.name, whole=False)]
+    jobs: list[Job] = [] if whole else [partial(Piece, CheckResults(checks), part.name, whole=False)]
     for name in COLUMNS:
         path = part.selection.folder / name
         try:
@@ -162,25 +162,25 @@ def _digest_jobs(findings: Findings, root: Path, part: Part, whole: bool) -> lis
 def _hash_job(
     checks: frozenset[str], root: Path, cache: Path | None, check: str, path: str, md5: str, used: str
 ) -> Piece:
-    piece = Piece(Findings(checks))
+    piece = Piece(CheckResults(checks))
     check_hash(piece.findings, check, root, cache, path, md5, used)
     return piece
 
 
 def _manifest_job(checks: frozenset[str], root: Path, folder: Path, hashed: HashOfFiles) -> Piece:
-    piece = Piece(Findings(checks))
+    piece = Piece(CheckResults(checks))
     check_manifest(piece.findings, root, folder, hashed)
     return piece
 
 
-def _problems_job(checks: frozenset[str], root: Path, folder: Path, span: Range) -> Piece:
-    piece = Piece(Findings(checks))
+def _problems_job(checks: frozenset[str], root: Path, folder: Path, span: KeyRange) -> Piece:
+    piece = Piece(CheckResults(checks))
     check_problems(piece.findings, root, folder, span)
     return piece
 
 
-def _rows_job(checks: frozenset[str], root: Path, part: Part, policy: str | None, span: Range) -> Piece:
-    piece = Piece(Findings(checks), part.name)
+def _rows_job(checks: frozenset[str], root: Path, part: TableSet, policy: str | None, span: KeyRange) -> Piece:
+    piece = Piece(CheckResults(checks), part.name)
     rows = read_rows(piece.findings, root, part, span)
     check_rows(piece.findings, root, part, span, rows, policy)
     if part.selection is not None and DATA_SET_CHECKS & checks:
@@ -189,14 +189,14 @@ def _rows_job(checks: frozenset[str], root: Path, part: Part, policy: str | None
     return piece
 
 
-def _chosen_job(checks: frozenset[str], root: Path, part: Part, policy: str) -> Piece:
-    piece = Piece(Findings(checks))
+def _chosen_job(checks: frozenset[str], root: Path, part: TableSet, policy: str) -> Piece:
+    piece = Piece(CheckResults(checks))
     check_chosen(piece.findings, root, part, policy)
     return piece
 
 
 def _digest_job(checks: frozenset[str], root: Path, part: str, path: Path, offset: int) -> Piece:
-    piece = Piece(Findings(checks), part)
+    piece = Piece(CheckResults(checks), part)
     digests = digest_file(piece.findings, root, path, offset, PIECE)
     piece.digests = None if digests is None else (path.name, digests)
     return piece

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from stages.common.provenance import file_sha256
-from tools.audit.lock import read_lock
-from tools.audit.screen import BRIEF, WHOLE_TEXT
-from tools.audit.show import show, show_sample
-from tools.audit.tables import UNREADABLE
-from tools.audit.text import one_line
+from stages.common.text import shorten_for_terminal
+from tools.audit.key_ranges import UNREADABLE
+from tools.audit.lineage.screen_lines import BRIEF, WHOLE_TEXT
+from tools.audit.lineage.show import show, show_sample
+from tools.dvc_lock import read_lock
 
 READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {".parquet": pl.scan_parquet, ".jsonl": pl.scan_ndjson}
 """How files are read, by the end of their name."""
@@ -71,7 +71,7 @@ def _read(path: Path, number: int) -> dict[str, Any]:
 def _cells(row: dict[str, Any], limit: int) -> Iterator[str]:
     width = max(map(len, row), default=0)
     for name, value in row.items():
-        yield f"  {name:<{width}}  {one_line(value if isinstance(value, str) else repr(value), limit)}"
+        yield f"  {name:<{width}}  {shorten_for_terminal(value if isinstance(value, str) else repr(value), limit)}"
 
 
 def _round_of(root: Path, path: Path) -> str | None:

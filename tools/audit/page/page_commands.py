@@ -7,9 +7,9 @@ import getpass
 from pathlib import Path
 
 from stages.common.statistics import read_verdicts
-from tools.audit.chain import all_parts
-from tools.audit.lock import read_lock
-from tools.audit.page.verdicts import agreements
+from tools.audit.lineage.sample_lineage import find_all_tables
+from tools.audit.page.label_log import agreements
+from tools.dvc_lock import read_lock
 
 VERDICTS = Path("work/verdicts.jsonl")
 """Where people's verdicts go unless told otherwise: ignored by Git and DVC, since no stage writes them."""
@@ -48,10 +48,10 @@ def run_page_command(root: Path, arguments: argparse.Namespace) -> None:
 
 
 def _write(root: Path, arguments: argparse.Namespace) -> None:
-    from tools.audit.page.html import static_page
-    from tools.audit.page.index import Wanted, build_index
+    from tools.audit.page.page_html import static_page
+    from tools.audit.page.problem_index import Wanted, build_index
 
-    parts = all_parts(root, read_lock(root))
+    parts = find_all_tables(root, read_lock(root))
     wanted = Wanted(arguments.round, kind=arguments.kind)
     html = static_page(root, parts, build_index(root, parts), wanted, arguments.sample, arguments.seed)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +62,8 @@ def _write(root: Path, arguments: argparse.Namespace) -> None:
 def _serve(root: Path, arguments: argparse.Namespace) -> None:
     from aiohttp import web
 
-    from tools.audit.page.serve import LOOPBACK, make_app
+    from tools.audit.page.page_server import LOOPBACK, make_app
 
     hosts = (*LOOPBACK, arguments.host)
-    app = make_app(root, all_parts(root, read_lock(root)), arguments.person, arguments.verdicts, hosts)
+    app = make_app(root, find_all_tables(root, read_lock(root)), arguments.person, arguments.verdicts, hosts)
     web.run_app(app, host=arguments.host, port=arguments.port)

@@ -13,12 +13,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from stages.common.tables import LABEL
-from tools.audit.chain import rows_where
-from tools.audit.layout import Part
-from tools.audit.page.cards import WORDS, make_card
-from tools.audit.page.html import page
-from tools.audit.page.index import Index, Wanted, build_index
-from tools.audit.page.verdicts import append_verdict
+from tools.audit.lineage.sample_lineage import rows_where
+from tools.audit.page.label_log import append_verdict
+from tools.audit.page.page_html import page
+from tools.audit.page.problem_card import WORDS, make_card
+from tools.audit.page.problem_index import Index, Wanted, build_index
+from tools.audit.table_sets import TableSet
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -31,13 +31,13 @@ class Desk:
     """What the page is about, who looks at it, and where their verdicts go."""
 
     root: Path
-    parts: dict[str, Part]
+    parts: dict[str, TableSet]
     index: Index
     person: str
     verdicts: Path
 
 
-def make_app(root: Path, parts: list[Part], person: str, verdicts: Path, hosts: tuple[str, ...]) -> web.Application:
+def make_app(root: Path, parts: list[TableSet], person: str, verdicts: Path, hosts: tuple[str, ...]) -> web.Application:
     """The page's server, which answers to the names `hosts` alone; raises `ValueError` where there are no samples."""
     desk = Desk(root, {part.name: part for part in parts}, build_index(root, parts), person, verdicts)
     html = page(None, None, "served")

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.tables import Table
-from tools.audit.findings import SHOWN, Findings
+from tools.audit.check_results import SHOWN, CheckResults
 
 UNREADABLE = (ValueError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What reading a damaged file raises; Polars' reader panics at some damage."""
@@ -23,7 +23,7 @@ STEP_KEY = ["problem_id", "sample_id", "step"]
 
 
 @dataclass(frozen=True)
-class Range:
+class KeyRange:
     """Rows of one shard whose problem_id lies in [low, high); `high` None: to the end."""
 
     shard: str
@@ -39,7 +39,7 @@ class Range:
         return inside | column.is_null() if self.low == "" else inside
 
 
-def plan_ranges(folder: Path, shard: str, size: int) -> list[Range]:
+def plan_ranges(folder: Path, shard: str, size: int) -> list[KeyRange]:
     """Ranges that cover shard `shard` with about `size` rows each, no problem in two; reads one column.
 
     Raises one of `UNREADABLE`.
@@ -58,10 +58,10 @@ def plan_ranges(folder: Path, shard: str, size: int) -> list[Range]:
         .collect()
     )
     lows = ["", *counts["problem_id"].to_list()[1:]]
-    return [Range(shard, low, high) for low, high in zip(lows, [*lows[1:], None], strict=True)]
+    return [KeyRange(shard, low, high) for low, high in zip(lows, [*lows[1:], None], strict=True)]
 
 
-def read_range(folder: Path, table: Table, part: Range) -> pl.DataFrame:
+def read_range(folder: Path, table: Table, part: KeyRange) -> pl.DataFrame:
     """The rows of `table` in a range, in the file's order; raises one of `UNREADABLE`."""
     path = folder / f"{part.shard}.parquet"
     if not path.is_file():
@@ -69,7 +69,7 @@ def read_range(folder: Path, table: Table, part: Range) -> pl.DataFrame:
     return table.check(pl.scan_parquet(path).filter(part.within()).collect())
 
 
-def check_shape(findings: Findings, path: str, table: Table, frame: pl.DataFrame, shard: str) -> None:
+def check_shape(findings: CheckResults, path: str, table: Table, frame: pl.DataFrame, shard: str) -> None:
     """Rows must be sorted by the table's key, each key once, and lie in their own shard."""
     findings.seen("tables", frame.height)
     key = list(table.key)
@@ -83,7 +83,13 @@ def check_shape(findings: Findings, path: str, table: Table, frame: pl.DataFrame
 
 
 def check_parents(
-    findings: Findings, check: str, path: str, frame: pl.DataFrame, parents: pl.DataFrame, on: list[str], parent: str
+    findings: CheckResults,
+    check: str,
+    path: str,
+    frame: pl.DataFrame,
+    parents: pl.DataFrame,
+    on: list[str],
+    parent: str,
 ) -> pl.DataFrame:
     """Name rows of `frame` that have no parent; returns those that have one."""
     for row in frame.join(parents, on=on, how="anti", nulls_equal=True).iter_rows(named=True):
@@ -92,7 +98,7 @@ def check_parents(
 
 
 def check_equal(
-    findings: Findings, check: str, path: str, actual: pl.DataFrame, expected: pl.DataFrame, key: list[str], by: str
+    findings: CheckResults, check: str, path: str, actual: pl.DataFrame, expected: pl.DataFrame, key: list[str], by: str
 ) -> None:
     """Name rows of `actual` that `expected` (same columns) holds otherwise, not at all, or alone; `by` made those."""
     findings.seen(check, actual.height)

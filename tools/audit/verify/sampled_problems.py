@@ -8,13 +8,13 @@ import polars as pl
 
 from stages.common.tables import shard_names
 from stages.sample import choose_problems
-from tools.audit.findings import Findings
-from tools.audit.layout import Part
-from tools.audit.rows import DRAWS_ALL
-from tools.audit.tables import UNREADABLE
+from tools.audit.check_results import CheckResults
+from tools.audit.key_ranges import UNREADABLE
+from tools.audit.table_sets import TableSet
+from tools.audit.verify.row_checks import DRAWS_ALL
 
 
-def check_chosen(findings: Findings, root: Path, part: Part, policy: str) -> None:
+def check_chosen(findings: CheckResults, root: Path, part: TableSet, policy: str) -> None:
     """Compare the problems that have samples with those that the rule of `part` chooses; `policy` is its hash."""
     try:
         pool = (

@@ -9,8 +9,8 @@ from ruamel.yaml.error import YAMLError
 
 from stages.common.params.block import ParamsError
 from stages.common.params.recipe import SEED_POLICY, resolve
-from tools.audit.findings import Findings
-from tools.audit.lock import Entry, Lock, producers, read_yaml_text
+from tools.audit.check_results import CheckResults
+from tools.dvc_lock import Lock, LockEntry, find_producers, parse_yaml
 from tools.plan import stage_commands
 
 CODE = "stages/"
@@ -18,9 +18,9 @@ ROUND_STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "eval
 SHARED_STAGES = ("params", "problems", "seed_model", "evaluate_seed")
 
 
-def check_lock(findings: Findings, root: Path, lock: Lock, rounds: list[str]) -> None:
+def check_lock(findings: CheckResults, root: Path, lock: Lock, rounds: list[str]) -> None:
     """Every stage of `rounds` must be there, must have read what others wrote, and had the settings of its round."""
-    made_by = producers(lock)
+    made_by = find_producers(lock)
     commands = stage_commands(root)
     for name in [*_stages_of(rounds), *({"report"} & lock.keys())]:
         findings.seen("lock", 1)
@@ -53,11 +53,11 @@ def _is_given(path: str) -> bool:
     return path.startswith(CODE) or not path.startswith(("data/", "models/"))
 
 
-def _check_settings(findings: Findings, root: Path, entry: Entry) -> None:
+def _check_settings(findings: CheckResults, root: Path, entry: LockEntry) -> None:
     """Values that a stage tracked in a settings file must be those in the file."""
     for file, values in entry.params.items():
         try:
-            settings = read_yaml_text((root / file).read_text(encoding="utf-8"))
+            settings = parse_yaml((root / file).read_text(encoding="utf-8"))
         except (OSError, YAMLError) as error:
             findings.fault("lock", file, f"unreadable ({' '.join(str(error).split())})")
             continue
@@ -67,12 +67,12 @@ def _check_settings(findings: Findings, root: Path, entry: Entry) -> None:
                 findings.fault("lock", f"dvc.lock: {entry.name}", f"ran with {key} {value!r}; {file} holds {found!r}")
 
 
-def _check_resolved(findings: Findings, root: Path, entry: Entry, name: str) -> None:
+def _check_resolved(findings: CheckResults, root: Path, entry: LockEntry, name: str) -> None:
     """A round's params file must follow from the recipe that stage params read."""
     file = f"reports/params/{name}.yaml"
     try:
-        expected = resolve(entry.settings, name)
-        found = read_yaml_text((root / file).read_text(encoding="utf-8"))
+        expected = resolve(entry.tracked, name)
+        found = parse_yaml((root / file).read_text(encoding="utf-8"))
     except (OSError, KeyError, ParamsError, YAMLError) as error:
         findings.fault("lock", file, f"does not follow from params.yaml ({' '.join(str(error).split())})")
         return
@@ -93,7 +93,7 @@ def hashed_paths(lock: Lock, rounds: list[str]) -> list[tuple[str, str, str, str
 
     Outputs belong to check ``files``; inputs that no stage writes, code above all, to check ``code``.
     """
-    made_by = producers(lock)
+    made_by = find_producers(lock)
     named: dict[tuple[str, str, str], list[str]] = {}
     for entry in (lock[name] for name in [*_stages_of(rounds), "report"] if name in lock):
         for path, md5 in entry.outs.items():

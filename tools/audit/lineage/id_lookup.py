@@ -10,8 +10,8 @@ from typing import Literal
 import polars as pl
 
 from stages.common.policies import MANIFEST
-from tools.audit.layout import PROBLEMS
-from tools.audit.tables import UNREADABLE
+from tools.audit.key_ranges import UNREADABLE
+from tools.audit.table_sets import PROBLEMS
 
 Kind = Literal["problem", "sample", "policy", "data set"]
 

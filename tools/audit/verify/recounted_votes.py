@@ -12,7 +12,7 @@ import polars as pl
 from stages.common.params.judge import JudgeParams
 from stages.common.tables import content_hash
 from stages.judge import StepLabel, StepVerdict, Unusable, both_agree, count_votes, read_reply
-from tools.audit.tables import WHOLE
+from tools.audit.key_ranges import WHOLE
 
 COUNTED = {
     "problem_id": pl.String,

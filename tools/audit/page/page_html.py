@@ -15,9 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stages.common.tables import content_hash
-from tools.audit.layout import Part
-from tools.audit.page.cards import make_card
-from tools.audit.page.index import Index, Wanted
+from tools.audit.page.problem_card import make_card
+from tools.audit.page.problem_index import Index, Wanted
+from tools.audit.table_sets import TableSet
 
 STATIC = Path(__file__).with_name("static")
 ANYTHING = Wanted()
@@ -45,7 +45,7 @@ def page(
     )
 
 
-def static_page(root: Path, parts: list[Part], index: Index, wanted: Wanted, count: int, seed: int) -> str:
+def static_page(root: Path, parts: list[TableSet], index: Index, wanted: Wanted, count: int, seed: int) -> str:
     """A page with `count` problems, or all there are, chosen by hash among those as `wanted`."""
     choices = index.choices()
     total, _ = index.find(wanted, 0)

@@ -10,28 +10,28 @@ import polars as pl
 from stages.common.params.judge import PrmParams
 from stages.common.tables import REPLY
 from stages.judge import Unusable, judge_samples
-from tools.audit.findings import Findings
-from tools.audit.layout import Part, replies_folder
-from tools.audit.tables import (
+from tools.audit.check_results import CheckResults
+from tools.audit.key_ranges import (
     SAMPLE_KEY,
     STEP_KEY,
     UNREADABLE,
     WHOLE,
-    Range,
+    KeyRange,
     check_equal,
     check_parents,
     check_shape,
     name_row,
     read_range,
 )
-from tools.audit.votes import COUNTED, count_again, read_again
+from tools.audit.table_sets import TableSet, replies_folder
+from tools.audit.verify.recounted_votes import COUNTED, count_again, read_again
 
 
 def check_labels(
-    findings: Findings,
+    findings: CheckResults,
     root: Path,
-    part: Part,
-    span: Range,
+    part: TableSet,
+    span: KeyRange,
     problems: pl.DataFrame,
     samples: pl.DataFrame,
     steps: pl.DataFrame,
@@ -64,7 +64,7 @@ def check_labels(
     check_equal(findings, "labels", path, judged.select(columns), due.select(columns), STEP_KEY, "the vote")
 
 
-def _read_replies(findings: Findings, root: Path, part: Part, span: Range) -> pl.DataFrame | None:
+def _read_replies(findings: CheckResults, root: Path, part: TableSet, span: KeyRange) -> pl.DataFrame | None:
     folder = replies_folder(part)
     path = folder / f"{span.shard}.parquet"
     if not (root / path).is_file():
@@ -79,7 +79,7 @@ def _read_replies(findings: Findings, root: Path, part: Part, span: Range) -> pl
 
 
 def _check_replies(
-    findings: Findings, path: str, part: Part, replies: pl.DataFrame, steps: pl.DataFrame
+    findings: CheckResults, path: str, part: TableSet, replies: pl.DataFrame, steps: pl.DataFrame
 ) -> pl.DataFrame:
     """Replies must be about steps that are there and votes that were wanted, and read as they were; returns those."""
     findings.seen("labels", replies.height)
@@ -104,7 +104,7 @@ def _check_replies(
     return known
 
 
-def _check_members(findings: Findings, path: str, steps: pl.DataFrame, judged: pl.DataFrame) -> None:
+def _check_members(findings: CheckResults, path: str, steps: pl.DataFrame, judged: pl.DataFrame) -> None:
     """Where labels cannot be made again: each must have its step, each step its label, the first error be the first."""
     findings.seen("labels", judged.height)
     own = check_parents(findings, "labels", path, judged, steps, STEP_KEY, "step")
@@ -118,7 +118,7 @@ def _check_members(findings: Findings, path: str, steps: pl.DataFrame, judged: p
         findings.fault("labels", f"{path}: {name_row(row)}", what)
 
 
-def _check_thresholds(findings: Findings, path: str, prm: PrmParams, judged: pl.DataFrame) -> None:
+def _check_thresholds(findings: CheckResults, path: str, prm: PrmParams, judged: pl.DataFrame) -> None:
     """Labels must follow from the score in their reason, and be unknown where there is none."""
     score = pl.col("reason").str.extract(r"^(?:flipped on purpose: )?score ([01]\.\d{4})$").cast(pl.Float64)
     due = pl.when(score >= prm.right_from).then(True).when(score < prm.wrong_below).then(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tools.audit.text import one_line
+from stages.common.text import shorten_for_terminal
 
 SHOWN = 10
 """Broken rows named per check; the rest is counted."""
@@ -27,7 +27,7 @@ CHECKS = {
 
 
 @dataclass
-class Finding:
+class CheckResult:
     """One check's result; `what` is what was counted."""
 
     seen: int = 0
@@ -37,11 +37,11 @@ class Finding:
     """What could not be recomputed, with counts."""
 
 
-class Findings:
+class CheckResults:
     """Results by check, of those in `checks`; what other checks find is passed over."""
 
     def __init__(self, checks: frozenset[str] = frozenset(CHECKS)) -> None:
-        self.by_check = {check: Finding() for check in CHECKS if check in checks}
+        self.by_check = {check: CheckResult() for check in CHECKS if check in checks}
 
     def __contains__(self, check: str) -> bool:
         return check in self.by_check
@@ -62,7 +62,7 @@ class Findings:
         finding = self.by_check[check]
         finding.broken += 1
         if len(finding.first) < SHOWN:
-            finding.first.append(one_line(f"{where}: {what}", 600))
+            finding.first.append(shorten_for_terminal(f"{where}: {what}", 600))
 
     def more(self, check: str, broken: int) -> None:
         """Count `broken` further rows without naming them."""
@@ -75,7 +75,7 @@ class Findings:
             notes = self.by_check[check].notes
             notes[what] = notes.get(what, 0) + rows
 
-    def add(self, other: Findings) -> None:
+    def add(self, other: CheckResults) -> None:
         """Add what another part of the audit found."""
         for check, theirs in other.by_check.items():
             if check not in self.by_check:

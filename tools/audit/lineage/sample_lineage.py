@@ -13,18 +13,18 @@ import polars as pl
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, DropLog, Table
 from stages.dataset import select
-from tools.audit.layout import (
-    Part,
+from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE
+from tools.audit.table_sets import (
     Selection,
-    evaluation_parts,
+    TableSet,
+    find_evaluation_tables,
+    find_round_tables,
     policy_of,
     replies_folder,
     round_names,
-    round_part,
 )
-from tools.audit.lock import Lock
-from tools.audit.selection import COLUMNS
-from tools.audit.tables import SAMPLE_KEY, STEP_KEY, UNREADABLE
+from tools.audit.verify.dataset_checks import COLUMNS
+from tools.dvc_lock import Lock
 
 Row = dict[str, Any]
 
@@ -46,7 +46,7 @@ class Fate:
 class Chain:
     """A sample with all that belongs to it; what is not there is None or empty."""
 
-    part: Part
+    part: TableSet
     problem: Row | None
     sample: Row
     steps: list[Row]
@@ -58,12 +58,12 @@ class Chain:
     """The sample's row in each file of the data set, 0-based."""
 
 
-def all_parts(root: Path, lock: Lock) -> list[Part]:
+def find_all_tables(root: Path, lock: Lock) -> list[TableSet]:
     """Rounds, then evaluations; without those that did not run yet."""
     names = round_names(root)
-    makers: list[Callable[[], list[Part]]] = [partial(_round, root, lock, name) for name in names]
-    makers += [partial(evaluation_parts, lock, name) for name in [SEED_POLICY, *names]]
-    parts: list[Part] = []
+    makers: list[Callable[[], list[TableSet]]] = [partial(_round, root, lock, name) for name in names]
+    makers += [partial(find_evaluation_tables, lock, name) for name in [SEED_POLICY, *names]]
+    parts: list[TableSet] = []
     for make in makers:
         try:
             parts += make()
@@ -72,11 +72,11 @@ def all_parts(root: Path, lock: Lock) -> list[Part]:
     return parts
 
 
-def _round(root: Path, lock: Lock, name: str) -> list[Part]:
-    return [round_part(lock, name, policy_of(root, name))]
+def _round(root: Path, lock: Lock, name: str) -> list[TableSet]:
+    return [find_round_tables(lock, name, policy_of(root, name))]
 
 
-def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
+def follow(root: Path, part: TableSet, sample_id: str) -> Chain | None:
     """The chain of a sample in `part`, None where it has no such sample; raises `ValueError` for a damaged file."""
     sample = _first(root / part.samples, SAMPLE, pl.col("sample_id") == sample_id)
     if sample is None:
@@ -95,7 +95,7 @@ def follow(root: Path, part: Part, sample_id: str) -> Chain | None:
     )
 
 
-def samples_of(root: Path, part: Part, problem_id: str) -> pl.DataFrame:
+def samples_of(root: Path, part: TableSet, problem_id: str) -> pl.DataFrame:
     """SAMPLE rows of a problem, with its verdict as `value`, null where there is none."""
     own = pl.col("problem_id") == problem_id
     verdicts = rows_where(root / part.outcomes, OUTCOME, own).select(*SAMPLE_KEY, "is_correct")
@@ -107,7 +107,7 @@ def problem_row(root: Path, folder: Path, problem_id: str) -> Row | None:
     return _first(root / folder, PROBLEM, pl.col("problem_id") == problem_id)
 
 
-def _steps(root: Path, part: Part, own: pl.Expr) -> list[Row]:
+def _steps(root: Path, part: TableSet, own: pl.Expr) -> list[Row]:
     if part.steps is None or part.labels is None:
         return []
     steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.labels, LABEL, own)
@@ -126,7 +126,7 @@ class Fates(DropLog):
         self.reasons[where] = reason
 
 
-def _fate(root: Path, part: Part, selection: Selection, sample: Row, problem: pl.Expr) -> Fate:
+def _fate(root: Path, part: TableSet, selection: Selection, sample: Row, problem: pl.Expr) -> Fate:
     """What the rule makes of a sample among those of its problem: the rule looks at no other problem."""
     own = rows_where(root / part.samples, SAMPLE, problem).select("sample_id", "problem_id", "completion")
     verdicts = rows_where(root / part.outcomes, OUTCOME, problem).select("sample_id", label="is_correct")
