@@ -115,8 +115,8 @@ def _make(folder: Path, samples: int) -> None:
     recipe["sample"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "exact"
     recipe["evaluate"]["split"] = None  # an evaluation would have the same tables again
-    recipe["dataset"] |= {"max_right": None, "max_wrong": None, "require_both": False, "balance": False}
-    recipe["dataset"] |= {"deduplicate": False, "block": 32}
+    recipe["dataset"] |= {"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False}
+    recipe["dataset"] |= {"deduplicate": False, "kl_block_size": 32}
     make_workspace(folder, recipe, folder / "cache")
     began = time.monotonic()
     reproduce(folder, folder / "repro.log")

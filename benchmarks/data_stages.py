@@ -181,7 +181,7 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
     recipe["tables"]["shard_digits"] = DIGITS
     recipe["runtime"]["num_workers"] = os.cpu_count() or 1
     # Every sample is kept: the most that there can be to write.
-    everything: dict[str, Any] = {"max_right": None, "max_wrong": None, "require_both": False}
+    everything: dict[str, Any] = {"max_correct": None, "max_incorrect": None, "require_both": False}
     recipe["dataset"] |= {**everything, "balance": False, "deduplicate": False}
     found = []
     for size in sizes:

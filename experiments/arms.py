@@ -25,11 +25,11 @@ STUDIES = {
     "selection": (
         Arm("M", "every sample", {}),
         Arm("P", "2 right + 2 wrong", {
-            "dataset": {"max_right": 2, "max_wrong": 2, "require_both": True, "balance": True},
+            "dataset": {"max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True},
         }),
         Arm("U", "2 + 2, distinct", {
             "dataset": {
-                "max_right": 2, "max_wrong": 2, "require_both": True, "balance": True, "deduplicate": True,
+                "max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True, "deduplicate": True,
             },
         }),
     ),

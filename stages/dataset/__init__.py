@@ -1,16 +1,16 @@
 """The dataset: labelled samples joined, selected, balanced and put in an order made for KTO training."""
 
-from stages.dataset.build import build_dataset
-from stages.dataset.gather import prompt_text
-from stages.dataset.order import neighbours_of_one_problem, training_order
-from stages.dataset.select import select
-from stages.dataset.weights import class_weights
+from stages.dataset.class_weights import compute_class_weights
+from stages.dataset.join import format_prompt
+from stages.dataset.sample_selection import select_samples
+from stages.dataset.training_files import build_dataset
+from stages.dataset.training_order import count_same_problem_pairs, order_for_training
 
 __all__ = [
     "build_dataset",
-    "class_weights",
-    "neighbours_of_one_problem",
-    "prompt_text",
-    "select",
-    "training_order",
+    "compute_class_weights",
+    "count_same_problem_pairs",
+    "format_prompt",
+    "order_for_training",
+    "select_samples",
 ]

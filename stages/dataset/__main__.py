@@ -11,8 +11,8 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.params.tables import TablesParams
 from stages.common.tables import replace_dir, write_json
-from stages.dataset.build import build_dataset
-from stages.dataset.labelled import Inputs
+from stages.dataset.round_tables import RoundTables
+from stages.dataset.training_files import build_dataset
 
 
 def build(
@@ -24,7 +24,7 @@ def build(
     # The prompt alone of the sample block: the dataset does not change with how many samples are drawn, or by what.
     prompt = validate(PromptParams, read_yaml(recipe).get("sample", {}).get("prompt"), f"{recipe}: sample.prompt")
     digits = load(TablesParams, recipe, "tables").shard_digits
-    inputs = Inputs(problems, samples, steps, labels, outcomes)
+    inputs = RoundTables(problems, samples, steps, labels, outcomes)
     with replace_dir(out) as folder:
         counts = build_dataset(inputs, params, prompt, load_seed(recipe), digits, folder)
     write_json(report, {**counts, "seconds": round(time.monotonic() - started, 1)})

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.console import progress
-from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitShares
+from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
 from stages.common.tables import (
     PROBLEM,
     DropLog,
@@ -70,11 +70,11 @@ def read_problems(folder: Path, digits: int) -> pl.DataFrame:
     return read_table(folder, PROBLEM, digits)
 
 
-def split_of(identity: str, shares: SplitShares | None) -> str:
+def split_of(identity: str, fractions: SplitFractions | None) -> str:
     """Split of the problem with id `identity`: the same in every run and beside whatever other problems."""
     place = seed_from("split", identity) / 2**63
-    test = shares.test if shares else 0.0
-    validation = shares.validation if shares else 0.0
+    test = fractions.test if fractions else 0.0
+    validation = fractions.validation if fractions else 0.0
     return "test" if place < test else "validation" if place < test + validation else "train"
 
 

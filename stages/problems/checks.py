@@ -18,7 +18,7 @@ def unfit(candidate: Candidate, params: FilterParams) -> str | None:
         return "lone surrogate"
     if candidate.source in params.drop_sources:
         return "source left out"
-    if max(map(len, texts)) > params.max_characters:
+    if max(map(len, texts)) > params.max_chars:
         return "too long"
     checks: tuple[tuple[bool, str, Callable[[], bool]], ...] = (
         (params.drop_non_text, "broken encoding", lambda: any(map(broken_encoding, texts))),

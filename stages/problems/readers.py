@@ -1,4 +1,4 @@
-"""Where rows come from: the day world, a data set of the Hub, or local files, all behind one iterator."""
+"""Where rows come from: toy arithmetic, a data set of the Hub, or local files, all behind one iterator."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from stages.common.params.problems import DayWorldParams, FilesParams, HubParams, ProblemsParams
+from stages.common.params.problems import FilesParams, HubDatasetParams, ProblemsParams, ToyProblemsParams
 from stages.problems.rows import RawRow, read_file
 
 
 def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     """Rows of the reader that `params` names, at most `params.limit`; raise `ValueError` for what cannot be read."""
-    if params.day_world is not None and params.reader == "day_world":
-        rows = _day_world(params.day_world, seed)
+    if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
+        rows = _toy_arithmetic(params.toy_arithmetic, seed)
     elif params.hub is not None and params.reader == "hub":
         rows = _hub(params.hub)
     elif params.files is not None and params.reader == "files":
@@ -23,16 +23,16 @@ def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     return islice(rows, params.limit)
 
 
-def _day_world(params: DayWorldParams, seed: int) -> Iterator[RawRow]:
+def _toy_arithmetic(params: ToyProblemsParams, seed: int) -> Iterator[RawRow]:
     from stages.common.toy_arithmetic import make_problems
 
     for split, count in (("train", params.train), ("validation", params.validation), ("test", params.test)):
-        origin = f"day_world {split} seed:{seed}"
+        origin = f"toy_arithmetic {split} seed:{seed}"
         for row, value in enumerate(make_problems(split, count, seed)):
             yield RawRow(origin, row, f"{origin}, row {row}", value, split=split)
 
 
-def _hub(params: HubParams) -> Iterator[RawRow]:
+def _hub(params: HubDatasetParams) -> Iterator[RawRow]:
     import datasets
 
     origin = f"{params.repo}@{params.revision} {params.split}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REASONS = 12
 """Most drop reasons drawn."""
 
-LABELS = ("right", "wrong", "unknown")
+LABELS = ("correct", "incorrect", "unknown")
 
 
 def draw_labels(sources: Sources, theme: Theme) -> Figure | None:

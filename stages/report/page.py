@@ -24,7 +24,7 @@ from stages.report.text import bounded, visible
 
 TEMPLATE = "page.html.jinja"
 
-LABELS = (("right", "✓"), ("wrong", "✗"), ("unknown", "?"))
+LABELS = (("correct", "✓"), ("incorrect", "✗"), ("unknown", "?"))
 
 Picture = tuple[Plot, bytes, bytes]
 """A plot drawn as SVG in the light and in the dark theme."""

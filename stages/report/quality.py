@@ -31,10 +31,14 @@ DRIFTS = (
 SHARES = (
     ("unknown_steps", "Unknown steps", "steps without a label"),
     ("unanimous_steps", "Unanimous", "labelled steps on which all votes agree"),
-    ("right_with_wrong_step", "Right, wrong step", "right answers with a wrong step, among those with a judged step"),
-    ("wrong_with_all_steps_right", "Wrong, steps right", "wrong answers whose steps are all right, likewise"),
-    ("idle_right_steps", "Idle rewards", "right labels that go to short or repeated steps"),
-    ("repeated_solutions", "Repeated", "solutions whose text an earlier one of the problem has"),
+    (
+        "correct_with_incorrect_step",
+        "Right, wrong step",
+        "right answers with a wrong step, among those with a judged step",
+    ),
+    ("incorrect_with_all_steps_correct", "Wrong, steps right", "wrong answers whose steps are all right, likewise"),
+    ("idle_correct_steps", "Idle rewards", "right labels that go to short or repeated steps"),
+    ("repeated_completions", "Repeated", "solutions whose text an earlier one of the problem has"),
     ("short_steps", "Short steps", "steps of at most three words or numbers that state no relation and no answer"),
     ("repeated_steps", "Repeated steps", "steps that say what an earlier step of the solution said"),
 )
@@ -59,8 +63,8 @@ class Contradictions:
 
     name: str
     solutions: int | None
-    right_with_wrong_step: Share
-    wrong_with_all_steps_right: Share
+    correct_with_incorrect_step: Share
+    incorrect_with_all_steps_correct: Share
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Round:
     shares: list[Share]
     votes: str
     agreement: float | None
-    steps_per_solution: float | None
+    steps_per_completion: float | None
     drift: list[float | None]
     contradictions: list[Contradictions]
     """By source, then by length."""
@@ -91,7 +95,7 @@ def label_quality(models: list[Model]) -> list[Round]:
                     [_share(told, key) for key, _, _ in SHARES],
                     ", ".join(bounded(votes, 12).shown for votes in _counts(told, "votes")),
                     number(told, "agreement"),
-                    steps_per_solution(told),
+                    steps_per_completion(told),
                     [None if before is None else distance(of(model), of(before)) for of in _DISTRIBUTIONS],
                     [cell for name in ("by_source", "by_length") for cell in _contradictions(told, name)],
                 )
@@ -106,7 +110,7 @@ def warnings(models: list[Model]) -> list[str]:
     for model in models:
         told = _quality(model)
         before = _quality(by_name[model.policy]) if model.policy else {}
-        idle, idle_before = (_share(it, "idle_right_steps").value for it in (told, before))
+        idle, idle_before = (_share(it, "idle_correct_steps").value for it in (told, before))
         if idle is not None and idle >= IDLE:
             found.append(f"{model.name}: {100 * idle:.1f}% of the right labels go to short or repeated steps.")
         if idle is not None and idle_before is not None and idle - idle_before >= RISE:
@@ -114,7 +118,7 @@ def warnings(models: list[Model]) -> list[str]:
                 f"{model.name}: right labels on short or repeated steps rose from {100 * idle_before:.1f}% in "
                 f"{model.policy} to {100 * idle:.1f}%: look at what its policy learnt to say."
             )
-        steps, steps_before = steps_per_solution(told), steps_per_solution(before)
+        steps, steps_before = steps_per_completion(told), steps_per_completion(before)
         if steps is not None and steps_before and steps / steps_before >= GROWTH:
             found.append(
                 f"{model.name}: solutions grew from {steps_before:.1f} steps in {model.policy} to {steps:.1f}: more "
@@ -123,9 +127,9 @@ def warnings(models: list[Model]) -> list[str]:
     return found
 
 
-def steps_per_solution(told: Any) -> float | None:
+def steps_per_completion(told: Any) -> float | None:
     """The mean, null where it is not known."""
-    steps, solutions = count(told, "steps"), count(told, "solutions")
+    steps, solutions = count(told, "steps"), count(told, "completions")
     return steps / solutions if steps is not None and solutions else None
 
 
@@ -143,7 +147,7 @@ def _quality(model: Model) -> dict[str, Any]:
 
 
 def _share(report: Any, key: str) -> Share:
-    return Share(count(report, key, "count"), count(report, key, "of"))
+    return Share(count(report, key, "count"), count(report, key, "total"))
 
 
 def _counts(report: Any, *keys: str) -> dict[str, int]:
@@ -158,7 +162,7 @@ def _solutions(by: str) -> Callable[[Model], dict[str, int]]:
 
     def of(model: Model) -> dict[str, int]:
         names = at(_quality(model), by)
-        found = {str(name): count(names, name, "solutions") for name in names} if isinstance(names, dict) else {}
+        found = {str(name): count(names, name, "completions") for name in names} if isinstance(names, dict) else {}
         return {name: value for name, value in found.items() if value is not None and value > 0}
 
     return of
@@ -172,7 +176,7 @@ def _labels(level: str) -> Callable[[Model], dict[str, int]]:
 _DISTRIBUTIONS: tuple[Callable[[Model], dict[str, int]], ...] = (
     _labels("outcome"),
     _labels("step"),
-    lambda model: _counts(_quality(model), "steps_per_solution"),
+    lambda model: _counts(_quality(model), "steps_per_completion"),
     _solutions("by_length"),
     _solutions("by_source"),
 )
@@ -185,9 +189,9 @@ def _contradictions(told: dict[str, Any], by: str) -> list[Contradictions]:
     return [
         Contradictions(
             bounded(name, 60).shown + unit,
-            count(names, name, "solutions"),
-            _share(names[name], "right_with_wrong_step"),
-            _share(names[name], "wrong_with_all_steps_right"),
+            count(names, name, "completions"),
+            _share(names[name], "correct_with_incorrect_step"),
+            _share(names[name], "incorrect_with_all_steps_correct"),
         )
         for name in (names if isinstance(names, dict) else {})
     ]

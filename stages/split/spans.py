@@ -14,7 +14,7 @@ from stages.common.params.split import SplitParams
 from stages.common.tables import STEP
 from stages.split.protect import Span, protected_spans
 
-Shape = Literal["headed", "paragraph", "line"]
+Shape = Literal["headings", "paragraphs", "lines"]
 
 _HEADING = re.compile(
     r"[ \t]*(?:"
@@ -37,10 +37,10 @@ def split_text(text: str, params: SplitParams) -> list[Span]:
 
     Steps begin at line beginnings outside of mathematics and code (stages.split.protect). By shape:
 
-    - ``headed``: at "Step n:" headings, and after the last of them at lines that begin with "The answer is",
+    - ``headings``: at "Step n:" headings, and after the last of them at lines that begin with "The answer is",
       "Final answer" or "####" and a number; what comes before the first heading is a step of its own;
-    - ``paragraph``: after blank lines;
-    - ``line``: at every line.
+    - ``paragraphs``: after blank lines;
+    - ``lines``: at every line.
 
     Separators belong to the step before them. A part without letter or digit (white space, a rule of dashes) makes no
     step: it is joined to the step before, at the beginning to the one after. Time is linear in the length of `text`.
@@ -55,12 +55,12 @@ def _divide(text: str, params: SplitParams) -> tuple[Shape, list[Span]]:
     if params.shape != "auto":
         shape = params.shape
         starts = _starts(text, lines, shape)
-    elif starts := _starts(text, lines, "headed"):
-        shape = "headed"
-    elif len(starts := _starts(text, lines, "paragraph")) > 1:
-        shape = "paragraph"
+    elif starts := _starts(text, lines, "headings"):
+        shape = "headings"
+    elif len(starts := _starts(text, lines, "paragraphs")) > 1:
+        shape = "paragraphs"
     else:
-        shape, starts = "line", lines
+        shape, starts = "lines", lines
     return shape, _spans(text, starts, params.max_steps)
 
 
@@ -89,9 +89,9 @@ def _is_blank(text: str, line: int) -> bool:
 
 def _starts(text: str, lines: list[int], shape: Shape) -> list[int]:
     """Those of the `lines` at which a step begins by `shape`; none where a headed text has no heading."""
-    if shape == "line":
+    if shape == "lines":
         return lines
-    if shape == "paragraph":
+    if shape == "paragraphs":
         return [line for line in lines if _follows_blank(text, line)]
     headings = [line for line in lines if _HEADING.match(text, line)]
     if not headings:

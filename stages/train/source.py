@@ -37,7 +37,7 @@ def read_source(folder: Path) -> Source:
         weights = {level: {k: float(value["weights"][level][k]) for k in _WEIGHTS} for level in ("outcome", "step")}
         if value["format"] not in ("text", "chat"):
             raise ValueError(f"format: expected text or chat, found {value['format']!r}")
-        source = Source(folder, value["hash"], value["format"] == "chat", int(value["block"]), weights)
+        source = Source(folder, value["hash"], value["format"] == "chat", int(value["kl_block_size"]), weights)
         files = dict(value["files"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a data set manifest ({error!r})") from error

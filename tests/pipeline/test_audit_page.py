@@ -68,7 +68,13 @@ PART = TableSet(
     selection=Selection(
         Path("data/datasets/M1"),
         DatasetParams.model_construct(
-            max_right=1, max_wrong=None, require_both=False, balance=False, deduplicate=False, block=32, max_weight=10.0
+            max_correct=1,
+            max_incorrect=None,
+            require_both=False,
+            balance=False,
+            deduplicate=False,
+            kl_block_size=32,
+            max_weight=10.0,
         ),
         PromptParams.model_construct(),
         1,

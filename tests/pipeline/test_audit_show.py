@@ -42,7 +42,7 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
     for part in (
         identity,
         f"problem   {row['problem_id']}  train, source day_world",
-        "from day_world train seed:1 row ",
+        "from toy_arithmetic train seed:1 row ",
         f"policy    {sample['policy']}  models/M0, made from kind day_world",
         f"index {sample['sample_index']}, seed {sample['seed']}",
         f"settings {sample['sampling_hash']}",
@@ -83,7 +83,7 @@ def test_a_problem_a_policy_and_a_data_set(smoke: Path, row: dict[str, Any]) -> 
     assert "stage     seed_model: python -m stages.seed_model" in made
     assert "model.safetensors" in made
     manifest = find(smoke, _hash(smoke / "data/datasets/M1/manifest.json"))
-    assert "dataset.block 32" in "\n".join(show(smoke, manifest.id))
+    assert "dataset.kl_block_size 32" in "\n".join(show(smoke, manifest.id))
 
 
 def _hash(path: Path) -> str:

@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which the smallest round that there can be has run and is committed."""
     target = tmp_path_factory.mktemp("project")
     clone(target, "smoke")
-    edit(target, "problems", "day_world", {"train": 12, "validation": 1, "test": 4})
+    edit(target, "problems", "toy_arithmetic", {"train": 12, "validation": 1, "test": 4})
     edit(target, "seed_model", "day_world", "corpus", "documents", 200)
     edit(target, "sample", "problems", 12)
     edit(target, "evaluate", "majority", 2)

@@ -47,6 +47,6 @@ def edit(place: Path, *path_and_value: object) -> None:
     recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
     block = recipe
     for key in path:
-        block = block[key]
+        block = block.setdefault(key, {})
     block[last] = value
     (place / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")

@@ -14,7 +14,7 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.policies import read_policy
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
-from stages.dataset.build import Inputs, build_dataset
+from stages.dataset.training_files import RoundTables, build_dataset
 from tests.support import tiny_policy
 from tests.support.llm_settings import JUDGE, SERVED_JUDGE
 from tests.support.report_fakes import write, write_stages
@@ -22,7 +22,13 @@ from tests.support.report_fakes import write, write_stages
 SAMPLES = 6
 VOTES = 3
 PARAMS = DatasetParams(
-    max_right=None, max_wrong=None, require_both=False, balance=False, deduplicate=True, block=4, max_weight=10.0
+    max_correct=None,
+    max_incorrect=None,
+    require_both=False,
+    balance=False,
+    deduplicate=True,
+    kl_block_size=4,
+    max_weight=10.0,
 )
 
 
@@ -58,7 +64,7 @@ def make_place(
         write_table(
             root / "data/labels/M1/replies", REPLY, pl.DataFrame(_replies(rows["labels"]), REPLY.schema), digits
         )
-    inputs = Inputs(
+    inputs = RoundTables(
         *(root / "data" / name for name in ("problems", "samples/M1", "steps/M1", "labels/M1", "outcomes/M1"))
     )
     prompt = PromptParams(**recipe["sample"]["prompt"])

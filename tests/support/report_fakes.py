@@ -123,25 +123,28 @@ def quality(idle: int = 40, steps: int = 20_000) -> dict[str, Any]:
     """What the dataset stage tells of 4,000 solutions."""
 
     def share(number: int, of: int) -> dict[str, int]:
-        return {"count": number, "of": of}
+        return {"count": number, "total": of}
 
-    contradictions = {"right_with_wrong_step": share(700, 2600), "wrong_with_all_steps_right": share(4, 1380)}
+    contradictions = {
+        "correct_with_incorrect_step": share(700, 2600),
+        "incorrect_with_all_steps_correct": share(4, 1380),
+    }
     return {
         **contradictions,
         "unknown_steps": share(4050, steps),
         "unknown_outcomes": share(20, 4000),
         "unanimous_steps": share(15_000, 15_950),
-        "repeated_solutions": share(1800, 4000),
+        "repeated_completions": share(1800, 4000),
         "short_steps": share(30, steps),
         "repeated_steps": share(41, steps),
-        "idle_right_steps": share(idle, 2000),
-        "solutions": 4000,
+        "idle_correct_steps": share(idle, 2000),
+        "completions": 4000,
         "steps": steps,
-        "steps_per_solution": {"4": 1000, "5": 2000, "6": 1000},
+        "steps_per_completion": {"4": 1000, "5": 2000, "6": 1000},
         "agreement": 0.97,
         "votes": {"5": steps},
-        "by_source": {"olympiads": {"solutions": 4000, **contradictions}},
-        "by_length": {"0 to 249": {"solutions": 4000, **contradictions}},
+        "by_source": {"olympiads": {"completions": 4000, **contradictions}},
+        "by_length": {"0 to 249": {"completions": 4000, **contradictions}},
     }
 
 
@@ -161,9 +164,10 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
         "dataset": {
             "rows": 3960,
             "labels": {
-                "before": {"outcome": outcome, "step": step},
-                "after": {"outcome": {"right": 1300, "wrong": 1300, "unknown": 0},
-                          "step": {"right": 9_000, "wrong": 2_000, "unknown": 2_500}},
+                "before": {"outcome": {"correct": 2600, "incorrect": 1380, "unknown": 20},
+                           "step": {"correct": 13_800, "incorrect": 2_150, "unknown": 4_050}},
+                "after": {"outcome": {"correct": 1300, "incorrect": 1300, "unknown": 0},
+                          "step": {"correct": 9_000, "incorrect": 2_000, "unknown": 2_500}},
             },
             "drops": {"outcome unknown": {"rows": 20, "examples": []}, "cut by the token limit": drop},
             "weights": {

@@ -157,7 +157,7 @@ def write_dataset(folder: Path, count: int = 40, block: int = 4, chat: bool = Fa
             "rows": count,
             "files": files,
             "hash": manifest_hash(files),
-            "block": block,
+            "kl_block_size": block,
             "weights": weights,
         },
     )

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
-from stages.dataset import place as place_module
-from stages.dataset.build import build_dataset
-from stages.dataset.labelled import Inputs
-from stages.dataset.order import neighbours_of_one_problem, training_order
-from stages.dataset.place import PLACE, Placer
-from stages.dataset.select import select
-from stages.dataset.weights import class_weights
+from stages.dataset import external_sort
+from stages.dataset.class_weights import compute_class_weights
+from stages.dataset.external_sort import POSITION, ExternalSort
+from stages.dataset.round_tables import RoundTables
+from stages.dataset.sample_selection import select_samples
+from stages.dataset.training_files import build_dataset
+from stages.dataset.training_order import count_same_problem_pairs, order_for_training
 
 PAPER = DatasetParams(
-    max_right=2, max_wrong=2, require_both=True, balance=True, deduplicate=True, block=4, max_weight=10.0
+    max_correct=2, max_incorrect=2, require_both=True, balance=True, deduplicate=True, kl_block_size=4, max_weight=10.0
 )
 EVERYTHING = PAPER.model_copy(
-    update={"max_right": None, "max_wrong": None, "require_both": False, "balance": False, "deduplicate": False}
+    update={"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False, "deduplicate": False}
 )
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([True, False, None]), st.integers(0, 3)), max_size=60)
 
@@ -41,7 +41,7 @@ def frame(rows: list[tuple[int, bool | None, int]]) -> pl.DataFrame:
 @given(ROWS)
 def test_the_papers_rule(rows: list[tuple[int, bool | None, int]]) -> None:
     drops = DropLog()
-    kept = select(frame(rows), PAPER, 1, drops)
+    kept = select_samples(frame(rows), PAPER, 1, drops)
     assert kept.height + drops.total == len(rows)
     for _, group in kept.group_by("problem_id"):
         right, wrong = int(group["label"].sum()), int((~group["label"]).sum())
@@ -52,20 +52,22 @@ def test_the_papers_rule(rows: list[tuple[int, bool | None, int]]) -> None:
 
 @given(ROWS)
 def test_keeping_everything_drops_only_unknown_outcomes(rows: list[tuple[int, bool | None, int]]) -> None:
-    assert select(frame(rows), EVERYTHING, 1, DropLog()).height == sum(label is not None for _, label, _ in rows)
+    assert select_samples(frame(rows), EVERYTHING, 1, DropLog()).height == sum(
+        label is not None for _, label, _ in rows
+    )
 
 
 def test_selection_does_not_depend_on_row_order() -> None:
     table = frame([(at % 5, at % 3 == 0, at) for at in range(60)])
-    one = select(table, PAPER, 1, DropLog())
-    other = select(table.sample(fraction=1, shuffle=True, seed=4), PAPER, 1, DropLog())
+    one = select_samples(table, PAPER, 1, DropLog())
+    other = select_samples(table.sample(fraction=1, shuffle=True, seed=4), PAPER, 1, DropLog())
     assert one.equals(other)
-    assert not one.equals(select(table, PAPER, 2, DropLog()))
+    assert not one.equals(select_samples(table, PAPER, 2, DropLog()))
 
 
 def test_drops_are_named() -> None:
     drops = DropLog()
-    select(
+    select_samples(
         frame([(0, True, 1), (0, None, 2), (1, False, 1), (1, False, 1), (1, True, 3), (1, False, 4), (1, False, 5)]),
         PAPER,
         1,
@@ -85,7 +87,7 @@ def test_drops_are_named() -> None:
 @settings(max_examples=50)
 def test_order_is_a_permutation_and_mixes_labels(rows: list[tuple[int, bool | None, int]], block: int) -> None:
     table = frame(rows)
-    ordered = training_order(table, block, 7)
+    ordered = order_for_training(table, block, 7)
     assert sorted(ordered["sample_id"]) == sorted(table["sample_id"])
     right, wrong = int(table["label"].sum() or 0), int((~table["label"]).sum() or 0)
     for start in range(0, ordered.height - block + 1, block):
@@ -96,25 +98,25 @@ def test_order_is_a_permutation_and_mixes_labels(rows: list[tuple[int, bool | No
 
 def test_samples_of_one_problem_are_kept_apart() -> None:
     table = frame([(at // 8, at % 2 == 0, at) for at in range(800)])
-    assert neighbours_of_one_problem(table, 32) > 600
-    assert neighbours_of_one_problem(training_order(table, 32, 1), 32) <= 8
+    assert count_same_problem_pairs(table, 32) > 600
+    assert count_same_problem_pairs(order_for_training(table, 32, 1), 32) <= 8
 
 
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_weights_keep_trls_ratio(right: int, wrong: int) -> None:
-    weights = class_weights(right, wrong, 1e9)
+    weights = compute_class_weights(right, wrong, 1e9)
     ratio = weights["desirable"] * right / (weights["undesirable"] * wrong)
     assert 1 - 1e-9 <= ratio <= 4 / 3 + 1e-9
     assert min(weights.values()) == 1
 
 
 def test_weights_are_capped_and_safe_when_a_class_is_empty() -> None:
-    assert class_weights(1, 100, 10.0) == {"desirable": 10.0, "undesirable": 1.0}
-    assert class_weights(0, 5, 10.0) == {"desirable": 1.0, "undesirable": 1.0}
+    assert compute_class_weights(1, 100, 10.0) == {"desirable": 10.0, "undesirable": 1.0}
+    assert compute_class_weights(0, 5, 10.0) == {"desirable": 1.0, "undesirable": 1.0}
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> Inputs:
+def inputs(tmp_path: Path) -> RoundTables:
     """Two problems with two samples of two steps each."""
     problems = [(f"p{n}", "train", "s", f"What is {n}?", "sol", "1", "here", n) for n in range(2)]
     samples = [(f"s{n}{k}", f"p{n}", "m", "t", k, 1, f"a{k}\ncd", "stop", 3, 4) for n in range(2) for k in range(2)]
@@ -130,10 +132,10 @@ def inputs(tmp_path: Path) -> Inputs:
     }
     for name, (table, rows) in tables.items():
         write_table(tmp_path / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), 0)
-    return Inputs(*(tmp_path / name for name in tables))
+    return RoundTables(*(tmp_path / name for name in tables))
 
 
-def test_rows_weights_and_manifest(inputs: Inputs, tmp_path: Path) -> None:
+def test_rows_weights_and_manifest(inputs: RoundTables, tmp_path: Path) -> None:
     prompt = PromptParams(chat=False, system=None, template="{problem}\n")
     (tmp_path / "out").mkdir()
     report = build_dataset(inputs, PAPER, prompt, 1, 0, tmp_path / "out")
@@ -144,12 +146,12 @@ def test_rows_weights_and_manifest(inputs: Inputs, tmp_path: Path) -> None:
     assert [first["completion"][s["start"] : s["end"]] for s in first["steps"]] == ["a0\n", "cd"]
     assert [s["label"] for s in first["steps"]] == [True, None]
     assert report["labels"]["after"] == {
-        "outcome": {"right": 2, "wrong": 2, "unknown": 0},
-        "step": {"right": 4, "wrong": 0, "unknown": 4},
+        "outcome": {"correct": 2, "incorrect": 2, "unknown": 0},
+        "step": {"correct": 4, "incorrect": 0, "unknown": 4},
     }
 
 
-def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes(inputs: RoundTables, tmp_path: Path) -> None:
     prompt = PromptParams(chat=True, system="Solve it.", template="{problem}")
     hashes = []
     for name in ("one", "two"):
@@ -159,14 +161,14 @@ def test_the_same_inputs_give_the_same_bytes(inputs: Inputs, tmp_path: Path) -> 
     assert '"role": "system"' in pl.read_parquet(tmp_path / "one" / "kto.parquet")["prompt"][0]
 
 
-def test_labels_of_other_steps_are_refused(inputs: Inputs, tmp_path: Path) -> None:
+def test_labels_of_other_steps_are_refused(inputs: RoundTables, tmp_path: Path) -> None:
     judged = pl.read_parquet(inputs.labels / "all.parquet").with_columns(step=pl.col("step") + 1)
     write_table(inputs.labels, LABEL, judged, 0)
     with pytest.raises(ValueError, match="are not those of"):
         build_dataset(inputs, PAPER, PromptParams(chat=False, system=None, template="{problem}"), 1, 0, tmp_path)
 
 
-def many(folder: Path, digits: int) -> Inputs:
+def many(folder: Path, digits: int) -> RoundTables:
     """Sixty problems with ids over all shards, five samples each, some without a verdict."""
     names = [content_hash("p", at) for at in range(60)]
     problems = [(name, "train", "s", f"What is {name}?", "sol", "1", "here", at) for at, name in enumerate(names)]
@@ -187,7 +189,7 @@ def many(folder: Path, digits: int) -> Inputs:
     }
     for name, (table, rows) in tables.items():
         write_table(folder / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), digits)
-    return Inputs(*(folder / name for name in tables))
+    return RoundTables(*(folder / name for name in tables))
 
 
 def test_shards_change_nothing(tmp_path: Path) -> None:
@@ -219,13 +221,13 @@ def test_a_step_that_is_nowhere_is_named(tmp_path: Path) -> None:
 
 @given(st.permutations(range(23)), st.integers(1, 9), st.integers(1, 9))
 def test_rows_are_written_at_their_places(places: list[int], batch: int, part: int) -> None:
-    table = pl.DataFrame({PLACE: places, "text": [f"row {place}" for place in places], "n": places})
+    table = pl.DataFrame({POSITION: places, "text": [f"row {place}" for place in places], "n": places})
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place_module, "ROW_GROUP", part)
-        with Placer(Path(folder)) as placer:
+        patch.setattr(external_sort, "ROW_GROUP", part)
+        with ExternalSort(Path(folder)) as external:
             for start in range(0, table.height, batch):
-                placer.add(table[start : start + batch])
-        placer.write({Path(folder, "a.parquet"): ("text",), Path(folder, "b.parquet"): ("n", "text")})
+                external.add(table[start : start + batch])
+        external.write({Path(folder, "a.parquet"): ("text",), Path(folder, "b.parquet"): ("n", "text")})
         assert pl.read_parquet(Path(folder, "a.parquet"))["text"].to_list() == [f"row {at}" for at in range(23)]
         assert pl.read_parquet(Path(folder, "b.parquet")).columns == ["n", "text"]
 
@@ -233,5 +235,5 @@ def test_rows_are_written_at_their_places(places: list[int], batch: int, part: i
 def test_the_order_is_the_one_of_old() -> None:
     """Data sets made before are made again: a change of the order shows here."""
     table = frame([(at // 3, at % 2 == 0, at) for at in range(12)])
-    numbers = [int(name[1:]) for name in training_order(table, 4, 7)["sample_id"]]
+    numbers = [int(name[1:]) for name in order_for_training(table, 4, 7)["sample_id"]]
     assert numbers == [7, 1, 6, 0, 4, 9, 3, 10, 8, 5, 11, 2]

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from stages.common.params.split import SplitParams
 from stages.common.tables import SAMPLE
-from stages.dataset.labelled import Labelled
-from stages.dataset.quality import Quality, length_class, step_texts
+from stages.dataset.label_quality import LabelQuality, describe_steps, name_length_class
+from stages.dataset.round_tables import RoundShard
 from stages.split import split_samples
 
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
 Step = tuple[str, bool | None]
 
 
-def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[str, str] | None = None) -> Labelled:
+def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[str, str] | None = None) -> RoundShard:
     """Solutions as problem, outcome, and steps with their labels; every step has one vote of full agreement."""
     samples, steps = [], []
     for at, (problem, outcome, parts) in enumerate(solutions):
@@ -34,7 +34,7 @@ def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[
         samples.append((f"s{at}", problem, "".join(text for text, _ in parts), outcome))
     problems = [(name, (sources or {}).get(name, "math"), "?") for name in sorted({it[0] for it in solutions})]
     text = pl.String
-    return Labelled(
+    return RoundShard(
         pl.DataFrame(problems, schema={"problem_id": text, "source": text, "problem": text}, orient="row"),
         pl.DataFrame(
             samples,
@@ -50,15 +50,15 @@ def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[
     )  # fmt: skip
 
 
-def quality(*shards: Labelled) -> dict[str, Any]:
-    it = Quality()
+def quality(*shards: RoundShard) -> dict[str, Any]:
+    it = LabelQuality()
     for shard in shards:
         it.add(shard)
     return it.report()
 
 
 def share(count: int, of: int) -> dict[str, int]:
-    return {"count": count, "of": of}
+    return {"count": count, "total": of}
 
 
 FINE: list[Step] = [("We add 2 and 2 to get 4.\n", True), ("So 4 = 4.", True)]
@@ -79,17 +79,25 @@ def test_contradictions_are_told_by_source_and_length() -> None:
             sources={"a": "aops", "b": "olympiads"},
         )
     )
-    assert it["right_with_wrong_step"] == share(2, 3)
-    assert it["wrong_with_all_steps_right"] == share(1, 3)
+    assert it["correct_with_incorrect_step"] == share(2, 3)
+    assert it["incorrect_with_all_steps_correct"] == share(1, 3)
     assert it["by_source"] == {
-        "aops": {"solutions": 2, "right_with_wrong_step": share(1, 2), "wrong_with_all_steps_right": share(0, 0)},
-        "olympiads": {"solutions": 6, "right_with_wrong_step": share(1, 1), "wrong_with_all_steps_right": share(1, 3)},
+        "aops": {
+            "completions": 2,
+            "correct_with_incorrect_step": share(1, 2),
+            "incorrect_with_all_steps_correct": share(0, 0),
+        },
+        "olympiads": {
+            "completions": 6,
+            "correct_with_incorrect_step": share(1, 1),
+            "incorrect_with_all_steps_correct": share(1, 3),
+        },
     }
     assert list(it["by_length"]) == ["0 to 249", "250 to 499"]
-    assert it["by_length"]["250 to 499"]["right_with_wrong_step"] == share(1, 1)
+    assert it["by_length"]["250 to 499"]["correct_with_incorrect_step"] == share(1, 1)
     assert it["unknown_outcomes"] == share(1, 8)
     assert it["unknown_steps"] == share(2, 15)
-    assert (it["solutions"], it["steps"], it["steps_per_solution"]) == (8, 15, {"1": 2, "2": 5, "3": 1})
+    assert (it["completions"], it["steps"], it["steps_per_completion"]) == (8, 15, {"1": 2, "2": 5, "3": 1})
 
 
 def test_votes_and_their_agreement() -> None:
@@ -97,7 +105,7 @@ def test_votes_and_their_agreement() -> None:
     steps = shard.steps.with_columns(
         num_votes=pl.Series([5, 5, 5], dtype=pl.Int32), agreement=pl.Series([1.0, 0.6, 0.4])
     )
-    it = quality(Labelled(shard.problems, shard.samples, steps))
+    it = quality(RoundShard(shard.problems, shard.samples, steps))
     assert it["votes"] == {"5": 3}
     assert it["agreement"] == 0.8
     assert it["unanimous_steps"] == share(1, 2)
@@ -106,12 +114,12 @@ def test_votes_and_their_agreement() -> None:
 def test_nothing_labelled_has_no_agreement() -> None:
     it = quality(labelled(("a", None, [("x", None)])))
     assert it["agreement"] is None
-    assert it["idle_right_steps"] == share(0, 0)
+    assert it["idle_correct_steps"] == share(0, 0)
 
 
 def test_the_same_text_for_the_same_problem_is_repeated() -> None:
     it = quality(labelled(("a", True, FINE), ("a", True, FINE), ("a", True, SLIP), ("b", True, FINE)))
-    assert it["repeated_solutions"] == share(1, 4)
+    assert it["repeated_completions"] == share(1, 4)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,7 @@ def test_the_same_text_for_the_same_problem_is_repeated() -> None:
     ],
 )
 def test_what_is_short(text: str, short: bool) -> None:
-    assert step_texts(labelled(("a", True, [(text, True)])))["short"].to_list() == [short]
+    assert describe_steps(labelled(("a", True, [(text, True)])))["short"].to_list() == [short]
 
 
 def test_what_is_repeated() -> None:
@@ -143,12 +151,12 @@ def test_what_is_repeated() -> None:
         ("Therefore:\n", False),
         ("Therefore:\n", True),
     ]
-    it = step_texts(labelled(("a", True, parts), ("b", True, parts[:1])))
+    it = describe_steps(labelled(("a", True, parts), ("b", True, parts[:1])))
     assert it["repeated"].to_list() == [False, True, False, False, True, False]
     told = quality(labelled(("a", True, parts), ("b", True, parts[:1])))
     assert told["repeated_steps"] == share(2, 6)
     assert told["short_steps"] == share(2, 6)
-    assert told["idle_right_steps"] == share(2, 5)  # of the right labels; that of step 3 is none
+    assert told["idle_correct_steps"] == share(2, 5)  # of the right labels; that of step 3 is none
 
 
 @given(
@@ -167,13 +175,13 @@ def test_shards_add_up(solutions: list[tuple[str, bool | None, list[Step]]]) -> 
     apart = quality(*(labelled(*(it for it in ordered if it[0] == name)) for name in sorted({it[0] for it in ordered})))
     assert together == apart
     for value in together.values():
-        if isinstance(value, dict) and set(value) == {"count", "of"}:
-            assert 0 <= value["count"] <= value["of"]
+        if isinstance(value, dict) and set(value) == {"count", "total"}:
+            assert 0 <= value["count"] <= value["total"]
 
 
 @pytest.mark.parametrize(("lower", "name"), [(0, "0 to 249"), (2000, "2000 to 3999"), (4000, "4000 and more")])
 def test_classes_of_length(lower: int, name: str) -> None:
-    assert length_class(lower) == name
+    assert name_length_class(lower) == name
 
 
 def test_real_solutions_are_rarely_idle() -> None:
@@ -194,8 +202,8 @@ def test_real_solutions_are_rarely_idle() -> None:
     )
     problems = pl.DataFrame({"problem_id": [str(at) for at in range(len(rows))], "source": "math", "problem": "?"})
     known = samples.select("sample_id", "problem_id", "completion", label=pl.lit(True))
-    it = quality(Labelled(problems, known, steps.sort("sample_id", "step")))
-    assert it["solutions"] == 800
-    assert it["repeated_solutions"] == share(76, 800)
-    for what in ("short_steps", "repeated_steps", "idle_right_steps"):
-        assert 0.001 < it[what]["count"] / it[what]["of"] < 0.02
+    it = quality(RoundShard(problems, known, steps.sort("sample_id", "step")))
+    assert it["completions"] == 800
+    assert it["repeated_completions"] == share(76, 800)
+    for what in ("short_steps", "repeated_steps", "idle_correct_steps"):
+        assert 0.001 < it[what]["count"] / it[what]["total"] < 0.02

@@ -70,8 +70,8 @@ def test_the_papers_settings(path: Path) -> None:
     assert (train.schedule, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
     assert train.launch is not None
     assert train.batch * train.accumulate * train.launch.processes * 512 == 2**20, "about 1M tokens a batch"
-    assert (dataset.max_right, dataset.max_wrong, dataset.balance) == (2, 2, True)
-    assert dataset.block == train.batch, "completions are rotated within the trainer's batch"
+    assert (dataset.max_correct, dataset.max_incorrect, dataset.balance) == (2, 2, True)
+    assert dataset.kl_block_size == train.batch, "completions are rotated within the trainer's batch"
     assert (evaluate.majority, evaluate.temperature) == (8, 0.7)
     assert list(recipe.rounds) == ["M1", "M2", "M3"]
     assert {"orca_math", "synthetic_math"} <= set(recipe.problems.filters.drop_sources)
@@ -102,7 +102,7 @@ def test_the_papers_settings(path: Path) -> None:
         ("rounds.M0", {"policy": "M0"}, "rounds.M0: a round's name is"),
         ("rounds.a.b", 1, "rounds.a.b: unknown key"),
         ("rounds.M1.policy", "M9", "rounds.M1.policy: 'M9' is neither M0 nor a round"),
-        ("problems.reader", "hub", "reader hub needs the block hub"),
+        ("problems.reader", "files", "reader files needs the block files"),
         ("seed", "one", "seed: Input should be a valid integer, found 'one'"),
     ],
 )

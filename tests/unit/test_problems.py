@@ -292,9 +292,9 @@ def test_limit_bounds_the_rows_read(tmp_path: Path) -> None:
     assert report["rows"] == table.height == 7
 
 
-def test_day_world_problems_come_with_their_splits(tmp_path: Path) -> None:
+def test_toy_problems_come_with_their_splits(tmp_path: Path) -> None:
     block = yaml.safe_load((RECIPES.parent / "params.yaml").read_text(encoding="utf-8"))["problems"]
-    block["day_world"] = {"train": 60, "validation": 20, "test": 30}
+    block["toy_arithmetic"] = {"train": 60, "validation": 20, "test": 30}
     params = validate(ProblemsParams, block, "problems")
     table, report = build(tmp_path / "a", params)
     assert report["by_split"] == {"train": 60, "validation": 20, "test": 30}

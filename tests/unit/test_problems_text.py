@@ -29,7 +29,7 @@ FILTERS = FilterParams(
     drop_multiple_questions=True,
     drop_figures=True,
     drop_non_text=True,
-    max_characters=20_000,
+    max_chars=20_000,
 )
 NOTHING = FILTERS.model_copy(
     update={name: False for name in FilterParams.model_fields if name.startswith("drop_")} | {"drop_sources": []}

@@ -33,10 +33,10 @@ def models(*told: dict[str, Any]) -> list[Model]:
 
 def test_a_round_s_labels_are_told() -> None:
     first, second = label_quality(models({}, {}))
-    assert (first.name, first.votes, first.agreement, first.steps_per_solution) == ("M1", "5", 0.97, 5.0)
+    assert (first.name, first.votes, first.agreement, first.steps_per_completion) == ("M1", "5", 0.97, 5.0)
     shares = dict(zip([key for key, _, _ in SHARES], first.shares, strict=True))
-    assert shares["idle_right_steps"].value == 0.02
-    assert shares["right_with_wrong_step"].value == 700 / 2600
+    assert shares["idle_correct_steps"].value == 0.02
+    assert shares["correct_with_incorrect_step"].value == 700 / 2600
     assert [it.name for it in first.contradictions] == ["olympiads", "0 to 249 characters"]
     assert first.drift == [None] * 5
     assert second.drift == [0.0] * 5
@@ -44,8 +44,8 @@ def test_a_round_s_labels_are_told() -> None:
 
 
 def test_drift_is_told_against_the_round_before() -> None:
-    moved = quality() | {"steps_per_solution": {"5": 2000, "6": 2000}}
-    labels = {"labels": {"before": {"outcome": {"right": 3600, "wrong": 380, "unknown": 20}, "step": {}}}}
+    moved = quality() | {"steps_per_completion": {"5": 2000, "6": 2000}}
+    labels = {"labels": {"before": {"outcome": {"correct": 3600, "incorrect": 380, "unknown": 20}, "step": {}}}}
     drift = label_quality(models({}, {"quality": moved, **labels}))[1].drift
     assert drift[0] == pytest.approx(0.25)
     assert drift[1] is None

@@ -47,7 +47,7 @@ _PIECES = [
 _TEXTS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
 
 
-@given(_TEXTS, st.sampled_from(["auto", "headed", "paragraph", "line"]), st.integers(1, 9))
+@given(_TEXTS, st.sampled_from(["auto", "headings", "paragraphs", "lines"]), st.integers(1, 9))
 def test_join_of_split_is_the_text(text: str, shape: str, most: int) -> None:
     spans = split_text(text, SplitParams.model_validate({"shape": shape, "max_steps": most}))
     assert "".join(text[start:end] for start, end in spans) == text
@@ -128,7 +128,7 @@ def test_command_writes_steps_and_report(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert (report["samples"], report["steps"]) == (4, 5)
     assert report["steps_per_sample"] == {"1": 1, "2": 2}
-    assert report["shapes"] == {"headed": 1, "paragraph": 1, "line": 1, "empty": 1}
+    assert report["shapes"] == {"headings": 1, "paragraphs": 1, "lines": 1, "empty": 1}
 
 
 def test_recorded_solutions_are_split_losslessly() -> None:

@@ -120,7 +120,7 @@ def balance(model: Model) -> list[dict[str, Any]]:
         {
             "level": level,
             "when": when,
-            **{name: count(labels, when, level, name) for name in ("right", "wrong", "unknown")},
+            **{name: count(labels, when, level, name) for name in ("correct", "incorrect", "unknown")},
         }
         for level in ("outcome", "step")
         for when in ("before", "after")

@@ -1,4 +1,4 @@
-"""Settings of selection."""
+"""Params of the dataset stage."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from stages.common.params.block import ParamsBlock
 
 
 class DatasetParams(ParamsBlock):
-    """`dataset` block. The paper keeps at most two right and two wrong samples per problem."""
+    """`dataset` block. The paper keeps at most two correct and two incorrect samples per problem, balanced."""
 
-    max_right: int | None = Field(ge=1)
-    """Right samples kept per problem, null for all."""
-    max_wrong: int | None = Field(ge=1)
-    """Wrong samples kept per problem, null for all."""
-    require_both: bool
-    """Drop problems that lack a right or a wrong sample."""
-    balance: bool
-    """Keep as many right as wrong samples per problem (the smaller number)."""
-    deduplicate: bool
-    """Keep one of several samples with the same text for one problem."""
-    block: int = Field(ge=2)
-    """Rows per block of the training order; equals the trainer's per-device batch, in which completions are rotated."""
-    max_weight: float = Field(ge=1)
+    max_correct: int | None = Field(default=2, ge=1)
+    """Correct samples kept per problem, null for all."""
+    max_incorrect: int | None = Field(default=2, ge=1)
+    """Incorrect samples kept per problem, null for all."""
+    require_both: bool = True
+    """Drop problems that lack a correct or an incorrect sample."""
+    balance: bool = True
+    """Keep as many correct as incorrect samples per problem (the smaller number)."""
+    deduplicate: bool = True
+    """Keep one of several samples with the same completion for one problem."""
+    kl_block_size: int = Field(default=8, ge=2)
+    """Rows per block of the training order; equals `train.batch_size`, the batch in which KTO shifts completions."""
+    max_weight: float = Field(default=10.0, ge=1)
     """Cap on the class weights that level desirable and undesirable rows."""

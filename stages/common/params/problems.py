@@ -1,4 +1,4 @@
-"""Settings of the problems stage."""
+"""Params of the problems stage."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pydantic import Field, model_validator
 from stages.common.params.block import ParamsBlock
 
 
-class DayWorldParams(ParamsBlock):
-    """How many day-world problems to make for each split."""
+class ToyProblemsParams(ParamsBlock):
+    """Number of toy arithmetic problems to make for each split."""
 
-    train: int = Field(ge=1)
-    validation: int = Field(ge=1)
-    test: int = Field(ge=1)
+    train: int = Field(default=1500, ge=1)
+    validation: int = Field(default=300, ge=1)
+    test: int = Field(default=500, ge=1)
 
 
-class HubParams(ParamsBlock):
+class HubDatasetParams(ParamsBlock):
     """A data set of the Hub in NuminaMath-CoT's schema."""
 
-    repo: str
-    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    repo: str = "AI-MO/NuminaMath-CoT"
+    revision: str = Field(default="9d8d210c9f6a36c8f3cd84045668c9b7800ef517", pattern=r"^[0-9a-f]{40}$")
     """Commit of the data set; a branch name would make the round irreproducible."""
-    split: str
+    split: str = "train"
     """Split of the data set to read."""
 
 
@@ -35,34 +35,34 @@ class FilesParams(ParamsBlock):
     """
 
     paths: list[str] = Field(min_length=1)
-    source: str | None
+    source: str | None = None
     """Source of rows that have no column `source`; null: such a row is dropped."""
 
 
 class FilterParams(ParamsBlock):
-    """What makes a problem unfit, each with its own drop reason."""
+    """Which problems are dropped; each filter has its own drop reason."""
 
-    drop_sources: list[str]
-    """Sources left out. The paper drops synthetic and orca_math data as not verified by people."""
-    drop_proofs: bool
-    """Problems that ask for a proof and nothing else."""
-    drop_multiple_questions: bool
-    """Problems in several parts, and solutions with several differing boxed answers."""
-    drop_figures: bool
-    """Problems that hold or mention a figure."""
-    drop_non_text: bool
+    drop_sources: list[str] = Field(default=["orca_math", "synthetic_math", "synthetic_amc"])
+    """Sources to drop. The paper drops synthetic and orca_math data as not verified by people."""
+    drop_proofs: bool = True
+    """Problems that ask only for a proof."""
+    drop_multiple_questions: bool = True
+    """Problems in several parts, and solutions with several different boxed answers."""
+    drop_figures: bool = True
+    """Problems that contain or mention a figure."""
+    drop_non_text: bool = True
     """Texts that are badly encoded or mostly not Latin script and mathematics."""
-    max_characters: int = Field(ge=100)
+    max_chars: int = Field(default=20_000, ge=100)
     """Longest problem or solution kept, in characters."""
 
 
 class NearDuplicateParams(ParamsBlock):
     """Near-duplicate removal by MinHash over word n-grams."""
 
-    ngram: int = Field(ge=1)
+    ngram: int = Field(default=5, ge=1)
     """Words per shingle."""
-    threshold: float = Field(gt=0, le=1)
-    """Jaccard similarity from which the one of two problems with the greater id is dropped."""
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    """Jaccard similarity from which the problem with the greater id is dropped."""
 
 
 class DecontaminationParams(ParamsBlock):
@@ -70,18 +70,18 @@ class DecontaminationParams(ParamsBlock):
 
     files: list[str] = Field(min_length=1)
     """Evaluation problems, JSON Lines or Parquet with a `problem` (or `question`) column."""
-    ngram: int = Field(ge=3)
+    ngram: int = Field(default=10, ge=3)
     """Words per n-gram; a problem that shares one with an evaluation problem is dropped."""
 
 
-class SplitShares(ParamsBlock):
-    """Shares of problems held out, decided by the problem's id."""
+class SplitFractions(ParamsBlock):
+    """Fractions of the problems held out, decided by the problem's id."""
 
     validation: float = Field(ge=0, lt=1)
     test: float = Field(ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _leave_some(self) -> Self:
+    def _check_train_fraction(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError("validation and test leave no problem for training")
         return self
@@ -90,23 +90,28 @@ class SplitShares(ParamsBlock):
 class ProblemsParams(ParamsBlock):
     """`problems` block."""
 
-    reader: Literal["day_world", "hub", "files"]
-    """Where rows come from; the block of the same name must be given, the two others are not read."""
-    day_world: DayWorldParams | None
-    hub: HubParams | None
-    files: FilesParams | None
-    filters: FilterParams
-    near_duplicates: NearDuplicateParams | None
-    decontamination: DecontaminationParams | None
-    splits: SplitShares | None
-    """How read rows are split; null for the day world, which makes its splits itself."""
-    limit: int | None = Field(ge=1)
+    reader: Literal["toy_arithmetic", "hub", "files"] = "hub"
+    """Where rows come from; only the block of the same name is read."""
+    toy_arithmetic: ToyProblemsParams | None = ToyProblemsParams()
+    hub: HubDatasetParams | None = HubDatasetParams()
+    files: FilesParams | None = None
+    """Required for reader `files`."""
+    filters: FilterParams = FilterParams()
+    near_duplicates: NearDuplicateParams | None = None
+    """How near-duplicates are dropped; null keeps them."""
+    decontamination: DecontaminationParams | None = None
+    """How problems of the evaluation sets are dropped; null keeps them."""
+    splits: SplitFractions | None = None
+    """How rows are split; required for readers `hub` and `files`, null for `toy_arithmetic`, which makes its splits."""
+    limit: int | None = Field(default=None, ge=1)
     """At most this many rows are read (null: all); for trying a recipe."""
 
     @model_validator(mode="after")
-    def _reader_has_its_block(self) -> Self:
+    def _check_reader(self) -> Self:
         if getattr(self, self.reader) is None:
             raise ValueError(f"reader {self.reader} needs the block {self.reader}, which is null")
-        if (self.splits is None) != (self.reader == "day_world"):
-            raise ValueError("splits are null for reader day_world, which makes its own, and must be given otherwise")
+        if (self.splits is None) != (self.reader == "toy_arithmetic"):
+            raise ValueError(
+                "splits must be null for reader toy_arithmetic, which makes its own, and given for hub and files"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Settings of the splitter."""
+"""Params of the splitter."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stages.common.params.block import ParamsBlock
 class SplitParams(ParamsBlock):
     """`split` block."""
 
-    shape: Literal["auto", "headed", "paragraph", "line"]
+    shape: Literal["auto", "headings", "paragraphs", "lines"] = "auto"
     """Where steps begin: at "Step 1:" headings, after blank lines, or at every line; `auto` takes the first of the
-    three that the text has in this order, lines only where nothing else divides it."""
-    max_steps: int = Field(ge=1)
-    """Later steps are joined to the last one, so that a sample of newlines stays bounded."""
+    three that the completion has, in this order."""
+    max_steps: int = Field(default=64, ge=1)
+    """Later steps are joined to the last one, so that the number of steps stays bounded."""

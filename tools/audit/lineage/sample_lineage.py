@@ -12,7 +12,7 @@ import polars as pl
 
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, DropLog, Table
-from stages.dataset import select
+from stages.dataset import select_samples
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE
 from tools.audit.table_sets import (
     Selection,
@@ -132,7 +132,9 @@ def _fate(root: Path, part: TableSet, selection: Selection, sample: Row, problem
     verdicts = rows_where(root / part.outcomes, OUTCOME, problem).select("sample_id", label="is_correct")
     labelled = own.join(verdicts, on="sample_id", how="left")
     fates = Fates()
-    kept = dict(select(labelled, selection.params, selection.seed, fates).select("sample_id", "rank").iter_rows())
+    kept = dict(
+        select_samples(labelled, selection.params, selection.seed, fates).select("sample_id", "rank").iter_rows()
+    )
     identity = sample["sample_id"]
     right, wrong = (labelled.filter(pl.col("label") == value).height for value in (True, False))
     return Fate(fates.reasons.get(identity), kept.get(identity), right, wrong)

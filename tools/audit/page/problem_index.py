@@ -9,7 +9,7 @@ from threading import Lock
 import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE
-from stages.dataset import select
+from stages.dataset import select_samples
 from tools.audit.key_ranges import SAMPLE_KEY
 from tools.audit.lineage.sample_lineage import Fates, rows_where
 from tools.audit.table_sets import TableSet
@@ -134,7 +134,7 @@ def _tag(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
     verdicts = rows_where(root / part.outcomes, OUTCOME, where, [*SAMPLE_KEY, "is_correct"])
     rows = samples.join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
     fates = Fates()
-    select(rows.rename({"is_correct": "label"}), part.selection.params, part.selection.seed, fates)
+    select_samples(rows.rename({"is_correct": "label"}), part.selection.params, part.selection.seed, fates)
     fate = [f"dropped: {fates.reasons[i]}" if i in fates.reasons else "kept" for i in rows["sample_id"]]
     rows = rows.drop("completion").join(_by_sample(root, part, where), on=SAMPLE_KEY, how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("wrong", "unknown", "disagree").fill_null(value=False), fate=pl.Series(fate))

@@ -12,7 +12,13 @@ import polars as pl
 
 from stages.common.policies import MANIFEST
 from stages.common.tables import DropLog, content_hash
-from stages.dataset import class_weights, neighbours_of_one_problem, prompt_text, select, training_order
+from stages.dataset import (
+    compute_class_weights,
+    count_same_problem_pairs,
+    format_prompt,
+    order_for_training,
+    select_samples,
+)
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE
 from tools.audit.table_sets import Selection, TableSet
@@ -49,24 +55,24 @@ def select_rows(selection: Selection, rows: Rows) -> Selected | None:
     """The selection among `rows`, whole problems; None where a table of theirs could not be read."""
     if rows.problems is None or rows.samples is None or rows.steps is None:
         return None
-    if rows.judged is None or rows.outcomes is None:
+    if rows.labels is None or rows.outcomes is None:
         return None
     labelled = rows.samples.select("sample_id", "problem_id", "completion").join(
         rows.outcomes.select(*SAMPLE_KEY, label="is_correct"), on=SAMPLE_KEY, how="left"
     )
     spans = (
-        rows.steps.join(rows.judged.select(*STEP_KEY, "label"), on=STEP_KEY, how="left")
+        rows.steps.join(rows.labels.select(*STEP_KEY, "label"), on=STEP_KEY, how="left")
         .sort(STEP_KEY)
         .group_by(SAMPLE_KEY, maintain_order=True)
         .agg(steps=pl.struct("start", "end", "label"))
     )
     drops = DropLog()
-    kept = select(labelled, selection.params, selection.seed, drops)
+    kept = select_samples(labelled, selection.params, selection.seed, drops)
     joined = kept.join(rows.problems.select("problem_id", "problem"), on="problem_id").join(spans, on=SAMPLE_KEY)
     joined = joined.select(
         "sample_id",
         "problem_id",
-        pl.Series("prompt", [prompt_text(text, selection.prompt) for text in joined["problem"]], dtype=pl.String),
+        pl.Series("prompt", [format_prompt(text, selection.prompt) for text in joined["problem"]], dtype=pl.String),
         "completion",
         label="label",
         steps="steps",
@@ -76,7 +82,7 @@ def select_rows(selection: Selection, rows: Rows) -> Selected | None:
         steps = frame.select(pl.col("steps").list.explode(empty_as_null=False, keep_nulls=False)).to_series()
         for level, series in (("outcome", frame["label"]), ("step", steps.struct.field("label"))):
             for value, count in series.value_counts().iter_rows():
-                labels[state, level, {True: "right", False: "wrong", None: "unknown"}[value]] += count
+                labels[state, level, {True: "correct", False: "incorrect", None: "unknown"}[value]] += count
     digests = {name: row_digests(joined.select(list(columns))) for name, columns in COLUMNS.items()}
     return Selected(
         joined.select("problem_id", "sample_id", "label").with_columns(
@@ -114,7 +120,7 @@ def check_data_set(
     selection = part.selection
     assert selection is not None
     kept = selected.kept.sort(SAMPLE_KEY)
-    ordered = training_order(kept, selection.params.block, selection.seed)
+    ordered = order_for_training(kept, selection.params.kl_block_size, selection.seed)
     for name, rows in found.items():
         path = f"{selection.folder}/{name}"
         _check_members(findings, path, ordered, rows)
@@ -160,7 +166,7 @@ def _check_manifest(
         return  # check_manifest of check "manifests" has said so
     labels = {
         state: {
-            level: {value: selected.labels[state, level, value] for value in ("right", "wrong", "unknown")}
+            level: {value: selected.labels[state, level, value] for value in ("correct", "incorrect", "unknown")}
             for level in ("outcome", "step")
         }
         for state in ("before", "after")
@@ -169,11 +175,13 @@ def _check_manifest(
     expected = {
         "format": "chat" if selection.prompt.chat else "text",
         "rows": ordered.height,
-        "block": selection.params.block,
+        "kl_block_size": selection.params.kl_block_size,
         "labels": labels,
-        "weights": {level: class_weights(counts["right"], counts["wrong"], cap) for level, counts in after.items()},
+        "weights": {
+            level: compute_class_weights(counts["correct"], counts["incorrect"], cap) for level, counts in after.items()
+        },
         "drops": dict(selected.drops),
-        "paired_with_own_problem": neighbours_of_one_problem(ordered, selection.params.block),
+        "paired_with_own_problem": count_same_problem_pairs(ordered, selection.params.kl_block_size),
     }
     for key, due in expected.items():
         if manifest.get(key) != due:

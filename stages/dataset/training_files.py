@@ -14,18 +14,18 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.provenance import folder_files, manifest_hash
 from stages.common.tables import shard_names, write_json
-from stages.dataset.gather import LEVELS, gather
-from stages.dataset.labelled import Inputs
-from stages.dataset.order import neighbours_of_one_problem, training_order
-from stages.dataset.place import PLACE, Placer
-from stages.dataset.weights import class_weights
+from stages.dataset.class_weights import compute_class_weights
+from stages.dataset.external_sort import POSITION, ExternalSort
+from stages.dataset.join import LEVELS, join_round
+from stages.dataset.round_tables import RoundTables
+from stages.dataset.training_order import count_same_problem_pairs, order_for_training
 
 KTO = ("sample_id", "problem_id", "prompt", "completion", "label")
 STEP_KTO = (*KTO, "steps")
 
 
 def build_dataset(
-    inputs: Inputs, params: DatasetParams, prompt: PromptParams, seed: int, digits: int, folder: Path
+    inputs: RoundTables, params: DatasetParams, prompt: PromptParams, seed: int, digits: int, folder: Path
 ) -> dict[str, Any]:
     """Write ``kto.parquet``, ``step_kto.parquet`` and ``manifest.json`` into `folder`; return the report.
 
@@ -35,11 +35,11 @@ def build_dataset(
     `ValueError` when nothing is left, or when a table names a row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as waiting:
-        found = gather(inputs, shard_names(digits), params, prompt, seed, Path(waiting))
-        ordered = training_order(found.keys.with_row_index("row"), params.block, seed)
+        found = join_round(inputs, shard_names(digits), params, prompt, seed, Path(waiting))
+        ordered = order_for_training(found.keys.with_row_index("row"), params.kl_block_size, seed)
         places = np.empty(ordered.height, dtype=np.int64)
         places[ordered["row"].to_numpy()] = np.arange(ordered.height)
-        _write(found.files, pl.Series(PLACE, places), Path(waiting), folder)
+        _write(found.files, pl.Series(POSITION, places), Path(waiting), folder)
     files = folder_files(folder)
     labels = {"before": found.before.report(), "after": found.after.report()}
     manifest = {
@@ -47,14 +47,16 @@ def build_dataset(
         "rows": ordered.height,
         "files": files,
         "hash": manifest_hash(files),
-        "block": params.block,
+        "kl_block_size": params.kl_block_size,
         "labels": labels,
         "weights": {
-            level: class_weights(labels["after"][level]["right"], labels["after"][level]["wrong"], params.max_weight)
+            level: compute_class_weights(
+                labels["after"][level]["correct"], labels["after"][level]["incorrect"], params.max_weight
+            )
             for level in LEVELS
         },
         "drops": {reason: entry["rows"] for reason, entry in found.drops.report().items()},
-        "paired_with_own_problem": neighbours_of_one_problem(ordered, params.block),
+        "paired_with_own_problem": count_same_problem_pairs(ordered, params.kl_block_size),
     }
     write_json(folder / "manifest.json", manifest)
     report = {**manifest, "manifest": manifest["hash"]}
@@ -64,10 +66,10 @@ def build_dataset(
 def _write(files: list[Path], places: pl.Series, waiting: Path, folder: Path) -> None:
     """Write the rows of `files` by their `places`, one for each row in order, and delete what was read."""
     done = 0
-    with Placer(waiting) as placer:
+    with ExternalSort(waiting) as external:
         for path in progress(files, "write", unit="shards"):
             rows = pl.read_ipc(path)
-            placer.add(rows.with_columns(places[done : done + rows.height]))
+            external.add(rows.with_columns(places[done : done + rows.height]))
             done += rows.height
             path.unlink()
-    placer.write({folder / "kto.parquet": KTO, folder / "step_kto.parquet": STEP_KTO})
+    external.write({folder / "kto.parquet": KTO, folder / "step_kto.parquet": STEP_KTO})

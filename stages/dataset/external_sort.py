@@ -14,12 +14,12 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from stages.common.tables.store import ROW_GROUP
 
-PLACE = "place"
+POSITION = "place"
 """Column with a row's 0-based position in the files to be written."""
 
 
-class Placer:
-    """Takes rows in any order and writes them by their `PLACE`; use as a context manager around `add`.
+class ExternalSort:
+    """Takes rows in any order and writes them by their `POSITION`; use as a context manager around `add`.
 
     Rows wait in `folder`, one file for each `ROW_GROUP` places, hence no more than that many are sorted at once.
     """
@@ -38,8 +38,8 @@ class Placer:
             writer.close()
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Keep `rows`, which have a column `PLACE`, for `write`."""
-        marked = rows.with_columns(_part=pl.col(PLACE) // ROW_GROUP)
+        """Keep `rows`, which have a column `POSITION`, for `write`."""
+        marked = rows.with_columns(_part=pl.col(POSITION) // ROW_GROUP)
         for group in marked.partition_by("_part"):
             part, table = group["_part"][0], group.drop("_part").to_arrow()
             if part not in self._writers:
@@ -54,7 +54,7 @@ class Placer:
         with ExitStack() as stack:
             writers: dict[Path, pq.ParquetWriter] = {}
             for part in sorted(self._writers):
-                rows = pl.read_ipc(self._path(part)).sort(PLACE)
+                rows = pl.read_ipc(self._path(part)).sort(POSITION)
                 self._path(part).unlink()
                 for path, columns in files.items():
                     table = rows.select(columns).to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -8,7 +8,7 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.tables import DropLog, seed_from
 
 
-def select(samples: pl.DataFrame, params: DatasetParams, seed: int, drops: DropLog) -> pl.DataFrame:
+def select_samples(samples: pl.DataFrame, params: DatasetParams, seed: int, drops: DropLog) -> pl.DataFrame:
     """Keep rows of `samples` (sample_id, problem_id, text, label: Boolean outcome or null) by the rules in `params`.
 
     The paper (data selection) keeps at most two right and two wrong samples per problem; how it picks among more is
@@ -30,7 +30,7 @@ def select(samples: pl.DataFrame, params: DatasetParams, seed: int, drops: DropL
     if params.require_both:
         kept = _drop(kept, (right > 0) & (wrong > 0), "problem lacks a right or a wrong sample", drops)
     kept = kept.with_columns(rank=pl.int_range(pl.len()).over("problem_id", "label"))
-    limit = pl.when("label").then(_or_all(params.max_right)).otherwise(_or_all(params.max_wrong))
+    limit = pl.when("label").then(_or_all(params.max_correct)).otherwise(_or_all(params.max_incorrect))
     kept = _drop(kept, pl.col("rank") < limit, "more than the problem's share", drops)
     if params.balance:
         fewer = pl.min_horizontal(right, wrong)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def class_weights(right: int, wrong: int, cap: float) -> dict[str, float]:
+def compute_class_weights(right: int, wrong: int, cap: float) -> dict[str, float]:
     """Weights with ``desirable * right / (undesirable * wrong)`` in [1, 4/3], the KTO paper's rule (2402.01306, eq. 8).
 
     The scarcer class is raised and the other stays at 1; no weight exceeds `cap`. Both are 1 where a class is empty.

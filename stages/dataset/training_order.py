@@ -13,7 +13,7 @@ from stages.common.tables import seed_from
 Integers = npt.NDArray[np.int64]
 
 
-def training_order(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFrame:
+def order_for_training(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFrame:
     """`rows` (problem_id, label, ...) shuffled so that blocks of `block` consecutive rows hold both labels in the data
     set's own proportion, and samples of one problem lie far apart.
 
@@ -54,7 +54,7 @@ def _deal(rows: pl.DataFrame, label: bool, rng: random.Random) -> Integers:
     return dealt["row"].cast(pl.Int64).to_numpy()
 
 
-def neighbours_of_one_problem(rows: pl.DataFrame, block: int) -> int:
+def count_same_problem_pairs(rows: pl.DataFrame, block: int) -> int:
     """How many rows would be paired with a completion of their own problem: the mismatched pass wants none."""
     problems = rows["problem_id"]
     # The trainer pairs each row with the one before it, and the first of a block with the block's last.

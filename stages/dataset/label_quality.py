@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.dataset.labelled import Labelled
+from stages.dataset.round_tables import RoundShard
 
 LENGTHS = (0, 250, 500, 1000, 2000, 4000)
 """Lower bounds of the classes of solution length, in characters."""
@@ -25,7 +25,7 @@ Cell = tuple[str, str, str]
 """What is counted, by which of `BY` it is told apart (empty for not at all), and which source or length."""
 
 
-class Quality:
+class LabelQuality:
     """Counts over the shards of a round; memory does not grow with their rows."""
 
     def __init__(self) -> None:
@@ -35,17 +35,17 @@ class Quality:
         self._votes: Counter[int] = Counter()
         self._agreement = 0.0
 
-    def add(self, labelled: Labelled) -> None:
+    def add(self, labelled: RoundShard) -> None:
         """Count one shard."""
-        solutions, steps = per_solution(labelled), step_texts(labelled)
-        right, wrong = pl.col("label").fill_null(False), ~pl.col("label").fill_null(True)
-        judged = (pl.col("right") + pl.col("wrong")) > 0
-        all_right = (pl.col("right") > 0) & (pl.col("wrong") == 0) & (pl.col("unknown") == 0)
-        self._tell(solutions, "right_with_wrong_step", right & (pl.col("wrong") > 0), right & judged)
-        self._tell(solutions, "wrong_with_all_steps_right", wrong & all_right, wrong & judged)
+        solutions, steps = join_completions(labelled), describe_steps(labelled)
+        correct, incorrect = pl.col("label").fill_null(False), ~pl.col("label").fill_null(True)
+        judged = (pl.col("correct") + pl.col("incorrect")) > 0
+        all_correct = (pl.col("correct") > 0) & (pl.col("incorrect") == 0) & (pl.col("unknown") == 0)
+        self._tell(solutions, "correct_with_incorrect_step", correct & (pl.col("incorrect") > 0), correct & judged)
+        self._tell(solutions, "incorrect_with_all_steps_correct", incorrect & all_correct, incorrect & judged)
         self._share(solutions, "unknown_outcomes", pl.col("label").is_null(), pl.lit(True))
         self._share(
-            solutions, "repeated_solutions", ~pl.struct("problem_id", "completion").is_first_distinct(), pl.lit(True)
+            solutions, "repeated_completions", ~pl.struct("problem_id", "completion").is_first_distinct(), pl.lit(True)
         )
         idle = pl.col("short") | pl.col("repeated")
         rewarded = pl.col("label").fill_null(False)
@@ -53,13 +53,13 @@ class Quality:
         self._share(steps, "unanimous_steps", pl.col("agreement") >= 1, pl.col("label").is_not_null())
         self._share(steps, "short_steps", pl.col("short"), pl.lit(True))
         self._share(steps, "repeated_steps", pl.col("repeated"), pl.lit(True))
-        self._share(steps, "idle_right_steps", idle & rewarded, rewarded)
+        self._share(steps, "idle_correct_steps", idle & rewarded, rewarded)
         self._agreement += float(steps.filter(pl.col("label").is_not_null())["agreement"].sum())
         self._steps_per_solution.update(dict(solutions["steps"].value_counts().iter_rows()))
         self._votes.update(dict(steps["num_votes"].value_counts().iter_rows()))
         for name in BY:
             for value, number in solutions[name].value_counts().iter_rows():
-                self._of["solutions", name, value] += number
+                self._of["completions", name, value] += number
 
     def report(self) -> dict[str, Any]:
         """Counts of everything, shares as ``{"count", "of"}``; `by_source` and `by_length` hold those of solutions."""
@@ -68,9 +68,9 @@ class Quality:
         shares = {what: self._cell((what, name, value)) for what, name, value in sorted(self._of) if not name}
         return {
             **shares,
-            "solutions": solutions,
+            "completions": solutions,
             "steps": sum(steps * number for steps, number in self._steps_per_solution.items()),
-            "steps_per_solution": _by_number(self._steps_per_solution),
+            "steps_per_completion": _by_number(self._steps_per_solution),
             "agreement": round(self._agreement / labelled, 6) if labelled else None,
             "votes": _by_number(self._votes),
             "by_source": self._by("source"),
@@ -92,16 +92,16 @@ class Quality:
                 self._of[what, name, value] += of
 
     def _cell(self, cell: Cell) -> dict[str, int]:
-        return {"count": self._count[cell], "of": self._of[cell]}
+        return {"count": self._count[cell], "total": self._of[cell]}
 
     def _by(self, name: str) -> dict[str, Any]:
         """The solutions of each source or length, and how many of them contradict themselves."""
         values = {value for _, by, value in self._of if by == name}
-        ordered = sorted(values) if name == "source" else list(map(length_class, LENGTHS))
-        told = ("right_with_wrong_step", "wrong_with_all_steps_right")
+        ordered = sorted(values) if name == "source" else list(map(name_length_class, LENGTHS))
+        told = ("correct_with_incorrect_step", "incorrect_with_all_steps_correct")
         return {
             value: {
-                "solutions": self._of["solutions", name, value],
+                "completions": self._of["completions", name, value],
                 **{what: self._cell((what, name, value)) for what in told},
             }
             for value in ordered
@@ -113,35 +113,35 @@ def _by_number(counts: Counter[int]) -> dict[str, int]:
     return {str(number): counts[number] for number in sorted(counts)}
 
 
-def length_class(lower: int) -> str:
+def name_length_class(lower: int) -> str:
     """The name of the class of solution lengths that begins with `lower` characters."""
     at = LENGTHS.index(lower)
     return f"{lower} to {LENGTHS[at + 1] - 1}" if at + 1 < len(LENGTHS) else f"{lower} and more"
 
 
-def per_solution(labelled: Labelled) -> pl.DataFrame:
-    """A row per sample: its label, source and class of length, and its steps by label (`right`, `wrong`, `unknown`)."""
+def join_completions(labelled: RoundShard) -> pl.DataFrame:
+    """One row per sample: label, source, length class, and the number of correct, incorrect and unknown steps."""
     counted = labelled.steps.group_by("sample_id").agg(
-        right=pl.col("label").fill_null(False).sum(),
-        wrong=(~pl.col("label").fill_null(True)).sum(),
+        correct=pl.col("label").fill_null(False).sum(),
+        incorrect=(~pl.col("label").fill_null(True)).sum(),
         unknown=pl.col("label").is_null().sum(),
     )
-    classes = [length_class(lower) for lower in LENGTHS]
-    length = pl.col("completion").str.len_chars().cut(LENGTHS[1:], labels=classes, left_closed=True).cast(pl.String)
+    classes = [name_length_class(lower) for lower in LENGTHS]
+    length = pl.col("text").str.len_chars().cut(LENGTHS[1:], labels=classes, left_closed=True).cast(pl.String)
     return (
         labelled.samples.join(labelled.problems.select("problem_id", "source"), on="problem_id", how="left")
         .join(counted, on="sample_id", how="left")
-        .with_columns(pl.col("right", "wrong", "unknown").fill_null(0).cast(pl.Int64), length=length)
-        .with_columns(pl.col("source").fill_null("unknown"), steps=pl.sum_horizontal("right", "wrong", "unknown"))
+        .with_columns(pl.col("correct", "incorrect", "unknown").fill_null(0).cast(pl.Int64), length=length)
+        .with_columns(pl.col("source").fill_null("unknown"), steps=pl.sum_horizontal("correct", "incorrect", "unknown"))
     )
 
 
-def step_texts(labelled: Labelled) -> pl.DataFrame:
+def describe_steps(labelled: RoundShard) -> pl.DataFrame:
     """`labelled.steps` with what their texts are: `short` and `repeated`.
 
     A step is short that has at most `SHORT` words and numbers beside its numbering and states no relation and no
     answer. It is repeated where it says, but for numbering, case and white space, what an earlier step of the same
-    solution said. A model is rewarded for right steps, and both are easily right.
+    solution said. A model is rewarded for correct steps, and both are easily correct.
     """
     text = (
         pl.col("completion")

@@ -11,7 +11,7 @@ from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_sha
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RoundTables:
     """Folders of one round's tables."""
 
     problems: Path
@@ -22,7 +22,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class RoundShard:
     """One shard's tables, joined by id.
 
     - ``problems``: problem_id, source, problem
@@ -35,7 +35,7 @@ class Labelled:
     steps: pl.DataFrame
 
 
-def read_labelled(inputs: Inputs, shard: str) -> Labelled:
+def read_round_shard(inputs: RoundTables, shard: str) -> RoundShard:
     """Read one shard. Raises `ValueError` where labels are those of other steps."""
     steps = read_shard(inputs.steps, STEP, shard).select("sample_id", "step", "start", "end")
     judged = read_shard(inputs.labels, LABEL, shard).select("sample_id", "step", "label", "num_votes", "agreement")
@@ -44,7 +44,7 @@ def read_labelled(inputs: Inputs, shard: str) -> Labelled:
         raise ValueError(f"{inputs.labels}: its steps are not those of {inputs.steps}")
     outcomes = read_shard(inputs.outcomes, OUTCOME, shard).select("sample_id", label="is_correct")
     samples = read_shard(inputs.samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
-    return Labelled(
+    return RoundShard(
         read_shard(inputs.problems, PROBLEM, shard).select("problem_id", "source", "problem"),
         samples.join(outcomes, on="sample_id", how="left", maintain_order="left"),
         together.sort("sample_id", "step"),

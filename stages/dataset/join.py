@@ -12,17 +12,17 @@ import polars as pl
 from stages.common.console import progress
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
+from stages.common.prompt import chat_messages, plain_prompt
 from stages.common.tables import DropLog
-from stages.dataset.labelled import Inputs, Labelled, read_labelled
-from stages.dataset.quality import Quality
-from stages.dataset.select import select
-from stages.sample import chat_messages, plain_prompt
+from stages.dataset.label_quality import LabelQuality
+from stages.dataset.round_tables import RoundShard, RoundTables, read_round_shard
+from stages.dataset.sample_selection import select_samples
 
 LEVELS = ("outcome", "step")
 
 
 @dataclass
-class Balance:
+class LabelCounts:
     """Counts of right, wrong and unknown labels at both levels."""
 
     counts: Counter[tuple[str, bool | None]] = field(default_factory=Counter)
@@ -33,12 +33,12 @@ class Balance:
                 self.counts[level, label] += count
 
     def report(self) -> dict[str, dict[str, int]]:
-        names = {"right": True, "wrong": False, "unknown": None}
+        names = {"correct": True, "incorrect": False, "unknown": None}
         return {level: {name: self.counts[level, label] for name, label in names.items()} for level in LEVELS}
 
 
 @dataclass
-class Gathered:
+class JoinedRound:
     """What the first pass leaves: files of rows, in each a shard's by problem and sample id, and what was counted.
 
     `keys` has a row for each of them, in their order: problem_id, a number here since a million of them are held at
@@ -47,27 +47,27 @@ class Gathered:
 
     files: list[Path] = field(default_factory=list)
     keys: pl.DataFrame = field(default_factory=pl.DataFrame)
-    before: Balance = field(default_factory=Balance)
-    after: Balance = field(default_factory=Balance)
+    before: LabelCounts = field(default_factory=LabelCounts)
+    after: LabelCounts = field(default_factory=LabelCounts)
     drops: DropLog = field(default_factory=DropLog)
-    quality: Quality = field(default_factory=Quality)
+    quality: LabelQuality = field(default_factory=LabelQuality)
 
 
-def gather(
-    inputs: Inputs, shards: list[str], params: DatasetParams, prompt: PromptParams, seed: int, folder: Path
-) -> Gathered:
+def join_round(
+    inputs: RoundTables, shards: list[str], params: DatasetParams, prompt: PromptParams, seed: int, folder: Path
+) -> JoinedRound:
     """Select from every shard and write its rows into `folder`.
 
     Rows: sample_id, problem_id, prompt, completion, label, and steps, a list of {start, end, label}. Raises
     `ValueError` when nothing is left, or when a table names a row that another lacks.
     """
-    found = Gathered()
+    found = JoinedRound()
     keys, problems = [], 0
     for shard in progress(shards, "select", unit="shards"):
-        labelled = read_labelled(inputs, shard)
+        labelled = read_round_shard(inputs, shard)
         found.quality.add(labelled)
         found.before.add(labelled.samples["label"], labelled.steps["label"])
-        kept = select(labelled.samples, params, seed, found.drops)
+        kept = select_samples(labelled.samples, params, seed, found.drops)
         rows = _rows(kept, labelled, prompt)
         if rows.height != kept.height:
             missing = kept.height - rows.height
@@ -87,19 +87,19 @@ def gather(
     return found
 
 
-def prompt_text(problem: str, params: PromptParams) -> str:
+def format_prompt(problem: str, params: PromptParams) -> str:
     """A row's prompt: the text, or the chat's messages as JSON."""
     return (
         json.dumps(chat_messages(problem, params), ensure_ascii=False) if params.chat else plain_prompt(problem, params)
     )
 
 
-def _rows(kept: pl.DataFrame, labelled: Labelled, prompt: PromptParams) -> pl.DataFrame:
+def _rows(kept: pl.DataFrame, labelled: RoundShard, prompt: PromptParams) -> pl.DataFrame:
     """The rows of `kept` that have a problem and steps, sorted by problem and sample id."""
     steps = labelled.steps.join(kept.select("sample_id"), on="sample_id", how="semi", maintain_order="left")
     per_sample = steps.group_by("sample_id", maintain_order=True).agg(steps=pl.struct("start", "end", "label"))
     problems = labelled.problems.join(kept.select("problem_id"), on="problem_id", how="semi")
-    prompts = pl.Series("prompt", [prompt_text(problem, prompt) for problem in problems["problem"]], dtype=pl.String)
+    prompts = pl.Series("prompt", [format_prompt(problem, prompt) for problem in problems["problem"]], dtype=pl.String)
     return (
         kept.join(problems.select("problem_id", prompts), on="problem_id", how="inner")
         .join(per_sample, on="sample_id", how="inner")
