@@ -127,7 +127,7 @@ def join_completions(labelled: RoundShard) -> pl.DataFrame:
         unknown=pl.col("label").is_null().sum(),
     )
     classes = [name_length_class(lower) for lower in LENGTHS]
-    length = pl.col("text").str.len_chars().cut(LENGTHS[1:], labels=classes, left_closed=True).cast(pl.String)
+    length = pl.col("completion").str.len_chars().cut(LENGTHS[1:], labels=classes, left_closed=True).cast(pl.String)
     return (
         labelled.samples.join(labelled.problems.select("problem_id", "source"), on="problem_id", how="left")
         .join(counted, on="sample_id", how="left")

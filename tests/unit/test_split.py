@@ -100,7 +100,7 @@ def samples(texts: list[str]) -> pl.DataFrame:
             "sample_id": f"{index:032x}",
             "problem_id": f"{index % 2:032x}",
             "policy": "p",
-            "settings": "s",
+            "sampling_hash": "s",
             "sample_index": index,
             "completion": text,
             "finish_reason": "stop",

@@ -55,13 +55,13 @@ def select_rows(selection: Selection, rows: Rows) -> Selected | None:
     """The selection among `rows`, whole problems; None where a table of theirs could not be read."""
     if rows.problems is None or rows.samples is None or rows.steps is None:
         return None
-    if rows.labels is None or rows.outcomes is None:
+    if rows.judged is None or rows.outcomes is None:
         return None
     labelled = rows.samples.select("sample_id", "problem_id", "completion").join(
         rows.outcomes.select(*SAMPLE_KEY, label="is_correct"), on=SAMPLE_KEY, how="left"
     )
     spans = (
-        rows.steps.join(rows.labels.select(*STEP_KEY, "label"), on=STEP_KEY, how="left")
+        rows.steps.join(rows.judged.select(*STEP_KEY, "label"), on=STEP_KEY, how="left")
         .sort(STEP_KEY)
         .group_by(SAMPLE_KEY, maintain_order=True)
         .agg(steps=pl.struct("start", "end", "label"))
