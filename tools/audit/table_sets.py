@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from stages.common.params.kl_block_size import read_yaml, validate
 
+from stages.common.params.block import read_yaml, validate
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams

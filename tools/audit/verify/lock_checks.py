@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.error import YAMLError
-from stages.common.params.kl_block_size import ParamsError
 
+from stages.common.params.block import ParamsError
 from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.audit.check_results import CheckResults
 from tools.dvc_lock import Lock, LockEntry, find_producers, parse_yaml
