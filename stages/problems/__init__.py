@@ -1,6 +1,6 @@
-"""Problems: the first stage. Reads or makes problems, filters them, finds gold answers, removes duplicates, splits."""
+"""Problems, the first stage: reads or makes problems, filters them, finds gold answers, drops duplicates, splits."""
 
-from stages.problems.build import build_problems, read_problems
 from stages.problems.gold import last_boxed
+from stages.problems.problem_table import build_problems, read_problems
 
 __all__ = ["build_problems", "last_boxed", "read_problems"]

@@ -10,7 +10,7 @@ from stages.common.params.block import load, load_seed
 from stages.common.params.problems import ProblemsParams
 from stages.common.params.tables import TablesParams
 from stages.common.tables import replace_dir, write_json
-from stages.problems.build import build_problems
+from stages.problems.problem_table import build_problems
 
 
 def build(recipe: Path, out: Path, report: Path) -> None:

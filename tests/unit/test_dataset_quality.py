@@ -198,7 +198,7 @@ def test_real_solutions_are_rarely_idle() -> None:
         orient="row",
     )
     steps = split_samples(samples, SplitParams(shape="auto", max_steps=64)).select(
-        "sample_id", "step", "start", "end", label=pl.lit(True), votes=pl.lit(1), agreement=pl.lit(1.0)
+        "sample_id", "step", "start", "end", label=pl.lit(True), num_votes=pl.lit(1), agreement=pl.lit(1.0)
     )
     problems = pl.DataFrame({"problem_id": [str(at) for at in range(len(rows))], "source": "math", "problem": "?"})
     known = samples.select("sample_id", "problem_id", "completion", label=pl.lit(True))

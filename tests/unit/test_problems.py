@@ -16,9 +16,8 @@ import yaml
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.problems import ProblemsParams
 from stages.common.provenance import folder_files
-from stages.problems import build_problems, read_problems
-from stages.problems import rows as rows_module
-from stages.problems.words import words
+from stages.problems import build_problems, raw_rows, read_problems
+from stages.problems.word_tokens import tokenize_words
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -127,7 +126,7 @@ def test_traps_between_good_lines_leave_their_content_as_it_is(tmp_path: Path) -
 
 
 def test_a_line_above_the_limit_is_skipped_without_being_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "LINE_LIMIT", 1_000)
+    monkeypatch.setattr(raw_rows, "MAX_LINE_BYTES", 1_000)
     lines = [GOOD[0], b"x" * 5_000 + b"\n", GOOD[1], b"y" * 1_000 + b"\n", GOOD[2], b"z" * 3_000]
     table, report = build(tmp_path / "out", settings(write(tmp_path / "rows.jsonl", lines)))
     assert sorted(table["origin_row"]) == [0, 2, 4]
@@ -250,7 +249,7 @@ def test_planted_and_real_overlaps_with_evaluation_problems_are_removed(tmp_path
     assert [file["problems"] for file in report["contamination"]["files"]] == [500, 30]
     for example in report["contamination"]["examples"]:
         assert example["evaluation"] == f"{math500}:8"
-        assert example["ngram"] in " ".join(words(planted["problem"], operators=False))
+        assert example["ngram"] in " ".join(tokenize_words(planted["problem"], operators=False))
 
     recorded = settings(
         files={"paths": [str(real("recorded/math_100x8.jsonl"))], "source": "math"}, decontamination=decontamination

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from stages.common.params.problems import FilterParams
 from stages.problems import last_boxed
-from stages.problems.checks import find_gold, unfit
+from stages.problems.candidate import Candidate, read_candidate
 from stages.problems.contamination import EvaluationSet
-from stages.problems.fields import Candidate, read_candidate
 from stages.problems.gold import answers_differ, comparable, find_boxes, no_result
-from stages.problems.near_duplicates import jaccard, near_duplicates, shingles
-from stages.problems.questions import find_parts, multiple_questions, needs_figure, proof_only
-from stages.problems.rows import parse_line, read_file
+from stages.problems.near_duplicates import compute_jaccard, find_near_duplicates, hash_shingles
+from stages.problems.problem_filters import find_drop_reason, find_gold_answer
+from stages.problems.question_filters import asks_for_proof_only, find_parts, has_multiple_questions, needs_figure
+from stages.problems.raw_rows import parse_line, read_file
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
@@ -50,10 +50,10 @@ def judge(candidate: Candidate | str) -> tuple[str | None, str | None]:
     """Drop reason and gold answer, one of them None."""
     if isinstance(candidate, str):
         return candidate, None
-    reason = unfit(candidate, FILTERS)
+    reason = find_drop_reason(candidate, FILTERS)
     if reason is not None:
         return reason, None
-    answer, fault = find_gold(candidate, FILTERS)
+    answer, fault = find_gold_answer(candidate, FILTERS)
     return fault or None, answer
 
 
@@ -64,8 +64,8 @@ def test_the_last_box_is_found(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases("questions.jsonl"), ids=lambda case: repr(case["problem"])[:40])
 def test_a_problem_is_dropped_for_the_reason_that_a_person_sees(case: dict[str, Any]) -> None:
-    assert unfit(Candidate("olympiads", case["problem"], "So \\boxed{1}.", None), FILTERS) == case["reason"]
-    assert unfit(Candidate("olympiads", case["problem"], "So \\boxed{1}.", None), NOTHING) is None
+    assert find_drop_reason(Candidate("olympiads", case["problem"], "So \\boxed{1}.", None), FILTERS) == case["reason"]
+    assert find_drop_reason(Candidate("olympiads", case["problem"], "So \\boxed{1}.", None), NOTHING) is None
 
 
 def test_real_rows_are_judged_as_a_person_judged_them() -> None:
@@ -81,8 +81,8 @@ def test_no_problem_with_one_answer_is_taken_for_a_proof_or_several_questions(na
     wrong = []
     for row in read_file(real(name)):
         problem = row.value.get("problem") or row.value["question"]
-        if proof_only(problem) or multiple_questions(problem):
-            wrong.append((row.where, problem))
+        if asks_for_proof_only(problem) or has_multiple_questions(problem):
+            wrong.append((row.location, problem))
     assert wrong == []
 
 
@@ -218,29 +218,31 @@ TEXTS = [
 
 
 def test_near_duplicates_are_found_and_the_first_is_kept() -> None:
-    dropped = near_duplicates(TEXTS, 3, 0.6)
+    dropped = find_near_duplicates(TEXTS, 3, 0.6)
     assert list(dropped) == [1]
     assert dropped[1][0] == 0
-    assert dropped[1][1] == jaccard(shingles(TEXTS[0], 3), shingles(TEXTS[1], 3)) >= 0.6
-    assert near_duplicates(TEXTS, 3, 1.0) == {}
-    assert near_duplicates([], 3, 0.6) == {}
+    assert dropped[1][1] == compute_jaccard(hash_shingles(TEXTS[0], 3), hash_shingles(TEXTS[1], 3)) >= 0.6
+    assert find_near_duplicates(TEXTS, 3, 1.0) == {}
+    assert find_near_duplicates([], 3, 0.6) == {}
 
 
 def test_what_differs_in_looks_only_is_a_near_duplicate_at_any_threshold() -> None:
-    assert near_duplicates(["Find $\\dfrac{x}{2} \\leq 5$.", "find  \\(\\frac{x}{2}\\le 5\\)"], 5, 1.0) == {1: (0, 1.0)}
+    assert find_near_duplicates(["Find $\\dfrac{x}{2} \\leq 5$.", "find  \\(\\frac{x}{2}\\le 5\\)"], 5, 1.0) == {
+        1: (0, 1.0)
+    }
 
 
 def test_near_duplicates_agree_with_comparing_every_pair() -> None:
     texts = [row.value["question"] for row in read_file(real("gsm8k/train.jsonl"))][:600]
     texts += [" ".join(text.split()[2:]) for text in texts[:60]]
-    grams = [shingles(text, 2) for text in texts]
+    grams = [hash_shingles(text, 2) for text in texts]
     kept: list[int] = []
     expected = set()
     for index in range(len(texts)):
-        alike = any(jaccard(grams[other], grams[index]) >= 0.7 for other in kept)
+        alike = any(compute_jaccard(grams[other], grams[index]) >= 0.7 for other in kept)
         expected.add(index) if alike else kept.append(index)
     assert len(expected) >= 50
-    found = set(near_duplicates(texts, 2, 0.7))
+    found = set(find_near_duplicates(texts, 2, 0.7))
     assert found <= expected
     assert len(found) >= 0.98 * len(expected)
 
@@ -253,13 +255,13 @@ def test_evaluation_problems_are_found_in_other_looks(tmp_path: Path) -> None:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     evaluation = EvaluationSet([str(path)], 6)
-    planted = evaluation.overlap("Let us FIND THE NUMBER OF POSITIVE INTEGERS\nbelow \\(\\frac{100}{3}\\)")
+    planted = evaluation.find_overlap("Let us FIND THE NUMBER OF POSITIVE INTEGERS\nbelow \\(\\frac{100}{3}\\)")
     assert planted is not None
     assert planted.evaluation == f"{path}:2"
     assert planted.ngram == "find the number of positive integers"
-    assert evaluation.overlap("what is 2 + 2") is not None
-    assert evaluation.overlap("What is 2 + 2 + 2?") is None
-    assert evaluation.overlap("Find the number of positive primes below one hundred.") is None
+    assert evaluation.find_overlap("what is 2 + 2") is not None
+    assert evaluation.find_overlap("What is 2 + 2 + 2?") is None
+    assert evaluation.find_overlap("Find the number of positive primes below one hundred.") is None
 
 
 @pytest.mark.parametrize("content", ["", "\n", '{"problem": null}\n', '{"text": "x"}\n', "[1]\n", '{"problem": "x"\n'])

@@ -1,4 +1,4 @@
-"""Raw rows as they come from any reader, and the files among the readers: JSON Lines and Parquet, read tolerantly."""
+"""Raw rows as they come from any reader, and tolerant readers of JSON Lines and Parquet files."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any, BinaryIO
 
 from stages.common.provenance import file_sha256
 
-LINE_LIMIT = 16 * 2**20
-"""Bytes of the longest line that is held in memory; a longer one is dropped without being read whole."""
+MAX_LINE_BYTES = 16 * 2**20
+"""Longest line held in memory; a longer one is dropped without being read whole."""
 
 
 @dataclass(frozen=True)
 class RawRow:
-    """One row before any check: `value` as parsed (any JSON type), or `fault`, the reason why there is none."""
+    """One row before any check: `value` as parsed (any JSON type), or `error`, the reason why there is none."""
 
     origin: str
     row: int
     """0-based row in `origin`; of a JSON Lines file, its line."""
-    where: str
-    """The row as a person finds it: file and 1-based line, or origin and row."""
+    location: str
+    """The row as a reader finds it: file and 1-based line, or origin and row."""
     value: Any = None
-    fault: str | None = None
+    error: str | None = None
     split: str | None = None
-    """The split that the reader gives the row, null where the rows are split afterwards."""
+    """Split given by the reader, null where the rows are split afterwards."""
 
 
 def read_file(path: Path) -> Iterator[RawRow]:
-    """Rows of a JSON Lines (.jsonl) or Parquet (.parquet) file, in order; a bad row is a `fault`, never an error.
+    """Rows of a JSON Lines (.jsonl) or Parquet (.parquet) file, in order; a bad row has an `error` and raises nothing.
 
     Raises `FileNotFoundError` for a missing file and `ValueError` for another suffix or a file that is not Parquet.
     """
@@ -39,31 +39,31 @@ def read_file(path: Path) -> Iterator[RawRow]:
         raise ValueError(f"{path}: expected a name that ends in {' or '.join(readers)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    # The name without its folder: the same file gives the same table wherever it lies.
+    # The name without its folder: the same file gives the same table in any folder.
     origin = f"{path.name} sha256:{file_sha256(path)}"
     return readers[path.suffix](path, origin)
 
 
 def _read_jsonl(path: Path, origin: str) -> Iterator[RawRow]:
     with path.open("rb") as file:
-        for row, line in enumerate(_lines(file)):
-            value, fault = parse_line(line)
-            yield RawRow(origin, row, f"{path}:{row + 1}", value, fault)
+        for row, line in enumerate(_read_lines(file)):
+            value, error = parse_line(line)
+            yield RawRow(origin, row, f"{path}:{row + 1}", value, error)
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes | None]:
-    """Lines of `file`, None for one longer than the limit, of which no more than the limit is ever held."""
-    while line := file.readline(LINE_LIMIT + 1):
-        if len(line) <= LINE_LIMIT:
+def _read_lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """Lines of `file`, None for one longer than `MAX_LINE_BYTES`, of which at most that many bytes are held."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) <= MAX_LINE_BYTES:
             yield line
             continue
         while line and not line.endswith(b"\n"):
-            line = file.readline(LINE_LIMIT)
+            line = file.readline(MAX_LINE_BYTES)
         yield None
 
 
 def parse_line(line: bytes | None) -> tuple[Any, str | None]:
-    """The JSON value of a line and None, or None and the fault; raises nothing, whatever the bytes are."""
+    """The JSON value of a line and None, or None and the error; raises nothing, whatever the bytes are."""
     if line is None:
         return None, "line too long"
     try:
@@ -86,17 +86,17 @@ def _read_parquet(path: Path, origin: str) -> Iterator[RawRow]:
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
-                for value, fault in _batch_rows(batch):
-                    yield RawRow(origin, row, f"{path}, row {row}", value, fault)
+                for value, error in _read_batch(batch):
+                    yield RawRow(origin, row, f"{path}, row {row}", value, error)
                     row += 1
     except pyarrow.ArrowException as error:
         raise ValueError(f"{path}: not readable as Parquet after row {row} ({error})") from error
 
 
-def _batch_rows(batch: Any) -> Iterator[tuple[Any, str | None]]:
+def _read_batch(batch: Any) -> Iterator[tuple[Any, str | None]]:
     try:
         yield from ((value, None) for value in batch.to_pylist())
-    except UnicodeDecodeError:  # raised before the first row is given; now find the rows that are to blame
+    except UnicodeDecodeError:  # raised before the first row is given; now find the bad rows
         for index in range(batch.num_rows):
             try:
                 yield batch.slice(index, 1).to_pylist()[0], None

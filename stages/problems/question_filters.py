@@ -54,7 +54,7 @@ _SERIES = (
 )
 
 
-def proof_only(problem: str) -> bool:
+def asks_for_proof_only(problem: str) -> bool:
     """Whether the problem asks for a proof and for nothing that has an answer."""
     problem = _DRAWING_CODE.sub("", problem)
     return _PROOF.search(problem) is not None and _ANSWER.search(problem) is None
@@ -95,7 +95,7 @@ def _is_mark(mark: re.Match[str]) -> bool:
     return ")" in mark["close"] and (mark["next"].isupper() or (mark["open"] is not None and mark["next"].isalpha()))
 
 
-def multiple_questions(problem: str) -> bool:
+def has_multiple_questions(problem: str) -> bool:
     """Whether the problem asks more than one thing: tasks in two marked parts or paragraphs, or a list of exercises.
 
     Marked parts without a task are conditions ("with the following properties: 1. ... 2. ...") where the text before

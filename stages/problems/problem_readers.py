@@ -7,23 +7,23 @@ from itertools import islice
 from pathlib import Path
 
 from stages.common.params.problems import FilesParams, HubDatasetParams, ProblemsParams, ToyProblemsParams
-from stages.problems.rows import RawRow, read_file
+from stages.problems.raw_rows import RawRow, read_file
 
 
 def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     """Rows of the reader that `params` names, at most `params.limit`; raise `ValueError` for what cannot be read."""
     if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
-        rows = _toy_arithmetic(params.toy_arithmetic, seed)
+        rows = _read_toy_arithmetic(params.toy_arithmetic, seed)
     elif params.hub is not None and params.reader == "hub":
-        rows = _hub(params.hub)
+        rows = _read_hub(params.hub)
     elif params.files is not None and params.reader == "files":
-        rows = _files(params.files)
+        rows = _read_files(params.files)
     else:
         raise ValueError(f"problems.{params.reader}: the block of the reader in use is missing")
     return islice(rows, params.limit)
 
 
-def _toy_arithmetic(params: ToyProblemsParams, seed: int) -> Iterator[RawRow]:
+def _read_toy_arithmetic(params: ToyProblemsParams, seed: int) -> Iterator[RawRow]:
     from stages.common.toy_arithmetic import make_problems
 
     for split, count in (("train", params.train), ("validation", params.validation), ("test", params.test)):
@@ -32,7 +32,7 @@ def _toy_arithmetic(params: ToyProblemsParams, seed: int) -> Iterator[RawRow]:
             yield RawRow(origin, row, f"{origin}, row {row}", value, split=split)
 
 
-def _hub(params: HubDatasetParams) -> Iterator[RawRow]:
+def _read_hub(params: HubDatasetParams) -> Iterator[RawRow]:
     import datasets
 
     origin = f"{params.repo}@{params.revision} {params.split}"
@@ -46,7 +46,7 @@ def _hub(params: HubDatasetParams) -> Iterator[RawRow]:
         raise ValueError(f"{origin}: could not be read after row {row} ({type(error).__name__}: {error})") from error
 
 
-def _files(params: FilesParams) -> Iterator[RawRow]:
+def _read_files(params: FilesParams) -> Iterator[RawRow]:
     for path in params.paths:
         for row in read_file(Path(path)):
             if params.source is not None and isinstance(row.value, dict):

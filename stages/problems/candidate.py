@@ -1,9 +1,11 @@
-"""The schema check: a raw value becomes a candidate with text where text belongs, or a drop reason."""
+"""The schema check: a raw value becomes a candidate with text where text is expected, or a drop reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from stages.common.text import format_answer
 
 _NAMES = {"problem": ("problem", "question"), "solution": ("solution", "reference_solution"), "source": ("source",)}
 """Columns of NuminaMath-CoT, and what other collections call them."""
@@ -40,12 +42,4 @@ def read_candidate(value: Any) -> Candidate | str:
     answer = value.get("answer")
     if answer is not None and (isinstance(answer, bool) or not isinstance(answer, (str, int, float))):
         return "answer not text or number"
-    return Candidate(**fields, answer=_as_text(answer) or None)
-
-
-def _as_text(answer: str | int | float | None) -> str:
-    if answer is None:
-        return ""
-    if isinstance(answer, float) and answer.is_integer():  # JSON from data frames says 27.0 where 27 is meant
-        return str(int(answer))
-    return str(answer).strip()
+    return Candidate(**fields, answer=None if answer is None else format_answer(answer) or None)

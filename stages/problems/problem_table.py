@@ -1,0 +1,171 @@
+"""The problem table: rows pass the filters, then duplicates, contaminated problems and near-duplicates are dropped."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stages.common.console import progress
+from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
+from stages.common.tables import (
+    PROBLEM,
+    DropLog,
+    content_hash,
+    normalise_text,
+    problem_id,
+    read_table,
+    seed_from,
+    write_table,
+)
+from stages.common.tables.drops import MAX_EXAMPLES
+from stages.problems.candidate import read_candidate
+from stages.problems.contamination import EvaluationSet
+from stages.problems.gold import comparable
+from stages.problems.near_duplicates import find_near_duplicates
+from stages.problems.problem_filters import find_drop_reason, find_gold_answer
+from stages.problems.problem_readers import read_rows
+from stages.problems.raw_rows import RawRow
+
+Problem = dict[str, Any]
+"""A row of table PROBLEM; `split` is null until it is assigned."""
+
+
+def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path) -> dict[str, Any]:
+    """Write the problem table into `folder` and return the report.
+
+    Which problems are kept does not depend on the order of the rows. Memory holds the rows that pass the filters,
+    about 2 KB each in NuminaMath. Raises `ValueError` where no row is kept.
+    """
+    drops = DropLog()
+    num_rows, problems = _read_problems(params, seed, drops)
+    problems = _drop_duplicates(problems, drops)
+    contamination = None
+    if params.decontamination is not None:
+        evaluation = EvaluationSet(params.decontamination.files, params.decontamination.ngram)
+        problems, removed = _drop_contaminated(problems, evaluation, drops)
+        contamination = {"files": evaluation.files, **removed}
+    if params.near_duplicates is not None:
+        problems = _drop_near_duplicates(problems, params.near_duplicates, drops)
+    if not problems:
+        raise ValueError(f"problems: none of {num_rows.total()} rows is kept; dropped: {drops.counts()}")
+    for problem in problems:
+        problem["split"] = problem["split"] or assign_split(problem["problem_id"], params.splits)
+    write_table(folder, PROBLEM, pl.DataFrame(problems, schema=PROBLEM.schema), digits)
+    num_kept = Counter(problem["source"] for problem in problems)
+    return {
+        "rows": num_rows.total(),
+        "kept": len(problems),
+        "by_source": {source: {"rows": num_rows[source], "kept": num_kept[source]} for source in num_rows if source},
+        "by_split": dict(Counter(problem["split"] for problem in problems)),
+        "drops": drops.report(),
+        "contamination": contamination,
+    }
+
+
+def read_problems(folder: Path, digits: int) -> pl.DataFrame:
+    """The problem table in `folder`, its shards in order."""
+    return read_table(folder, PROBLEM, digits)
+
+
+def assign_split(identity: str, fractions: SplitFractions | None) -> str:
+    """Split of the problem with id `identity`; it depends on the id alone."""
+    if fractions is None:
+        return "train"
+    position = seed_from("split", identity) / 2**63
+    if position < fractions.test:
+        return "test"
+    return "validation" if position < fractions.test + fractions.validation else "train"
+
+
+def _read_problems(params: ProblemsParams, seed: int, drops: DropLog) -> tuple[Counter[str], list[Problem]]:
+    """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order."""
+    num_rows: Counter[str] = Counter()
+    problems = []
+    for raw in progress(read_rows(params, seed), "problems"):
+        candidate = raw.error or read_candidate(raw.value)
+        if isinstance(candidate, str):
+            num_rows[""] += 1
+            drops.drop(candidate, raw.location, "" if raw.value is None else raw.value)
+            continue
+        reason = find_drop_reason(candidate, params.filters)
+        # A source that cannot be a name is counted as not known: the report must not hold a megabyte of it.
+        num_rows["" if reason in ("lone surrogate", "too long") else candidate.source] += 1
+        answer, error = (None, reason) if reason else find_gold_answer(candidate, params.filters)
+        if answer is None:
+            drops.drop(error, raw.location, candidate.problem)
+        else:
+            problems.append(_make_problem(raw, candidate.source, candidate.problem, candidate.solution, answer))
+    return num_rows, problems
+
+
+def _make_problem(raw: RawRow, source: str, problem: str, solution: str, answer: str) -> Problem:
+    return {
+        "problem_id": problem_id(problem, answer),
+        "split": raw.split,
+        "source": source,
+        "problem": problem,
+        "solution": solution,
+        "answer": answer,
+        "origin": raw.origin,
+        "origin_row": raw.row,
+    }
+
+
+def _locate(problem: Problem) -> str:
+    return f"{problem['origin']}, row {problem['origin_row']}"
+
+
+def _drop_duplicates(problems: list[Problem], drops: DropLog) -> list[Problem]:
+    """One problem per normalised text, none where its answers conflict; sorted by id."""
+    same_text: defaultdict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        same_text[content_hash(normalise_text(problem["problem"]))].append(problem)
+    kept = []
+    for group in same_text.values():
+        if len({comparable(problem["answer"]) for problem in group}) > 1:
+            for problem in group:
+                drops.drop("conflicting answers", _locate(problem), f"{problem['answer']} | {problem['problem']}")
+            continue
+        # The sort is stable: of rows with one id the first read is kept; the same answer written otherwise is another
+        # id.
+        first, *others = sorted(group, key=_problem_id)
+        kept.append(first)
+        for problem in others:
+            drops.drop("exact duplicate", _locate(problem), f"of {_locate(first)} | {problem['problem']}")
+    return sorted(kept, key=_problem_id)
+
+
+def _problem_id(problem: Problem) -> str:
+    return str(problem["problem_id"])
+
+
+def _drop_contaminated(
+    problems: list[Problem], evaluation: EvaluationSet, drops: DropLog
+) -> tuple[list[Problem], dict[str, Any]]:
+    kept: list[Problem] = []
+    examples: list[dict[str, str]] = []
+    for problem in progress(problems, "contamination", total=len(problems)):
+        overlap = evaluation.find_overlap(problem["problem"])
+        if overlap is None:
+            kept.append(problem)
+            continue
+        drops.drop("overlaps an evaluation problem", _locate(problem), f"{overlap.evaluation} | {problem['problem']}")
+        example = {
+            "problem": _locate(problem),
+            "text": problem["problem"][:300],
+            "evaluation": overlap.evaluation,
+            "ngram": overlap.ngram,
+        }
+        examples = [*examples, example][:MAX_EXAMPLES]
+    return kept, {"removed": len(problems) - len(kept), "examples": examples}
+
+
+def _drop_near_duplicates(problems: list[Problem], params: NearDuplicateParams, drops: DropLog) -> list[Problem]:
+    duplicates = find_near_duplicates([problem["problem"] for problem in problems], params.ngram, params.threshold)
+    for index, (kept, similarity) in duplicates.items():
+        text = f"{similarity:.2f} of {_locate(problems[kept])} | {problems[index]['problem']}"
+        drops.drop("near-duplicate", _locate(problems[index]), text)
+    return [problem for index, problem in enumerate(problems) if index not in duplicates]
