@@ -24,7 +24,7 @@ from pathlib import Path
 import yaml
 
 from experiments.workspace import make_workspace, reproduce
-from stages.common.toy_arithmetic import GAINS, LOSSES, NAMES, THINGS
+from stages.common.toy_arithmetic import GAIN_VERBS, LOSS_VERBS, NAMES, OBJECTS
 from tools.audit import CheckResults, verify
 
 SAMPLES_EACH = 8
@@ -137,14 +137,14 @@ def _rows(problems: int) -> Iterator[dict[str, object]]:
 
 
 def _problem(rng: random.Random) -> tuple[str, int, list[int]]:
-    thing, start = rng.choice(THINGS), rng.randint(20, 79)
+    thing, start = rng.choice(OBJECTS), rng.randint(20, 79)
     changes: list[int] = []
     said = ""
     for day in range(1, DAYS + 1):
         value = start + sum(changes)
         sign = 1 if value < 30 or (value < 70 and rng.random() < 0.5) else -1
         changes.append(sign * rng.randint(2, 9))
-        said += f"Day {day}: {rng.choice(GAINS if sign > 0 else LOSSES)} {abs(changes[-1])}. "
+        said += f"Day {day}: {rng.choice(GAIN_VERBS if sign > 0 else LOSS_VERBS)} {abs(changes[-1])}. "
     return f"{rng.choice(NAMES)} has {start} {thing}. {said}How many {thing}?", start, changes
 
 

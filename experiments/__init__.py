@@ -1,1 +1,1 @@
-"""Studies: the pipeline run over several seeds and arms, outside the graph, each in a copy of the project."""
+"""Experiments: the pipeline over several seeds and variants of the recipe, each in a copy of the project."""

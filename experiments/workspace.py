@@ -11,17 +11,17 @@ from typing import Any
 
 import yaml
 
-PARTS = ("stages", "dvc.yaml", ".dvcignore")
+PROJECT_FILES = ("stages", "dvc.yaml", ".dvcignore")
 """What the graph needs to run."""
 
 
 def make_workspace(folder: Path, recipe: dict[str, Any], cache: Path) -> None:
-    """Copy the project into `folder` and put `recipe` in force there; what ran there before stays for resuming.
+    """Copy the project into `folder` with `recipe` as its params.yaml; earlier results stay, so that a run resumes.
 
-    Results go to the DVC cache at `cache`, from which workspaces take what another of them has made already.
+    Results go to the DVC cache at `cache`, which workspaces share.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PARTS:
+    for name in PROJECT_FILES:
         source, target = Path(name), folder / name
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
@@ -30,9 +30,9 @@ def make_workspace(folder: Path, recipe: dict[str, Any], cache: Path) -> None:
             shutil.copyfile(source, target)
     (folder / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     if not (folder / ".dvc").exists():
-        _dvc(folder, "init", "--no-scm", "--quiet")
-        _dvc(folder, "config", "core.analytics", "false", "--quiet")
-        _dvc(folder, "cache", "dir", str(cache.resolve()), "--quiet")
+        _run_dvc(folder, "init", "--no-scm", "--quiet")
+        _run_dvc(folder, "config", "core.analytics", "false", "--quiet")
+        _run_dvc(folder, "cache", "dir", str(cache.resolve()), "--quiet")
 
 
 def reproduce(folder: Path, log: Path) -> None:
@@ -43,19 +43,19 @@ def reproduce(folder: Path, log: Path) -> None:
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_make_environment(),
             check=False,
         )
     if done.returncode:
         raise RuntimeError(f"{log}: the graph failed; the last lines say why")
 
 
-def _dvc(folder: Path, *arguments: str) -> None:
+def _run_dvc(folder: Path, *arguments: str) -> None:
     # Arguments are this module's own.
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True, env=_environment())  # noqa: S603
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True, env=_make_environment())  # noqa: S603
 
 
-def _environment() -> dict[str, str]:
+def _make_environment() -> dict[str, str]:
     """This process's environment with its own Python first on PATH, since the graph's commands say `python`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}

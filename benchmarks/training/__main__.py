@@ -1,7 +1,7 @@
 """``python -m benchmarks.training``: rows per second and peak memory of this trainer and of TRL's, as a table.
 
-Every measurement runs in a fresh process, one after the other, all in one run: TRL's trainer with its reference
-computed beforehand, then this one without and with the step term.
+Each runs in a fresh process, one after the other: TRL's trainer with its reference precomputed, then this one without
+and with the step term.
 """
 
 from __future__ import annotations
@@ -16,37 +16,42 @@ from typing import Any
 from stages.common.console import run
 
 
-def measured(job: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one job, from a process of its own."""
+def run_in_process(config: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of one run, from a process of its own."""
     # Arguments are this module's own.
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.training.measure", json.dumps(job)],
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.training.timed_run", json.dumps(config)],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError(f"{job}: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-    figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return figures
+    if process.returncode:
+        raise RuntimeError(f"{config}: {(process.stderr.strip() or 'no message').splitlines()[-1]}")
+    metrics: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
+    return metrics
 
 
-def jobs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """TRL's trainer first, to which the others are compared."""
-    shared = {"rows": arguments.rows, "batch": arguments.batch, "threads": arguments.threads, "size": arguments.size}
+def list_configs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """TRL's trainer first; the others are compared with it."""
+    shared = {
+        "num_rows": arguments.rows,
+        "batch_size": arguments.batch,
+        "num_threads": arguments.threads,
+        "size": arguments.size,
+    }
     ours = [
-        {**shared, "trainer": "ours", "w_step": w_step, "pass_rows": pass_rows}
+        {**shared, "trainer": "ours", "w_step": w_step, "micro_batch_size": micro_batch_size}
         for w_step in (0.0, 1.0)
-        for pass_rows in arguments.pass_rows
+        for micro_batch_size in arguments.micro_batch_size
     ]
-    return [{**shared, "trainer": "trl", "w_step": 0.0, "pass_rows": None}, *ours]
+    return [{**shared, "trainer": "trl", "w_step": 0.0, "micro_batch_size": None}, *ours]
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def format_table(results: list[dict[str, Any]]) -> str:
     """Markdown; ratios are to the first result."""
     first = results[0]
     lines = [
-        "| trainer | w_step | pass_rows | rows/s | to TRL | CPU s/row | peak MB | to TRL | largest loss difference |",
+        "| trainer | w_step | micro-batch | rows/s | to TRL | CPU s/row | peak MB | to TRL | largest loss difference |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
@@ -54,7 +59,7 @@ def table(results: list[dict[str, Any]]) -> str:
         cells = [
             result["trainer"],
             f"{result['w_step']:g}",
-            str(result["pass_rows"] or "all"),
+            str(result["micro_batch_size"] or "all"),
             f"{result['rows_per_second']:.2f}",
             f"{result['rows_per_second'] / first['rows_per_second']:.2f}",
             f"{result['cpu_seconds_per_row']:.3f}",
@@ -72,11 +77,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--size", choices=("small", "1b"), default="small")
-    parser.add_argument("--pass-rows", type=int, nargs="+", default=[2])
-    parser.add_argument("--out", type=Path, help="also write the figures there, as JSON")
+    parser.add_argument("--micro-batch-size", type=int, nargs="+", default=[2])
+    parser.add_argument("--out", type=Path, help="also write the metrics there, as JSON")
     arguments = parser.parse_args()
-    results = [measured(job) for job in jobs(arguments)]
-    print(table(results))
+    results = [run_in_process(config) for config in list_configs(arguments)]
+    print(format_table(results))
     if results[0]["device"] != "cpu":
         print(
             *(f"{r['trainer']}: {r['flops_per_second'] / 1e12:.1f} TFLOP/s on {r['device']}" for r in results), sep="\n"

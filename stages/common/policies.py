@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 
 CARD = "README.md"
-"""The card in a policy's folder: it tells how the policy was made, and is no part of what it is."""
+"""The card in a policy's folder; not part of the policy's hash."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy: `hash` identifies its weights and tokenizer wherever they lie."""
+    """A policy; `hash` identifies its weights and tokenizer wherever they are stored."""
 
     folder: Path
     hash: str
@@ -34,8 +34,8 @@ class Policy:
         """What transformers and vLLM take as the model's name: a folder, or a Hub repo id."""
         return self.repo or str(self.folder)
 
-    def model(self, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
-        """The causal language model in evaluation mode; safetensors only, no code of the model's own."""
+    def load_model(self, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
+        """The causal language model in evaluation mode; safetensors only, no remote code."""
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
@@ -46,31 +46,37 @@ class Policy:
         )
         return model.to(device).eval()
 
-    def tokenizer(self) -> PreTrainedTokenizerBase:
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The policy's tokenizer."""
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(self.source, revision=self.revision, trust_remote_code=False)
 
 
-def policy_hash(files: dict[str, str]) -> str:
-    """The hash of a policy with these files: of their names and sha256, but for the card."""
+def hash_policy_files(files: dict[str, str]) -> str:
+    """The hash of a policy with these files: of their names and sha256, without the card."""
     return manifest_hash({name: sha256 for name, sha256 in files.items() if name != CARD})
 
 
 def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str, dict[str, str]] | None = None) -> None:
     """Write `folder`'s manifest: its files (or those of `hub`: repo, revision, files) and what it was made from.
 
-    `made_from` says which data and settings led here; it stands in the manifest but not in the policy's hash, so that
-    equal weights are an equal policy.
+    `made_from` names the data and params that the policy was made from. It is in the manifest but not in the policy's
+    hash, so that equal weights are an equal policy.
     """
     repo, revision, files = hub if hub else (None, None, folder_files(folder, but=(MANIFEST,)))
-    value = {"repo": repo, "revision": revision, "files": files, "hash": policy_hash(files), "made_from": made_from}
+    value = {
+        "repo": repo,
+        "revision": revision,
+        "files": files,
+        "hash": hash_policy_files(files),
+        "made_from": made_from,
+    }
     write_json(folder / MANIFEST, value)
 
 
 def read_policy(folder: Path) -> Policy:
-    """Read a policy's manifest; raise `FileNotFoundError` or `ValueError` naming what is wrong with it."""
+    """Read a policy's manifest; raise `FileNotFoundError` or `ValueError` naming the file and what is wrong."""
     path = folder / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{path}: missing; a policy is a folder with a manifest, made by seed_model or train")
@@ -80,6 +86,6 @@ def read_policy(folder: Path) -> Policy:
         files = value["files"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a policy manifest ({error!r})") from error
-    if not isinstance(files, dict) or policy_hash(files) != policy.hash:
+    if not isinstance(files, dict) or hash_policy_files(files) != policy.hash:
         raise ValueError(f"{path}: hash does not belong to the files listed")
     return policy

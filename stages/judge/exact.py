@@ -15,6 +15,6 @@ def judge_exactly(problem: str, steps: list[str]) -> list[tuple[bool | None, str
     before: str | None = None
     for position, step in enumerate(steps):
         verdict = judge_step(parsed, position, step, before)
-        labels.append((verdict.right, verdict.reason))
-        before = verdict.stated
+        labels.append((verdict.is_correct, verdict.reason))
+        before = verdict.result
     return labels

@@ -65,11 +65,11 @@ class TransformersEngine:
             if self._runtime.device == "cuda" and not cuda:
                 raise ValueError("runtime.device: cuda is asked for and torch finds none")
             device = "cuda" if cuda else "cpu"
-            tokenizer = self._policy.tokenizer()
+            tokenizer = self._policy.load_tokenizer()
             tokenizer.padding_side = "left"
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
-            self._loaded = self._policy.model(device, "bfloat16" if cuda else "float32"), tokenizer, device
+            self._loaded = self._policy.load_model(device, "bfloat16" if cuda else "float32"), tokenizer, device
         return self._loaded
 
     def complete(self, requests: Sequence[Request]) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 """M0: the policy from which the first round starts."""
 
-from stages.seed_model.build import build_seed_model
+from stages.seed_model.seed_policy import write_seed_policy
 
-__all__ = ["build_seed_model"]
+__all__ = ["write_seed_policy"]

@@ -9,13 +9,13 @@ from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.seed_model import SeedModelParams
 from stages.common.tables import write_json
-from stages.seed_model.build import build_seed_model
+from stages.seed_model.seed_policy import write_seed_policy
 
 
 def build(recipe: Path, out: Path, report: Path) -> None:
     """Make M0."""
     params = load(SeedModelParams, recipe, "seed_model")
-    write_json(report, build_seed_model(params, load_seed(recipe), load_runtime(), out))
+    write_json(report, write_seed_policy(params, load_seed(recipe), load_runtime(), out))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Muon in float32 for matrices, AdamW for the rest: twice as few steps for a tiny model as AdamW alone."""
+"""Muon in float32: with AdamW for the rest, a tiny model needs half the steps of AdamW alone."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 import torch
 
 
-def orthogonalise(gradient: torch.Tensor, iterations: int = 5) -> torch.Tensor:
-    """Nearest orthogonal matrix by a quintic Newton-Schulz iteration, in the gradient's own dtype.
+def orthogonalize(gradient: torch.Tensor, iterations: int = 5) -> torch.Tensor:
+    """The nearest orthogonal matrix by a quintic Newton-Schulz iteration, in the gradient's own dtype.
 
-    torch.optim.Muon runs this in bfloat16, which CPUs emulate: several times slower here. Coefficients as published
+    torch.optim.Muon runs this in bfloat16, which CPUs emulate several times slower. Coefficients as published
     with Muon (Keller Jordan, 2024).
     """
     x = gradient / (gradient.norm() + 1e-7)
-    flipped = x.shape[0] > x.shape[1]
-    if flipped:
+    is_tall = x.shape[0] > x.shape[1]
+    if is_tall:
         x = x.T
     for _ in range(iterations):
         square = x @ x.T
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x.T if flipped else x
+    return x.T if is_tall else x
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum orthogonalised; Nesterov; step scaled by sqrt(rows / columns) where there are more rows."""
+    """Orthogonalized Nesterov momentum; the step is scaled by sqrt(rows / columns) where there are more rows."""
 
     def __init__(self, parameters: list[torch.nn.Parameter], lr: float, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
@@ -41,6 +41,6 @@ class Muon(torch.optim.Optimizer):
                 state = self.state[parameter]
                 momentum = state.setdefault("momentum", torch.zeros_like(parameter))
                 momentum.mul_(group["momentum"]).add_(parameter.grad)
-                update = orthogonalise(parameter.grad + group["momentum"] * momentum)
+                update = orthogonalize(parameter.grad + group["momentum"] * momentum)
                 scale = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
                 parameter.add_(update, alpha=-group["lr"] * scale)

@@ -1,4 +1,4 @@
-"""Checkpoints of one training run: locked while it runs, trusted only when complete, gone when the policy is there."""
+"""Checkpoints of one training run: locked while it runs, read only when complete, deleted with the policy written."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COMPLETE = "complete.json"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` (made if missing) for this process, waiting for another that trains the same."""
+def lock_checkpoints(folder: Path) -> Iterator[None]:
+    """Hold `folder` (made if missing) for this process; wait while another one trains the same policy."""
     folder.mkdir(parents=True, exist_ok=True)
-    # The lock lies beside the folder, which is deleted while the lock is held.
+    # The lock is beside the folder, which is deleted while the lock is held.
     with open(folder.with_suffix(".lock"), "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,8 +34,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def last_complete(folder: Path) -> Path | None:
-    """The latest complete checkpoint in `folder`, None if there is none; incomplete ones are deleted."""
+def find_last_complete(folder: Path) -> Path | None:
+    """The latest complete checkpoint in `folder`, None if there is none; deletes incomplete ones."""
     complete: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*"):
         if _is_complete(path):
@@ -50,15 +50,15 @@ def _is_complete(checkpoint: Path) -> bool:
         expected = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(_sizes(checkpoint) == expected)
+    return bool(_list_sizes(checkpoint) == expected)
 
 
-def _sizes(checkpoint: Path) -> dict[str, int]:
+def _list_sizes(checkpoint: Path) -> dict[str, int]:
     files = (path for path in checkpoint.rglob("*") if path.is_file() and path.name != COMPLETE)
     return {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files}
 
 
-class MarkComplete(TrainerCallback):
+class MarkCompleteCallback(TrainerCallback):
     """Marks each checkpoint once every process has written its part: a kill may come between any two files."""
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
@@ -66,4 +66,4 @@ class MarkComplete(TrainerCallback):
         args.distributed_state.wait_for_everyone()
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(checkpoint / COMPLETE, _sizes(checkpoint))
+            write_json(checkpoint / COMPLETE, _list_sizes(checkpoint))

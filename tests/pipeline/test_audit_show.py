@@ -41,9 +41,9 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
     judged = read_table(smoke / "data/labels/M1", LABEL, 0).filter(pl.col("sample_id") == identity)
     for part in (
         identity,
-        f"problem   {row['problem_id']}  train, source day_world",
+        f"problem   {row['problem_id']}  train, source toy_arithmetic",
         "from toy_arithmetic train seed:1 row ",
-        f"policy    {sample['policy']}  models/M0, made from kind day_world",
+        f"policy    {sample['policy']}  models/M0, made from kind toy_arithmetic",
         f"index {sample['sample_index']}, seed {sample['seed']}",
         f"settings {sample['sampling_hash']}",
         f"judge     {judged['judge'][0]}  kind exact",

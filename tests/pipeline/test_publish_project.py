@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("project")
     clone(target, "smoke")
     edit(target, "problems", "toy_arithmetic", {"train": 12, "validation": 1, "test": 4})
-    edit(target, "seed_model", "day_world", "corpus", "documents", 200)
+    edit(target, "seed_model", "toy_arithmetic", "corpus", "num_documents", 200)
     edit(target, "sample", "problems", 12)
     edit(target, "evaluate", "majority", 2)
     edit(target, "train", "method", "none")

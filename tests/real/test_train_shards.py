@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from stages.common.params.train import LaunchParams, LoraParams, TrainParams
 from stages.common.policies import read_policy
-from stages.train.shards import mapped
+from stages.train.trainer.sharding import convert_to_float32
 from tests.support.tiny_policy import write_dataset, write_policy
 from tests.unit.test_train_run import PARAMS, RUNTIME, go
 
@@ -42,11 +42,11 @@ SHARDS = {
 DIE = """
 import os
 if "RANK" in os.environ:
-    from stages.train.guard import CollapseGuard
+    from stages.train.trainer.divergence import DivergenceCallback
     def dies(self, args, state, control, **_):
         if state.global_step == 8:
             os.kill(os.getpid(), 9)
-    CollapseGuard.on_step_end = dies
+    DivergenceCallback.on_step_end = dies
 """
 """Imported by Python as it starts: kills each process, as ``kill -9`` does, after its eighth step."""
 
@@ -80,7 +80,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(inputs: Path, place: Path, strategy: str, machine: dict[str, str] | None = None, **changes: Any) -> Any:
     """Start the stage's command, in two processes of one machine or in one on each of two."""
     place.mkdir(exist_ok=True)
-    launch = {"strategy": strategy, "processes": 2, "machines": 2 if machine else 1}
+    launch = {"strategy": strategy, "num_processes": 2, "num_machines": 2 if machine else 1}
     recipe = {"seed": 1, "train": {**PARAMS.model_dump(), "launch": launch, **changes}}
     (place / "params.yaml").write_text(yaml.safe_dump({**recipe, "runtime": RUNTIME.model_dump()}))
     arguments = ["--recipe", "params.yaml", "--dataset", str(inputs / "rows"), "--policy", str(inputs / "M0")]
@@ -113,7 +113,7 @@ def end(command: subprocess.Popen[str]) -> tuple[int, str]:
 def report_of(place: Path, status: int, said: str) -> Figures:
     assert status == 0, said[-4000:]
     report: Figures = json.loads((place / "report.json").read_text())
-    assert report["processes"] == 2
+    assert report["num_processes"] == 2
     return report
 
 
@@ -144,16 +144,16 @@ def test_a_killed_run_in_shards_ends_in_the_policy_that_one_process_trains(
     place = tmp_path / "two"
     place.mkdir()
     (place / "sitecustomize.py").write_text(DIE)
-    status, said = end(start(inputs / "tied", place, strategy, epochs=2))
+    status, said = end(start(inputs / "tied", place, strategy, num_epochs=2))
     assert status != 0
     assert "Signal 9 (SIGKILL)" in said or "exitcode: -9" in said, said[-4000:]
     (place / "sitecustomize.py").unlink()
     [checkpoint] = (place / "work" / "train").glob("*/checkpoint-6")
     whole = checkpoint / "complete.json"
     assert set(SHARDS[strategy]) <= set(json.loads(whole.read_text())), "each process writes its shards"
-    report = report_of(place, *end(start(inputs / "tied", place, strategy, epochs=2)))
-    assert report["resumed_at"] == 6
-    wanted = go(inputs / "tied", tmp_path / "one", batch=8, epochs=2)[1]
+    report = report_of(place, *end(start(inputs / "tied", place, strategy, num_epochs=2)))
+    assert report["resumed_from_step"] == 6
+    wanted = go(inputs / "tied", tmp_path / "one", batch_size=8, num_epochs=2)[1]
     assert wanted["history"][-1]["z0"] != wanted["history"][-2]["z0"]
     agree(place, report, tmp_path / "one", wanted)
     AutoModelForCausalLM.from_pretrained(place / "out", use_safetensors=True)
@@ -161,19 +161,19 @@ def test_a_killed_run_in_shards_ends_in_the_policy_that_one_process_trains(
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_accumulated_in_parts_and_untied(inputs: Path, tmp_path: Path, strategy: str) -> None:
-    changes = {"batch": 2, "accumulate": 2, "pass_rows": 1, "gradient_checkpointing": True}
+    changes = {"batch_size": 2, "gradient_accumulation_steps": 2, "micro_batch_size": 1, "gradient_checkpointing": True}
     report = report_of(tmp_path / "two", *end(start(inputs / "untied", tmp_path / "two", strategy, **changes)))
-    wanted = go(inputs / "untied", tmp_path / "one", batch=8)[1]
+    wanted = go(inputs / "untied", tmp_path / "one", batch_size=8)[1]
     agree(tmp_path / "two", report, tmp_path / "one", wanted)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_adapters(inputs: Path, tmp_path: Path, strategy: str) -> None:
     pytest.importorskip("peft", reason="peft is not installed (extra lora)")
-    lora = LoraParams(rank=4, alpha=8.0, quantise=False)
-    changes = {"lora": lora.model_dump(), "pass_rows": 3}
+    lora = LoraParams(rank=4, alpha=8.0, load_in_4bit=False)
+    changes = {"lora": lora.model_dump(), "micro_batch_size": 3}
     report = report_of(tmp_path / "two", *end(start(inputs / "tied", tmp_path / "two", strategy, **changes)))
-    wanted = go(inputs / "tied", tmp_path / "one", batch=8, lora=lora)[1]
+    wanted = go(inputs / "tied", tmp_path / "one", batch_size=8, lora=lora)[1]
     agree(tmp_path / "two", report, tmp_path / "one", wanted)
 
 
@@ -186,7 +186,7 @@ def test_rft_whatever_accelerate_was_configured_for(
     (home / "accelerate" / "default_config.yaml").write_text(yaml.safe_dump(HOME))
     monkeypatch.setenv("HF_HOME", str(home))
     report = report_of(tmp_path / "two", *end(start(inputs / "tied", tmp_path / "two", strategy, method="rft")))
-    wanted = go(inputs / "tied", tmp_path / "one", batch=8, method="rft")[1]
+    wanted = go(inputs / "tied", tmp_path / "one", batch_size=8, method="rft")[1]
     # The last step has too few rows for two processes, and accelerate gives it some more.
     assert len(report["history"]) == len(wanted["history"]) == 3
     for entry, expected in zip(report["history"][:2], wanted["history"], strict=False):
@@ -208,9 +208,9 @@ def test_two_machines_in_bfloat16(inputs: Path, tmp_path: Path, strategy: str) -
     ends = [end(machine) for machine in machines]
     report = report_of(place, *ends[0])
     assert ends[1][0] == 0
-    wanted = go(inputs / "half", tmp_path / "one", batch=8, **changes)[1]
+    wanted = go(inputs / "half", tmp_path / "one", batch_size=8, **changes)[1]
     first = report["history"][0]
-    assert first["reward_right"] == first["reward_wrong"] == 0, "the reference is computed as the policy is"
+    assert first["reward_correct"] == first["reward_incorrect"] == 0, "the reference is computed as the policy is"
     for entry, expected in zip(report["history"], wanted["history"], strict=True):
         # Their passes round at different places. Log-probs in bfloat16 are out of these bounds.
         assert entry["entropy"] == pytest.approx(expected["entropy"], abs=1e-3)
@@ -228,22 +228,24 @@ def test_weights_are_mapped_from_files_that_processes_share(tmp_path: Path) -> N
     from accelerate import PartialState
 
     half = read_policy(write_policy(tmp_path / "half", hidden=1024, half=True))
-    found = mapped(half, tmp_path / "float32", PartialState(cpu=True))
+    found = convert_to_float32(half, tmp_path / "float32", PartialState(cpu=True))
     before = own_megabytes()
-    model = found.model()
+    model = found.load_model()
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters()) / 2**20
     assert size > 75
     assert own_megabytes() - before < size / 4
-    exact = half.model().state_dict()
+    exact = half.load_model().state_dict()
     for name, weight in model.state_dict().items():
         assert weight.dtype == torch.float32
         assert torch.equal(weight, exact[name]), name
-    assert mapped(found, tmp_path / "none", PartialState(cpu=True)) is found, "files in float32 are mapped as they are"
+    assert convert_to_float32(found, tmp_path / "none", PartialState(cpu=True)) is found, (
+        "files in float32 are mapped as they are"
+    )
 
 
 def test_settings_that_cannot_be(inputs: Path) -> None:
-    with pytest.raises(ValidationError, match="expected a multiple of machines, found 9 for 2"):
-        LaunchParams(strategy="fsdp2", processes=9, machines=2)
-    settings = {**PARAMS.model_dump(), "lora": {"rank": 4, "alpha": 8.0, "quantise": True}}
-    with pytest.raises(ValidationError, match=r"lora\.quantise: weights in 4 bits are not sharded by fsdp2"):
-        TrainParams(**{**settings, "launch": {"strategy": "fsdp2", "processes": 2, "machines": 1}})
+    with pytest.raises(ValidationError, match="expected a multiple of num_machines, found 9 for 2"):
+        LaunchParams(strategy="fsdp2", num_processes=9, num_machines=2)
+    settings = {**PARAMS.model_dump(), "lora": {"rank": 4, "alpha": 8.0, "load_in_4bit": True}}
+    with pytest.raises(ValidationError, match=r"lora\.load_in_4bit: fsdp2 cannot shard 4-bit weights"):
+        TrainParams(**{**settings, "launch": {"strategy": "fsdp2", "num_processes": 2, "num_machines": 1}})

@@ -15,7 +15,7 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import write_manifest
 from stages.common.provenance import folder_files
-from stages.train.run import Job, train
+from stages.train.run import TrainingInputs, train
 from tests.support.small_llama import PLAIN_VLLM, write_small_llama
 from tests.support.tiny_policy import documents, write_dataset
 
@@ -28,11 +28,11 @@ ONE_STEP = TrainParams(
     beta=1.0,
     learning_rate=2e-3,
     warmup_steps=0,
-    schedule="constant",
-    epochs=1,
-    batch=4,
-    pass_rows=None,
-    accumulate=1,
+    lr_scheduler_type="constant",
+    num_epochs=1,
+    batch_size=4,
+    micro_batch_size=None,
+    gradient_accumulation_steps=1,
     max_grad_norm=1.0,
     max_length=128,
     dtype="float32",
@@ -40,7 +40,7 @@ ONE_STEP = TrainParams(
     save_steps=50,
     lora=None,
     launch=None,
-    tracker=None,
+    report_to=None,
 )
 TOKENS = 16
 
@@ -54,8 +54,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(place / "rows", count=4)
     runtime = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
     report, work = place / "report.json", place / "work"
-    train(Job(place / "rows", start, ONE_STEP, seed=1), runtime, place / "M1", report, work, place / "journal")
-    assert json.loads(report.read_text())["optimiser_steps"] == 1
+    train(
+        TrainingInputs(place / "rows", start, ONE_STEP, seed=1), runtime, place / "M1", report, work, place / "journal"
+    )
+    assert json.loads(report.read_text())["num_steps"] == 1
     assert folder_files(place / "M1")["model.safetensors"] != folder_files(start)["model.safetensors"]
     return place / "M1"
 

@@ -16,7 +16,7 @@ from tests.unit.test_train_trl import arguments, data
 
 LOGGED = (
     *("loss", "loss/outcome", "loss/step", "kl", "kl/step", "rewards/margins", "steps/accuracy"),
-    *("grad_norm", "logps/end", "entropy", "padding", "num_tokens"),
+    *("grad_norm", "logps/eos", "entropy", "padding", "num_tokens"),
 )
 
 

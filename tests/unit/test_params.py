@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stages.common.params.block import KindParams, ParamsBlock, ParamsError, load, load_seed, read_yaml, validate
 from stages.common.params.recipe import ROUND_BLOCKS, merge, order_rounds, read_recipe, resolve
 from stages.common.params.runtime import load_runtime
+from stages.common.params.seed_model import SeedModelParams
 from stages.common.params.show import show_params
 from stages.common.params.train import TrainParams
 from stages.common.plugins import load_plugins
@@ -67,11 +68,12 @@ def test_the_papers_settings(path: Path) -> None:
     recipe = read_recipe(path)
     train, dataset, evaluate = recipe.train, recipe.dataset, recipe.evaluate
     assert (train.beta, train.learning_rate, train.warmup_steps) == (0.1, 1e-6, 100)
-    assert (train.schedule, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
+    assert (train.lr_scheduler_type, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
     assert train.launch is not None
-    assert train.batch * train.accumulate * train.launch.processes * 512 == 2**20, "about 1M tokens a batch"
+    rows = train.batch_size * train.gradient_accumulation_steps * train.launch.num_processes
+    assert rows * 512 == 2**20, "about 1M tokens a batch"
     assert (dataset.max_correct, dataset.max_incorrect, dataset.balance) == (2, 2, True)
-    assert dataset.kl_block_size == train.batch, "completions are rotated within the trainer's batch"
+    assert dataset.kl_block_size == train.batch_size, "completions are rotated within the trainer's batch"
     assert (evaluate.majority, evaluate.temperature) == (8, 0.7)
     assert list(recipe.rounds) == ["M1", "M2", "M3"]
     assert {"orca_math", "synthetic_math"} <= set(recipe.problems.filters.drop_sources)
@@ -84,15 +86,19 @@ def test_the_papers_settings(path: Path) -> None:
     [
         ("train.betta", 1.0, "train.betta: unknown key; did you mean beta?"),
         ("problems.filters.drop_proof", True, "problems.filters.drop_proof: unknown key; did you mean drop_proofs?"),
-        ("seed_model.day_world.hiden", 8, "seed_model.day_world.hiden: unknown key; did you mean hidden?"),
+        (
+            "seed_model.toy_arithmetic.hiden",
+            8,
+            "seed_model.toy_arithmetic.hiden: unknown key; did you mean hidden_size?",
+        ),
         ("trane", {}, "trane: unknown key; did you mean train?"),
         ("split.zzz", 1, "split.zzz: unknown key; known here: ['shape', 'max_steps']"),
-        ("train.beta", ..., "train.beta: missing key"),
+        ("seed_model.kind", ..., "seed_model.kind: missing key"),
         ("judge", ..., "judge.kind: missing key"),
         ("sample.prompt.chat", ..., "sample.prompt.chat: missing key"),
         ("train.beta", "5", "train.beta: Input should be a valid number, found '5'"),
         ("train.beta", 0, "train.beta: Input should be greater than 0, found 0"),
-        ("train.epochs", 1.5, "train.epochs: Input should be a valid integer, found 1.5"),
+        ("train.num_epochs", 1.5, "train.num_epochs: Input should be a valid integer, found 1.5"),
         ("train.gradient_checkpointing", 1, "train.gradient_checkpointing: Input should be a valid boolean, found 1"),
         ("train.method", "dpo", "train.method: Input should be 'step_kto', 'kto', 'rft' or 'none', found 'dpo'"),
         ("rounds.M1.train", {"betta": 1.0}, "rounds.M1.train.betta: unknown key; did you mean beta?"),
@@ -137,8 +143,8 @@ def test_blocks_are_read_one_by_one() -> None:
     assert load(TrainParams, path, "train").method == "step_kto"
     assert load_seed(path) == 1
     assert load_runtime(path).num_threads >= 1
-    with pytest.raises(ParamsError, match=r"params\.yaml: trein\.method: missing key"):
-        load(TrainParams, path, "trein")
+    with pytest.raises(ParamsError, match=r"params\.yaml: seed_modl\.kind: missing key"):
+        load(SeedModelParams, path, "seed_modl")
 
 
 @pytest.mark.parametrize("seed", ["one", True, None, 1.0])

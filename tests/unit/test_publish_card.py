@@ -329,19 +329,19 @@ def test_a_round_of_recorded_solutions_without_judge_and_measurement_says_so(tmp
 
 def seed_model(kind: Any, repo: str | None = None) -> SeedModelParams:
     hub = HubModelParams(repo=repo, revision="0" * 40) if repo else None
-    return SeedModelParams(kind=kind, day_world=None, hub=hub)
+    return SeedModelParams(kind=kind, hub=hub)
 
 
 @pytest.mark.parametrize(
     ("origins", "seed", "licence", "said"),
     [
-        ([("AI-MO/NuminaMath-CoT abc", "cn_k12")], seed_model("day_world"), "apache-2.0", ["Apache-2.0"]),
-        ([("file.jsonl sha256:1", "gsm8k")], seed_model("day_world"), "mit", ["MIT"]),
-        ([("f", "gsm8k"), ("AI-MO/NuminaMath-CoT@1", "x")], seed_model("day_world"), None, ["MIT", "Apache-2.0"]),
+        ([("AI-MO/NuminaMath-CoT abc", "cn_k12")], seed_model("toy_arithmetic"), "apache-2.0", ["Apache-2.0"]),
+        ([("file.jsonl sha256:1", "gsm8k")], seed_model("toy_arithmetic"), "mit", ["MIT"]),
+        ([("f", "gsm8k"), ("AI-MO/NuminaMath-CoT@1", "x")], seed_model("toy_arithmetic"), None, ["MIT", "Apache-2.0"]),
         ([("f", "gsm8k")], seed_model("none"), None, ["MIT", "not known"]),
         ([("f", "gsm8k")], seed_model("hub", "meta-llama/Llama-3.1-8B"), None, ["MIT", "Llama Community License"]),
         ([("f", "gsm8k")], seed_model("hub", "someone/model"), None, ["MIT", "its own card"]),
-        ([("f", "something")], seed_model("day_world"), None, ["not known to this project"]),
+        ([("f", "something")], seed_model("toy_arithmetic"), None, ["not known to this project"]),
     ],
 )
 def test_licences(origins: list[tuple[str, str]], seed: SeedModelParams, licence: str | None, said: list[str]) -> None:

@@ -259,9 +259,9 @@ def test_trl_trains_a_step_on_it(folder: Path, tmp_path: Path, name: str) -> Non
         output_dir=str(tmp_path / "run"), max_steps=1, per_device_train_batch_size=4, learning_rate=1e-2, use_cpu=True,
         bf16=False, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
     )  # fmt: skip
-    model = policy.model()
+    model = policy.load_model()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    trainer = trainer_class(model=model, args=config, train_dataset=rows, processing_class=policy.tokenizer())
+    trainer = trainer_class(model=model, args=config, train_dataset=rows, processing_class=policy.load_tokenizer())
     trainer.train()
     assert trainer.state.global_step == 1
     assert any(not torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
@@ -273,7 +273,7 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
     from stages.common.params.train import TrainParams
     from stages.common.provenance import folder_files, manifest_hash
     from stages.common.tables import write_json
-    from stages.train.run import Job, train
+    from stages.train.run import TrainingInputs, train
 
     published = pl.read_parquet(folder / "data/M1/step_kto/00000.parquet").head(8)
     if of.chat:
@@ -292,13 +292,13 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
         schedule="constant", epochs=1, batch=4, accumulate=2, max_grad_norm=1.0, max_length=256, dtype="float32",
         gradient_checkpointing=False, save_steps=50, pass_rows=None, lora=None, launch=None, tracker=None,
     )  # fmt: skip
-    job = Job(source, tiny_policy.write_policy(tmp_path / "policy"), params, 1)
+    job = TrainingInputs(source, tiny_policy.write_policy(tmp_path / "policy"), params, 1)
     report = tmp_path / "report.json"
     runtime = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
     train(job, runtime, tmp_path / "out", report, tmp_path / "work", tmp_path / "journal")
     written = json.loads(report.read_text(encoding="utf-8"))
-    assert written["optimiser_steps"] == 1
-    assert written["labels"]["step"]["wrong"] > 0
+    assert written["num_steps"] == 1
+    assert written["labels"]["step"]["incorrect"] > 0
 
 
 def test_types_are_told_in_words_and_others_are_refused() -> None:

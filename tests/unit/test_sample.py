@@ -16,13 +16,13 @@ import yaml
 from stages.common.journal import Journal
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import PromptParams, SampleParams
-from stages.common.params.seed_model import DayWorldModelParams, NoisyCorpusParams, SeedModelParams
+from stages.common.params.seed_model import SeedModelParams, ToyCorpusParams, ToyModelParams
 from stages.common.policies import Policy, read_policy
 from stages.common.tables import PROBLEM, problem_id, write_table
 from stages.common.toy_arithmetic import make_problems
 from stages.sample import chat_messages, plain_prompt, sample_problems
 from stages.sample.draw import choose_problems
-from stages.seed_model import build_seed_model
+from stages.seed_model import write_seed_policy
 
 PROMPT = PromptParams(chat=False, system=None, template="{problem}\n")
 PARAMS = SampleParams(
@@ -43,9 +43,9 @@ RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     """An untrained-in-all-but-name policy: a few steps on 200 documents."""
     folder = tmp_path_factory.mktemp("policy") / "M0"
-    corpus = NoisyCorpusParams(documents=200, forgotten_carry=0.65, slip=0.02)
-    model = DayWorldModelParams(corpus=corpus, hidden=16, layers=1, heads=2, batch=16, muon_lr=0.02, adamw_lr=0.003)
-    build_seed_model(SeedModelParams(kind="day_world", day_world=model, hub=None), 1, RUNTIME, folder)
+    corpus = ToyCorpusParams(num_documents=200)
+    model = ToyModelParams(corpus=corpus, hidden_size=16, num_layers=1, num_heads=2, batch_size=16)
+    write_seed_policy(SeedModelParams(kind="toy_arithmetic", toy_arithmetic=model), 1, RUNTIME, folder)
     return read_policy(folder)
 
 

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.train.loss import NO_STEP, Anchor, Level, anchor, level_loss, segment_sums, value_loss
+from stages.train.trainer.loss import NO_STEP, LabelledRatios, compute_mean_loss, compute_value_losses, sum_by_step
+from stages.train.trainer.reference_point import ReferencePoint, compute_reference_point
 
 TOLERANCE = 1e-6
 
@@ -89,23 +90,23 @@ def tensors(rows: list[list[list[float]]]) -> tuple[torch.Tensor, torch.Tensor, 
     return values, steps, max(1, max(map(len, rows)))
 
 
-def computed(case: Case) -> tuple[float, Anchor, Anchor, list[list[list[float]]]]:
+def computed(case: Case) -> tuple[float, ReferencePoint, ReferencePoint, list[list[list[float]]]]:
     values, index, steps = tensors(case.rows)
     values.requires_grad_(True)
     strangers, strange_index, strange_steps = tensors(case.mismatched)
-    ratio = segment_sums(values, index, steps)
-    mismatched = segment_sums(strangers, strange_index, strange_steps)
-    present = segment_sums(torch.ones_like(strangers), strange_index, strange_steps) > 0
+    ratio = sum_by_step(values, index, steps)
+    mismatched = sum_by_step(strangers, strange_index, strange_steps)
+    present = sum_by_step(torch.ones_like(strangers), strange_index, strange_steps) > 0
     labels = [row + [None] * (steps - len(row)) for row in case.labels]
     desirable, undesirable, step_desirable, step_undesirable = case.lambdas
-    outcome = Level(
+    outcome = LabelledRatios(
         ratio.sum(1),
         torch.tensor([label is True for label in case.outcomes]),
         torch.tensor([label is not None for label in case.outcomes]),
         desirable,
         undesirable,
     )
-    step = Level(
+    step = LabelledRatios(
         ratio,
         torch.tensor([[label is True for label in row] for row in labels]),
         torch.tensor([[label is not None for label in row] for row in labels]),
@@ -113,9 +114,11 @@ def computed(case: Case) -> tuple[float, Anchor, Anchor, list[list[list[float]]]
         step_undesirable,
     )
     everyone = torch.ones(len(case.rows), dtype=torch.bool)
-    z0 = anchor([(mismatched.sum(1), everyone)], [outcome.known])
-    z_step = anchor([(mismatched, present)], [step.known])
-    loss = level_loss(outcome, z0, case.beta) + case.w_step * level_loss(step, z_step, case.beta)
+    z0 = compute_reference_point([(mismatched.sum(1), everyone)], [outcome.is_known])
+    z_step = compute_reference_point([(mismatched, present)], [step.is_known])
+    loss = compute_mean_loss(outcome, z0.z, z0.num_known, case.beta) + case.w_step * compute_mean_loss(
+        step, z_step.z, z_step.num_known, case.beta
+    )
     loss.backward()
     assert values.grad is not None
     assert torch.isfinite(values.grad).all()
@@ -205,7 +208,7 @@ def test_at_the_reference_every_term_is_half_its_weight(
     beta: float, desirable: float, undesirable: float, labels: list[bool]
 ) -> None:
     right = torch.tensor(labels)
-    losses = value_loss(
+    losses = compute_value_losses(
         torch.zeros(len(labels), dtype=torch.float64), right, torch.tensor(0.0), beta, desirable, undesirable
     )
     assert losses.tolist() == pytest.approx([(desirable if label else undesirable) / 2 for label in labels])
@@ -216,7 +219,7 @@ def test_flipping_a_label_flips_the_gradient(ratio: float, beta: float, weight: 
     slopes = []
     for label in (True, False):
         r = torch.tensor([ratio], dtype=torch.float64, requires_grad=True)
-        value_loss(r, torch.tensor([label]), torch.tensor(0.0), beta, weight, weight).sum().backward()
+        compute_value_losses(r, torch.tensor([label]), torch.tensor(0.0), beta, weight, weight).sum().backward()
         assert r.grad is not None
         slopes.append(r.grad.item())
     assert slopes[0] == pytest.approx(-slopes[1])
@@ -224,7 +227,7 @@ def test_flipping_a_label_flips_the_gradient(ratio: float, beta: float, weight: 
 
 
 def z_of(ratio: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    return anchor([(ratio, counts)], [counts]).z
+    return compute_reference_point([(ratio, counts)], [counts]).z
 
 
 def test_reference_points_carry_no_gradient_and_are_not_negative() -> None:
@@ -240,28 +243,32 @@ PARTS = [torch.tensor([0.5]), torch.tensor([1.0, -1.0, 2.0])]
 STRANGERS = [torch.tensor([1.0]), torch.tensor([0.0, 2.0, 3.0])]
 
 
-def all_right(ratio: torch.Tensor) -> Level:
-    return Level(ratio, torch.ones_like(ratio, dtype=torch.bool), torch.ones_like(ratio, dtype=torch.bool), 1.0, 1.0)
+def all_right(ratio: torch.Tensor) -> LabelledRatios:
+    return LabelledRatios(
+        ratio, torch.ones_like(ratio, dtype=torch.bool), torch.ones_like(ratio, dtype=torch.bool), 1.0, 1.0
+    )
 
 
 def everything(values: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(value, torch.ones_like(value, dtype=torch.bool)) for value in values]
 
 
-def whole() -> tuple[float, Anchor]:
+def whole() -> tuple[float, ReferencePoint]:
     """All four entries in one pass of one process."""
     level = all_right(torch.cat(PARTS))
-    shared = anchor(everything([torch.cat(STRANGERS)]), [level.known])
-    return level_loss(level, shared, 0.5).item(), shared
+    shared = compute_reference_point(everything([torch.cat(STRANGERS)]), [level.is_known])
+    return compute_mean_loss(level, shared.z, shared.num_known, 0.5).item(), shared
 
 
 def test_unequal_passes_add_up_to_the_loss_in_one_go() -> None:
     """Two passes with 1 and 3 labelled entries, of which a mean of means would make the first weigh three times."""
     levels = [all_right(part) for part in PARTS]
-    shared = anchor(everything(STRANGERS), [level.known for level in levels])
+    shared = compute_reference_point(everything(STRANGERS), [level.is_known for level in levels])
     loss, wanted = whole()
     assert shared.z.item() == pytest.approx(wanted.z.item())
-    assert sum(level_loss(level, shared, 0.5).item() for level in levels) == pytest.approx(loss)
+    assert sum(compute_mean_loss(level, shared.z, shared.num_known, 0.5).item() for level in levels) == pytest.approx(
+        loss
+    )
 
 
 def test_unequal_processes_weigh_every_entry_the_same() -> None:
@@ -272,7 +279,7 @@ def test_unequal_processes_weigh_every_entry_the_same() -> None:
     losses = []
     for part, stranger in zip(PARTS, STRANGERS, strict=True):
         level, means = all_right(part), iter([sums, counts, counts])
-        shared = anchor(everything([stranger]), [level.known], lambda _, means=means: next(means))  # type: ignore[misc]
+        shared = compute_reference_point(everything([stranger]), [level.is_known], lambda _, means=means: next(means))  # type: ignore[misc]
         assert shared.z.item() == pytest.approx(wanted.z.item())
-        losses.append(level_loss(level, shared, 0.5).item())
+        losses.append(compute_mean_loss(level, shared.z, shared.num_known, 0.5).item())
     assert sum(losses) / 2 == pytest.approx(loss)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from stages.train.preference import preference_rows
-from stages.train.source import read_rows, read_source
+from stages.train.dataset_folder import read_dataset_folder, read_rows
+from stages.train.trainer.preference_rows import read_preference_rows
 from tests.support.tiny_policy import write_dataset
 
 GOOD: dict[str, Any] = {
@@ -28,14 +28,14 @@ def steps(*spans: tuple[Any, Any, Any]) -> dict[str, Any]:
 
 
 def test_a_row_is_read_as_it_is() -> None:
-    [row] = preference_rows([GOOD])
+    [row] = read_preference_rows([GOOD])
     assert (row.prompt, row.completion, row.outcome) == ("1 + 1?\n", "ab\ncd", True)
     assert (row.spans, row.step_labels) == ([(0, 3), (3, 5)], [True, None])
 
 
 @pytest.mark.parametrize("without", [{}, {"steps": None}])
 def test_without_steps_a_completion_is_one_of_unknown_label(without: dict[str, Any]) -> None:
-    [row] = preference_rows([{**{name: GOOD[name] for name in ("prompt", "completion", "label")}, **without}])
+    [row] = read_preference_rows([{**{name: GOOD[name] for name in ("prompt", "completion", "label")}, **without}])
     assert (row.spans, row.step_labels) == ([(0, 5)], [None])
 
 
@@ -67,7 +67,7 @@ def test_without_steps_a_completion_is_one_of_unknown_label(without: dict[str, A
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], message: str) -> None:
-    rows = preference_rows([GOOD, {**GOOD, **change}])
+    rows = read_preference_rows([GOOD, {**GOOD, **change}])
     next(rows)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         next(rows)
@@ -75,21 +75,21 @@ def test_what_is_wrong_is_named(change: dict[str, Any], message: str) -> None:
 
 def test_other_formats_are_named_by_their_columns() -> None:
     with pytest.raises(ValueError, match=r"^row 0: expected columns .*, found prompt, chosen, rejected"):
-        list(preference_rows([{"prompt": "a", "chosen": "b", "rejected": "c"}]))
+        list(read_preference_rows([{"prompt": "a", "chosen": "b", "rejected": "c"}]))
 
 
 def test_a_data_set_row_is_named_by_its_file(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "rows", 8)
-    source = read_source(folder)
-    assert len(list(read_rows(source, steps=True))) == 8
+    source = read_dataset_folder(folder)
+    assert len(list(read_rows(source, with_steps=True))) == 8
     path = folder / "step_kto.parquet"
     rows = pl.read_parquet(path).to_dicts()
     rows[3]["steps"][0]["end"] += 1
     pl.DataFrame(rows, schema=pl.read_parquet_schema(path)).write_parquet(path)
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: row 3: steps\[1\]: expected start \d+ and an end"):
-        list(read_rows(source, steps=True))
+        list(read_rows(source, with_steps=True))
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: its sha256 is not the one in"):
-        read_source(folder)
+        read_dataset_folder(folder)
 
 
 VALUES = st.none() | st.booleans() | st.integers(-2, 9) | st.text(max_size=3)
@@ -100,7 +100,7 @@ STEPS = st.lists(
 
 @given(completion=st.text(max_size=6), steps=STEPS | VALUES, label=VALUES)
 def test_whatever_is_accepted_covers_the_completion(completion: str, steps: Any, label: Any) -> None:
-    rows = preference_rows([{"prompt": "", "completion": completion, "label": label, "steps": steps}])
+    rows = read_preference_rows([{"prompt": "", "completion": completion, "label": label, "steps": steps}])
     try:
         row = next(rows)
     except ValueError as error:

@@ -23,8 +23,8 @@ class Counting(StepKTOTrainer):
     scored = 0
     dies_after: int | None = None
 
-    def _score(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Any]:
-        for number, group in enumerate(super()._score(dataset, name, batch_size)):
+    def _compute_reference_logps(self, dataset: Dataset, name: str, batch_size: int) -> Iterator[Any]:
+        for number, group in enumerate(super()._compute_reference_logps(dataset, name, batch_size)):
             if number == self.dies_after:
                 raise KeyboardInterrupt
             Counting.scored += len(group[""])
@@ -74,7 +74,7 @@ def test_other_weights_rows_or_rules_compute_anew(tmp_path: Path) -> None:
     assert made(tmp_path, model=moved(tiny_llama(len(tiny_tokenizer()))))[0] == ROWS
     assert made(tmp_path, rows=data(count=BATCH + 1))[0] == 1, "the first batch is there"
     assert made(tmp_path, after_first_error="truncate")[0] > 0
-    assert made(tmp_path, mismatch_block=2)[0] == ROWS - ROWS % BATCH, "the last two rows are mismatched as before"
+    assert made(tmp_path, kl_block_size=2)[0] == ROWS - ROWS % BATCH, "the last two rows are mismatched as before"
 
 
 def test_a_killed_pass_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

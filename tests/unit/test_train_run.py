@@ -20,7 +20,7 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import read_policy
 from stages.common.provenance import folder_files
-from stages.train.run import Job, train
+from stages.train.run import TrainingInputs, train
 from tests.support.tiny_policy import write_dataset, write_policy
 
 RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
@@ -31,11 +31,11 @@ PARAMS = TrainParams(
     beta=1.0,
     learning_rate=1e-2,
     warmup_steps=1,
-    schedule="cosine",
-    epochs=1,
-    batch=4,
-    pass_rows=None,
-    accumulate=1,
+    lr_scheduler_type="cosine",
+    num_epochs=1,
+    batch_size=4,
+    micro_batch_size=None,
+    gradient_accumulation_steps=1,
     max_grad_norm=1.0,
     max_length=64,
     dtype="float32",
@@ -43,7 +43,7 @@ PARAMS = TrainParams(
     save_steps=3,
     lora=None,
     launch=None,
-    tracker=None,
+    report_to=None,
 )
 ROWS = 40
 
@@ -58,8 +58,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def go(inputs: Path, place: Path, dataset: str = "rows", **changes: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """Train in this process; returns the policy's files and the report."""
-    job = Job(inputs / dataset, inputs / "M0", PARAMS.model_copy(update=changes), seed=1)
-    train(job, RUNTIME, place / "out", place / "report.json", place / "work", place / "journal")
+    chosen = TrainingInputs(inputs / dataset, inputs / "M0", PARAMS.model_copy(update=changes), seed=1)
+    train(chosen, RUNTIME, place / "out", place / "report.json", place / "work", place / "journal")
     left = [path for path in (place / "work").iterdir() if path.is_dir() and path.suffix != ".tensorboard"]
     assert not left, "checkpoints are left behind"
     return folder_files(place / "out"), json.loads((place / "report.json").read_text())
@@ -80,24 +80,24 @@ def test_methods(inputs: Path, tmp_path: Path, method: str) -> None:
     }
     policy = read_policy(tmp_path / "out")
     assert policy.hash == report["policy"] != read_policy(inputs / "M0").hash
-    assert policy.model().num_parameters() == read_policy(inputs / "M0").model().num_parameters()
+    assert policy.load_model().num_parameters() == read_policy(inputs / "M0").load_model().num_parameters()
     rows = pl.read_parquet(inputs / "rows" / "step_kto.parquet")
     kept = rows if method != "rft" else rows.filter(pl.col("label"))
     assert report["rows"] == kept.height
-    assert report["optimiser_steps"] == math.ceil(kept.height / 4)
-    assert report["dropped"] == {}
+    assert report["num_steps"] == math.ceil(kept.height / 4)
+    assert report["drops"] == {}
     assert report["labels"]["outcome"] == {
-        "right": kept["label"].sum(),
-        "wrong": (~kept["label"]).sum(),
+        "correct": kept["label"].sum(),
+        "incorrect": (~kept["label"]).sum(),
         "masked": 0,
     }
     labels = rows["steps"].explode().struct.field("label")
-    known = {"right": labels.sum(), "wrong": (~labels).sum(), "unknown": labels.null_count()}
+    known = {"correct": labels.sum(), "incorrect": (~labels).sum(), "unknown": labels.null_count()}
     assert report["labels"]["step"] == (
-        known if method == "step_kto" else {"right": 0, "wrong": 0, "unknown": kept.height}
+        known if method == "step_kto" else {"correct": 0, "incorrect": 0, "unknown": kept.height}
     )
     assert report["history"][-1] == report["final"]
-    assert report["final"]["step"] == report["optimiser_steps"]
+    assert report["final"]["step"] == report["num_steps"]
     assert all(math.isfinite(value) for entry in report["history"] for value in entry.values())
     wanted = {"step_kto": {"z0", "z_step", "step_reward_margin", "step_accuracy"}, "kto": {"z0", "reward_margin"}}
     assert wanted.get(method, set()) <= {name for entry in report["history"] for name in entry}
@@ -108,7 +108,7 @@ def test_methods(inputs: Path, tmp_path: Path, method: str) -> None:
 
 
 def test_training_learns(inputs: Path, tmp_path: Path) -> None:
-    _, report = go(inputs, tmp_path, epochs=6)
+    _, report = go(inputs, tmp_path, num_epochs=6)
     first, last = report["history"][0], report["history"][-1]
     assert last["loss_outcome"] < first["loss_outcome"]
     assert last["loss_step"] < first["loss_step"]
@@ -122,8 +122,10 @@ def test_chat_rows(inputs: Path, tmp_path: Path) -> None:
 
 
 def test_accumulation_and_the_other_rules(inputs: Path, tmp_path: Path) -> None:
-    _, report = go(inputs, tmp_path, accumulate=2, after_first_error="truncate", gradient_checkpointing=True)
-    assert report["optimiser_steps"] == 5
+    _, report = go(
+        inputs, tmp_path, gradient_accumulation_steps=2, after_first_error="truncate", gradient_checkpointing=True
+    )
+    assert report["num_steps"] == 5
     _, masked = go(inputs, tmp_path, after_first_error="mask")
     assert masked["labels"]["step"]["unknown"] > 0
     assert report["tokens"] < masked["tokens"]
@@ -133,20 +135,20 @@ def test_accumulation_and_the_other_rules(inputs: Path, tmp_path: Path) -> None:
 def test_long_rows_are_counted(inputs: Path, tmp_path: Path) -> None:
     whole = go(inputs, tmp_path)[1]
     _, report = go(inputs, tmp_path, max_length=whole["tokens"] // ROWS)
-    dropped = report["dropped"]["longer than max_length"]
+    dropped = report["drops"]["longer than max_length"]
     assert dropped["rows"] == ROWS - report["rows"] > 0
     assert dropped["examples"][0]["where"].startswith("s")
 
 
 def test_a_collapsed_run_stops_and_writes_nothing(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the run has collapsed"):
+    with pytest.raises(ValueError, match="the run has diverged"):
         go(inputs, tmp_path, learning_rate=1e30)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_order_for_other_blocks_is_said(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    go(inputs, tmp_path, batch=8)
-    assert "blocks of 4 rows and train.batch is 8" in capsys.readouterr().err
+    go(inputs, tmp_path, batch_size=8)
+    assert "blocks of 4 rows and train.batch_size is 8" in capsys.readouterr().err
 
 
 def spoil(folder: Path, text: str) -> None:
@@ -180,8 +182,8 @@ if moment == "before a checkpoint is complete":
     from stages.train import checkpoints
     checkpoints.write_json = lambda *_: die()
 elif moment == "between checkpoints":
-    from stages.train.guard import CollapseGuard
-    CollapseGuard.on_step_end = lambda self, args, state, control, **_: die() if state.global_step == 8 else None
+    from stages.train.trainer.divergence import DivergenceCallback
+    DivergenceCallback.on_step_end = lambda self, args, state, control, **_: die() if state.global_step == 8 else None
 elif moment == "before the report":
     from stages.train import run
     run.environment = die
@@ -228,17 +230,17 @@ def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path) -> None
     assert results["whole"].returncode == 0, results["whole"].stderr
     assert folder_files(killed / "models" / "M1") == folder_files(whole / "models" / "M1")
     one, other = (json.loads((place / "reports" / "M1.json").read_text()) for place in (whole, killed))
-    assert other["resumed_at"] == 10
-    assert one["resumed_at"] is None
+    assert other["resumed_from_step"] == 10
+    assert one["resumed_from_step"] is None
     assert one["history"] == other["history"]
     assert not [path for path in (killed / "work" / "train").iterdir() if path.is_dir()]
 
 
 def test_only_complete_checkpoints_are_trusted(tmp_path: Path) -> None:
     from stages.common.tables import write_json
-    from stages.train.checkpoints import COMPLETE, last_complete
+    from stages.train.checkpoints import COMPLETE, find_last_complete
 
-    assert last_complete(tmp_path) is None
+    assert find_last_complete(tmp_path) is None
     for number, (content, marked) in {3: ("abc", 3), 20: ("abc", 3), 30: ("ab", 3), 100: ("abc", None)}.items():
         folder = tmp_path / f"checkpoint-{number}"
         (folder / "inner").mkdir(parents=True)
@@ -246,5 +248,5 @@ def test_only_complete_checkpoints_are_trusted(tmp_path: Path) -> None:
         if marked:
             write_json(folder / COMPLETE, {"inner/weights": marked})
     (tmp_path / "checkpoint-3" / COMPLETE).write_text('{"inner/wei')
-    assert last_complete(tmp_path) == tmp_path / "checkpoint-20"
+    assert find_last_complete(tmp_path) == tmp_path / "checkpoint-20"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-20"]

@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.tables import DropLog
-from stages.train.encode import Row, RowError, check_tokenizer, encode, render
-from stages.train.steps import Example, after_first_error, label_steps, steps_of_tokens
-from stages.train.table import encode_dataset, with_mismatched
+from stages.train.trainer.encoding import RowError, check_tokenizer, encode_dataset, render_row, tokenize_rows
+from stages.train.trainer.mismatch import add_mismatched_completions
+from stages.train.trainer.preference_rows import LabelledCompletion
+from stages.train.trainer.token_steps import (
+    TokenizedRow,
+    apply_after_first_error,
+    map_tokens_to_steps,
+    remove_labels_without_tokens,
+)
 from tests.support.tiny_policy import byte_level_bpe, documents, lines_of, tiny_tokenizer
 
 SENTENCES = ["Step 1: 2 + 2 = 4\n\n", "Schritt 2: wähle x ∈ ℝ\n", "第三步:求和。", "So \\boxed{4} 🎉\n"]
@@ -78,16 +84,18 @@ def merging() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", unk_token="<unk>")
 
 
-def row(prompt: Any, steps: list[str], labels: list[bool | None] | None = None, outcome: bool = True) -> Row:
+def row(
+    prompt: Any, steps: list[str], labels: list[bool | None] | None = None, outcome: bool = True
+) -> LabelledCompletion:
     completion, spans, at = "".join(steps), [], 0
     for step in steps:
         spans.append((at, at + len(step)))
         at += len(step)
-    return Row("r", prompt, completion, outcome, spans, labels or [None] * len(steps))
+    return LabelledCompletion("r", prompt, completion, outcome, spans, labels or [None] * len(steps))
 
 
-def encoded(tokenizer: Any, one: Row) -> Example:
-    return encode([one], [render(one, tokenizer)], tokenizer)[0]
+def encoded(tokenizer: Any, one: LabelledCompletion) -> TokenizedRow:
+    return tokenize_rows([one], [render_row(one, tokenizer)], tokenizer)[0]
 
 
 def step_of_character(steps: list[str]) -> list[int]:
@@ -173,11 +181,13 @@ def test_a_token_across_a_boundary_belongs_to_the_later_step() -> None:
     pieces = tokenizer.convert_ids_to_tokens(example.completion_ids)
     assert pieces[0] == "x\ny"
     assert example.step_of_token[0] == 1
-    assert label_steps(example).step_labels == [None, True, True], "a step without tokens has nothing to learn"
+    assert remove_labels_without_tokens(example).step_labels == [None, True, True], (
+        "a step without tokens has nothing to learn"
+    )
 
 
 def test_tokens_without_a_place_follow_the_token_before_and_end_in_the_last_step() -> None:
-    assert steps_of_tokens([(0, 2), (0, 0), (2, 4), (0, 0), (0, 0)], [0, 2, 3, 9]) == [0, 0, 2, 3, 3]
+    assert map_tokens_to_steps([(0, 2), (0, 0), (2, 4), (0, 0), (0, 0)], [0, 2, 3, 9]) == [0, 0, 2, 3, 3]
 
 
 CHATS = [
@@ -206,7 +216,7 @@ def test_a_template_that_rewrites_the_completion_is_refused() -> None:
     tokenizer = byte_level_bpe(SENTENCES)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
     with pytest.raises(RowError, match="chat template changes the completion"):
-        render(row([{"role": "user", "content": "q"}], ["a b"]), tokenizer)
+        render_row(row([{"role": "user", "content": "q"}], ["a b"]), tokenizer)
 
 
 def test_slow_tokenizers_are_refused() -> None:
@@ -218,21 +228,21 @@ def test_slow_tokenizers_are_refused() -> None:
         check_tokenizer(Slow())  # type: ignore[arg-type]
 
 
-def example(labels: list[bool | None], outcome: bool = True) -> Example:
+def example(labels: list[bool | None], outcome: bool = True) -> TokenizedRow:
     """Two tokens a step, and the end token."""
     steps = [at for at in range(len(labels)) for _ in range(2)]
-    return Example([7], [*range(len(steps)), 99], [*steps, len(labels) - 1], labels, outcome)
+    return TokenizedRow([7], [*range(len(steps)), 99], [*steps, len(labels) - 1], labels, outcome)
 
 
 LABELS: list[bool | None] = [True, None, False, True, False]
 
 
 def test_keep_changes_nothing() -> None:
-    assert after_first_error(example(LABELS), "keep") == example(LABELS)
+    assert apply_after_first_error(example(LABELS), "keep") == example(LABELS)
 
 
 def test_mask_hides_what_follows_and_keeps_the_text() -> None:
-    masked = after_first_error(example(LABELS), "mask")
+    masked = apply_after_first_error(example(LABELS), "mask")
     assert masked.step_labels == [True, None, False, None, None]
     assert masked.completion_ids == example(LABELS).completion_ids
     assert masked.outcome is True
@@ -240,7 +250,7 @@ def test_mask_hides_what_follows_and_keeps_the_text() -> None:
 
 @pytest.mark.parametrize(("outcome", "left"), [(True, None), (False, False)])
 def test_truncate_cuts_the_completion_and_its_end_token(outcome: bool, left: bool | None) -> None:
-    cut = after_first_error(example(LABELS, outcome), "truncate")
+    cut = apply_after_first_error(example(LABELS, outcome), "truncate")
     assert cut.completion_ids == [0, 1, 2, 3, 4, 5]
     assert cut.step_of_token == [0, 0, 1, 1, 2, 2]
     assert cut.step_labels == [True, None, False]
@@ -250,17 +260,17 @@ def test_truncate_cuts_the_completion_and_its_end_token(outcome: bool, left: boo
 @pytest.mark.parametrize("rule", ["keep", "mask", "truncate"])
 @pytest.mark.parametrize("labels", [[True, None, True], [None], [True, True, False]])
 def test_without_anything_after_an_error_every_rule_is_the_same(rule: str, labels: list[bool | None]) -> None:
-    assert after_first_error(example(labels), rule) == example(labels)
+    assert apply_after_first_error(example(labels), rule) == example(labels)
 
 
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ValueError, match="after_first_error: expected one of"):
-        after_first_error(example(LABELS), "drop")
+        apply_after_first_error(example(LABELS), "drop")
 
 
-def rows(count: int = 12) -> list[Row]:
+def rows(count: int = 12) -> list[LabelledCompletion]:
     return [
-        Row(f"r{at}", prompt, completion, outcome, lines_of(completion), labels)
+        LabelledCompletion(f"r{at}", prompt, completion, outcome, lines_of(completion), labels)
         for at, (prompt, completion, outcome, labels) in enumerate(documents(count))
     ]
 
@@ -298,7 +308,7 @@ def test_no_row_left_says_why() -> None:
 
 @pytest.mark.parametrize(("count", "block"), [(12, 4), (10, 4), (9, 4), (3, 8)])
 def test_mismatched_completions_are_rotated_inside_blocks(count: int, block: int) -> None:
-    data = with_mismatched(encode_dataset(rows(count), tiny_tokenizer(), "keep", None, DropLog()), block)
+    data = add_mismatched_completions(encode_dataset(rows(count), tiny_tokenizer(), "keep", None, DropLog()), block)
     for start in range(0, count, block):
         part = data.select(range(start, min(start + block, count))).to_list()
         for at, one in enumerate(part):

@@ -142,8 +142,8 @@ def test_a_mixture_of_experts_is_trls_with_its_routers_loss(tmp_path: Path) -> N
     ours, theirs = (make(kind, data(steps="none"), tmp_path, experts=True) for kind in ("step", "trl"))
     assert ours.aux_loss_enabled
     agree(ours, theirs)
-    with pytest.raises(ValueError, match="pass_rows: must be None for a mixture of experts"):
-        make("step", data(), tmp_path, experts=True, pass_rows=2)
+    with pytest.raises(ValueError, match="micro_batch_size: must be None for a mixture of experts"):
+        make("step", data(), tmp_path, experts=True, micro_batch_size=2)
 
 
 def test_rows_without_steps_are_trls_kto(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ class Licence:
 
 
 _SOURCES = {
-    "day_world": Licence("problems of the day world", None, "made by this project's own generator: no text of others"),
+    "toy_arithmetic": Licence("toy arithmetic problems", None, "made by this project's generator: no text of others"),
     "math": Licence("problems of MATH (Hendrycks et al. 2021)", "mit", "MIT"),
     "gsm8k": Licence("problems of GSM8K (Cobbe et al. 2021)", "mit", "MIT"),
 }

@@ -15,7 +15,7 @@ from stages.common.params.recipe import resolve
 from stages.common.params.tables import TablesParams
 from stages.common.tables import shard_names
 from stages.report.sources import Sources, read_sources
-from stages.train.source import Source, read_source
+from stages.train.dataset_folder import DatasetFolder, read_dataset_folder
 
 RECIPE = Path("params.yaml")
 REPORTS = Path("data/reports")
@@ -32,7 +32,7 @@ class Round:
     root: Path
     settings: dict[str, Any]
     """Every block after the round's overrides."""
-    source: Source
+    source: DatasetFolder
     """The data set's manifest."""
     rows: pl.DataFrame
     """The data set in training order: row, sample_id, problem_id, prompt, completion, label, steps.
@@ -48,7 +48,7 @@ class Round:
 
     @property
     def chat(self) -> bool:
-        return self.source.chat
+        return self.source.is_chat
 
     @property
     def judge(self) -> JudgeParams:
@@ -75,9 +75,9 @@ def read_round(name: str, root: Path = Path()) -> Round:
     if name not in (recipe.get("rounds") or {}):
         known = ", ".join(recipe.get("rounds") or {})
         raise ParamsError(f"{root / RECIPE}: no round {name}; the recipe has {known}")
-    source = read_source(root / "data" / "datasets" / name)
+    source = read_dataset_folder(root / "data" / "datasets" / name)
     rows = pl.read_parquet(source.folder / "step_kto.parquet").with_row_index("row").cast({"row": pl.Int64})
-    if source.chat:
+    if source.is_chat:
         rows = rows.with_columns(pl.col("prompt").str.json_decode(MESSAGES))
     digits = load(TablesParams, root / RECIPE, "tables").shard_digits
     return Round(name, root, resolve(recipe, name), source, rows, digits)

@@ -1,4 +1,4 @@
-"""Settings of the seed model M0."""
+"""Params of the seed model M0."""
 
 from __future__ import annotations
 
@@ -9,35 +9,41 @@ from pydantic import Field
 from stages.common.params.block import ParamsBlock
 
 
-class NoisyCorpusParams(ParamsBlock):
-    """The day-world corpus on which M0 is trained, with its planted mistakes."""
+class ToyCorpusParams(ParamsBlock):
+    """The toy-arithmetic corpus on which M0 is trained, with its planted mistakes."""
 
-    documents: int = Field(ge=100)
-    forgotten_carry: float = Field(ge=0, le=1)
+    num_documents: int = Field(default=40000, ge=100)
+    """Problems with a solution."""
+    forgotten_carry_rate: float = Field(default=0.65, ge=0, le=1)
     """Chance to forget a needed carry or borrow at operand 9; it rises from 0 at operand 2 in equal steps."""
-    slip: float = Field(ge=0, le=1)
-    """Chance that a step's result is off by one for no reason."""
+    slip_rate: float = Field(default=0.02, ge=0, le=1)
+    """Chance that a step's result is off by one."""
 
 
-class DayWorldModelParams(ParamsBlock):
+class ToyModelParams(ParamsBlock):
     """A small Llama trained from scratch."""
 
-    corpus: NoisyCorpusParams
-    hidden: int = Field(ge=8)
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    """Documents per optimiser step."""
-    muon_lr: float = Field(gt=0)
-    """Learning rate of Muon on the matrices."""
-    adamw_lr: float = Field(gt=0)
-    """Learning rate of AdamW on embeddings and norms."""
+    corpus: ToyCorpusParams = ToyCorpusParams()
+    """What it is trained on."""
+    hidden_size: int = Field(default=64, ge=8)
+    """Width of a token."""
+    num_layers: int = Field(default=3, ge=1)
+    """Decoder layers."""
+    num_heads: int = Field(default=4, ge=1)
+    """Attention heads per layer."""
+    batch_size: int = Field(default=16, ge=1)
+    """Documents per optimizer step."""
+    muon_learning_rate: float = Field(default=0.02, gt=0)
+    """Of Muon, on the matrices."""
+    adamw_learning_rate: float = Field(default=0.003, gt=0)
+    """Of AdamW, on embeddings and norms."""
 
 
 class HubModelParams(ParamsBlock):
     """A model of the Hub; only its manifest is stored, weights stay in the Hub's own cache."""
 
     repo: str
+    """Repository id, as owner/name."""
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     """Commit of the model."""
 
@@ -45,7 +51,9 @@ class HubModelParams(ParamsBlock):
 class SeedModelParams(ParamsBlock):
     """`seed_model` block."""
 
-    kind: Literal["day_world", "hub", "none"]
-    """`none` stands for solutions sampled elsewhere: there is no model to load."""
-    day_world: DayWorldModelParams | None
-    hub: HubModelParams | None
+    kind: Literal["toy_arithmetic", "hub", "none"]
+    """`none`: completions are sampled elsewhere, so no model is loaded."""
+    toy_arithmetic: ToyModelParams | None = None
+    """For kind `toy_arithmetic`; null: its defaults."""
+    hub: HubModelParams | None = None
+    """For kind `hub`, which needs it."""

@@ -1,4 +1,4 @@
-"""Settings of training."""
+"""Params of training."""
 
 from __future__ import annotations
 
@@ -10,73 +10,85 @@ from stages.common.params.block import ParamsBlock
 
 
 class LoraParams(ParamsBlock):
-    """`train.lora` block: adapters on all linear layers are trained instead of the weights, and merged into them after.
+    """`train.lora` block: adapters on all linear layers are trained instead of the weights, then merged into them.
 
-    The defaults that LoRA papers use are rank 8 to 64 and alpha twice the rank.
+    LoRA papers use rank 8 to 64 and alpha twice the rank.
     """
 
-    rank: int = Field(ge=1)
-    alpha: float = Field(gt=0)
-    quantise: bool
-    """QLoRA: the frozen weights are held in 4 bits (NF4) while training; needs bitsandbytes."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of each adapter."""
+    alpha: float = Field(default=32.0, gt=0)
+    """Adapters are scaled by alpha / rank."""
+    load_in_4bit: bool = False
+    """QLoRA: hold the frozen weights in 4 bits (NF4) while training; needs bitsandbytes."""
 
 
 class LaunchParams(ParamsBlock):
-    """`train.launch` block: training as several processes, started by ``accelerate launch``."""
+    """`train.launch` block: training in several processes, started by ``accelerate launch``."""
 
-    strategy: Literal["ddp", "fsdp2", "deepspeed"]
-    """Weights whole in every process, or in shards: PyTorch's FSDP2, or DeepSpeed ZeRO 3."""
-    processes: int = Field(ge=2)
-    """Of all machines; `batch` rows go through each, so that their number is part of what is trained."""
-    machines: int = Field(ge=1)
+    strategy: Literal["ddp", "fsdp2", "deepspeed"] = "fsdp2"
+    """`ddp` holds all weights in every process; `fsdp2` (PyTorch) and `deepspeed` (ZeRO 3) shard them."""
+    num_processes: int = Field(ge=2)
+    """Over all machines. Each takes `batch_size` rows a pass, so their number changes what is trained."""
+    num_machines: int = Field(default=1, ge=1)
+    """Machines; each starts num_processes / num_machines processes."""
 
     @model_validator(mode="after")
-    def _as_many_on_each_machine(self) -> Self:
-        if self.processes % self.machines:
-            raise ValueError(f"processes: expected a multiple of machines, found {self.processes} for {self.machines}")
+    def _check_processes_per_machine(self) -> Self:
+        if self.num_processes % self.num_machines:
+            found = f"{self.num_processes} for {self.num_machines}"
+            raise ValueError(f"num_processes: expected a multiple of num_machines, found {found}")
         return self
 
 
 class TrainParams(ParamsBlock):
-    """`train` block. The paper: AdamW, lr 1e-6, 100 warm-up steps, cosine, clip 1.0, beta 0.1."""
+    """`train` block. The paper (arXiv 2501.10799): AdamW, lr 1e-6, 100 warm-up steps, cosine, clip 1.0, beta 0.1."""
 
-    method: Literal["step_kto", "kto", "rft", "none"]
-    """`none` trains nothing: the round ends with its data set and hands its policy on."""
-    w_step: float = Field(ge=0)
+    method: Literal["step_kto", "kto", "rft", "none"] = "step_kto"
+    """Step-KTO, or a baseline: KTO, or RFT (supervised fine-tuning on correct completions). `none` trains nothing: the
+    round ends with its data set, and its policy is a copy of the one it started from."""
+    w_step: float = Field(default=1.0, ge=0)
     """Weight of the step term; the paper's value is not known."""
-    after_first_error: Literal["keep", "mask", "truncate"]
-    """Steps after the first wrong one: keep their labels, mask them, or cut the completion there (the outcome
-    label of a cut completion still holds when it is wrong, and is masked when it is right). The paper's choice is not
+    after_first_error: Literal["keep", "mask", "truncate"] = "keep"
+    """Steps after the first incorrect one: keep their labels, mask them, or truncate the completion there. A truncated
+    completion keeps an incorrect outcome; a correct one is masked. The paper's choice is not known."""
+    beta: float = Field(default=0.1, gt=0)
+    """Strength of the pull towards the reference, in the outcome term and the step term."""
+    learning_rate: float = Field(default=1e-6, gt=0)
+    """Peak learning rate of AdamW."""
+    warmup_steps: int = Field(default=100, ge=0)
+    """Optimizer steps in which the learning rate rises linearly from 0."""
+    lr_scheduler_type: Literal["constant", "linear", "cosine"] = "cosine"
+    """Learning rate after the warm-up."""
+    num_epochs: int = Field(default=1, ge=1)
+    """Passes over the data set."""
+    batch_size: int = Field(default=8, ge=2)
+    """Rows per batch and process."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Rows per forward and backward pass: a batch is split into rows of similar length, with less padding and memory
+    and the same loss; null: whole batches."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Batches per optimizer step."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    max_length: int = Field(default=4096, ge=8)
+    """Prompt and completion, in tokens; longer rows are dropped and counted, never cut. The paper's value is not
     known."""
-    beta: float = Field(gt=0)
-    """Strength of the pull to the reference, for outcome and step term alike."""
-    learning_rate: float = Field(gt=0)
-    warmup_steps: int = Field(ge=0)
-    schedule: Literal["constant", "linear", "cosine"]
-    epochs: int = Field(ge=1)
-    batch: int = Field(ge=2)
-    """Rows per forward pass and device."""
-    pass_rows: int | None = Field(ge=1)
-    """Rows per forward and backward pass: a batch goes through in parts of rows of like length, with less padding and
-    memory and the same loss; null: whole batches."""
-    accumulate: int = Field(ge=1)
-    """Forward passes per optimiser step."""
-    max_grad_norm: float = Field(gt=0)
-    max_length: int = Field(ge=8)
-    """Prompt and completion, in tokens; longer rows are dropped and counted, never cut."""
-    dtype: Literal["float32", "bfloat16"]
-    gradient_checkpointing: bool
-    save_steps: int = Field(ge=1)
-    """Optimiser steps between checkpoints, from which a killed run resumes."""
-    lora: LoraParams | None
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of forward and backward passes; weights are kept and updated in float32."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    save_steps: int = Field(default=50, ge=1)
+    """Optimizer steps between checkpoints, from which a killed run resumes."""
+    lora: LoraParams | None = None
     """null: all weights are trained."""
-    launch: LaunchParams | None
+    launch: LaunchParams | None = None
     """null: one process."""
-    tracker: Literal["trackio", "tensorboard"] | None
-    """Also logs to that tracker; null: nothing leaves the stage but its report."""
+    report_to: Literal["trackio", "tensorboard"] | None = None
+    """Also log to that tracker; null: only the stage's report is written."""
 
     @model_validator(mode="after")
-    def _four_bits_are_not_sharded(self) -> Self:
-        if self.lora and self.lora.quantise and self.launch and self.launch.strategy != "ddp":
-            raise ValueError(f"lora.quantise: weights in 4 bits are not sharded by {self.launch.strategy}; use ddp")
+    def _check_4bit_is_not_sharded(self) -> Self:
+        if self.lora and self.lora.load_in_4bit and self.launch and self.launch.strategy != "ddp":
+            raise ValueError(f"lora.load_in_4bit: {self.launch.strategy} cannot shard 4-bit weights; use strategy ddp")
         return self

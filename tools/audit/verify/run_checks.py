@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.params.recipe import SEED_POLICY
-from stages.common.policies import policy_hash, read_policy
+from stages.common.policies import hash_policy_files, read_policy
 from stages.common.provenance import manifest_hash
 from stages.common.tables import shard_names
 from tools.audit.check_results import CHECKS, CheckResults
@@ -93,7 +93,7 @@ def _file_jobs(findings: CheckResults, root: Path, lock: Lock, rounds: list[str]
     if "manifests" in checks:
         policies = sorted({Path("models", SEED_POLICY), *(Path("models", name) for name in rounds)})
         data_sets = [part.selection.folder for part in parts if part.selection]
-        jobs += [partial(_manifest_job, checks, root, folder, policy_hash) for folder in policies]
+        jobs += [partial(_manifest_job, checks, root, folder, hash_policy_files) for folder in policies]
         jobs += [partial(_manifest_job, checks, root, folder, manifest_hash) for folder in data_sets]
         for part in parts:
             check_descent(findings, root, part)

@@ -1,0 +1,41 @@
+"""The plot of an experiment: each variant's mean by round, with its standard deviation over seeds."""
+
+from __future__ import annotations
+
+import statistics
+
+import polars as pl
+
+from experiments.variants import Variant, list_rounds
+from stages.report.style import LIGHT, MARKERS, drawing, to_png
+
+PANELS = {"pass_at_1": "Pass@1, %", "stepwise_error": "correct answers with an incorrect step, %"}
+
+
+def draw_plot(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -> bytes:
+    """PNG of `table`: rows of reports/rounds.csv with a column `seed`."""
+    with drawing(LIGHT):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(PANELS))
+        for axes, (metric, title) in zip(panels, PANELS.items(), strict=True):
+            for index, variant in enumerate(variants):
+                values = [
+                    (table.filter(pl.col("round") == name)[metric] * 100).to_list()
+                    for name in list_rounds(variant, rounds)
+                ]
+                axes.errorbar(
+                    [number + 0.06 * (index - (len(variants) - 1) / 2) for number in range(rounds + 1)],
+                    [statistics.mean(of_round) for of_round in values],
+                    [statistics.stdev(of_round) if len(of_round) > 1 else 0 for of_round in values],
+                    color=LIGHT.series[index],
+                    marker=MARKERS[index],
+                    capsize=3,
+                    label=variant.title,
+                )
+            axes.set_xticks(range(rounds + 1), [f"M{number}" for number in range(rounds + 1)])
+            axes.set_title(title, loc="left")
+            axes.set_ylim(bottom=0)
+        panels[0].legend(loc="lower right")
+        return to_png(figure)

@@ -1,0 +1,166 @@
+"""The params block turned into a trainer: Step-KTO, KTO or RFT, with the same budget for all three."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.common.params.train import TrainParams
+from stages.common.tables import DropLog, seed_from
+from stages.train.dataset_folder import DatasetFolder, read_rows
+from stages.train.trainer.lora import cast_adapters_to_float32, make_lora_config
+from stages.train.trainer.sharding import keep_float32_outputs, make_sharding_args
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import Trainer
+
+MAX_STEPS_PER_LOG = 10
+
+
+@dataclass(frozen=True)
+class TrainerSetup:
+    """A trainer ready to run, the rows that it reads, and those left out."""
+
+    trainer: Trainer
+    rows: Dataset
+    drops: DropLog
+
+
+def build_trainer(
+    params: TrainParams,
+    dataset: DatasetFolder,
+    model: Any,
+    tokenizer: Any,
+    seed: int,
+    device: str,
+    checkpoints: Path,
+    reference_journal: Path,
+) -> TrainerSetup:
+    """Encode the rows that `params.method` trains on and build its trainer.
+
+    Checkpoints go to the folder `checkpoints`, the reference's log-probs to `reference_journal`. ``step_kto`` reads
+    step labels; ``kto`` is the same trainer with no step labelled, which is TRL's KTO; ``rft`` is TRL's SFT on the
+    correct rows, with loss on completions alone, in the data set's order. Raises `ValueError` for a package that the
+    params need and that is not installed.
+    """
+    from transformers import PrinterCallback
+
+    from stages.train.trainer.encoding import encode_dataset
+
+    with_steps = params.method == "step_kto"
+    drops = DropLog()
+    rows = encode_dataset(
+        read_rows(dataset, with_steps, only_correct=params.method == "rft"),
+        tokenizer,
+        params.after_first_error if with_steps else "keep",
+        params.max_length,
+        drops,
+    )
+    if params.method != "rft" and dataset.kl_block_size != params.batch_size:
+        print(
+            f"{dataset.folder}: its order is made for blocks of {dataset.kl_block_size} rows and train.batch_size is "
+            f"{params.batch_size}; batches may lack a label",
+            file=sys.stderr,
+        )
+    if params.report_to and importlib.util.find_spec(params.report_to) is None:
+        raise ValueError(f"train.report_to: needs the package {params.report_to}: pip install {params.report_to}")
+    if params.report_to == "tensorboard":  # beside the checkpoints, which are deleted in the end
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(checkpoints.with_suffix(".tensorboard")))
+    arguments = _make_trainer_args(params, seed, device, checkpoints)
+    if params.method == "rft":
+        trainer = _build_rft(params, rows, model, tokenizer, arguments)
+    else:
+        arguments["reference_journal"] = str(reference_journal)
+        trainer = _build_step_kto(params, dataset, rows, model, tokenizer, arguments)
+    if params.lora and params.lora.load_in_4bit:
+        cast_adapters_to_float32(trainer.model)
+    trainer.remove_callback(PrinterCallback)  # the report holds the log
+    return TrainerSetup(trainer, rows, drops)
+
+
+def _build_step_kto(
+    params: TrainParams, dataset: DatasetFolder, rows: Dataset, model: Any, tokenizer: Any, arguments: dict[str, Any]
+) -> Trainer:
+    from stages.train.checkpoints import MarkCompleteCallback
+    from stages.train.trainer.config import StepKTOConfig
+    from stages.train.trainer.step_kto_trainer import StepKTOTrainer
+
+    outcome, step = dataset.weights["outcome"], dataset.weights["step"]
+    config = StepKTOConfig(
+        **arguments,
+        max_length=params.max_length,
+        beta=params.beta,
+        w_step=params.w_step if params.method == "step_kto" else 0.0,
+        after_first_error=params.after_first_error,
+        kl_block_size=dataset.kl_block_size,
+        micro_batch_size=params.micro_batch_size,
+        desirable_weight=outcome["desirable"],
+        undesirable_weight=outcome["undesirable"],
+        step_desirable_weight=step["desirable"],
+        step_undesirable_weight=step["undesirable"],
+    )
+    return StepKTOTrainer(
+        model,
+        config,
+        rows,
+        tokenizer,
+        callbacks=[MarkCompleteCallback()],
+        peft_config=make_lora_config(params.lora) if params.lora else None,
+    )
+
+
+def _build_rft(params: TrainParams, rows: Dataset, model: Any, tokenizer: Any, arguments: dict[str, Any]) -> Trainer:
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from stages.train.checkpoints import MarkCompleteCallback
+    from stages.train.trainer.divergence import DivergenceCallback
+
+    def mask_prompt(row: dict[str, list[int]]) -> dict[str, list[int]]:
+        prompt, completion = row["prompt_ids"], row["completion_ids"]
+        return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+
+    # Every row fits max_length already; without it TRL neither cuts nor drops any.
+    config = SFTConfig(**arguments, max_length=None, packing=False, train_sampling_strategy="sequential")
+    trainer = SFTTrainer(
+        model,
+        config,
+        train_dataset=Dataset.from_list([mask_prompt(row) for row in rows]),
+        processing_class=tokenizer,
+        callbacks=[MarkCompleteCallback(), DivergenceCallback()],
+        peft_config=make_lora_config(params.lora) if params.lora else None,
+    )
+    if trainer.is_fsdp_enabled:
+        keep_float32_outputs(trainer.accelerator)
+    return trainer
+
+
+def _make_trainer_args(params: TrainParams, seed: int, device: str, checkpoints: Path) -> dict[str, Any]:
+    same_names = (
+        *("gradient_accumulation_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "max_grad_norm"),
+        *("gradient_checkpointing", "save_steps"),
+    )
+    return {
+        **{name: getattr(params, name) for name in same_names},
+        "output_dir": str(checkpoints),
+        "per_device_train_batch_size": params.batch_size,
+        "num_train_epochs": params.num_epochs,
+        "seed": seed_from("train", seed) % 2**32,
+        "use_cpu": device == "cpu",
+        "bf16": params.dtype == "bfloat16",
+        "dataloader_pin_memory": device != "cpu",
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        # A divisor of save_steps, so that no mean in the history spans a restart.
+        "logging_steps": math.gcd(params.save_steps, MAX_STEPS_PER_LOG),
+        "logging_nan_inf_filter": False,
+        "report_to": params.report_to or "none",
+        "disable_tqdm": not sys.stderr.isatty(),
+        **make_sharding_args(device),
+    }

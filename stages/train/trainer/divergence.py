@@ -1,0 +1,57 @@
+"""Stopping a diverged run before a broken policy is written; its last checkpoint stays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+_ADVICE = "the run has diverged; lower train.learning_rate or raise train.beta"
+
+
+class DivergenceCallback(TrainerCallback):
+    """Raises `ValueError` when a log shows divergence, before that step's checkpoint is written.
+
+    Signs are a loss or gradient norm that is not finite; z0 above ``max_kl`` nats per completion token; and a mean
+    log-probability of the end token after correct completions that has fallen by more than ``max_eos_drop`` nats since
+    the first log: completions would no longer end, which training, which samples none, would not notice. The limits
+    are read from the training arguments, where those have them.
+    """
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called by the trainer after each optimizer step: the last one is logged too, whatever its number."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+
+    def on_log(self, args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Called by the trainer with the means since the last log."""
+        first = state.log_history[0] if state.log_history else {}
+        for problem in _find_divergence(logs or {}, first, args):
+            checkpoint = get_last_checkpoint(args.output_dir)
+            where = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
+            raise ValueError(f"step {state.global_step}: {problem}; {_ADVICE}{where}")
+
+
+def _find_divergence(logs: dict[str, float], first: dict[str, float], args: Any) -> Iterator[str]:
+    for name in ("loss", "grad_norm"):
+        if name in logs and not math.isfinite(logs[name]):
+            yield f"{name} is {logs[name]}"
+    max_kl, max_drop = getattr(args, "max_kl", None), getattr(args, "max_eos_drop", None)
+    if max_kl is not None and logs.get("kl/token", 0.0) > max_kl:
+        yield f"the KL is {logs['kl/token']:.2f} nats per token, above max_kl {max_kl}"
+    if max_drop is not None and "logps/eos" in logs and "logps/eos" in first:
+        drop = first["logps/eos"] - logs["logps/eos"]
+        if drop > max_drop:
+            yield f"the end token's log-probability has fallen by {drop:.2f} nats, above max_eos_drop {max_drop}"
+
+
+def check_weights(model: torch.nn.Module) -> None:
+    """Raise `ValueError` naming the first weight with a value that is not finite."""
+    for name, parameter in model.named_parameters():
+        # DeepSpeed leaves a parameter empty and keeps this process's shard in ds_tensor.
+        if not bool(torch.isfinite(getattr(parameter, "ds_tensor", parameter)).all()):
+            raise ValueError(f"{name}: not finite after training; {_ADVICE}")

@@ -1,0 +1,98 @@
+"""The same rows spread over passes or processes: the same losses, gradients and weights as in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.distributed_run import trained
+
+ROWS = 26
+"""Of 8 a step: the last step is a short one, and odd for two processes."""
+
+Result = tuple[list[dict[str, float]], dict[str, torch.Tensor]]
+
+
+def agree(one: Result, other: Result) -> None:
+    assert len(one[0]) == len(other[0]) == 8
+    for entry, wanted in zip(one[0], other[0], strict=True):
+        assert entry["loss"] == pytest.approx(wanted["loss"], abs=1e-6)
+        assert entry["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-4)
+        assert entry["kl"] == pytest.approx(wanted["kl"], abs=1e-5)
+        assert entry["kl/step"] == pytest.approx(wanted["kl/step"], abs=1e-5)
+    for name, weight in one[1].items():
+        # Adam divides by a gradient's size: where that is rounding, so is what becomes of it.
+        assert torch.allclose(weight, other[1][name], atol=2e-4), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = tmp_path_factory.mktemp("whole")
+    return trained(folder, ROWS, per_device_train_batch_size=8, kl_block_size=4)
+
+
+@pytest.mark.parametrize("batch", [2, 4])
+def test_an_accumulated_batch_is_the_batch_in_one_go(tmp_path: Path, whole: Result, batch: int) -> None:
+    parts = trained(
+        tmp_path, ROWS, per_device_train_batch_size=batch, gradient_accumulation_steps=8 // batch, kl_block_size=4
+    )
+    agree(parts, whole)
+    for entry, wanted in zip(parts[0], whole[0], strict=True):
+        assert entry["loss/outcome"] == pytest.approx(wanted["loss/outcome"], abs=1e-6)
+        assert entry["loss/step"] == pytest.approx(wanted["loss/step"], abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_batch_in_parts_by_length_is_the_batch_in_one_go(tmp_path: Path, whole: Result, rows: int) -> None:
+    parts = trained(tmp_path, ROWS, per_device_train_batch_size=8, kl_block_size=4, micro_batch_size=rows)
+    agree(parts, whole)
+    for entry, wanted in zip(parts[0], whole[0], strict=True):
+        assert entry.keys() == wanted.keys()
+        for name in entry.keys() - {"padding"}:
+            assert entry[name] == pytest.approx(wanted[name], abs=1e-4), name
+        if rows == 1:
+            assert entry["padding"] == 0 < wanted["padding"]
+
+
+def test_parts_and_accumulation_together(tmp_path: Path, whole: Result) -> None:
+    settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "kl_block_size": 4}
+    agree(trained(tmp_path, ROWS, **settings, micro_batch_size=3), whole)
+
+
+def test_the_runs_compared_learn(whole: Result) -> None:
+    losses = [entry["loss"] for entry in whole[0]]
+    assert losses[0] == pytest.approx(1.0)
+    assert sum(losses[4:]) < sum(losses[:4])
+    assert max(entry["kl"] for entry in whole[0]) > 0, "no reference point was ever above 0"
+
+
+def launched(folder: Path, processes: int, **settings: Any) -> Result:
+    """Trained by `processes` processes on CPU, joined by gloo."""
+    folder.mkdir()
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run(
+        [*command, str(root / "tests/support/distributed_run.py"), str(folder), json.dumps({"rows": ROWS, **settings})],
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "log.json").read_text()), torch.load(folder / "weights.pt")
+
+
+def test_two_processes_are_one(tmp_path: Path, whole: Result) -> None:
+    settings = {"per_device_train_batch_size": 4, "kl_block_size": 4, "ddp_backend": "gloo", "micro_batch_size": 3}
+    two = launched(tmp_path / "two", 2, **settings)
+    agree(two, whole)
+    for entry, wanted in zip(two[0], whole[0], strict=True):
+        assert entry["steps/accuracy"] == pytest.approx(wanted["steps/accuracy"])
