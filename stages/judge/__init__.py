@@ -1,18 +1,26 @@
-"""Judging: True, False or unknown for every step, by a rule or by language models."""
+"""Judging: correct, incorrect or unknown for every step, by a rule, a reward model or language models."""
 
-from stages.judge.label import Judge, Labels, judge_samples, open_judge
-from stages.judge.reply import StepVerdict, Unusable, read_reply
-from stages.judge.vote import StepLabel, both_agree, count_votes
+from stages.judge.labelling import JUDGES, Judge, Labels, judge_samples, make_judge, open_judge
+from stages.judge.step_labels import (
+    CompletionSteps,
+    Judgement,
+    LabelEvidence,
+    StepLabel,
+    find_first_error,
+    join_completions,
+)
 
 __all__ = [
+    "JUDGES",
+    "CompletionSteps",
     "Judge",
+    "Judgement",
+    "LabelEvidence",
     "Labels",
     "StepLabel",
-    "StepVerdict",
-    "Unusable",
-    "both_agree",
-    "count_votes",
+    "find_first_error",
+    "join_completions",
     "judge_samples",
+    "make_judge",
     "open_judge",
-    "read_reply",
 ]

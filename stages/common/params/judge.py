@@ -1,4 +1,4 @@
-"""Settings of the judge."""
+"""Params of the judge."""
 
 from __future__ import annotations
 
@@ -6,154 +6,162 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.block import ParamsBlock
+from stages.common.params.block import KindParams, ParamsBlock
 from stages.common.params.llm import EngineParams
 
 
-class WeakJudgeParams(ParamsBlock):
-    """What a fake engine plays: a judge that knows the day world's rule and errs on purpose."""
+class MockJudgeParams(ParamsBlock):
+    """What a mock engine plays: a judge that knows the rule of toy arithmetic and errs at set rates."""
 
-    wrong: float = Field(ge=0, le=1)
-    """Share of its verdicts that are the opposite of the rule's, which calls correct what it knows nothing about."""
-    useless: float = Field(ge=0, le=1)
-    """Share of its replies that cannot be used."""
+    error_rate: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of its verdicts that are the opposite of the rule's; steps unknown to the rule are called correct."""
+    invalid_rate: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of its replies that are invalid."""
 
 
-class ServedJudgeParams(ParamsBlock):
-    """A language model that judges steps. The paper prompts Llama-3.1-70B and shows it the reference solution; its
-    prompt, temperature and number of votes are not known."""
+class LlmJudgeParams(ParamsBlock):
+    """A language model as judge. The paper prompts Llama-3.1-70B and shows it the reference solution; its prompt,
+    temperature and number of votes are not known."""
 
     engine: EngineParams
-    weak: WeakJudgeParams | None
-    """For engines of kind fake, null for every other."""
+    """How the model is run or reached."""
+    mock: MockJudgeParams | None = None
+    """How the judge errs on an engine of kind mock; null for every other kind."""
     model: str
-    """A Hub id or a folder; for a vendor's API the name that it gives the model."""
-    revision: str | None
+    """A Hub repo or a folder; behind a vendor's API the vendor's name for the model."""
+    revision: str | None = None
     """Commit of a Hub model; null for a model that has none, as behind a vendor's API."""
-    mode: Literal["solution", "step"]
-    """One call for a whole solution, or one for each of its steps."""
-    prompt: str = Field(pattern=r"^[a-z0-9_-]+$")
-    """Template in stages/judge/prompts, without `.jinja`. Its text makes the judge what it is, not its name."""
-    temperature: float = Field(ge=0)
-    max_tokens: int = Field(ge=1)
-    """Longest reply, in tokens; a longer one is cut, and a failed try."""
-    tries: int = Field(ge=1)
-    """How often a vote is asked for until a reply can be used."""
-    max_characters: int = Field(ge=1)
-    """Problem, reference and solution together; steps of longer ones are unknown. Keep it within the model's context:
-    a server that refuses a prompt for its length stops the stage."""
+    mode: Literal["completion", "step"] = "completion"
+    """One request per completion, or one per step that shows the steps up to it."""
+    prompt: str | None = Field(default=None, pattern=r"^[a-z0-9_-]+$")
+    """Template in stages/judge/llm/prompts, without `.jinja`; null: the one named after the mode. The judge's identity
+    is the template's text, not its name."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Not known of the paper. More than one vote needs a temperature above 0."""
+    max_tokens: int = Field(default=4096, ge=1)
+    """Longest reply in tokens. A longer one is cut, and therefore invalid."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Requests for one vote until a reply is valid."""
+    max_chars: int = Field(default=100_000, ge=1)
+    """Limit on problem, reference solution and steps together; steps of longer ones are unknown. Keep it within the
+    model's context: a server that refuses a prompt for its length stops the stage."""
+
+    @property
+    def template(self) -> str:
+        """Name of the prompt template."""
+        return self.prompt or self.mode
 
     @model_validator(mode="after")
-    def _a_fake_is_weak_and_nothing_else_is(self) -> Self:
-        if (self.engine.kind == "fake") is (self.weak is None):
-            raise ValueError("weak: says how a fake engine errs: set for one, null for every other")
+    def _check_mock(self) -> Self:
+        if (self.engine.kind == "fake") is (self.mock is None):
+            raise ValueError("mock: expected a block for an engine of kind mock, and null for every other kind")
         return self
 
 
 class PrmParams(ParamsBlock):
-    """A process reward model: it gives each step a score, the probability that the step is right."""
+    """A process reward model. Its score of a step is the probability, 0 to 1, that the step is correct."""
 
     model: str
-    """A Hub id or a folder; weights in safetensors, and no code of its own."""
-    revision: str | None = Field(pattern=r"^[0-9a-f]{40}$")
-    """Commit of a Hub model; null for a folder, which is known by the hash of its files."""
-    layout: Literal["token_classification", "step_tag"]
+    """A Hub repo or a folder; weights in safetensors, no code of its own."""
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """Commit of a Hub model; null for a folder, which is identified by the hash of its files."""
+    layout: Literal["token_classification", "step_tag"] = "token_classification"
     """`token_classification` (TRL): class 1 at the separator's last token. `step_tag` (Math-Shepherd): a language
     model's choice between two tokens after the tag."""
-    problem: str
-    """Text before the steps, with `{problem}` where the problem stands."""
-    step: str
-    """Text of a step, with `{step}`, and `{number}` if the steps are numbered, from 1."""
-    separator: str = Field(min_length=1)
-    """What follows each step: TRL's separator, or the tag."""
-    between: str
-    """What stands before each step but the first: a line feed with Math-Shepherd, nothing with TRL."""
-    right_token: str | None
-    """Token that calls a step right, as the vocabulary spells it (`▁+`, with `▁` for a space); for `step_tag`."""
-    wrong_token: str | None
-    right_from: float = Field(ge=0, le=1)
-    """Score from which a step is right."""
-    wrong_below: float = Field(ge=0, le=1)
-    """Score below which it is wrong; it is unknown between the two."""
-    max_tokens: int | None = Field(ge=1)
-    """Longest problem and solution together; steps of longer ones are unknown. null: what the model can read."""
-    dtype: Literal["float32", "bfloat16", "float16"]
+    problem: str = "{problem}"
+    """Text before the steps, with `{problem}` in place of the problem."""
+    step: str = "{step}"
+    """Text of a step, with `{step}`, and `{number}`, from 1, if the steps are numbered."""
+    separator: str = Field(default="\n", min_length=1)
+    """Text after each step: TRL's separator, or the tag."""
+    step_separator: str = ""
+    """Text before each step but the first: a line feed for Math-Shepherd, nothing for TRL."""
+    correct_token: str | None = None
+    """Token that calls a step correct, as the vocabulary spells it (`▁+`, with `▁` for a space); for `step_tag`."""
+    incorrect_token: str | None = None
+    """Token that calls a step incorrect; for `step_tag`."""
+    correct_threshold: float = Field(default=0.5, ge=0, le=1)
+    """Lowest score of a correct step."""
+    incorrect_threshold: float = Field(default=0.5, ge=0, le=1)
+    """Steps with a lower score are incorrect, steps between the thresholds unknown."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Limit on problem and steps together; steps of longer completions are unknown. null: the model's own limit."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Type of the weights in memory; another type is another judge."""
-    batch: int = Field(ge=1)
-    """Solutions scored at once."""
+    batch_size: int = Field(default=16, ge=1)
+    """Completions scored at once."""
 
-    def problem_text(self, problem: str) -> str:
-        """What stands before the steps."""
+    def format_problem(self, problem: str) -> str:
+        """The text before the steps."""
         before, _, after = self.problem.partition("{problem}")
         return before + problem + after
 
-    def step_text(self, number: int, step: str) -> str:
-        """What stands for step `number`, counted from 1; braces in its own text mean nothing."""
+    def format_step(self, number: int, step: str) -> str:
+        """The text of step `number`, counted from 1; braces in the step itself are kept as they are."""
         before, _, after = self.step.replace("{number}", str(number)).partition("{step}")
-        return (self.between if number > 1 else "") + before + step + after
+        return (self.step_separator if number > 1 else "") + before + step + after
 
     @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
+    def _check_layout(self) -> Self:
         for key, text in (("problem", self.problem), ("step", self.step)):
             if text.count(f"{{{key}}}") != 1:
-                raise ValueError(f"{key}: {{{key}}} must stand in it once, found {text!r}")
-        tokens = [self.right_token, self.wrong_token]
-        if self.layout == "step_tag" and (None in tokens or self.right_token == self.wrong_token):
-            raise ValueError("right_token, wrong_token: layout step_tag needs two tokens")
+                raise ValueError(f"{key}: expected {{{key}}} once, found {text!r}")
+        tokens = [self.correct_token, self.incorrect_token]
+        if self.layout == "step_tag" and (None in tokens or self.correct_token == self.incorrect_token):
+            raise ValueError("correct_token, incorrect_token: layout step_tag needs two different tokens")
         if self.layout == "token_classification" and tokens != [None, None]:
-            raise ValueError("right_token, wrong_token: for layout step_tag, null for token_classification")
-        if self.wrong_below > self.right_from:
-            raise ValueError("wrong_below: above right_from, so that a score would be both")
+            raise ValueError("correct_token, incorrect_token: for layout step_tag only; set them to null")
+        if self.incorrect_threshold > self.correct_threshold:
+            raise ValueError("incorrect_threshold: above correct_threshold, so that a score could mean both")
         return self
 
 
-class RequireParams(ParamsBlock):
-    """What the judge must reach on people's labels before it labels anything."""
+class GateParams(ParamsBlock):
+    """What the judge must reach on human labels before it labels anything."""
 
-    f1: float = Field(ge=0, le=1)
-    """ProcessBench's F1: harmonic mean of the shares of erroneous solutions whose first wrong step it finds, and of
-    correct ones in which it calls every step right."""
+    min_f1: float = Field(ge=0, le=1)
+    """ProcessBench's F1: harmonic mean of the fraction of erroneous solutions whose first error is found, and of the
+    fraction of correct ones in which every step is called correct."""
     files: list[str] = Field(min_length=1)
-    """Solutions with known first errors: JSON Lines in the shape of ProcessBench."""
-    solutions: int | None = Field(ge=1)
-    """How many of them, drawn by hash; null for all."""
+    """Solutions with known first errors: JSON Lines in the format of ProcessBench."""
+    max_solutions: int | None = Field(default=None, ge=1)
+    """Number of solutions used, chosen by hash; null for all."""
 
 
-class JudgeParams(ParamsBlock):
+class JudgeParams(KindParams):
     """`judge` block."""
 
-    kind: Literal["exact", "arithmetic", "none", "served", "prm"]
-    """`exact` is the day world's rule; `arithmetic` calls a step wrong where it states a false numeric equality and
-    leaves every other unknown; `none` leaves every step unknown; `served` prompts a language model; `prm` takes the
-    scores of a process reward model."""
-    served: ServedJudgeParams | None
-    second: ServedJudgeParams | None
-    """Another model, null for none: with it, a label counts where both agree."""
-    prm: PrmParams | None
-    votes: int = Field(ge=1)
-    """V, votes per step and model."""
-    min_agreement: float = Field(gt=0.5, le=1)
-    """Share of votes that must agree, else the step is unknown."""
-    require: RequireParams | None
-    """A gate before labelling, null for none."""
-    flip: float = Field(ge=0, le=1)
-    """Share of known labels flipped on purpose, by the step's hash: for studies of label noise; 0 otherwise."""
+    seam = "judge"
+    built_in = ("arithmetic", "llm", "none", "prm", "toy_arithmetic")
 
-    @property
-    def models(self) -> list[ServedJudgeParams]:
-        """The models asked: none for a rule, or where scores are computed here."""
-        return [model for model in (self.served, self.second) if model is not None] if self.kind == "served" else []
+    kind: str = "none"
+    """`llm` prompts a language model; `prm` takes the scores of a process reward model; `arithmetic` calls a step
+    incorrect if it states a false numeric equality and leaves every other unknown; `toy_arithmetic` is the exact rule
+    of toy arithmetic; `none` leaves every step unknown."""
+    llm: LlmJudgeParams | None = None
+    """For kind llm."""
+    second_judge: LlmJudgeParams | None = None
+    """Another model for kind llm, null for none: a step is then labelled only if both models agree."""
+    prm: PrmParams | None = None
+    """For kind prm."""
+    num_votes: int = Field(default=1, ge=1)
+    """V, votes per step and model. Not known of the paper."""
+    min_agreement: float = Field(default=0.6, gt=0.5, le=1)
+    """Fraction of votes that must agree, otherwise the step is unknown."""
+    gate: GateParams | None = None
+    """What the judge must reach before it labels; null for no gate."""
+    label_noise: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of known labels flipped on purpose, chosen by the step's hash: for experiments with label noise."""
 
     @model_validator(mode="after")
-    def _models_fit_the_kind(self) -> Self:
-        if self.kind == "served" and self.served is None:
-            raise ValueError("served: null, which kind served needs")
-        if self.kind == "prm" and self.prm is None:
-            raise ValueError("prm: null, which kind prm needs")
-        if self.kind == "prm" and self.votes > 1:
-            raise ValueError("votes: a process reward model gives the same score each time; set 1")
-        if len({(model.model, model.revision, model.weak) for model in self.models}) < len(self.models):
-            raise ValueError("second: the model of served, whose mistakes it shares; name another")
-        if self.votes > 1 and any(model.temperature == 0 for model in self.models):
-            raise ValueError("votes: more than one at temperature 0 are the same vote; raise the temperature")
+    def _check_models(self) -> Self:
+        if self.kind in ("llm", "prm") and self.kind_params is None:
+            raise ValueError(f"{self.kind}: null, but kind {self.kind} requires it")
+        if self.kind == "prm" and self.num_votes > 1:
+            raise ValueError("num_votes: a process reward model gives the same score each time; set 1")
+        models = [model for model in (self.llm, self.second_judge) if model is not None] if self.kind == "llm" else []
+        if len({(model.model, model.revision, model.mock) for model in models}) < len(models):
+            raise ValueError("second_judge: the same model as llm, with the same errors; name another")
+        if self.num_votes > 1 and any(model.temperature == 0 for model in models):
+            raise ValueError("num_votes: at temperature 0 all votes are the same; raise temperature, or set 1")
         return self

@@ -1,5 +1,5 @@
-"""A process reward model as judge: one score per step, True and False beyond two thresholds, unknown between."""
+"""A process reward model as judge: one score per step and two thresholds."""
 
-from stages.judge.prm.judge import PrmJudge, label_of, open_prm
+from stages.judge.prm.prm_judge import PrmJudge, label_score
 
-__all__ = ["PrmJudge", "label_of", "open_prm"]
+__all__ = ["PrmJudge", "label_score"]

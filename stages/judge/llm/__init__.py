@@ -1,0 +1,16 @@
+"""Language models as judges."""
+
+from stages.judge.llm.llm_judge import LlmJudge
+from stages.judge.llm.recount import VOTE_COUNTS, count_kept_votes, read_kept_reply
+from stages.judge.llm.replies import InvalidReply, StepVote
+from stages.judge.llm.votes import DISAGREEMENT_PATTERN
+
+__all__ = [
+    "DISAGREEMENT_PATTERN",
+    "VOTE_COUNTS",
+    "InvalidReply",
+    "LlmJudge",
+    "StepVote",
+    "count_kept_votes",
+    "read_kept_reply",
+]

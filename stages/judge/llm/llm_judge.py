@@ -1,0 +1,106 @@
+"""A judge of one or two language models: what enough of their votes agree on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from stages.common.engines import Engine, FakeEngine, Model, Request, Runner, make_engine, prices_of
+from stages.common.journal import ROOT
+from stages.common.params.judge import JudgeParams, LlmJudgeParams
+from stages.common.tables import content_hash
+from stages.judge.labelling import Judge
+from stages.judge.llm.judge_prompts import hash_prompt
+from stages.judge.llm.mock_judge import make_mock_reply
+from stages.judge.llm.recount import recount_votes
+from stages.judge.llm.vote_requests import VoteRequest
+from stages.judge.llm.voter import LlmVoter, identify_llm, identify_llm_judge
+from stages.judge.llm.votes import combine_labels, count_votes
+from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence, SampleLabels
+
+JUDGE_NAMES = ("judge", "second judge")
+"""Names of the models in reports; their positions are the `judge_index` of REPLY rows."""
+
+
+class LlmJudge(Judge):
+    """Votes of `params.llm`, and of `params.second_judge` where there is one."""
+
+    description = "a language model that votes on each step"
+    has_replies = True
+    evidence = "the vote"
+
+    def __init__(self, params: JudgeParams, seed: int) -> None:
+        super().__init__(params, seed)
+        self._voters: list[LlmVoter] = []
+
+    @property
+    def name(self) -> str:
+        """The first model."""
+        return self.llms[0].model
+
+    @property
+    def llms(self) -> list[LlmJudgeParams]:
+        """One model or two."""
+        return [model for model in (self.params.llm, self.params.second_judge) if model is not None]
+
+    @property
+    def prompt_hashes(self) -> list[str]:
+        """See `hash_prompt`."""
+        return [hash_prompt(model.template) for model in self.llms]
+
+    def identify(self) -> Any:
+        """Models, prompts, and the seed of their draws."""
+        return [[identify_llm_judge(model) for model in self.llms], self.seed]
+
+    @contextmanager
+    def open(self, desc: str) -> Iterator[None]:
+        """Engines and journals; an engine starts with its first request."""
+        with ExitStack() as stack:
+            for judge_index, model in enumerate(self.llms):
+                sent: dict[str, VoteRequest] = {}
+                journal = ROOT / "judge" / f"{content_hash(identify_llm(model))}.jsonl"
+                runner = stack.enter_context(Runner(_make_engine(model, sent), journal, desc, prices_of(model.engine)))
+                self._voters.append(LlmVoter(model, self.params.num_votes, self.seed, runner, judge_index, sent))
+            yield
+        self._voters.clear()
+
+    def label_steps(self, completions: Sequence[CompletionSteps]) -> Judgement:
+        """The label that enough votes agree on."""
+        collected = [voter.collect_votes(completions) for voter in self._voters]
+        labels = {
+            each.sample_id: [
+                combine_labels([
+                    count_votes(of_model.votes[each.sample_id][step], self.params.min_agreement)
+                    for of_model in collected
+                ])
+                for step in range(len(each.steps))
+            ]
+            for each in completions
+        }  # fmt: skip
+        replies = [row for of_model in collected for row in of_model.replies]
+        return Judgement(labels, replies, sum((of_model.invalid_replies for of_model in collected), Counter()))
+
+    def llm_usage(self) -> dict[str, Any]:
+        """Usage by `JUDGE_NAMES`."""
+        return {name: voter.llm_usage() for name, voter in zip(JUDGE_NAMES, self._voters, strict=False)}
+
+    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels | None:
+        """The votes, read again from the replies."""
+        if evidence.replies is None:
+            return None
+        return recount_votes(
+            evidence.replies, evidence.steps, self.params.num_votes, len(self.llms), self.params.min_agreement
+        )
+
+
+def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest]) -> Engine:
+    mock, fake = params.mock, params.engine.fake
+    if mock is None or fake is None:
+        return make_engine(params.engine, Model(params.model, params.revision))
+
+    def reply(request: Request) -> str:
+        return make_mock_reply(sent[request.key], request.key, mock)
+
+    return FakeEngine(params.engine.concurrency, fake.latency_s, fake.failing, fake.cut, reply)

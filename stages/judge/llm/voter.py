@@ -1,0 +1,175 @@
+"""One language model voting on steps; a vote with an invalid reply is requested again up to `max_attempts` times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stages.common.engines import Completion, Model, Request, Result, Runner
+from stages.common.params.judge import LlmJudgeParams
+from stages.common.tables import content_hash, seed_from
+from stages.judge.llm.judge_prompts import hash_prompt, render_prompt
+from stages.judge.llm.replies import NO_REPLY, InvalidReply, StepVote, Vote, make_reply_schema, read_reply
+from stages.judge.llm.vote_requests import VoteRequest, list_vote_requests
+from stages.judge.step_labels import CompletionSteps
+
+PREFLIGHT_REQUESTS = 8
+"""Requests that must succeed, at least half of them with a valid reply, before any other is sent."""
+
+Pending = list[tuple[VoteRequest, InvalidReply | None]]
+"""Votes to request, each with the previous reply if there was one."""
+
+
+@dataclass(frozen=True)
+class CollectedVotes:
+    """Votes of one language model, and where they come from."""
+
+    votes: dict[str, list[list[Vote]]]
+    """Shape ``[steps][votes]`` by sample_id; a vote has its place whichever attempt gave it."""
+    replies: list[dict[str, Any]] = field(default_factory=list)
+    """REPLY rows of all attempts."""
+    invalid_replies: Counter[str] = field(default_factory=Counter)
+    """Invalid replies by what is wrong with them."""
+
+    def add(self, request: VoteRequest, votes: list[StepVote] | InvalidReply) -> None:
+        """Add the votes on the steps of `request`; an invalid reply is a missing vote on each of them."""
+        of_steps: Sequence[Vote] = [votes] * len(request.numbers) if isinstance(votes, InvalidReply) else votes
+        for number, vote in zip(request.numbers, of_steps, strict=True):
+            self.votes[request.completion.sample_id][number - 1][request.vote] = vote
+
+
+def identify_llm(params: LlmJudgeParams) -> str:
+    """Name of the model in requests: the same on every server. A mock model has a name of its own."""
+    name = Model(params.model, params.revision).asked_through(params.engine)
+    return name if params.mock is None else f"{name} {content_hash(params.mock.model_dump())}"
+
+
+def identify_llm_judge(params: LlmJudgeParams) -> str:
+    """Hash of the model, the prompt and the params that determine its votes."""
+    own = params.model_dump(mode="json", include={"mode", "temperature", "max_tokens", "max_attempts", "max_chars"})
+    return content_hash("llm judge", identify_llm(params), own, hash_prompt(params.template))
+
+
+class LlmVoter:
+    """Requests `num_votes` votes per step through `runner`.
+
+    `judge_index` numbers the judge in REPLY rows; `seed` determines the model's draws. `sent` maps the key of each
+    request in flight to its vote, for a mock engine that has to know what it replies to.
+    """
+
+    def __init__(
+        self,
+        params: LlmJudgeParams,
+        num_votes: int,
+        seed: int,
+        runner: Runner,
+        judge_index: int = 0,
+        sent: dict[str, VoteRequest] | None = None,
+    ) -> None:
+        self._params = params
+        self._num_votes = num_votes
+        self._seed = seed
+        self._runner = runner
+        self._judge_index = judge_index
+        self._sent: dict[str, VoteRequest] = {} if sent is None else sent
+        self._model = identify_llm(params)
+        self._is_tested = False
+
+    def collect_votes(self, completions: Sequence[CompletionSteps]) -> CollectedVotes:
+        """Votes on every step of `completions`. Raises `EngineError` where no request can succeed; replies are kept."""
+        collected = CollectedVotes({
+            each.sample_id: [[NO_REPLY] * self._num_votes for _ in each.steps] for each in completions
+        })  # fmt: skip
+        pending: Pending = []
+        for vote in list_vote_requests(completions, self._params.mode, self._num_votes):
+            error = self._check_length(vote.completion)
+            if error is None:
+                pending.append((vote, None))
+            else:
+                collected.add(vote, error)
+        for attempt in range(self._params.max_attempts):
+            if pending:
+                pending = self._attempt(pending, attempt, collected)
+        for vote, error in pending:
+            assert error is not None
+            collected.add(vote, error)
+        return collected
+
+    def llm_usage(self) -> dict[str, Any]:
+        """Tokens and cost, as `Runner` reports them."""
+        return {"model": self._params.model, **self._runner.costs()}
+
+    def _check_length(self, completion: CompletionSteps) -> InvalidReply | None:
+        if completion.num_chars <= self._params.max_chars:
+            return None
+        error = f"problem and completion have {completion.num_chars} characters, above max_chars"
+        return InvalidReply(error, "longer than max_chars")
+
+    def _attempt(self, pending: Pending, attempt: int, collected: CollectedVotes) -> Pending:
+        """Send one request for each of `pending`; return those to be sent again."""
+        self._sent.clear()
+        preflight = 0 if self._is_tested else PREFLIGHT_REQUESTS
+        self._runner.ask(self._make_requests(pending, attempt), len(pending), preflight, self._find_error)
+        self._is_tested = True
+        again: Pending = []
+        for vote, previous in pending:
+            request = self._make_request(vote, previous, attempt)
+            response = self._runner.get(request)
+            read = _read_response(response, vote)
+            collected.replies.append(self._make_row(vote, attempt, request, response, read))
+            if isinstance(read, InvalidReply):
+                collected.invalid_replies[read.kind] += 1
+                if isinstance(response, Completion):
+                    again.append((vote, read))
+                    continue  # otherwise the engine has made all its attempts
+            collected.add(vote, read)
+        return again
+
+    def _make_requests(self, pending: Pending, attempt: int) -> Iterator[Request]:
+        for vote, previous in pending:
+            request = self._make_request(vote, previous, attempt)
+            self._sent[request.key] = vote
+            yield request
+
+    def _find_error(self, request: Request, completion: Completion) -> str | None:
+        read = _read_response(completion, self._sent[request.key])
+        return read.error if isinstance(read, InvalidReply) else None
+
+    def _make_request(self, vote: VoteRequest, previous: InvalidReply | None, attempt: int) -> Request:
+        params, completion = self._params, vote.completion
+        error = previous.error if previous else None
+        prompt = render_prompt(params.template, completion.problem, completion.reference, vote.shown_steps, error)
+        return Request(
+            model=self._model,
+            prompt=[{"role": "user", "content": prompt}],
+            temperature=params.temperature,
+            max_tokens=params.max_tokens,
+            # 31 bits, which every server takes.
+            seed=seed_from("judge", self._seed, completion.sample_id, vote.step, vote.vote, attempt) % 2**31,
+            schema=make_reply_schema(vote.numbers),
+        )
+
+    def _make_row(
+        self, vote: VoteRequest, attempt: int, request: Request, response: Result, read: list[StepVote] | InvalidReply
+    ) -> dict[str, Any]:
+        copied = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens")
+        is_complete = isinstance(response, Completion)
+        return {
+            "sample_id": vote.completion.sample_id,
+            "problem_id": vote.completion.problem_id,
+            "judge_index": self._judge_index,
+            "step": vote.step,
+            "vote": vote.vote,
+            "attempt": attempt,
+            "request_hash": request.key,
+            "error": read.error if isinstance(read, InvalidReply) else None,
+            **{name: getattr(response, name) if is_complete else None for name in copied},
+        }
+
+
+def _read_response(response: Result, vote: VoteRequest) -> list[StepVote] | InvalidReply:
+    if isinstance(response, Completion):
+        return read_reply(response.text, response.finish_reason, vote.numbers)
+    return InvalidReply(f"no response: {response.reason}", "no response")

@@ -1,0 +1,124 @@
+"""Labels from scores: completions of similar length are scored in batches, and each batch is journaled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from stages.common.console import progress
+from stages.common.journal import ROOT, Journal
+from stages.common.params.judge import JudgeParams, PrmParams
+from stages.common.params.runtime import load_runtime
+from stages.common.tables import content_hash
+from stages.judge.labelling import NOISE_PREFIX, Judge
+from stages.judge.prm.input_layout import EncodedSteps, InputLayout, UnscoredSteps
+from stages.judge.prm.scorer import SCORE_DECIMALS, PrmSource, Scorer, find_source, load_layout
+from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence, SampleLabels, StepLabel
+
+_SCORE_PARAMS = {
+    "layout",
+    "problem",
+    "step",
+    "separator",
+    "step_separator",
+    "correct_token",
+    "incorrect_token",
+    "dtype",
+}
+"""Params that determine a score; `max_tokens` and the thresholds determine the label that it gives."""
+
+_SCORE_REASON = re.compile(rf"(?:{re.escape(NOISE_PREFIX)})?score ([01]\.\d{{{SCORE_DECIMALS}}})")
+
+
+class PrmJudge(Judge):
+    """Labels by a model's scores. The model is loaded when the first score is missing from the journal."""
+
+    description = "a process reward model: each step's score against two thresholds"
+    evidence = "the score"
+    audit_note = "scores of a process reward model, which is not run again"
+
+    def __init__(self, params: JudgeParams, seed: int) -> None:
+        super().__init__(params, seed)
+        assert params.prm is not None
+        self._prm = params.prm
+        self._source: PrmSource | None = None
+        self._layout: InputLayout | None = None
+        self._scorer: Scorer | None = None
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self._prm.model
+
+    def identify(self) -> Any:
+        """Model, layout and thresholds."""
+        own = self._prm.model_dump(mode="json", include={"max_tokens", "correct_threshold", "incorrect_threshold"})
+        return [hash_score_params(self._prm, find_source(self._prm)), own]
+
+    @contextmanager
+    def open(self, desc: str) -> Iterator[None]:
+        """The journal of scores."""
+        self._source, self._desc = find_source(self._prm), desc
+        with Journal(ROOT / "judge" / f"prm-{hash_score_params(self._prm, self._source)}.jsonl") as self._journal:
+            yield
+
+    def label_steps(self, completions: Sequence[CompletionSteps]) -> Judgement:
+        """Raises `ValueError` where the model cannot be loaded or does not fit the params."""
+        assert self._source is not None
+        self._layout = self._layout or load_layout(self._prm, self._source)
+        keys = {each.sample_id: content_hash("solution", each.problem, list(each.steps)) for each in completions}
+        encoded = {keys[each.sample_id]: self._layout.encode(each.problem, each.steps) for each in completions}
+        self._score({key: value for key, value in encoded.items() if isinstance(value, EncodedSteps)})
+        labels = {}
+        for each in completions:
+            key = keys[each.sample_id]
+            value = encoded[key]
+            if isinstance(value, UnscoredSteps):
+                labels[each.sample_id] = [StepLabel(None, value.reason, 0.0, value.kind)] * len(each.steps)
+            else:
+                labels[each.sample_id] = [label_score(score, self._prm) for score in self._journal.get(key)]
+        return Judgement(labels)
+
+    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels:
+        """Labels of the scores that the reasons state; unknown where they state none."""
+        labels: SampleLabels = {}
+        rows = evidence.steps.join(evidence.labels, on=["sample_id", "step"], how="left").sort("sample_id", "step")
+        for sample_id, reason in rows.select("sample_id", "reason").iter_rows():
+            score = _SCORE_REASON.fullmatch(reason or "")
+            label = label_score(float(score[1]), self._prm) if score else StepLabel(None, "", 0.0)
+            labels.setdefault(sample_id, []).append(label)
+        return labels
+
+    def _score(self, encoded: dict[str, EncodedSteps]) -> None:
+        """Score what the journal lacks. Batches are cut from all completions and journaled whole, so that a run that
+        was killed continues with the same batches and hence the same last bits."""
+        ordered = sorted(encoded, key=lambda key: (len(encoded[key].ids), key))
+        size = self._prm.batch_size
+        batches = [ordered[at : at + size] for at in range(0, len(ordered), size)]
+        missing = [batch for batch in batches if any(key not in self._journal for key in batch)]
+        for batch in progress(missing, self._desc, unit="batches"):
+            scores = self._get_scorer().score([encoded[key] for key in batch])
+            self._journal.put(dict(zip(batch, scores, strict=True)))
+
+    def _get_scorer(self) -> Scorer:
+        if self._scorer is None:
+            assert self._layout is not None and self._source is not None
+            self._scorer = Scorer(self._prm, self._source, self._layout.candidates, load_runtime())
+        return self._scorer
+
+
+def label_score(score: float, params: PrmParams) -> StepLabel:
+    """The label of a step with this score, 0 to 1."""
+    reason = f"score {score:.{SCORE_DECIMALS}f}"
+    if score >= params.correct_threshold:
+        return StepLabel(True, reason, 1.0)
+    if score < params.incorrect_threshold:
+        return StepLabel(False, reason, 1.0)
+    return StepLabel(None, reason, 0.0, "score between the thresholds")
+
+
+def hash_score_params(params: PrmParams, source: PrmSource) -> str:
+    """Hash of all that determines the scores of a given completion."""
+    return content_hash("scores", source.hash, params.model_dump(mode="json", include=_SCORE_PARAMS))

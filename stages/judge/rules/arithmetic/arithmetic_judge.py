@@ -1,0 +1,29 @@
+"""From equalities to verdicts on the steps of a completion."""
+
+from __future__ import annotations
+
+from stages.judge.rules.arithmetic.context import find_problem_ambiguity, find_step_ambiguity
+from stages.judge.rules.arithmetic.equalities import MAX_STEP_CHARS, find_equalities
+
+
+def judge_arithmetic(problem: str, steps: list[str]) -> list[tuple[bool | None, str]]:
+    """Verdict and reason of each step of one completion: False if it states a false numeric equality, else unknown.
+
+    Never True: a step whose equalities are all true may compute the wrong thing. Text is parsed, never evaluated as
+    code; work per step is bounded; whatever has more than one reading is skipped.
+    """
+    ambiguity = find_problem_ambiguity(problem[:MAX_STEP_CHARS])
+    return [(None, ambiguity)] * len(steps) if ambiguity else [_judge_one(step) for step in steps]
+
+
+def _judge_one(step: str) -> tuple[bool | None, str]:
+    ambiguity = find_step_ambiguity(step[:MAX_STEP_CHARS])
+    if ambiguity:
+        return None, ambiguity
+    num_found = num_true = 0
+    for equality in find_equalities(step):
+        num_found += 1
+        num_true += equality.is_true is True
+        if equality.is_true is False:
+            return False, f"{equality.text}: {equality.reason}"
+    return None, f"none of {num_found} equalities is false, {num_true} are true" if num_found else "states no equality"

@@ -1,0 +1,174 @@
+"""The equalities that a step states, each true, false or ambiguous."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stages.judge.rules.arithmetic.context import find_clause_ambiguity
+from stages.judge.rules.arithmetic.expression import evaluate
+from stages.judge.rules.arithmetic.operands import Operand, split_operands
+from stages.judge.rules.arithmetic.tokens import Token, tokenize
+from stages.judge.rules.arithmetic.values import AmbiguityError, Value, make_exact, make_interval, parse_number
+from stages.judge.rules.arithmetic.word_lists import find_units
+
+MAX_STEP_CHARS = 50_000
+"""Characters read of a step."""
+
+MAX_EQUALITIES = 400
+"""Equals signs read in one step."""
+
+MAX_VALUE_CHARS = 40
+"""Characters of a value in a reason."""
+
+_CALCULATOR = re.compile(r"<<([^<>]{1,300})>>")
+_OPERANDS = frozenset({"number", "command", "bang"})
+_FACTORS = [make_exact(factor) for factor in (3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 3600, 10_000)]
+"""Factors between units of one dimension: sides that differ by one of these may be a conversion."""
+
+
+@dataclass(frozen=True)
+class Equality:
+    """A stated equality; `is_true` is None where it is ambiguous, and `reason` says why, or what is false."""
+
+    text: str
+    is_true: bool | None
+    reason: str
+
+
+def find_equalities(step: str) -> Iterator[Equality]:
+    """Every equality in `step`, in order, those in calculator marks (``<<48/2=24>>``) first."""
+    if len(step) > MAX_STEP_CHARS:
+        step = f"{step[:MAX_STEP_CHARS]}\0"  # not a number: whatever the cut goes through is ambiguous
+    num_found = 0
+    texts = [mark[1] for mark in _CALCULATOR.finditer(step)]
+    for text in [*texts, _CALCULATOR.sub(" ", step)]:
+        for equality in _find_in_text(text):
+            yield equality
+            num_found += 1
+            if num_found == MAX_EQUALITIES:
+                return
+
+
+def _find_in_text(text: str) -> Iterator[Equality]:
+    tokens = tokenize(text)
+    sides: list[list[Operand]] = []
+    relations: list[str] = []
+    positions: list[int] = []
+    start = 0
+    for position, token in enumerate([*tokens, Token("relation", "end", False)]):
+        if token.kind in ("equals", "relation"):
+            sides.append(split_operands(tokens[start:position]))
+            relations.append("=" if token.kind == "equals" else token.text)
+            positions.append(position)
+            start = position + 1
+    for index, relation in enumerate(relations[:-1]):
+        if relation == "=":
+            left, right = sides[index][-1], sides[index + 1][0]
+            left.ambiguity = left.ambiguity or find_clause_ambiguity(tokens, positions[index])
+            yield _compare(left, right)
+
+
+def _compare(left: Operand, right: Operand) -> Equality:
+    text = f"{_format_operand(left)} = {_format_operand(right)}"
+    ambiguity = left.ambiguity or right.ambiguity or _find_unit_ambiguity(left, right)
+    if not ambiguity and not (_has_operation(left) or _has_operation(right)):
+        ambiguity = "nothing to compute"
+    if not ambiguity and right.tokens and right.tokens[-1].kind == "bang":
+        ambiguity = "factorial or exclamation mark"
+    if not ambiguity and any(token.is_spoken for token in right.tokens):
+        ambiguity = "the sentence may continue"  # = 360 divided by 5 is 72
+    if not ambiguity and {"°", "pi"} <= {token.text for token in left.tokens + right.tokens}:
+        ambiguity = "degrees and radians"
+    if not ambiguity and not _has_operation(left) and (left.units or left.follows_words):
+        ambiguity = "names a quantity"  # 8 boxes = 8 * 20, one-third of 27 = 27 / 3
+    if ambiguity:
+        return Equality(text, None, ambiguity)
+    try:
+        return _decide(text, left, right)
+    except AmbiguityError as error:
+        return Equality(text, None, str(error))
+
+
+def _has_operation(operand: Operand) -> bool:
+    """Whether `operand` is more than one number with its sign, brackets and percent sign."""
+    return sum(token.kind in _OPERANDS for token in operand.tokens) > 1
+
+
+def _decide(text: str, left: Operand, right: Operand) -> Equality:
+    tokens = left.tokens + right.tokens
+    kinds = {token.kind for token in tokens}
+    readings = [left.tokens]
+    if left.has_dash:
+        readings.append([Token("operator", "-", False), *left.tokens])
+    elif left.tokens and left.tokens[0].text == "-":
+        readings.append(left.tokens[1:])
+    has_units = bool(kinds & {"percent", "money"} or left.units or right.units)
+    for reading in readings:
+        ambiguity = _compare_sides(reading, right.tokens, has_units)
+        if ambiguity is not None:
+            return Equality(text, None if ambiguity else True, ambiguity)
+    sides = [_format_value(evaluate(side)) for side in (left.tokens, right.tokens)]
+    return Equality(text, False, f"{sides[0]} is not {sides[1]}")
+
+
+def _compare_sides(left: list[Token], right: list[Token], has_units: bool) -> str | None:
+    """None where the sides certainly differ, "" where they are equal, else why that is ambiguous."""
+    first, second = evaluate(left), evaluate(right)
+    if _overlap(first, second):
+        return ""
+    if _is_rounded(left, second) or _is_rounded(right, first):
+        return "rounded"
+    if has_units and any(_overlap(first * factor, second) or _overlap(first, second * factor) for factor in _FACTORS):
+        return "may be a conversion"
+    return None
+
+
+def _overlap(first: Value, second: Value) -> bool:
+    return first.low <= second.high and second.low <= first.high
+
+
+def _is_rounded(tokens: list[Token], other: Value) -> bool:
+    """Whether `tokens` is one number to which `other` may have been rounded or truncated."""
+    kept = [token for token in tokens if token.kind not in ("money", "unit", "open", "close")]
+    is_negative = bool(kept) and kept[0].text == "-"
+    if len(kept) != 1 + is_negative or kept[-1].kind != "number":
+        return False
+    number, decimals = parse_number(kept[-1].text)
+    number = -number if is_negative else number
+    if decimals:
+        return _overlap(make_interval(number, Fraction(1, 10**decimals)), other)
+    is_whole = other.low == other.high and other.low.denominator == 1
+    if is_whole:
+        return False
+    return other.low - 1 < number < other.high + 1
+
+
+def _find_unit_ambiguity(left: Operand, right: Operand) -> str:
+    """Different units of one dimension on the two sides, which may be a conversion; "" if there are none."""
+    dimensions: dict[str, set[str]] = {}
+    for dimension, name in find_units(left.units + right.units):
+        dimensions.setdefault(dimension, set()).add(name)
+    return next((f"units {' and '.join(sorted(names))}" for names in dimensions.values() if len(names) > 1), "")
+
+
+def _format_fraction(number: Fraction) -> str:
+    try:
+        return f"{float(number):.6g}"
+    except OverflowError:
+        return "a number of many digits"
+
+
+def _format_operand(operand: Operand) -> str:
+    return " ".join(token.text for token in operand.tokens if token.kind != "money")[:80] or "?"
+
+
+def _format_value(value: Value) -> str:
+    if value.low != value.high:
+        return f"about {_format_fraction((value.low + value.high) / 2)}"
+    # A digit takes more than three bits; Python refuses to write numbers of thousands of digits.
+    if value.low.numerator.bit_length() + value.low.denominator.bit_length() > 3 * MAX_VALUE_CHARS:
+        return "a number of many digits"
+    return str(value.low)

@@ -1,0 +1,138 @@
+"""Values of expressions, by recursive descent over tokens; whatever has two readings raises `AmbiguityError`."""
+
+from __future__ import annotations
+
+import math
+
+from stages.judge.rules.arithmetic.tokens import Token
+from stages.judge.rules.arithmetic.values import PI, AmbiguityError, Value, make_exact, parse_literal, parse_number
+
+MAX_DEPTH = 12
+"""Nested brackets."""
+
+MAX_SIDE_TOKENS = 150
+"""Tokens on one side of an equality."""
+
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+
+def evaluate(tokens: list[Token]) -> Value:
+    """The value of all `tokens`; raise `AmbiguityError` where they have no reading or more than one."""
+    if len(tokens) > MAX_SIDE_TOKENS:
+        raise AmbiguityError("too long")
+    parser = _Parser([token for token in tokens if token.kind not in ("money", "unit")])
+    value = parser.parse_sum(0)
+    if parser.next_token is not None:
+        raise AmbiguityError("not an expression")
+    return value
+
+
+class _Parser:
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._position = 0
+
+    @property
+    def next_token(self) -> Token | None:
+        return self._tokens[self._position] if self._position < len(self._tokens) else None
+
+    def _take(self, kind: str, texts: str = "") -> Token | None:
+        """Consume and return the next token if it is of `kind` and, where given, one of the characters `texts`."""
+        token = self.next_token
+        if token is None or token.kind != kind or (texts and token.text not in texts):
+            return None
+        self._position += 1
+        return token
+
+    def parse_sum(self, depth: int) -> Value:
+        if depth > MAX_DEPTH:
+            raise AmbiguityError("nested too deeply")
+        value = self._parse_product(depth)
+        while sign := self._take("operator", "+-"):
+            before = self._position - 2
+            term = self._parse_product(depth)
+            if _is_range(self._tokens[before : before + 3]):
+                raise AmbiguityError("difference or range")
+            value = value + (term if sign.text == "+" else -term)
+        return value
+
+    def _parse_product(self, depth: int) -> Value:
+        value = self._parse_signed(depth)
+        is_divided = after_slash = False
+        while True:
+            if sign := self._take("operator", "*/"):
+                if sign.text == "/" and after_slash:
+                    raise AmbiguityError("division by a quotient or twice")  # 25 / 1/3
+                after_slash = sign.text == "/"
+                factor = self._parse_signed(depth)
+                is_divided = is_divided or sign.text == "/"
+                value = value * (factor if sign.text == "*" else factor.invert())
+            elif self.next_token is not None and self.next_token.kind in ("open", "command"):
+                if is_divided:
+                    raise AmbiguityError("product without a sign after a division")
+                before = self._tokens[self._position - 1]
+                is_spaced_bracket = self.next_token.kind == "open" and self.next_token.has_space
+                if before.kind == "number" and (self.next_token.text == "frac" or is_spaced_bracket):
+                    raise AmbiguityError("mixed number or product")
+                value = value * self._parse_power(depth)
+            else:
+                return value
+
+    def _parse_signed(self, depth: int) -> Value:
+        if not self._take("operator", "-"):
+            return self._parse_power(depth)
+        base = self._tokens[self._position : self._position + 2]
+        if [token.kind for token in base] == ["number", "operator"] and base[1].text == "^":
+            raise AmbiguityError("power of a negative number without brackets")
+        return -self._parse_power(depth)
+
+    def _parse_power(self, depth: int) -> Value:
+        value = self._parse_atom(depth)
+        while self.next_token is not None and self.next_token.kind in ("bang", "percent"):
+            if self._take("bang"):
+                value = value.compute_factorial()
+            elif self._take("percent"):
+                value = Value(value.low / 100, value.high / 100, percent=True)
+        if not self._take("operator", "^"):
+            return value
+        minus = self._take("operator", "-")
+        exponent = self._parse_atom(depth)
+        if self._take("operator", "^") or self._take("bang"):
+            raise AmbiguityError("power of a power")
+        return value.raise_to(-exponent if minus else exponent)
+
+    def _parse_atom(self, depth: int) -> Value:
+        if number := self._take("number"):
+            return parse_literal(number.text)
+        command = self._take("command")
+        if command is None:
+            return self._parse_group(depth)
+        if command.text == "pi":
+            return PI
+        first = self._parse_group(depth, "{")
+        if command.text == "sqrt":
+            return first.compute_root()
+        second = self._parse_group(depth, "{")
+        if command.text == "frac":
+            return first * second.invert()
+        return make_exact(math.comb(first.to_integer(500), second.to_integer(500)))
+
+    def _parse_group(self, depth: int, bracket: str = "([{") -> Value:
+        opening = self._take("open", bracket)
+        if opening is None:
+            raise AmbiguityError("no operand")
+        value = self.parse_sum(depth + 1)
+        if not self._take("close", _PAIRS[opening.text]):
+            raise AmbiguityError("bracket not closed")
+        return value
+
+
+def _is_range(tokens: list[Token]) -> bool:
+    """Whether `tokens` may be a range, as in "pages 10-12"."""
+    if [token.kind for token in tokens] != ["number", "operator", "number"] or tokens[1].text != "-":
+        return False
+    return (
+        not tokens[1].has_space
+        and not tokens[2].has_space
+        and parse_number(tokens[0].text) < parse_number(tokens[2].text)
+    )
