@@ -14,6 +14,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.statistics import Resampling
 from stages.common.tables import seed_from
+from stages.judge import make_judge
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Settings:
     @property
     def measuring_judge(self) -> JudgeParams:
         """Who judges here: the evaluation's judge as it is, or the recipe's own without the flips of its labels."""
-        return self.evaluate.judge or self.judge.model_copy(update={"flip": 0.0})
+        return self.evaluate.judge or self.judge.model_copy(update={"label_noise": 0.0})
 
     @property
     def recorded(self) -> bool:
@@ -44,9 +45,7 @@ class Settings:
 
 def judge_name(judge: JudgeParams) -> str:
     """The model that judges, or the judge's kind where no model does."""
-    models = {"served": judge.served, "prm": judge.prm}
-    model = models.get(judge.kind)
-    return judge.kind if model is None else model.model
+    return make_judge(judge, 0).model or judge.kind
 
 
 def load_settings(recipe: Path) -> Settings:

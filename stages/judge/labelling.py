@@ -47,10 +47,10 @@ class Judge(ABC):
     """What labels the steps, for cards: a clause without a full stop."""
     has_replies: ClassVar[bool] = False
     """Whether it keeps REPLY rows."""
-    evidence: ClassVar[str] = "the judge"
-    """What labels follow from, in an audit's messages: ``label is True, {evidence} gives False``."""
     audit_note: ClassVar[str | None] = None
     """What an audit cannot repeat; None where it can repeat everything."""
+    has_fixed_identity: ClassVar[bool] = False
+    """Whether its identity follows from its params alone, so that an audit can check it."""
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         self.params = params
@@ -68,7 +68,7 @@ class Judge(ABC):
         """A label for each step of `completions`. Raises `UserError` where it cannot go on; finished work is kept."""
 
     @contextmanager
-    def open(self, desc: str) -> Iterator[None]:
+    def open(self, desc: str) -> Iterator[None]:  # noqa: ARG002
         """Hold engines, models and journals open; `desc` is the progress bar's title."""
         yield
 
@@ -77,9 +77,14 @@ class Judge(ABC):
         return {}
 
     @property
-    def name(self) -> str:
-        """The model, or the kind of a judge without one."""
-        return self.params.kind
+    def model(self) -> str | None:
+        """The first model, None for a rule."""
+        return None
+
+    @property
+    def evidence(self) -> str:
+        """What labels follow from, in an audit's messages: ``label is True, {evidence} gives False``."""
+        return f"judge {self.params.kind}"
 
     @property
     def llms(self) -> list[LlmJudgeParams]:
@@ -91,7 +96,7 @@ class Judge(ABC):
         """Hash of the prompt template of each of `llms`."""
         return []
 
-    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels | None:
+    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels | None:  # noqa: ARG002
         """Labels that follow from `evidence`, an empty reason where none follows; None where they cannot be derived."""
         return None
 
@@ -102,7 +107,7 @@ class Judge(ABC):
         return content_hash("judge", shared, self.identify(), self.seed if self.params.label_noise else None)
 
     def label(self, problems: pl.DataFrame, samples: pl.DataFrame, steps: pl.DataFrame) -> Labels:
-        """Label each of `steps` (STEP rows of `samples`, SAMPLE rows, of `problems`, PROBLEM rows); see `label_steps`."""
+        """Label `steps` (STEP rows) of `samples` (SAMPLE rows) of `problems` (PROBLEM rows); see `label_steps`."""
         completions = list(join_completions(problems, samples, steps))
         judgement = self.label_steps(completions)
         labels = judgement.labels
@@ -116,12 +121,18 @@ class Judge(ABC):
         )
 
     def recount(self, evidence: LabelEvidence) -> pl.DataFrame | None:
-        """The LABEL rows, without the column `judge`, that follow from `evidence`; None where they cannot be derived."""
+        """The LABEL rows that follow from `evidence`; None where none can be derived.
+
+        Without the column `judge` where the identity depends on files.
+        """
         labels = self.recount_steps(evidence)
         if labels is None:
             return None
         problem_ids = dict(evidence.steps.select("sample_id", "problem_id").unique().iter_rows())
-        rows = self._build_rows(problem_ids, labels, "").drop("judge")
+        if self.has_fixed_identity:
+            rows = self._build_rows(problem_ids, labels, self.identity)
+        else:
+            rows = self._build_rows(problem_ids, labels, "").drop("judge")
         given = evidence.labels.select("sample_id", "step", given="reason")
         rows = rows.join(given, on=["sample_id", "step"], how="left", maintain_order="left")
         is_given = pl.col("reason") == ""

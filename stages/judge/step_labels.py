@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,6 @@ def join_completions(problems: pl.DataFrame, samples: pl.DataFrame, steps: pl.Da
         yield CompletionSteps(str(sample_id), str(problem_id), problem, reference, spans)
 
 
-def find_first_error(labels: list[bool | None]) -> int | None:
+def find_first_error(labels: Sequence[bool | None]) -> int | None:
     """0-based position of the first incorrect step, None if there is none."""
     return next((step for step, is_correct in enumerate(labels) if is_correct is False), None)

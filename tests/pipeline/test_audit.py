@@ -103,7 +103,7 @@ def test_a_label(smoke: Path) -> None:
     assert line.startswith(
         f"data/labels/M1/all.parquet: sample {step['sample_id']} step {step['step']}: label is False"
     )
-    assert "judge exact gives True" in line
+    assert "judge toy_arithmetic gives True" in line
     assert [step["sample_id"] in line for line in found["kto"]] == [True]  # only step_kto.parquet holds labels of steps
     assert found.keys() == {"labels", "kto", "selection"}  # the data set's counts no longer follow
     assert all("manifest.json: labels is" in line or "manifest.json: weights is" in line for line in found["selection"])
@@ -346,7 +346,7 @@ def _entry(listed: list[dict[str, Any]], path: str) -> dict[str, Any]:
     return next(entry for entry in listed if entry["path"] == path)
 
 
-@pytest.mark.parametrize("name", ["stages/judge/prompts/solution.jinja", "stages/outcome/extract.py"])
+@pytest.mark.parametrize("name", ["stages/judge/llm/prompts/completion.jinja", "stages/outcome/extract.py"])
 def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
     with tampered(smoke / name):
         (smoke / name).write_text((smoke / name).read_text(encoding="utf-8") + "\n# more\n", encoding="utf-8")

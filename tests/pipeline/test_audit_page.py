@@ -62,7 +62,7 @@ PART = TableSet(
     outcomes=Path("data/outcomes/M1"),
     splitter=SplitParams.model_construct(),
     steps=Path("data/steps/M1"),
-    judge=JudgeParams.model_construct(kind="served"),
+    judge=JudgeParams.model_construct(kind="llm"),
     judges=1,
     labels=Path("data/labels/M1"),
     selection=Selection(

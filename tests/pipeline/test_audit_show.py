@@ -177,7 +177,7 @@ def changed(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy in which the judge was changed and run again, in a further round as well."""
     place = tmp_path_factory.mktemp("changed") / "clone"
     shutil.copytree(smoke, place, symlinks=True)
-    edit(place, "judge", "flip", 0.3)
+    edit(place, "judge", "label_noise", 0.3)
     run(place, "dvc", "repro", "dataset@M1")
     return place
 
@@ -190,14 +190,14 @@ def test_labels_that_changed_because_of_the_judge(smoke: Path, changed: Path) ->
     lines = diff(changed, "HEAD")
     assert lines[0] == f"M1    labels of steps: {turned} changed ({before.height} then, {after.height} now)"
     assert lines[1].startswith(f"      because of judge@M1: {turned} (")
-    assert lines[2] == "        judge@M1: judge.flip 0.0 -> 0.3"
+    assert lines[2] == "        judge@M1: judge.label_noise 0.0 -> 0.3"
     assert lines[3].startswith("        for example sample ")
     assert lines[-1] == "M1    verdicts: the same"
     assert diff(smoke, "HEAD") == ["M1    labels of steps: the same", "M1    verdicts: the same"]
 
 
 def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -> None:
-    edit(changed, "judge", "flip", 0.0)
+    edit(changed, "judge", "label_noise", 0.0)
     edit(changed, "split", "max_steps", 2)
     edit(changed, "sample", "samples", 3)
     run(changed, "dvc", "repro", "dataset@M1")
@@ -213,7 +213,7 @@ def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -
 def test_what_cannot_be_compared_is_said(smoke: Path, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     shutil.copytree(smoke, place, symlinks=True)
-    edit(place, "judge", "flip", 0.3)
+    edit(place, "judge", "label_noise", 0.3)
     run(place, "dvc", "repro", "judge@M1")
     shutil.rmtree(place / ".dvc/cache")
     assert "not compared: data/steps/M1 of then" in diff(place, "HEAD")[0]

@@ -38,7 +38,7 @@ def part(votes: int, judges: int, flip: float = 0.0) -> TableSet:
         outcomes=Path("outcomes"),
         splitter=SplitParams.model_construct(),
         steps=Path("steps"),
-        judge=JudgeParams.model_construct(kind="served", votes=votes, min_agreement=0.6, flip=flip),
+        judge=JudgeParams.model_construct(kind="llm", num_votes=votes, min_agreement=0.6, label_noise=flip),
         judges=judges,
         labels=Path("labels"),
         selection=None,
@@ -214,7 +214,7 @@ FLIPPED = "flipped on purpose: "
     ],
 )  # fmt: skip
 def test_labels_by_scores(tmp_path: Path, labels: list[dict[str, Any]], fault: str | None) -> None:
-    prm = PrmParams.model_construct(right_from=0.8, wrong_below=0.2)
+    prm = PrmParams.model_construct(correct_threshold=0.8, incorrect_threshold=0.2)
     judged_by = replace(part(1, 0), judge=JudgeParams.model_construct(kind="prm", prm=prm))
     found = check(tmp_path, None, labels, judged_by).by_check["labels"]
     assert found.notes == {"scores of a process reward model, which is not run again": len(labels)}

@@ -225,7 +225,7 @@ def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> Non
     planned = plan(place, other)
     assert call(place, "git", "status", "--porcelain") == ""
     assert "sample@M2" not in planned
-    assert planned["judge@M1"].changes == (("param", "judge.votes 1 -> 3"),)
+    assert planned["judge@M1"].changes == (("param", "judge.num_votes 1 -> 3"),)
     assert planned["sample@K1"].changes == (("new", "has never run"),)
     assert not planned["sample@M1"].runs
     assert not planned["seed_model"].runs

@@ -40,7 +40,9 @@ def report(place: Path, stage: str, name: str = "M1") -> dict[str, Any]:
 
 def answers(place: Path, name: str = "M1") -> tuple[int, int]:
     """Requests that the last runs of a round's sampling and judging sent."""
-    return report(place, "sample", name)["costs"]["answers"], report(place, "judge", name)["costs"]["judge"]["answers"]
+    return report(place, "sample", name)["costs"]["answers"], report(place, "judge", name)["llm_usage"]["judge"][
+        "answers"
+    ]
 
 
 def outputs(place: Path, name: str = "M1") -> dict[str, bytes]:
@@ -69,16 +71,16 @@ def test_every_reply_is_kept_and_every_label_has_its_votes(place: Path) -> None:
 
 def test_what_it_cost_is_reported(place: Path) -> None:
     judged = report(place, "judge")
-    costs = judged["costs"]["judge"]
+    costs = judged["llm_usage"]["judge"]
     replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
     assert costs["answers"] == replies.height
     assert costs["prompt_tokens"] == replies["prompt_tokens"].sum()
     assert costs["money"] == pytest.approx(
         (costs["prompt_tokens"] * 0.5 + costs["completion_tokens"] * 1.5) / 1e6, abs=1e-6
     )
-    assert sum(judged["replies"]["unusable"].values()) == replies["error"].drop_nulls().len()
+    assert sum(judged["replies"]["invalid"].values()) == replies["error"].drop_nulls().len()
     assert 0.5 < judged["agreement"]["mean"] < 1
-    assert judged["unknown"]["share"] == pytest.approx(judged["labels"]["unknown"] / judged["steps"], abs=1e-6)
+    assert judged["unknown"]["rate"] == pytest.approx(judged["labels"]["unknown"] / judged["steps"], abs=1e-6)
     assert report(place, "sample")["costs"]["currency"] == "USD"
 
 
@@ -108,12 +110,12 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     assert set(labels["sample_id"]) == set(published["sample_id"])
     unusable = 0
     for step in labels.explode("steps")["steps"].to_list():
-        right, wrong = step["votes_right"], step["votes_wrong"]
-        assert right + wrong + step["votes_unusable"] == step["num_votes"] == 3
+        right, wrong = step["votes_correct"], step["votes_incorrect"]
+        assert right + wrong + step["votes_invalid"] == step["num_votes"] == 3
         if step["label"] is not None:
             assert step["label"] is (right > wrong)
             assert step["agreement"] == pytest.approx(max(right, wrong) / 3)
-        unusable += step["votes_unusable"]
+        unusable += step["votes_invalid"]
     assert 0 <= unusable < labels.height
 
 
@@ -141,13 +143,13 @@ def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
     assert "agreement is 1.0, the vote gives 0.66" in line
     shown = "\n".join(show(place, step["sample_id"]))
     assert shown.count("reply     judge 0, all steps, vote ") >= 3
-    assert "prompt    stages/judge/prompts/solution.jinja  sha256 " in shown
+    assert "prompt    stages/judge/llm/prompts/completion.jinja  sha256 " in shown
 
 
 def test_what_is_sent_again(place: Path) -> None:
     before = outputs(place)
 
-    for path in (("sample", "served"), ("judge", "served", "engine")):
+    for path in (("sample", "served"), ("judge", "llm", "engine")):
         edit(place, *path, "concurrency", 3)
         edit(place, *path, "prices", None)
     assert {"sample@M1", "judge@M1"} <= set(ran(run(place, "dvc", "repro", "judge@M1")))
@@ -155,7 +157,7 @@ def test_what_is_sent_again(place: Path) -> None:
     assert outputs(place) == before
 
     # Another arm judges step by step: the samples are there, the labels are asked for, and M1 is left alone.
-    edit(place, "rounds", "K1", {"policy": "M0", "judge": {"served": {"mode": "step", "prompt": "step"}}})
+    edit(place, "rounds", "K1", {"policy": "M0", "judge": {"llm": {"mode": "step"}}})
     assert all(name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1")))
     sampled, judged = answers(place, "K1")
     assert sampled == 0
@@ -176,8 +178,8 @@ def test_what_is_sent_again(place: Path) -> None:
 
 def test_keys_are_in_nothing_that_stages_leave_behind(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(place, "sample", "served", "kind", "openai")
-    edit(place, "judge", "served", "engine", "kind", "openai")
-    edit(place, "judge", "served", "weak", None)
+    edit(place, "judge", "llm", "engine", "kind", "openai")
+    edit(place, "judge", "llm", "mock", None)
     with fault_server(faults=0.2, hangs=0) as url, fault_server(always="401") as refusing:
         monkeypatch.setenv("OPENAI_API_KEY", f"sk-{HIDDEN}")
         monkeypatch.setenv("OPENAI_BASE_URL", url.replace("//", f"//user:{HIDDEN}@"))

@@ -15,28 +15,28 @@ ENGINE: dict[str, Any] = {
     "prices": {"prompt": 1.0, "cached": 0.5, "completion": 2.0, "currency": "USD"},
 }
 
-SERVED_JUDGE: dict[str, Any] = {
+LLM_JUDGE: dict[str, Any] = {
     "engine": ENGINE,
-    "weak": {"wrong": 0.0, "useless": 0.0},
+    "mock": {"error_rate": 0.0, "invalid_rate": 0.0},
     "model": "m",
     "revision": None,
-    "mode": "solution",
-    "prompt": "solution",
+    "mode": "completion",
+    "prompt": None,
     "temperature": 0.0,
     "max_tokens": 100,
-    "tries": 3,
-    "max_characters": 10_000,
+    "max_attempts": 3,
+    "max_chars": 10_000,
 }
 
 JUDGE: dict[str, Any] = {
-    "kind": "served",
-    "served": SERVED_JUDGE,
-    "second": None,
+    "kind": "llm",
+    "llm": LLM_JUDGE,
+    "second_judge": None,
     "prm": None,
-    "votes": 1,
+    "num_votes": 1,
     "min_agreement": 0.6,
-    "require": None,
-    "flip": 0.0,
+    "gate": None,
+    "label_noise": 0.0,
 }
 
 

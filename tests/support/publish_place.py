@@ -16,7 +16,7 @@ from stages.common.policies import read_policy
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
 from stages.dataset.training_files import RoundTables, build_dataset
 from tests.support import tiny_policy
-from tests.support.llm_settings import JUDGE, SERVED_JUDGE
+from tests.support.llm_settings import JUDGE, LLM_JUDGE
 from tests.support.report_fakes import write, write_stages
 
 SAMPLES = 6
@@ -47,8 +47,8 @@ def make_place(
     if served:
         recipe["judge"] = {
             **JUDGE,
-            "served": {**SERVED_JUDGE, "mode": "step", "temperature": 1.0},
-            "votes": VOTES,
+            "llm": {**LLM_JUDGE, "mode": "step", "temperature": 1.0},
+            "num_votes": VOTES,
             "min_agreement": 0.6,
         }
     root.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from stages.evaluate.examples import COUNT, EXCERPT, KINDS, choose_examples
 from stages.evaluate.measure import equal_answers
 from stages.evaluate.metrics import greedy_counts, per_sample
 from stages.evaluate.settings import load_settings
-from tests.support.llm_settings import JUDGE, SERVED_JUDGE
+from tests.support.llm_settings import JUDGE, LLM_JUDGE
 
 RECIPE = Path(__file__).parents[2] / "params.yaml"
 RESAMPLING = Resampling(400, 7)
@@ -275,13 +275,13 @@ def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, recipe_path: Path
 
 def test_a_whole_evaluation(stages: Stages, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_table(tmp_path / "problems", PROBLEM, pl.concat([problems(8), problems(20, "train").tail(12)]), 1)
-    changed = recipe(tmp_path, records={"shard_digits": 1}, judge={"flip": 0.25}, evaluate={"majority": 4})
+    changed = recipe(tmp_path, records={"shard_digits": 1}, judge={"label_noise": 0.25}, evaluate={"majority": 4})
     report = run_command(monkeypatch, tmp_path, changed, policy)
 
     greedy, judge, majority = stages.asked
     assert (greedy.temperature, greedy.samples, greedy.problems) == (0.0, 1, None)
     assert (majority.temperature, majority.samples, majority.problems) == (0.7, 4, None)
-    assert judge.flip == 0
+    assert judge.label_noise == 0
 
     counts = {name: (it["numerator"], it["denominator"]) for name, it in report["metrics"].items()}
     assert counts["pass_at_1"] == (4, 8)
@@ -398,14 +398,14 @@ def test_nothing_to_measure_is_an_empty_report(
 
 
 def test_another_judge_measures_and_its_errors_are_corrected(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    judge = {**JUDGE, "served": {**SERVED_JUDGE, "model": "owner/judge"}}
+    judge = {**JUDGE, "llm": {**LLM_JUDGE, "model": "owner/judge"}}
     rates = {"sensitivity": {"value": 0.9, "denominator": 500}, "specificity": {"value": 0.8, "denominator": 500}}
     changes = {"majority": 0, "judge": judge, "judge_rates": rates}
     report = evaluate_policy(
         problems(8), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
     ).report
-    assert stages.asked[1].served.model == "owner/judge"
-    assert report["judge"] == {"name": "owner/judge", "of_training": "exact", "rates": rates}
+    assert stages.asked[1].llm.model == "owner/judge"
+    assert report["judge"] == {"name": "owner/judge", "of_training": "toy_arithmetic", "rates": rates}
     metrics = report["metrics"]
     assert (metrics["stepwise_flagged"]["numerator"], metrics["stepwise_flagged"]["denominator"]) == (2, 4)
     assert metrics["stepwise_error_corrected"]["value"] == pytest.approx((0.5 - 0.2) / 0.7)

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from stages.common.params.judge import JudgeParams
 from stages.common.tables import PROBLEM, SAMPLE, STEP
 from stages.judge import judge_samples
-from stages.judge.arithmetic import judge_arithmetic
-from stages.judge.arithmetic.equalities import LONGEST_SHOWN, LONGEST_STEP, MOST_EQUALITIES, equalities
-from stages.judge.arithmetic.expression import DEEPEST, evaluate
-from stages.judge.arithmetic.tokens import tokenise
-from stages.judge.arithmetic.values import DoubtError, Value, exactly
-from stages.judge.calibrate import calibrate
-from stages.judge.findings import Finding, Score, find, score
-from stages.judge.people import Solution, read_solutions
+from stages.judge.calibration import calibrate_judges
+from stages.judge.calibration.first_errors import FirstError, FirstErrorCounts, count_first_errors, list_first_errors
+from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
+from stages.judge.rules.arithmetic import judge_arithmetic
+from stages.judge.rules.arithmetic.equalities import MAX_EQUALITIES, MAX_STEP_CHARS, MAX_VALUE_CHARS, find_equalities
+from stages.judge.rules.arithmetic.expression import MAX_DEPTH, evaluate
+from stages.judge.rules.arithmetic.tokens import tokenize
+from stages.judge.rules.arithmetic.values import AmbiguityError, Value, make_exact
 
 CASES: list[dict[str, Any]] = json.loads(Path("tests/data/arithmetic_steps.json").read_text(encoding="utf-8"))
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
@@ -34,7 +34,7 @@ def label(step: str, problem: str = "") -> bool | None:
 
 
 def value_of(expression: str) -> Value:
-    return evaluate([token for token in tokenise(expression) if token.kind != "break"])
+    return evaluate([token for token in tokenize(expression) if token.kind != "break"])
 
 
 def test_cases_are_many_and_say_where_they_come_from() -> None:
@@ -52,7 +52,7 @@ def test_case(case: dict[str, Any]) -> None:
 
 def test_reasons_say_what_is_wrong() -> None:
     assert judge_arithmetic("", ["48/2 = 25"]) == [(False, "48 / 2 = 25: 24 is not 25")]
-    assert judge_arithmetic("", [r"So $2 \cdot 3 = 6$."]) == [(None, "none of 1 equalities is false, 1 hold")]
+    assert judge_arithmetic("", [r"So $2 \cdot 3 = 6$."]) == [(None, "none of 1 equalities is false, 1 are true")]
     assert judge_arithmetic("", ["No sums here."]) == [(None, "states no equality")]
     assert judge_arithmetic("", ["2^4000 = 3"])[0][1].startswith("2 ^ 4000 = 3: a number of ")
     assert judge_arithmetic("", ["40000^1000 = 3"])[0] == (False, "40000 ^ 1000 = 3: a number of many digits is not 3")
@@ -82,12 +82,12 @@ def test_problems_of_other_arithmetic_are_left_alone(problem: str) -> None:
         ("20% of 50", 10), ("50% / 2", Fraction(1, 4)), (r"2 \left( 1 + 1 \right)", None), ("1 / 2 / 3", None),
         ("1 / 0", None), ("0^0", None), ("(-4)^{1/2}", None), (r"\sqrt{-1}", None), ("2^3^2", None), ("-3^2", None),
         ("9" * 50, None), ("10^{99999}", None), ("9999!", None), (r"\binom{9999}{2}", None), ("(1]", None), ("", None),
-        ("(" * (DEEPEST + 1) + "1" + ")" * (DEEPEST + 1), None), (" + ".join("1" * 200), None), ("2 3", None),
+        ("(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1), None), (" + ".join("1" * 200), None), ("2 3", None),
     ],
 )  # fmt: skip
 def test_values(expression: str, value: int | Fraction | None) -> None:
     if value is None:
-        with pytest.raises(DoubtError):
+        with pytest.raises(AmbiguityError):
             value_of(expression)
     else:
         read = value_of(expression)
@@ -110,9 +110,9 @@ def test_intervals_hold_every_value(a: Fraction, b: Fraction, width: Fraction, s
     x, y = a + share * width, b + (1 - share) * width
     results = [(first + second, x + y), (first * second, x * y), (-first, -x)]
     if not second.low <= 0 <= second.high:
-        results += [(second.inverse(), 1 / y), (second.power(exactly(power)), y**power)]
+        results += [(second.invert(), 1 / y), (second.raise_to(make_exact(power)), y**power)]
     if a >= 0:
-        root = first.root()
+        root = first.compute_root()
         assert root.low**2 <= x <= root.high**2
     assert all(interval.low <= number <= interval.high for interval, number in results)
 
@@ -226,12 +226,12 @@ def test_a_megabyte_returns(part: str) -> None:
 
 
 def test_work_and_reasons_are_bounded() -> None:
-    assert len(list(equalities("1 + 1 = 2\n" * 3000))) == MOST_EQUALITIES
+    assert len(list(find_equalities("1 + 1 = 2\n" * 3000))) == MAX_EQUALITIES
     long = f"{'1 + ' * 60}1 = 7"
     assert label(long) is False
-    assert len(judge_arithmetic("", [long])[0][1]) < 200 + 2 * LONGEST_SHOWN
-    assert label("words " * LONGEST_STEP + "1 + 1 = 3") is None, "beyond what is read"
-    before = " " * (LONGEST_STEP - len("1 + 9 = 1"))
+    assert len(judge_arithmetic("", [long])[0][1]) < 200 + 2 * MAX_VALUE_CHARS
+    assert label("words " * MAX_STEP_CHARS + "1 + 1 = 3") is None, "beyond what is read"
+    before = " " * (MAX_STEP_CHARS - len("1 + 9 = 1"))
     assert label(f"{before}1 + 9 = 10") is None, "a number that is cut in two"
 
 
@@ -244,9 +244,7 @@ def test_the_stage_takes_it_as_a_kind() -> None:
         | {"problem_id": "p", "sample_id": "s", "step": i, "start": 10 * i, "end": 10 * i + 10}
         for i in range(2)
     ]
-    params = JudgeParams(
-        kind="arithmetic", served=None, second=None, prm=None, require=None, votes=1, min_agreement=0.6, flip=0.0
-    )
+    params = JudgeParams(kind="arithmetic")
     samples = pl.DataFrame([sample], schema=SAMPLE.schema)
     judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0)
     assert judged["label"].to_list() == [None, False]
@@ -254,8 +252,13 @@ def test_the_stage_takes_it_as_a_kind() -> None:
     assert judged["reason"][1] == "2 + 3 = 6: 5 is not 6"
 
 
-def solution(key: str, error: int | None, *steps: str) -> Solution:
-    return Solution(key, "p", list(steps), error)
+def solution(key: str, error: int | None, *steps: str) -> ProcessBenchRow:
+    return ProcessBenchRow(key, "p", list(steps), error)
+
+
+def first_errors(solutions: list[ProcessBenchRow]) -> list[FirstError]:
+    labels = judge_samples(*build_tables(solutions), JudgeParams(kind="arithmetic"), 0)
+    return list_first_errors(solutions, labels)
 
 
 def test_scores() -> None:
@@ -267,14 +270,14 @@ def test_scores() -> None:
         solution("e", None, "1 + 1 = 2"),
         solution("f", 0, "no"),
     ]
-    found = [find(judge_arithmetic, each) for each in solutions]
-    kinds = [finding and finding.kind for finding in found]
-    assert kinds == ["right", "late", "false alarm", "false alarm", None, None]
-    result = score(solutions, [finding for finding in found if finding])
-    assert result == Score(rows=6, errors=4, right=1, late=1, false_alarms=2)
-    assert (result.precision, result.precision_where_labelled) == (1 / 4, 1 / 3)
+    found = first_errors(solutions)
+    kinds = {error.row.key: error.kind for error in found}
+    assert kinds == {"a": "correct", "b": "late", "c": "false alarm", "d": "false alarm"}
+    result = count_first_errors(solutions, found)
+    assert result == FirstErrorCounts(rows=6, errors=4, correct=1, late=1, false_alarms=2)
+    assert (result.precision, result.precision_where_labelled) == (1 / 4, round(1 / 3, 6))
     assert (result.precision_at_or_after, result.recall) == (1 / 2, 1 / 4)
-    assert score([], []).precision is None
+    assert count_first_errors([], []).precision is None
     assert {each.half for each in (solution(str(i), None) for i in range(50))} == {"first", "second"}
 
 
@@ -286,13 +289,12 @@ def write(path: Path, *rows: object) -> Path:
 ROW = {"id": "a", "problem": "p", "steps": ["ok", "1 + 1 = 3"], "label": 1}
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", ROW, ROW | {"id": "b", "label": -1})
-    calibrate(["--judge", "arithmetic", "--show", "false alarm", str(path)])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["rows.jsonl", "all", "2", "1", "1", "0", "1", "0.500", "0.500", "0.500", "1.000"]
+    lines = "\n".join(calibrate_judges([path], ["arithmetic"], show=["false alarm"])).splitlines()
+    assert lines[2].split() == ["rows.jsonl", "all", "2", "1", "1", "0", "1", "0.500", "0.500", "0.500", "1.000"]
     assert "false alarm: b step 1, first error none: 1 + 1 = 3: 2 is not 3" in lines
-    assert not any("right: a" in line for line in lines)
+    assert not any("correct: a" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -301,34 +303,34 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_bad_row_is_named(tmp_path: Path, row: object) -> None:
     path = write(tmp_path / "rows.jsonl", ROW, row)
     with pytest.raises(ValueError, match=r"rows\.jsonl: row 2: expected id, problem, steps and label"):
-        list(read_solutions(path))
+        list(read_processbench(path))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jsonl: no such file"):
-        list(read_solutions(tmp_path / "nowhere.jsonl"))
+        list(read_processbench(tmp_path / "nowhere.jsonl"))
 
 
-def findings_on_real_solutions() -> tuple[list[Solution], list[Finding]]:
+def first_errors_on_real_solutions() -> tuple[list[ProcessBenchRow], list[FirstError]]:
     paths = [REAL / "processbench" / name for name in ("gsm8k.jsonl", "math.jsonl")]
     for path in paths:
         if not path.exists():
             pytest.skip(f"{path}: real data not here")
-    solutions = [each for path in paths for each in read_solutions(path)]
-    return solutions, [finding for each in solutions if (finding := find(judge_arithmetic, each))]
+    solutions = [each for path in paths for each in read_processbench(path)]
+    return solutions, first_errors(solutions)
 
 
 def test_precision_on_real_solutions() -> None:
     """People labelled the steps up to the first error; a false equality after that is false, and not their label."""
-    solutions, findings = findings_on_real_solutions()
-    result = score(solutions, findings)
+    solutions, errors = first_errors_on_real_solutions()
+    result = count_first_errors(solutions, errors)
     assert result.rows == 1400
-    assert result.right >= 50, "it must find something"
+    assert result.correct >= 50, "it must find something"
     assert result.precision_where_labelled is not None
     assert result.precision_where_labelled >= 0.95
     assert result.precision_at_or_after is not None
     assert result.precision_at_or_after >= 0.95
-    clean = [finding for finding in findings if finding.solution.first_error is None]
+    clean = [error for error in errors if error.row.first_error is None]
     assert not clean, "no solution that people found free of errors is called wrong"
 
 
@@ -339,6 +341,6 @@ def test_few_reference_solutions_are_called_wrong() -> None:
         pytest.skip(f"{path}: real data not here")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:3000]]
     steps = [step for row in rows for step in row["answer"].splitlines()]
-    found = [equality.holds for step in steps for equality in equalities(step)]
+    found = [equality.is_true for step in steps for equality in find_equalities(step)]
     assert found.count(True) > 15_000
     assert found.count(False) <= 10

@@ -20,39 +20,43 @@ from stages.common.params.evaluate import JudgeRatesParams
 from stages.common.params.judge import JudgeParams
 from stages.common.tables import PROBLEM, SAMPLE, STEP, write_table
 from stages.common.toy_arithmetic import make_problems
-from stages.judge.calibrate import calibrate
-from stages.judge.compare import PUBLISHED, rates_for_evaluation, side_by_side
-from stages.judge.gate import calibration, pass_gate
-from stages.judge.measure import agrees, measure
-from stages.judge.people import Solution, as_tables, read_solutions
-from tests.support.llm_settings import JUDGE, SERVED_JUDGE
+from stages.judge.calibration import calibrate_judge, calibrate_judges, run_gate
+from stages.judge.calibration.benchmark_metrics import compute_metrics, is_match
+from stages.judge.calibration.comparison import PUBLISHED_F1, compare_judges, format_judge_rates
+from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
+from tests.support.llm_settings import JUDGE, LLM_JUDGE
 
 REAL = (Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "processbench").resolve()
 T, F, U = True, False, None
 
 
 @st.composite
-def judged_solutions(draw: st.DrawFn) -> list[tuple[Solution, list[bool | None]]]:
+def judged_solutions(draw: st.DrawFn) -> list[tuple[ProcessBenchRow, list[bool | None]]]:
     pairs = []
     for number in range(draw(st.integers(1, 8))):
         labels = draw(st.lists(st.sampled_from([T, F, U]), min_size=1, max_size=6))
         error = draw(st.none() | st.integers(0, len(labels) - 1))
         steps = [f"{number}.{step}" for step in range(len(labels))]
-        pairs.append((Solution(f"s{number}", "p", steps, error, draw(st.sampled_from(["", "a", "b"]))), labels))
+        pairs.append((ProcessBenchRow(f"s{number}", "p", steps, error, draw(st.sampled_from(["", "a", "b"]))), labels))
     return pairs
 
 
 @given(judged_solutions())
-def test_the_confusion_matrix_is_that_of_the_labels_given(pairs: list[tuple[Solution, list[bool | None]]]) -> None:
+def test_the_confusion_matrix_is_that_of_the_labels_given(
+    pairs: list[tuple[ProcessBenchRow, list[bool | None]]],
+) -> None:
     expected = Counter(
-        ("wrong" if step == solution.first_error else "right", {T: "right", F: "wrong", U: "unknown"}[label])
+        (
+            "incorrect" if step == solution.first_error else "correct",
+            {T: "correct", F: "incorrect", U: "unknown"}[label],
+        )
         for solution, labels in pairs
         for step, label in enumerate(labels)
         if solution.first_error is None or step <= solution.first_error
     )
     solutions = [solution for solution, _ in pairs]
-    numbers = measure(solutions, {solution.sample_id: labels for solution, labels in pairs})
-    said = numbers["steps"]["said_of"]
+    numbers = compute_metrics(solutions, {solution.sample_id: labels for solution, labels in pairs})
+    said = numbers["steps"]["confusion"]
     assert {(truth, label): count for truth, row in said.items() for label, count in row.items() if count} == expected
     for part in ("by_generator", "by_steps"):
         assert sum(numbers[part][name]["solutions"] for name in numbers[part]) == len(solutions)
@@ -73,34 +77,34 @@ def test_the_confusion_matrix_is_that_of_the_labels_given(pairs: list[tuple[Solu
     ],
 )
 def test_a_solution_matches(error: int | None, labels: list[bool | None], match: bool) -> None:
-    assert agrees(Solution("s", "p", ["x"] * len(labels), error), labels) is match
+    assert is_match(ProcessBenchRow("s", "p", ["x"] * len(labels), error), labels) is match
 
 
 def test_known_flips_give_the_numbers_that_follow_from_them() -> None:
     """10 solutions of 3 steps, 6 with their error at step 1: the judge misses 2 of these and is wrong on 1 of the 4."""
-    solutions = [Solution(f"e{n}", "p", ["a", "b", "c"], 1) for n in range(6)]
-    solutions += [Solution(f"c{n}", "p", ["a", "b", "c"], None) for n in range(4)]
+    solutions = [ProcessBenchRow(f"e{n}", "p", ["a", "b", "c"], 1) for n in range(6)]
+    solutions += [ProcessBenchRow(f"c{n}", "p", ["a", "b", "c"], None) for n in range(4)]
     labels = [[T, F, F]] * 4 + [[T, T, F], [F, F, F]] + [[T, T, T]] * 3 + [[T, T, F]]
-    numbers = measure(solutions, {s.sample_id: found for s, found in zip(solutions, labels, strict=True)})
+    numbers = compute_metrics(solutions, {s.sample_id: found for s, found in zip(solutions, labels, strict=True)})
     assert numbers["accuracy_on_erroneous"] == round(4 / 6, 6)
     assert numbers["accuracy_on_correct"] == 0.75
     assert numbers["f1"] == pytest.approx(2 * (4 / 6) * 0.75 / (4 / 6 + 0.75), abs=1e-6)
-    assert numbers["steps"]["said_of"] == {
-        "wrong": {"wrong": 5, "right": 1, "unknown": 0},
-        "right": {"wrong": 2, "right": 16, "unknown": 0},
+    assert numbers["steps"]["confusion"] == {
+        "incorrect": {"incorrect": 5, "correct": 1, "unknown": 0},
+        "correct": {"incorrect": 2, "correct": 16, "unknown": 0},
     }
     assert numbers["sensitivity"] == {"value": 1.0, "denominator": 6}, "a wrong step is called wrong, if too late"
     assert numbers["specificity"] == {"value": 0.75, "denominator": 4}
-    assert numbers["steps"]["precision_of_wrong"] == round(5 / 7, 6)
-    assert numbers["steps"]["recall_of_wrong"] == round(5 / 6, 6)
+    assert numbers["steps"]["precision_of_incorrect"] == round(5 / 7, 6)
+    assert numbers["steps"]["recall_of_incorrect"] == round(5 / 6, 6)
 
 
 def test_shares_of_nothing_are_null() -> None:
-    numbers = measure([Solution("s", "p", ["a"], None)], {})
+    numbers = compute_metrics([ProcessBenchRow("s", "p", ["a"], None)], {})
     assert (numbers["accuracy_on_erroneous"], numbers["f1"], numbers["steps"]["unknown"]) == (None, None, None)
 
 
-def people(count: int) -> list[Solution]:
+def people(count: int) -> list[ProcessBenchRow]:
     """Day-world solutions: every other one slips by one in its second step; later steps build on it."""
     made = []
     for at, row in enumerate(make_problems("train", count, 1)):
@@ -108,7 +112,7 @@ def people(count: int) -> list[Solution]:
         if at % 2:
             left, right = steps[1].rsplit("= ", 1)
             steps[1] = f"{left}= {int(right) + 1}\n"
-        made.append(Solution(f"s{at}", row["problem"], steps, 1 if at % 2 else None, f"model {at % 3}"))
+        made.append(ProcessBenchRow(f"s{at}", row["problem"], steps, 1 if at % 2 else None, f"model {at % 3}"))
     return made
 
 
@@ -123,12 +127,12 @@ def write_people(path: Path, count: int) -> Path:
 
 
 def weak(wrong: float, votes: int = 1, **changes: Any) -> JudgeParams:
-    served = {**SERVED_JUDGE, "weak": {"wrong": wrong, "useless": 0.05}, "temperature": 1.0}
-    return JudgeParams.model_validate({**JUDGE, "served": served, "votes": votes, **changes})
+    llm = {**LLM_JUDGE, "mock": {"error_rate": wrong, "invalid_rate": 0.05}, "temperature": 1.0}
+    return JudgeParams.model_validate({**JUDGE, "llm": llm, "num_votes": votes, **changes})
 
 
 def exact(**changes: Any) -> JudgeParams:
-    return JudgeParams.model_validate({**JUDGE, "kind": "exact", "served": None, **changes})
+    return JudgeParams.model_validate({**JUDGE, "kind": "toy_arithmetic", "llm": None, **changes})
 
 
 @pytest.fixture(autouse=True)
@@ -138,8 +142,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_people_s_solutions_are_read_whole(tmp_path: Path) -> None:
     path = write_people(tmp_path / "people.jsonl", 6)
-    assert list(read_solutions(path)) == people(6)
-    problems, samples, steps = as_tables([*people(6), *people(2)])
+    assert list(read_processbench(path)) == people(6)
+    problems, samples, steps = build_tables([*people(6), *people(2)])
     assert (PROBLEM.check(problems).height, SAMPLE.check(samples).height) == (6, 6)
     texts = dict(samples.select("sample_id", "completion").iter_rows())
     spans = STEP.check(steps).sort("sample_id", "step").select("sample_id", "start", "end").iter_rows()
@@ -151,10 +155,10 @@ def test_people_s_solutions_are_read_whole(tmp_path: Path) -> None:
 
 def test_the_exact_judge_scores_100_and_a_weak_one_does_not() -> None:
     solutions = people(60)
-    best = calibration(exact(flip=0.5), 1, solutions, "test")
+    best = calibrate_judge(exact(label_noise=0.5), 1, solutions, "test").metrics
     assert (best["f1"], best["steps"]["unknown"]) == (1.0, 0.0)
     assert best["per_1000_solutions"] == {}
-    bad = calibration(weak(0.2), 1, solutions, "test")
+    bad = calibrate_judge(weak(0.2), 1, solutions, "test").metrics
     assert 0.05 < bad["f1"] < 0.8
     assert set(bad["by_generator"]) == {"model 0", "model 1", "model 2"}
     assert bad["per_1000_solutions"]["judge"]["money"] > 0
@@ -162,10 +166,10 @@ def test_the_exact_judge_scores_100_and_a_weak_one_does_not() -> None:
 
 def test_votes_gain_and_the_first_is_not_asked_for_twice() -> None:
     solutions = people(60)
-    found = calibration(weak(0.2, votes=5), 1, solutions, "test")
+    found = calibrate_judge(weak(0.2, votes=5), 1, solutions, "test").metrics
     (journal,) = (ROOT / "judge").iterdir()
     size = journal.stat().st_size
-    alone = calibration(weak(0.2), 1, solutions, "test")
+    alone = calibrate_judge(weak(0.2), 1, solutions, "test").metrics
     assert journal.stat().st_size == size
     assert found["f1_of_one_vote"] == alone["f1"] < found["f1"]
     assert 0.6 < found["agreement"] < 0.95
@@ -175,11 +179,11 @@ def test_votes_gain_and_the_first_is_not_asked_for_twice() -> None:
 def test_the_gate_stops_before_the_labelling(
     tmp_path: Path, request: pytest.FixtureRequest, wrong: float, passes: bool
 ) -> None:
-    require = {"f1": 0.55, "files": ["people.jsonl"], "solutions": 50}
+    gate = {"min_f1": 0.55, "files": ["people.jsonl"], "max_solutions": 50}
     write_people(tmp_path / "people.jsonl", 60)
-    for table, frame in zip((PROBLEM, SAMPLE, STEP), as_tables(people(80)[60:]), strict=True):
+    for table, frame in zip((PROBLEM, SAMPLE, STEP), build_tables(people(80)[60:]), strict=True):
         write_table(tmp_path / f"{table.name}s", table, frame, 0)
-    settings = weak(wrong, require=require).model_dump(mode="json")
+    settings = weak(wrong, gate=gate).model_dump(mode="json")
     recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": settings}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     folders = [f"--{name}={name}" for name in ("problems", "samples", "steps", "out")]
@@ -196,7 +200,7 @@ def test_the_gate_stops_before_the_labelling(
         assert kept["f1"] >= 0.55
     else:
         assert done.returncode == 1
-        assert done.stderr.startswith("ValueError: judge.require.f1: 0.55 is asked for, and 0.")
+        assert done.stderr.startswith("UserError: judge.gate.min_f1: expected at least 0.55, found 0.")
         assert "nothing is labelled" in done.stderr
         assert done.stderr.count("\n") == 1
         assert not (tmp_path / "out").exists()
@@ -204,51 +208,53 @@ def test_the_gate_stops_before_the_labelling(
 
 def test_the_gate_asks_for_nothing_twice(tmp_path: Path) -> None:
     path = write_people(tmp_path / "people.jsonl", 40)
-    judge = weak(0.1, require={"f1": 0.1, "files": [str(path)], "solutions": None})
-    first = pass_gate(judge, 1, "gate")
+    judge = weak(0.1, gate={"min_f1": 0.1, "files": [str(path)], "max_solutions": None})
+    first = run_gate(judge, 1, "gate")
     (journal,) = (ROOT / "judge").iterdir()
     size = journal.stat().st_size
-    assert pass_gate(judge, 1, "gate") == first
+    assert run_gate(judge, 1, "gate") == first
     assert journal.stat().st_size == size
-    assert pass_gate(exact(), 1, "gate") is None
+    assert run_gate(exact(), 1, "gate") is None
 
 
-def test_judges_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_judges_side_by_side(tmp_path: Path) -> None:
     recipe = tmp_path / "weak.yaml"
     recipe.write_text(
         yaml.safe_dump({"seed": 1, "judge": weak(0.2, votes=3).model_dump(mode="json")}), encoding="utf-8"
     )
     path = write_people(tmp_path / "people.jsonl", 30)
-    calibrate(["--judge", "exact", "--judge", "arithmetic", "--recipe", str(recipe), str(path)])
-    lines = capsys.readouterr().out.splitlines()
-    table = {line.split()[0]: line.split()[1:] for line in lines[-3 - len(PUBLISHED) :]}
-    assert table["exact"][:4] == ["30", "100.0", "100.0", "100.0"]
+    out = tmp_path / "calibration.json"
+    lines = list(calibrate_judges([path], ["toy_arithmetic", "arithmetic"], [recipe], out=out))
+    table = {line.split()[0]: line.split()[1:] for line in lines[-3 - len(PUBLISHED_F1) :]}
+    assert table["toy_arithmetic"][:4] == ["30", "100.0", "100.0", "100.0"]
     assert table["arithmetic"][3] == "0.0", "who never says right finds no solution free of errors"
     assert table[str(recipe)][3] != "100.0"
+    assert list(json.loads(out.read_text(encoding="utf-8"))) == sorted(["toy_arithmetic", "arithmetic", str(recipe)])
     assert table["GPT-4o"] == ["published", "61.9"]
-    assert len(list(side_by_side({}))) == 1 + len(PUBLISHED)
+    assert len(list(compare_judges({}))) == 1 + len(PUBLISHED_F1)
 
 
 def test_a_calibration_fills_the_evaluations_rates() -> None:
-    found = calibration(weak(0.3), 1, people(40), "test")
-    line = rates_for_evaluation("weak", found)
+    found = calibrate_judge(weak(0.3), 1, people(40), "test").metrics
+    line = format_judge_rates("weak", found)
     start = "evaluate.judge_rates of weak: "
     assert line.startswith(start)
     rates = JudgeRatesParams.model_validate(yaml.safe_load(line.removeprefix(start)))
     assert rates.model_dump() == {name: found[name] for name in ("sensitivity", "specificity")}
     assert (rates.sensitivity.denominator, rates.specificity.denominator) == (20, 20)
     assert rates.sensitivity.value < 1
-    assert "none, since people found" in rates_for_evaluation("weak", calibration(exact(), 1, people(1), "test"))
+    assert "none, since people found" in format_judge_rates(
+        "weak", calibrate_judge(exact(), 1, people(1), "test").metrics
+    )
     nothing = {name: {"value": 0.5, "denominator": 4} for name in ("sensitivity", "specificity")}
-    assert "no better than chance" in rates_for_evaluation("weak", nothing)
+    assert "no better than chance" in format_judge_rates("weak", nothing)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"real data is not at {REAL}")
 def test_the_arithmetic_judge_on_real_solutions() -> None:
-    solutions = [solution for name in ("gsm8k", "math") for solution in read_solutions(REAL / f"{name}.jsonl")]
-    found = calibration(
-        JudgeParams.model_validate({**JUDGE, "kind": "arithmetic", "served": None}), 0, solutions, "test"
-    )
+    solutions = [solution for name in ("gsm8k", "math") for solution in read_processbench(REAL / f"{name}.jsonl")]
+    judge = JudgeParams.model_validate({**JUDGE, "kind": "arithmetic", "llm": None})
+    found = calibrate_judge(judge, 0, solutions, "test").metrics
     assert found["solutions"] == 1400
-    assert found["steps"]["precision_of_wrong"] >= 0.95
-    assert found["steps"]["said_of"]["right"]["right"] == 0
+    assert found["steps"]["precision_of_incorrect"] >= 0.95
+    assert found["steps"]["confusion"]["correct"]["correct"] == 0

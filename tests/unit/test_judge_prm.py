@@ -24,10 +24,10 @@ from stages.common.params.judge import JudgeParams, PrmParams
 from stages.common.tables import LABEL, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate.settings import judge_name
 from stages.judge import Labels, judge_samples, open_judge
-from stages.judge.calibrate import calibrate
-from stages.judge.people import Solution, as_tables
-from stages.judge.prm import label_of
-from stages.judge.prm.layout import Encoded, Layout
+from stages.judge.calibration import calibrate_judges
+from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
+from stages.judge.prm import label_score
+from stages.judge.prm.input_layout import EncodedSteps, InputLayout
 from tests.support.llm_settings import JUDGE
 from tests.support.tiny_policy import byte_level_bpe, documents
 
@@ -38,14 +38,14 @@ TRL: dict[str, Any] = {
     "problem": "{problem}",
     "step": "{step}",
     "separator": "\n",
-    "between": "",
-    "right_token": None,
-    "wrong_token": None,
-    "right_from": 0.6,
-    "wrong_below": 0.4,
+    "step_separator": "",
+    "correct_token": None,
+    "incorrect_token": None,
+    "correct_threshold": 0.6,
+    "incorrect_threshold": 0.4,
     "max_tokens": None,
     "dtype": "float32",
-    "batch": 4,
+    "batch_size": 4,
 }
 
 SHEPHERD: dict[str, Any] = {
@@ -54,9 +54,9 @@ SHEPHERD: dict[str, Any] = {
     "problem": "{problem} ",
     "step": "Step {number}: {step}",
     "separator": " ки",
-    "between": "\n",
-    "right_token": "Ġ+",
-    "wrong_token": "Ġ-",
+    "step_separator": "\n",
+    "correct_token": "Ġ+",
+    "incorrect_token": "Ġ-",
 }
 
 LAYOUTS = pytest.mark.parametrize("own", [TRL, SHEPHERD], ids=["token_classification", "step_tag"])
@@ -106,29 +106,29 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("params.yaml").write_text(yaml.safe_dump({"runtime": runtime}), encoding="utf-8")
 
 
-def solutions(count: int = 24) -> list[Solution]:
+def solutions(count: int = 24) -> list[ProcessBenchRow]:
     return [
-        Solution(f"s{at}", prompt.strip(), text.splitlines(), None)
+        ProcessBenchRow(f"s{at}", prompt.strip(), text.splitlines(), None)
         for at, (prompt, text, _, _) in enumerate(documents(count, seed=5))
     ]
 
 
 def settings(models: Path, own: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {**JUDGE, "kind": "prm", "served": None, "prm": {**own, "model": str(models / own["layout"]), **changes}}
+    return {**JUDGE, "kind": "prm", "llm": None, "prm": {**own, "model": str(models / own["layout"]), **changes}}
 
 
-def judge(models: Path, own: dict[str, Any], asked: list[Solution], **changes: Any) -> tuple[Labels, str]:
+def judge(models: Path, own: dict[str, Any], asked: list[ProcessBenchRow], **changes: Any) -> tuple[Labels, str]:
     """The labels, and the judge's identity."""
     with open_judge(validate(JudgeParams, settings(models, own, **changes), "judge"), 1, "judge") as opened:
-        return opened.label(*as_tables(asked)), opened.identity
+        return opened.label(*build_tables(asked)), opened.identity
 
 
-def reasons(labels: Labels, solution: Solution) -> list[str]:
-    own = labels.judged.filter(pl.col("sample_id") == solution.sample_id).sort("step")
+def reasons(labels: Labels, solution: ProcessBenchRow) -> list[str]:
+    own = labels.labels.filter(pl.col("sample_id") == solution.sample_id).sort("step")
     return own["reason"].to_list()
 
 
-def direct_scores(models: Path, own: dict[str, Any], tokenizer: Any, solution: Solution) -> list[float]:
+def direct_scores(models: Path, own: dict[str, Any], tokenizer: Any, solution: ProcessBenchRow) -> list[float]:
     """Scores as the layouts' authors compute them, one solution at a time."""
     from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
@@ -152,16 +152,16 @@ def direct_scores(models: Path, own: dict[str, Any], tokenizer: Any, solution: S
 def test_scores_are_those_of_a_pass_over_each_solution_alone(models: Path, own: dict[str, Any], tokenizer: Any) -> None:
     asked = solutions()
     labels, identity = judge(models, own, asked)
-    LABEL.check(labels.judged)
-    assert set(labels.judged["judge"]) == {identity}
-    assert set(labels.judged["label"]) == {True, False, None}
+    LABEL.check(labels.labels)
+    assert set(labels.labels["judge"]) == {identity}
+    assert set(labels.labels["label"]) == {True, False, None}
     for solution in asked:
         written = [float(reason.removeprefix("score ")) for reason in reasons(labels, solution)]
         assert written == pytest.approx(direct_scores(models, own, tokenizer, solution), abs=2e-4)
-    known = labels.judged.with_columns(score=pl.col("reason").str.strip_prefix("score ").cast(pl.Float64))
+    known = labels.labels.with_columns(score=pl.col("reason").str.strip_prefix("score ").cast(pl.Float64))
     expected = pl.when(pl.col("score") >= 0.6).then(True).when(pl.col("score") < 0.4).then(False)
     assert known.select(due=expected)["due"].to_list() == known["label"].to_list()
-    assert labels.unknown == {"score between the thresholds": known["label"].null_count()}
+    assert labels.unknown_reasons == {"score between the thresholds": known["label"].null_count()}
 
 
 @LAYOUTS
@@ -170,11 +170,11 @@ def test_the_size_of_batches_changes_no_label_and_repeats_nothing_of_the_judge(
 ) -> None:
     found = []
     for batch in (1, 3, 64):
-        monkeypatch.setattr("stages.judge.prm.judge.ROOT", Path(f"journal-{batch}"))
-        found.append(judge(models, own, solutions(), batch=batch))
+        monkeypatch.setattr("stages.judge.prm.prm_judge.ROOT", Path(f"journal-{batch}"))
+        found.append(judge(models, own, solutions(), batch_size=batch))
     for labels, identity in found[1:]:
         assert identity == found[0][1]
-        assert labels.judged["label"].to_list() == found[0][0].judged["label"].to_list()
+        assert labels.labels["label"].to_list() == found[0][0].labels["label"].to_list()
 
 
 def test_padding_reaches_no_score_of_a_model_that_reads_both_ways(tmp_path: Path, tokenizer: Any) -> None:
@@ -191,8 +191,8 @@ def test_padding_reaches_no_score_of_a_model_that_reads_both_ways(tmp_path: Path
     scores = []
     for batch in (1, 64):
         shutil.rmtree(ROOT, ignore_errors=True)
-        labels, _ = judge(tmp_path, TRL, solutions(), batch=batch)
-        scores.append(labels.judged["reason"].str.strip_prefix("score ").cast(pl.Float64))
+        labels, _ = judge(tmp_path, TRL, solutions(), batch_size=batch)
+        scores.append(labels.labels["reason"].str.strip_prefix("score ").cast(pl.Float64))
     assert scores[0].to_list() == pytest.approx(scores[1].to_list(), abs=2e-4)
     assert scores[0].n_unique() > 20
 
@@ -200,20 +200,20 @@ def test_padding_reaches_no_score_of_a_model_that_reads_both_ways(tmp_path: Path
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_thresholds(score: float, one: float, other: float) -> None:
     low, high = sorted((one, other))
-    label = label_of(score, high, low)
-    assert (label.right is True) is (score >= high)
-    assert (label.right is False) is (score < low)
-    assert (label.unknown is None) is (label.right is not None) is (label.agreement == 1.0)
+    label = label_score(score, PrmParams(model="prm", correct_threshold=high, incorrect_threshold=low))
+    assert (label.is_correct is True) is (score >= high)
+    assert (label.is_correct is False) is (score < low)
+    assert (label.unknown_reason is None) is (label.is_correct is not None) is (label.agreement == 1.0)
     assert label.reason == f"score {score:.4f}"
 
 
 @LAYOUTS
 def test_a_solution_too_long_is_unknown_and_nothing_of_it_is_scored(models: Path, own: dict[str, Any]) -> None:
-    short, long = solutions(1)[0], Solution("long", "Add", ["1 + 1 = 2"] * 2 * CONTEXT, None)
+    short, long = solutions(1)[0], ProcessBenchRow("long", "Add", ["1 + 1 = 2"] * 2 * CONTEXT, None)
     labels, _ = judge(models, own, [short, long])
     (reason,) = set(reasons(labels, long))
     assert reason.endswith(f"tokens, over the limit of {CONTEXT}")
-    assert labels.unknown["too long for the model"] == 2 * CONTEXT
+    assert labels.unknown_reasons["too long for the model"] == 2 * CONTEXT
     assert all(each.startswith("score ") for each in reasons(labels, short))
     length = int(reason.split()[0])
     assert length > CONTEXT
@@ -227,8 +227,8 @@ def test_texts_are_no_special_tokens_and_the_limit_is_met_exactly(
 ) -> None:
     params = validate(PrmParams, {**own, "model": str(models)}, "prm")
     problem, steps = "Say <eos> {step}", ["<|user|> ки <bos>", "{number} <pad>", ""]
-    found = Layout(params, tokenizer, 10_000).encode(problem, steps)
-    assert isinstance(found, Encoded)
+    found = InputLayout(params, tokenizer, 10_000).encode(problem, steps)
+    assert isinstance(found, EncodedSteps)
     special = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
     assert found.ids[0] == tokenizer.bos_token_id
     assert not special & set(found.ids[1:])
@@ -240,8 +240,8 @@ def test_texts_are_no_special_tokens_and_the_limit_is_met_exactly(
         assert said == f"{problem} Step 1: {steps[0]} ки\nStep 2: {steps[1]} ки\nStep 3:  ки"
     assert len(found.positions) == len(steps)
     assert found.positions[-1] == len(found.ids) - 1
-    assert Layout(params, tokenizer, len(found.ids)).encode(problem, steps) == found
-    assert not isinstance(Layout(params, tokenizer, len(found.ids) - 1).encode(problem, steps), Encoded)
+    assert InputLayout(params, tokenizer, len(found.ids)).encode(problem, steps) == found
+    assert not isinstance(InputLayout(params, tokenizer, len(found.ids) - 1).encode(problem, steps), EncodedSteps)
 
 
 def test_a_vocabulary_with_marked_spaces_finds_what_math_shepherds_own_code_finds() -> None:
@@ -257,17 +257,23 @@ def test_a_vocabulary_with_marked_spaces_finds_what_math_shepherds_own_code_find
     made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", unk_token="<unk>")
 
-    own = {**SHEPHERD, "step": "Step {number}: {step} ", "separator": "ки", "right_token": "▁+", "wrong_token": "▁-"}
-    layout = Layout(validate(PrmParams, own, "prm"), tokenizer, 10_000)
+    own = {
+        **SHEPHERD,
+        "step": "Step {number}: {step} ",
+        "separator": "ки",
+        "correct_token": "▁+",
+        "incorrect_token": "▁-",
+    }
+    layout = InputLayout(validate(PrmParams, own, "prm"), tokenizer, 10_000)
     assert layout.candidates == tuple(tokenizer.encode("+ -")[1:])
     found = layout.encode("Add 1 and 2.", ["1 + 2 = 3\n", "2 - 1"])
-    assert isinstance(found, Encoded)
+    assert isinstance(found, EncodedSteps)
     ids = tokenizer.encode("Add 1 and 2. Step 1: 1 + 2 = 3 ки\nStep 2: 2 - 1 ки")
     assert list(found.ids) == ids
     tag = tokenizer.encode("ки")[-1]
     assert list(found.positions) == [at for at, token in enumerate(ids) if token == tag]
     held = layout.encode("Add 1 and 2.", ["ки", "1 ки 2"])
-    assert isinstance(held, Encoded)
+    assert isinstance(held, EncodedSteps)
     assert len(held.positions) == 2 < held.ids.count(tag)
 
 
@@ -277,23 +283,23 @@ def test_each_step_is_scored_at_the_end_of_what_follows_it(own: dict[str, Any], 
     text = st.text(st.characters(codec="utf-8") | st.sampled_from(" \nки<>eos"), max_size=12)
     params = validate(PrmParams, own, "prm")
     problem, steps = data.draw(text), data.draw(st.lists(text, min_size=1, max_size=5))
-    found = Layout(params, tokenizer, 10_000).encode(problem, steps)
-    assert isinstance(found, Encoded)
+    found = InputLayout(params, tokenizer, 10_000).encode(problem, steps)
+    assert isinstance(found, EncodedSteps)
     assert len(found.positions) == len(steps)
     for number, end in enumerate(found.positions, 1):
-        texts = [params.step_text(at, step.strip()) for at, step in enumerate(steps[:number], 1)]
-        said = params.problem_text(problem) + "".join(each + params.separator for each in texts)
+        texts = [params.format_step(at, step.strip()) for at, step in enumerate(steps[:number], 1)]
+        said = params.format_problem(problem) + "".join(each + params.separator for each in texts)
         assert tokenizer.decode(found.ids[1 : end + 1]) == said
 
 
 def test_identity_tells_model_layout_and_thresholds_but_not_batches(models: Path) -> None:
     asked = solutions(2)
     first = judge(models, TRL, asked)[1]
-    assert judge(models, TRL, asked, batch=7)[1] == first
+    assert judge(models, TRL, asked, batch_size=7)[1] == first
     others = [
         judge(models, SHEPHERD, asked)[1],
-        judge(models, TRL, asked, right_from=0.61)[1],
-        judge(models, TRL, asked, wrong_below=0.1)[1],
+        judge(models, TRL, asked, correct_threshold=0.61)[1],
+        judge(models, TRL, asked, incorrect_threshold=0.1)[1],
         judge(models, TRL, asked, step="{number}. {step}")[1],
         judge(models, TRL, asked, dtype="bfloat16")[1],
     ]
@@ -309,15 +315,15 @@ def test_identity_tells_model_layout_and_thresholds_but_not_batches(models: Path
 def test_other_thresholds_score_nothing_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = solutions()
     labels, _ = judge(models, TRL, asked)
-    monkeypatch.delattr("stages.judge.prm.judge.Scorer")
-    strict, _ = judge(models, TRL, asked, right_from=0.9, wrong_below=0.9)
-    assert strict.judged["reason"].to_list() == labels.judged["reason"].to_list()
-    assert strict.judged["label"].null_count() == 0
+    monkeypatch.delattr("stages.judge.prm.prm_judge.Scorer")
+    strict, _ = judge(models, TRL, asked, correct_threshold=0.9, incorrect_threshold=0.9)
+    assert strict.labels["reason"].to_list() == labels.labels["reason"].to_list()
+    assert strict.labels["label"].null_count() == 0
 
 
 KILLED = """
 import os, signal, sys
-from stages.judge.prm.model import Scorer
+from stages.judge.prm.scorer import Scorer
 from stages.common.console import run_stage
 from stages.judge.__main__ import label
 left, score = int(sys.argv.pop(1)), Scorer.score
@@ -344,7 +350,7 @@ def test_a_killed_stage_goes_on_where_it_was(
         place.mkdir()
         (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
         for folder, kind, table in zip(
-            ("problems", "samples", "steps"), (PROBLEM, SAMPLE, STEP), as_tables(solutions()), strict=True
+            ("problems", "samples", "steps"), (PROBLEM, SAMPLE, STEP), build_tables(solutions()), strict=True
         ):
             write_table(place / folder, kind, table, 0)
         folders = [f"--{each}={each}" for each in ("problems", "samples", "steps", "out")]
@@ -372,23 +378,23 @@ def stored_batches(place: Path) -> int:
 def test_an_evaluation_names_the_model_that_judges(models: Path) -> None:
     params = validate(JudgeParams, settings(models, TRL), "judge")
     assert judge_name(params) == str(models / "token_classification")
-    asked = as_tables(solutions(3))
+    asked = build_tables(solutions(3))
     costs: dict[str, Any] = {}
     judged = judge_samples(*asked, params, 1, "evaluate", costs)
     assert judged["reason"].str.starts_with("score ").all()
     assert costs == {}
 
 
-def test_calibrate_takes_it_by_recipe(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_calibrate_takes_it_by_recipe(models: Path) -> None:
     rows = [
         {"id": each.key, "generator": "g", "problem": each.problem, "steps": each.steps, "label": -1}
         for each in solutions(6)
     ]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    recipe = {"seed": 1, "judge": settings(models, TRL, right_from=0.0, wrong_below=0.0)}
+    recipe = {"seed": 1, "judge": settings(models, TRL, correct_threshold=0.0, incorrect_threshold=0.0)}
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    calibrate(["--recipe", "recipe.yaml", "rows.jsonl"])
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("recipe.yaml")]
+    lines = calibrate_judges([Path("rows.jsonl")], recipes=[Path("recipe.yaml")])
+    (line,) = [line for line in lines if line.startswith("recipe.yaml")]
     assert line.split()[1:] == ["6", "-", "100.0", "-", "-", "-", "-", "0.0", "100.0"]
 
 
@@ -396,13 +402,13 @@ def test_calibrate_takes_it_by_recipe(models: Path, capsys: pytest.CaptureFixtur
     ("own", "changes", "fault"),
     [
         (TRL, {"revision": "main"}, "revision"),
-        (TRL, {"right_token": "+"}, "right_token, wrong_token: for layout step_tag"),
-        (SHEPHERD, {"wrong_token": None}, "right_token, wrong_token: layout step_tag needs two"),
-        (SHEPHERD, {"wrong_token": "Ġ+"}, "right_token, wrong_token: layout step_tag needs two"),
-        (TRL, {"wrong_below": 0.7}, "wrong_below: above right_from"),
-        (TRL, {"step": "{number}"}, r"step: \{step\} must stand in it once"),
-        (TRL, {"problem": ""}, r"problem: \{problem\} must stand in it once"),
-        (TRL, {"right_from": 1.5}, "right_from"),
+        (TRL, {"correct_token": "+"}, "correct_token, incorrect_token: for layout step_tag"),
+        (SHEPHERD, {"incorrect_token": None}, "correct_token, incorrect_token: layout step_tag needs two"),
+        (SHEPHERD, {"incorrect_token": "Ġ+"}, "correct_token, incorrect_token: layout step_tag needs two"),
+        (TRL, {"incorrect_threshold": 0.7}, "incorrect_threshold: above correct_threshold"),
+        (TRL, {"step": "{number}"}, r"step: expected \{step\} once"),
+        (TRL, {"problem": ""}, r"problem: expected \{problem\} once"),
+        (TRL, {"correct_threshold": 1.5}, "correct_threshold"),
     ],
 )
 def test_settings_that_do_not_fit_together(own: dict[str, Any], changes: dict[str, Any], fault: str) -> None:
@@ -413,16 +419,16 @@ def test_settings_that_do_not_fit_together(own: dict[str, Any], changes: dict[st
 def test_the_kind_needs_its_block_and_has_one_vote(models: Path) -> None:
     with pytest.raises(ParamsError, match="prm: null"):
         validate(JudgeParams, {**settings(models, TRL), "prm": None}, "judge")
-    with pytest.raises(ParamsError, match="votes: a process reward model"):
-        validate(JudgeParams, {**settings(models, TRL), "votes": 3}, "judge")
+    with pytest.raises(ParamsError, match="num_votes: a process reward model"):
+        validate(JudgeParams, {**settings(models, TRL), "num_votes": 3}, "judge")
 
 
 @pytest.mark.parametrize(
     ("own", "changes", "fault"),
     [
-        (SHEPHERD, {"right_token": "+ +"}, r"judge\.prm\.right_token: '\+ \+' is not in the model's vocabulary"),
-        (SHEPHERD, {"separator": "<eos>"}, r"judge\.prm\.separator: '<eos>' is no token of its own"),
-        (SHEPHERD, {"separator": "ки", "step": "{step} "}, r"judge\.prm\.separator: 'ки' is no token of its own"),
+        (SHEPHERD, {"correct_token": "+ +"}, r"judge\.prm\.correct_token: '\+ \+' is not in the model's vocabulary"),
+        (SHEPHERD, {"separator": "<eos>"}, r"judge\.prm\.separator: '<eos>' is not a token of its own"),
+        (SHEPHERD, {"separator": "ки", "step": "{step} "}, r"judge\.prm\.separator: 'ки' is not a token of its own"),
         (TRL, {"model": "nowhere"}, r"judge\.prm\.model: nowhere: no folder"),
         (TRL, {"revision": 40 * "a"}, r"judge\.prm\.revision: .* is a folder"),
     ],
@@ -442,6 +448,6 @@ def test_a_model_without_a_head_for_the_layout_or_without_safetensors(models: Pa
             torch.save({}, bare / "pytorch_model.bin")
         else:
             (bare / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(ValueError, match=r"bare cannot be loaded: .*safetensors"):
+    with pytest.raises(ValueError, match=r"cannot load .*bare: .*safetensors"):
         judge(models, SHEPHERD, solutions(1), model=str(bare))
     assert not any(path.read_bytes() for path in (ROOT / "judge").iterdir()), "nothing was scored"

@@ -13,29 +13,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.engines import EngineError, FakeEngine, Request, Runner
-from stages.common.params.judge import ServedJudgeParams
+from stages.common.params.judge import LlmJudgeParams
 from stages.common.tables import REPLY
-from stages.judge.cases import Case
-from stages.judge.prompt import FOLDER, prompt_hash, render
-from stages.judge.questions import WHOLE
-from stages.judge.reply import StepVerdict, Unusable, read_reply, reply_schema
-from stages.judge.served import PREFLIGHT, ServedJudge, judge_identity, model_identity
-from stages.judge.vote import StepLabel, both_agree, count_votes
-from tests.support.llm_settings import ENGINE, SERVED_JUDGE, openai
+from stages.judge.llm.judge_prompts import PROMPT_FOLDER, hash_prompt, render_prompt
+from stages.judge.llm.replies import InvalidReply, StepVote, make_reply_schema, read_reply
+from stages.judge.llm.vote_requests import ALL_STEPS
+from stages.judge.llm.voter import PREFLIGHT_REQUESTS, LlmVoter, identify_llm, identify_llm_judge
+from stages.judge.llm.votes import combine_labels, count_votes
+from stages.judge.step_labels import CompletionSteps, StepLabel
+from tests.support.llm_settings import ENGINE, LLM_JUDGE, openai
 
 REPLIES = json.loads((Path(__file__).parents[1] / "data" / "judge_replies.json").read_text(encoding="utf-8"))
-YES, NO, LOST = StepVerdict(True, "yes"), StepVerdict(False, "no"), Unusable("it was not JSON", "not JSON")
+YES, NO, LOST = StepVote(True, "yes"), StepVote(False, "no"), InvalidReply("it was not JSON", "not JSON")
 
 
 @pytest.mark.parametrize("case", REPLIES, ids=lambda case: case["source"])
 def test_replies(case: dict[str, Any]) -> None:
     read = read_reply(case["text"] * case.get("repeat", 1), case["finish"], case["steps"])
-    if "fault" in case:
-        assert isinstance(read, Unusable)
-        assert case["fault"] in read.fault
+    if "error" in case:
+        assert isinstance(read, InvalidReply)
+        assert case["error"] in read.error
     else:
         assert isinstance(read, list)
-        assert [verdict.right for verdict in read] == case["right"]
+        assert [verdict.is_correct for verdict in read] == case["is_correct"]
         pl.Series([verdict.rationale for verdict in read]).to_frame().write_json()
 
 
@@ -52,11 +52,11 @@ _JSON = st.recursive(
 @given(st.one_of(st.text(max_size=80), _JSON.map(json.dumps)), st.integers(1, 3))
 def test_a_reply_gives_a_verdict_for_each_step_or_a_fault(text: str, steps: int) -> None:
     read = read_reply(text, "stop", range(1, steps + 1))
-    assert isinstance(read, Unusable) or len(read) == steps
+    assert isinstance(read, InvalidReply) or len(read) == steps
 
 
 def test_the_schema_asks_for_the_verdict_first_and_for_these_steps() -> None:
-    verdicts = reply_schema([1, 2, 3])["properties"]["verdicts"]
+    verdicts = make_reply_schema([1, 2, 3])["properties"]["verdicts"]
     assert list(verdicts["items"]["properties"]) == ["step", "verdict", "rationale"]
     assert (verdicts["minItems"], verdicts["maxItems"]) == (3, 3)
     assert verdicts["items"]["properties"]["rationale"]["maxLength"] > 0
@@ -76,44 +76,48 @@ def test_the_schema_asks_for_the_verdict_first_and_for_these_steps() -> None:
         ([YES, YES, NO, NO, LOST], None, 0.0),
     ],
 )
-def test_votes(votes: list[StepVerdict | Unusable], label: bool | None, agreement: float) -> None:
+def test_votes(votes: list[StepVote | InvalidReply], label: bool | None, agreement: float) -> None:
     counted = count_votes(votes, 0.6)
-    assert (counted.unknown is None) is (label is not None)
-    assert (counted.right, counted.agreement) == (label, agreement)
+    assert (counted.unknown_reason is None) is (label is not None)
+    assert (counted.is_correct, counted.agreement) == (label, agreement)
     assert counted.reason
 
 
 @given(st.lists(st.sampled_from([YES, NO, LOST]), min_size=1, max_size=9), st.floats(0.51, 1))
-def test_a_label_has_enough_votes_behind_it(votes: list[StepVerdict | Unusable], least: float) -> None:
+def test_a_label_has_enough_votes_behind_it(votes: list[StepVote | InvalidReply], least: float) -> None:
     label = count_votes(votes, least)
-    if label.right is not None:
-        behind = sum(isinstance(vote, StepVerdict) and vote.right is label.right for vote in votes)
+    if label.is_correct is not None:
+        behind = sum(isinstance(vote, StepVote) and vote.is_correct is label.is_correct for vote in votes)
         assert behind / len(votes) == label.agreement >= least
 
 
 def test_two_judges() -> None:
     right, wrong, unknown = StepLabel(True, "a", 1.0), StepLabel(False, "b", 0.8), StepLabel(None, "c", 0.0, "lost")
-    assert both_agree(right, StepLabel(True, "d", 0.7)) == StepLabel(True, "a", 0.7)
-    assert both_agree(right, wrong).right is None
-    assert "disagree" in both_agree(right, wrong).reason
-    assert both_agree(unknown, wrong) == both_agree(wrong, unknown) == StepLabel(None, "one judge: c", 0.0, "lost")
+    assert combine_labels([right, StepLabel(True, "d", 0.7)]) == StepLabel(True, "a", 0.7)
+    assert combine_labels([right, wrong]).is_correct is None
+    assert "disagree" in combine_labels([right, wrong]).reason
+    assert (
+        combine_labels([unknown, wrong])
+        == combine_labels([wrong, unknown])
+        == StepLabel(None, "one judge: c", 0.0, "lost")
+    )
 
 
 def test_what_stands_in_a_solution_is_shown_and_not_run() -> None:
     text = "{{ 7 * 7 }} {% for x in y %} </script> \\frac{1}{2}"
-    prompt = render("solution", text, text, [text], None)
+    prompt = render_prompt("completion", text, text, [text], None)
     assert prompt.count(text) == 3
-    assert "earlier reply" not in prompt
-    assert "earlier reply could not be used: it was cut." in render("step", "p", "r", ["s"], "it was cut")
-    assert prompt_hash("solution") != prompt_hash("step")
+    assert "previous reply" not in prompt
+    assert "previous reply was invalid: it was cut." in render_prompt("step", "p", "r", ["s"], "it was cut")
+    assert hash_prompt("completion") != hash_prompt("step")
 
 
-def settings(**changes: Any) -> ServedJudgeParams:
-    return ServedJudgeParams.model_validate({**SERVED_JUDGE, **changes})
+def settings(**changes: Any) -> LlmJudgeParams:
+    return LlmJudgeParams.model_validate({**LLM_JUDGE, **changes})
 
 
-def cases(count: int = 2, steps: tuple[str, ...] = ("1 + 1 = 2", "2 + 2 = 5")) -> list[Case]:
-    return [Case(f"sample{n}", f"problem{n % 2}", f"What is {n}?", "It is.", steps) for n in range(count)]
+def cases(count: int = 2, steps: tuple[str, ...] = ("1 + 1 = 2", "2 + 2 = 5")) -> list[CompletionSteps]:
+    return [CompletionSteps(f"sample{n}", f"problem{n % 2}", f"What is {n}?", "It is.", steps) for n in range(count)]
 
 
 def good_reply(request: Request) -> str:
@@ -132,39 +136,39 @@ def good_reply(request: Request) -> str:
 
 def ask(
     folder: Path,
-    params: ServedJudgeParams,
-    asked: Iterable[Case],
+    params: LlmJudgeParams,
+    asked: Iterable[CompletionSteps],
     reply: Callable[[Request], str] = good_reply,
     votes: int = 1,
     **engine: Any,
 ) -> tuple[dict[str, list[list[Any]]], pl.DataFrame]:
     with Runner(FakeEngine(8, reply=reply, **engine), folder / "judge.jsonl", "judge") as runner:
-        said = ServedJudge(params, votes, 1, runner).ask(list(asked))
-    assert said.unusable.total() == sum(row["error"] is not None for row in said.replies)
+        said = LlmVoter(params, votes, 1, runner).collect_votes(list(asked))
+    assert said.invalid_replies.total() == sum(row["error"] is not None for row in said.replies)
     return said.votes, REPLY.check(pl.DataFrame(said.replies, schema=REPLY.schema))
 
 
-@pytest.mark.parametrize("mode", ["solution", "step"])
+@pytest.mark.parametrize("mode", ["completion", "step"])
 def test_every_step_gets_its_votes(tmp_path: Path, mode: str) -> None:
     found, replies = ask(tmp_path, settings(mode=mode), cases(), votes=3)
-    assert {sample: [[vote.right for vote in step] for step in steps] for sample, steps in found.items()} == {
+    assert {sample: [[vote.is_correct for vote in step] for step in steps] for sample, steps in found.items()} == {
         f"sample{n}": [[True] * 3, [False] * 3] for n in range(2)
     }
-    assert replies.height == (6 if mode == "solution" else 12)
-    assert set(replies["step"]) == ({WHOLE} if mode == "solution" else {0, 1})
+    assert replies.height == (6 if mode == "completion" else 12)
+    assert set(replies["step"]) == ({ALL_STEPS} if mode == "completion" else {0, 1})
     assert replies["request_hash"].n_unique() == replies.height, "votes differ in their seeds"
 
 
 def test_a_reply_of_no_use_is_asked_for_again_and_kept(tmp_path: Path) -> None:
     def second_time(request: Request) -> str:
-        again = "earlier reply could not be used: it was not JSON" in request.prompt[0]["content"]  # type: ignore[index]
+        again = "previous reply was invalid: it was not JSON" in request.prompt[0]["content"]  # type: ignore[index]
         return good_reply(request) if again else "Well, all steps look fine."
 
     def first_few(request: Request) -> str:
         return good_reply(request) if "What is 0?" not in str(request.prompt) else second_time(request)
 
     found, replies = ask(tmp_path, settings(), cases(), first_few)
-    assert [[vote.right for vote in step] for step in found["sample0"]] == [[True], [False]]
+    assert [[vote.is_correct for vote in step] for step in found["sample0"]] == [[True], [False]]
     kept = replies.filter(pl.col("sample_id") == "sample0").sort("attempt")
     assert kept["text"].to_list()[0] == "Well, all steps look fine."
     assert kept["error"].to_list() == ["it was not JSON", None]
@@ -175,10 +179,10 @@ def test_tries_are_bounded(tmp_path: Path) -> None:
     def never(request: Request) -> str:
         return "no" if "What is 0?" in str(request.prompt) else good_reply(request)
 
-    found, replies = ask(tmp_path, settings(tries=2), cases(9), never)
+    found, replies = ask(tmp_path, settings(max_attempts=2), cases(9), never)
     assert replies.filter(pl.col("sample_id") == "sample0").height == 2
     assert found["sample0"] == [[LOST], [LOST]]
-    assert count_votes(found["sample0"][0], 0.6).right is None
+    assert count_votes(found["sample0"][0], 0.6).is_correct is None
 
 
 def test_answers_are_not_asked_for_twice(tmp_path: Path) -> None:
@@ -203,15 +207,15 @@ def test_useless_replies_stop_before_the_rest_is_asked(tmp_path: Path) -> None:
 
     with pytest.raises(EngineError, match="not JSON"):
         ask(tmp_path, settings(), cases(100), useless)
-    assert len(counted) == PREFLIGHT
+    assert len(counted) == PREFLIGHT_REQUESTS
 
 
 def test_what_is_too_long_is_unknown_and_sent_nowhere(tmp_path: Path) -> None:
-    found, replies = ask(tmp_path, settings(max_characters=50), [*cases(1), *cases(1, ("x" * 60,))][1:])
+    found, replies = ask(tmp_path, settings(max_chars=50), [*cases(1), *cases(1, ("x" * 60,))][1:])
     assert replies.is_empty()
     [[vote]] = found["sample0"]
-    assert isinstance(vote, Unusable)
-    assert "characters" in vote.fault
+    assert isinstance(vote, InvalidReply)
+    assert "characters" in vote.error
 
 
 def test_a_sample_without_steps_costs_nothing(tmp_path: Path) -> None:
@@ -220,26 +224,28 @@ def test_a_sample_without_steps_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_another_prompt_or_model_is_another_judge_and_another_engine_is_not() -> None:
-    base = judge_identity(settings())
-    assert judge_identity(settings(model="n")) != base
-    assert judge_identity(settings(mode="step")) != base
-    assert judge_identity(settings(temperature=1.0)) != base
-    assert judge_identity(settings(prompt="step")) != base
-    assert judge_identity(settings(weak={"wrong": 0.5, "useless": 0.0})) != base
-    assert judge_identity(settings(engine={**ENGINE, "concurrency": 9, "prices": None})) == base
-    real = settings(engine=openai(), weak=None)
-    assert judge_identity(settings(engine=openai(served_name="n", concurrency=9), weak=None)) == judge_identity(real)
-    assert model_identity(real) != model_identity(settings()), "what a fake says is never taken for the model's word"
+    base = identify_llm_judge(settings())
+    assert identify_llm_judge(settings(model="n")) != base
+    assert identify_llm_judge(settings(mode="step")) != base
+    assert identify_llm_judge(settings(temperature=1.0)) != base
+    assert identify_llm_judge(settings(prompt="step")) != base
+    assert identify_llm_judge(settings(mock={"error_rate": 0.5, "invalid_rate": 0.0})) != base
+    assert identify_llm_judge(settings(engine={**ENGINE, "concurrency": 9, "prices": None})) == base
+    real = settings(engine=openai(), mock=None)
+    assert identify_llm_judge(settings(engine=openai(served_name="n", concurrency=9), mock=None)) == identify_llm_judge(
+        real
+    )
+    assert identify_llm(real) != identify_llm(settings()), "what a fake says is never taken for the model's word"
 
 
 def test_a_prompt_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(FileNotFoundError, match="no template brief; there are solution, step"):
-        judge_identity(settings(prompt="brief"))
+    with pytest.raises(FileNotFoundError, match="no template brief; expected one of completion, step"):
+        identify_llm_judge(settings(prompt="brief"))
 
 
 def test_the_prompts_are_shown_as_they_are() -> None:
     shown = Path("docs/judge.md").read_text(encoding="utf-8")
-    files = sorted(FOLDER.glob("*.jinja"))
+    files = sorted(PROMPT_FOLDER.glob("*.jinja"))
     assert files
     for file in files:
         assert f"`{file.name}`:\n\n```jinja\n{file.read_text(encoding='utf-8').rstrip()}\n```\n" in shown, file.name

@@ -21,10 +21,11 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.split import SplitParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, problem_id, read_table, sample_id, write_table
 from stages.common.toy_arithmetic import make_problems
-from stages.judge import Labels, judge_samples, open_judge, prompt
-from stages.judge.tally import Tally
+from stages.judge import Labels, judge_samples, open_judge
+from stages.judge.label_stats import LabelStats
+from stages.judge.llm import judge_prompts
 from stages.split import split_samples
-from tests.support.llm_settings import ENGINE, JUDGE, SERVED_JUDGE
+from tests.support.llm_settings import ENGINE, JUDGE, LLM_JUDGE
 
 Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
 """Problems, samples, steps."""
@@ -54,31 +55,31 @@ def slip(text: str) -> str:
 def judge(asked: Tables, **changes: Any) -> tuple[Labels, dict[str, Any]]:
     """The labels, and the stage's report of them."""
     params = JudgeParams.model_validate({**JUDGE, **changes})
-    tally = Tally()
+    tally = LabelStats()
     with open_judge(params, 1, "judge") as opened:
         labels = opened.label(*asked)
         tally.add(labels)
-        return labels, {**tally.report(), "costs": opened.costs()}
+        return labels, {**tally.report(), "llm_usage": opened.llm_usage()}
 
 
 def served(**changes: Any) -> dict[str, Any]:
-    return {**SERVED_JUDGE, **changes}
+    return {**LLM_JUDGE, **changes}
 
 
 def weak(wrong: float = 0.0, useless: float = 0.0, **changes: Any) -> dict[str, Any]:
-    return served(weak={"wrong": wrong, "useless": useless}, temperature=1.0, **changes)
+    return served(mock={"error_rate": wrong, "invalid_rate": useless}, temperature=1.0, **changes)
 
 
 def sent(report: dict[str, Any]) -> int:
-    answers = report["costs"]["judge"]["answers"]
+    answers = report["llm_usage"]["judge"]["answers"]
     assert isinstance(answers, int)
     return answers
 
 
 def wrong_share(labels: Labels, asked: Tables) -> float:
     """Share of labels that are not the rule's."""
-    truth = judge_samples(*asked, JudgeParams.model_validate({**JUDGE, "kind": "exact"}), 1)
-    both = labels.judged.join(truth, on=["sample_id", "step"], suffix="_true").drop_nulls("label")
+    truth = judge_samples(*asked, JudgeParams.model_validate({**JUDGE, "kind": "toy_arithmetic"}), 1)
+    both = labels.labels.join(truth, on=["sample_id", "step"], suffix="_true").drop_nulls("label")
     assert both.height
     return float((both["label"] != both["label_true"]).mean())  # type: ignore[arg-type]
 
@@ -88,14 +89,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["solution", "step"])
+@pytest.mark.parametrize("mode", ["completion", "step"])
 def test_a_judge_that_never_errs_says_what_the_rule_says(mode: str) -> None:
     asked = tables(20)
-    labels, report = judge(asked, served=served(mode=mode, prompt=mode))
+    labels, report = judge(asked, llm=served(mode=mode, prompt=mode))
     assert wrong_share(labels, asked) == 0
-    assert labels.judged.height == asked[2].height == report["steps"]
-    assert {True, False} == set(labels.judged["label"])
-    assert sent(report) == labels.replies.height == (40 if mode == "solution" else asked[2].height)
+    assert labels.labels.height == asked[2].height == report["steps"]
+    assert {True, False} == set(labels.labels["label"])
+    assert sent(report) == labels.replies.height == (40 if mode == "completion" else asked[2].height)
     REPLY.check(labels.replies)
 
 
@@ -103,38 +104,38 @@ def test_votes_are_better_than_one_of_them() -> None:
     asked = tables(60)
     shares = {}
     for votes in (1, 5):
-        labels, report = judge(asked, served=weak(wrong=0.25), votes=votes)
+        labels, report = judge(asked, llm=weak(wrong=0.25), num_votes=votes)
         shares[votes] = wrong_share(labels, asked)
     assert 0.15 < shares[1] < 0.35
     assert shares[5] < 0.6 * shares[1]
     assert report["agreement"]["mean"] < 0.95
     assert 0 < report["agreement"]["unanimous"] < 0.6
-    assert labels.judged["num_votes"].unique().to_list() == [5]
+    assert labels.labels["num_votes"].unique().to_list() == [5]
 
 
 def test_a_second_judge_must_say_the_same() -> None:
     asked = tables(60)
-    alone, _ = judge(asked, served=weak(wrong=0.25))
-    both, report = judge(asked, served=weak(wrong=0.25), second=weak(wrong=0.25, model="other"))
-    assert 0.2 < report["unknown"]["share"] < 0.55
+    alone, _ = judge(asked, llm=weak(wrong=0.25))
+    both, report = judge(asked, llm=weak(wrong=0.25), second_judge=weak(wrong=0.25, model="other"))
+    assert 0.2 < report["unknown"]["rate"] < 0.55
     assert set(report["unknown"]["reasons"]) == {"judges disagree"}
     assert wrong_share(both, asked) < 0.6 * wrong_share(alone, asked)
-    assert set(report["costs"]) == {"judge", "second judge"}
-    assert report["costs"]["judge"]["from_journal"] == 120
+    assert set(report["llm_usage"]) == {"judge", "second judge"}
+    assert report["llm_usage"]["judge"]["from_journal"] == 120
     assert set(both.replies["judge_index"]) == {0, 1}
 
 
 def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
     asked = tables(40)
-    once, first = judge(asked, served=weak(useless=0.3, tries=1))
-    assert 0.1 < first["unknown"]["share"] < 0.5
+    once, first = judge(asked, llm=weak(useless=0.3, max_attempts=1))
+    assert 0.1 < first["unknown"]["rate"] < 0.5
     assert first["unknown"]["reasons"]
     assert set(first["unknown"]["reasons"]) <= {"not JSON", "wrong number of verdicts"}
-    assert set(once.judged.filter(pl.col("label").is_null())["agreement"]) == {0.0}
-    more, report = judge(asked, served=weak(useless=0.3, tries=6))
-    assert report["unknown"]["share"] < 0.02
-    assert report["costs"]["judge"]["from_journal"] == 80, "another budget of tries repeats none that was made"
-    tried = report["replies"]["by_try"]
+    assert set(once.labels.filter(pl.col("label").is_null())["agreement"]) == {0.0}
+    more, report = judge(asked, llm=weak(useless=0.3, max_attempts=6))
+    assert report["unknown"]["rate"] < 0.02
+    assert report["llm_usage"]["judge"]["from_journal"] == 80, "another budget of tries repeats none that was made"
+    tried = report["replies"]["by_attempt"]
     assert tried["1"] == 80
     assert tried["2"] == more.replies.filter((pl.col("attempt") == 0) & pl.col("error").is_not_null()).height
     assert more.replies.filter(pl.col("error").is_not_null())["text"].null_count() == 0
@@ -143,7 +144,7 @@ def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
 
 def test_a_judge_of_no_use_is_stopped_before_the_rest_is_asked() -> None:
     with pytest.raises(EngineError, match="pre-flight: 8 of 8 replies are of no use"):
-        judge(tables(40), served=weak(useless=1.0))
+        judge(tables(40), llm=weak(useless=1.0))
     (journal,) = (ROOT / "judge").iterdir()
     assert len(journal.read_bytes().splitlines()) == 8
 
@@ -153,43 +154,43 @@ def test_only_what_is_new_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     first, report = judge(asked)
     assert sent(report) == 200
     elsewhere = served(engine={**ENGINE, "concurrency": 64, "try_s": 1.0, "prices": None})
-    again, report = judge(asked, served=elsewhere, min_agreement=1.0)
+    again, report = judge(asked, llm=elsewhere, min_agreement=1.0)
     assert sent(report) == 0
-    assert again.judged.drop("judge").equals(first.judged.drop("judge"))
+    assert again.labels.drop("judge").equals(first.labels.drop("judge"))
     _, report = judge(tables(101))
     assert sent(report) == 2, "one problem more in a hundred"
-    _, report = judge(asked, votes=2, served=served(temperature=0.5))
+    _, report = judge(asked, num_votes=2, llm=served(temperature=0.5))
     assert sent(report) == 400
 
     folder = Path("prompts")
     folder.mkdir()
-    for file in prompt.FOLDER.glob("*.jinja"):
+    for file in judge_prompts.PROMPT_FOLDER.glob("*.jinja"):
         (folder / file.name).write_bytes(file.read_bytes())
-    (folder / "twin.jinja").write_bytes((folder / "solution.jinja").read_bytes())
-    (folder / "strict.jinja").write_text((folder / "solution.jinja").read_text(encoding="utf-8") + "\nBe strict.")
-    monkeypatch.setattr(prompt, "FOLDER", folder)
-    same, report = judge(asked, served=served(prompt="twin"))
+    (folder / "twin.jinja").write_bytes((folder / "completion.jinja").read_bytes())
+    (folder / "strict.jinja").write_text((folder / "completion.jinja").read_text(encoding="utf-8") + "\nBe strict.")
+    monkeypatch.setattr(judge_prompts, "PROMPT_FOLDER", folder)
+    same, report = judge(asked, llm=served(prompt="twin"))
     assert sent(report) == 0
-    assert same.judged.equals(first.judged)
-    strict, report = judge(asked, served=served(prompt="strict"))
+    assert same.labels.equals(first.labels)
+    strict, report = judge(asked, llm=served(prompt="strict"))
     assert sent(report) == 200
-    assert set(strict.judged["judge"]).isdisjoint(first.judged["judge"])
+    assert set(strict.labels["judge"]).isdisjoint(first.labels["judge"])
 
 
 def test_flips_on_purpose_are_a_judge_of_their_own() -> None:
     asked = tables(30)
     plain, _ = judge(asked)
-    flipped, report = judge(asked, flip=0.3)
+    flipped, report = judge(asked, label_noise=0.3)
     assert sent(report) == 0
     assert 0.15 < wrong_share(flipped, asked) < 0.45
-    assert set(plain.judged["judge"]).isdisjoint(flipped.judged["judge"])
+    assert set(plain.labels["judge"]).isdisjoint(flipped.labels["judge"])
 
 
 @pytest.mark.parametrize("kills", [1, 3])
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: Path, kills: int) -> None:
     """kill -9 as soon as the journal has grown; no answer that was kept is asked for again."""
     slow = {**ENGINE, "concurrency": 4, "fake": {**ENGINE["fake"], "latency_s": 0.005}}
-    block = {**JUDGE, "served": weak(wrong=0.1, useless=0.1, engine=slow), "votes": 3}
+    block = {**JUDGE, "llm": weak(wrong=0.1, useless=0.1, engine=slow), "num_votes": 3}
     outs = []
     for name, planned in (("whole", 0), ("killed", kills)):
         place = tmp_path / name
@@ -218,7 +219,7 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: P
         (journal,) = place.glob("work/journal/judge/*")
         keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
         assert sorted(keys) == sorted(replies["request_hash"])
-        costs = json.loads((place / "report.json").read_text(encoding="utf-8"))["costs"]["judge"]
+        costs = json.loads((place / "report.json").read_text(encoding="utf-8"))["llm_usage"]["judge"]
         assert costs["answers"] + costs["from_journal"] == replies.height
         assert (costs["from_journal"] > 0) is bool(planned)
     assert outs[0] == outs[1]

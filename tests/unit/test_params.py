@@ -21,7 +21,7 @@ from stages.common.params.show import show_params
 from stages.common.params.train import TrainParams
 from stages.common.plugins import load_plugins
 from stages.common.registry import Registry
-from tests.support.llm_settings import JUDGE, SERVED_JUDGE, openai
+from tests.support.llm_settings import JUDGE, LLM_JUDGE, openai
 
 RECIPE = read_yaml(Path("params.yaml"))
 RECIPES = [Path("params.yaml"), *sorted(Path("recipes").glob("*.yaml"))]
@@ -77,8 +77,8 @@ def test_the_papers_settings(path: Path) -> None:
     assert (evaluate.majority, evaluate.temperature) == (8, 0.7)
     assert list(recipe.rounds) == ["M1", "M2", "M3"]
     assert {"orca_math", "synthetic_math"} <= set(recipe.problems.filters.drop_sources)
-    assert recipe.judge.served is not None
-    assert recipe.judge.served.model == "meta-llama/Llama-3.1-70B-Instruct"
+    assert recipe.judge.llm is not None
+    assert recipe.judge.llm.model == "meta-llama/Llama-3.1-70B-Instruct"
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,10 @@ def test_a_fault_is_said_with_its_path(tmp_path: Path, path: str, value: Any, sa
 
 def test_all_faults_are_said_at_once_each_on_a_short_line(tmp_path: Path) -> None:
     settings = changed("train.betta", 1.0)
-    settings["judge"]["votes"] = 0
+    settings["judge"]["num_votes"] = 0
     settings["rounds"]["M2"] = {"policy": "M1", "split": {"max_steps": "many"}}
     lines = faults(tmp_path, settings)
-    assert [line.split(":")[0] for line in lines] == ["judge.votes", "train.betta"]
+    assert [line.split(":")[0] for line in lines] == ["judge.num_votes", "train.betta"]
     assert all(len(line) < 200 for line in lines)
 
 
@@ -178,22 +178,22 @@ def test_an_override_changes_its_key_and_no_other() -> None:
 
 
 def test_an_override_may_fill_or_empty_a_block() -> None:
-    served = SERVED_JUDGE
-    filled = changed("rounds.M2", {"policy": "M1", "judge": {"kind": "served", "served": served}})
-    assert resolve(filled, "M2")["judge"]["served"] == served
+    llm = LLM_JUDGE
+    filled = changed("rounds.M2", {"policy": "M1", "judge": {"kind": "llm", "llm": llm}})
+    assert resolve(filled, "M2")["judge"]["llm"] == llm
     filled["judge"] = resolve(filled, "M2")["judge"]
-    filled["rounds"]["M1"] = {"policy": "M0", "judge": {"kind": "exact", "served": None}}
-    assert resolve(filled, "M1")["judge"]["served"] is None
+    filled["rounds"]["M1"] = {"policy": "M0", "judge": {"kind": "toy_arithmetic", "llm": None}}
+    assert resolve(filled, "M1")["judge"]["llm"] is None
 
 
 @pytest.mark.parametrize(
     ("judge", "fault"),
     [
-        ({"kind": "served"}, "served: null"),
-        ({**JUDGE, "second": SERVED_JUDGE}, "second: the model of served"),
-        ({**JUDGE, "votes": 3}, "votes: more than one at temperature 0"),
-        ({**JUDGE, "served": {**SERVED_JUDGE, "weak": None}}, "weak: says how a fake engine errs"),
-        ({**JUDGE, "served": {**SERVED_JUDGE, "engine": openai()}}, "weak: says how a fake engine errs"),
+        ({"kind": "llm"}, "llm: null"),
+        ({**JUDGE, "second_judge": LLM_JUDGE}, "second_judge: the same model as llm"),
+        ({**JUDGE, "num_votes": 3}, "num_votes: at temperature 0 all votes are the same"),
+        ({**JUDGE, "llm": {**LLM_JUDGE, "mock": None}}, "mock: expected a block for an engine of kind mock"),
+        ({**JUDGE, "llm": {**LLM_JUDGE, "engine": openai()}}, "mock: expected a block for an engine of kind mock"),
     ],
 )
 def test_a_judge_whose_settings_do_not_fit_together(judge: dict[str, Any], fault: str) -> None:

@@ -60,14 +60,14 @@ def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> N
 
 
 def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
-    settings = Settings(sample={"problems": 6, "samples": 4, "max_tokens": 50}, judge={"votes": 3})
+    settings = Settings(sample={"problems": 6, "samples": 4, "max_tokens": 50}, judge={"num_votes": 3})
     sampling, judging = estimate(data, settings, decision("sample"), decision("judge"), decision("train"))
     assert (sampling.requests, sampling.completion_tokens, sampling.measured) == (24, 24 * 50, False)
     assert sampling.prompt_tokens == round(24 * (TEMPLATE + 30) / CHARACTERS_PER_TOKEN)
     assert sampling.money == pytest.approx((0.5 * sampling.prompt_tokens + 1.5 * 1200) / 1e6)
     assert (judging.requests, judging.completion_tokens) == (
         72,
-        72 * settings.resolved["judge"]["served"]["max_tokens"],
+        72 * settings.resolved["judge"]["llm"]["max_tokens"],
     )
     least = 72 * (30 + 60) / CHARACTERS_PER_TOKEN + 72 * 50  # problem, reference and solution; the template on top
     assert least < judging.prompt_tokens < least + 72 * 2000
@@ -79,7 +79,7 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
     for name, tokens in (("M1", 1000), ("M2", 3000)):
         write_report(data, "sample", name, {"samples": 100, "completion_tokens": tokens})
         every = {"answers": 50, "completion_tokens": 5 * tokens}
-        write_report(data, "judge", name, {"costs": {"judge": {"in_all": every}}})
+        write_report(data, "judge", name, {"llm_usage": {"judge": {"in_all": every}}})
         write_report(data, "split", name, {"samples": 100, "steps": 250})
     sampling, judging = estimate(data, Settings(), decision("sample"), decision("judge"))
     assert sampling.completion_tokens == sampling.requests * 20
@@ -87,13 +87,13 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
     assert sampling.measured
     assert judging.measured
     by_step = Settings()
-    by_step.resolved["judge"]["served"] |= {"mode": "step", "prompt": "step"}
+    by_step.resolved["judge"]["llm"] |= {"mode": "step"}
     [stepwise] = estimate(data, by_step, decision("judge"))
     assert stepwise.requests == 2.5 * judging.requests
 
 
 def test_an_evaluation_samples_and_judges(data: Path) -> None:
-    settings = Settings(evaluate={"problems": None, "majority": 8, "split": "test"}, judge={"votes": 1})
+    settings = Settings(evaluate={"problems": None, "majority": 8, "split": "test"}, judge={"num_votes": 1})
     sampling, judging = estimate(data, settings, decision("evaluate"))
     assert (sampling.requests, judging.requests) == (4 * 9, 4)
     assert estimate(data, Settings(evaluate={"split": None}), decision("evaluate")) == []
@@ -101,7 +101,7 @@ def test_an_evaluation_samples_and_judges(data: Path) -> None:
 
 def test_what_does_not_run_or_does_not_ask_is_left_out(data: Path, tmp_path: Path) -> None:
     assert estimate(data, Settings(), decision("sample", runs=False)) == []
-    quiet = Settings(sample={"engine": "transformers"}, judge={"kind": "exact"})
+    quiet = Settings(sample={"engine": "transformers"}, judge={"kind": "toy_arithmetic"})
     assert estimate(data, quiet, decision("sample"), decision("judge"), decision("evaluate")) == []
     assert estimate(tmp_path / "nothing here", Settings(), decision("sample")) == []
     assert render_askings([], remade=True) == ""

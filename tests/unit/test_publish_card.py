@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from stages.common.params.block import ParamsError
 from stages.common.params.seed_model import HubModelParams, SeedModelParams
-from stages.judge.prompt import prompt_hash
+from stages.judge.llm import hash_prompt
 from tests.support.publish_place import make_place
 from tests.support.report_fakes import write
 from tools.publish import Commit, RefusedError, write_dataset, write_model
@@ -109,10 +109,7 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     assert "Votes per step: 3, of which 60.0% must agree" in judge
     assert "they agree by 100.0% on average" in judge
     assert "no calibration" in judge
-    assert (
-        f"a language model, asked for votes on each step (`m` by the prompt of hash `{prompt_hash('solution')}`)"
-        in judge
-    )
+    assert f"a language model that votes on each step (`m` by the prompt of hash `{hash_prompt('step')}`)" in judge
 
 
 def test_calibration_and_decontamination_are_shown_where_they_were_measured(place: Path, tmp_path: Path) -> None:

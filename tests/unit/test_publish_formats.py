@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stages.judge.prompt import prompt_hash
+from stages.judge.llm import hash_prompt
 from tests.support import tiny_policy
 from tests.support.publish_place import make_place
 from tools.publish import Commit, RefusedError, write_dataset
@@ -150,11 +150,11 @@ def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Pa
     split = 0
     for row in rows_of(folder, "labels"):
         assert row["judge_models"] == ["m"]
-        assert row["judge_prompts"] == [prompt_hash(of.settings["judge"]["served"]["prompt"])]
+        assert row["judge_prompts"] == [hash_prompt("step")]
         for step in row["steps"]:
             said = [replies[row["sample_id"], step["step"], vote]["text"] or "" for vote in range(step["num_votes"])]
             right, wrong = (sum(f'"{word}"' in text for text in said) for word in ("correct", "incorrect"))
-            votes = (step["votes_right"], step["votes_wrong"], step["votes_unusable"])
+            votes = (step["votes_correct"], step["votes_incorrect"], step["votes_invalid"])
             assert votes == (right, wrong, step["num_votes"] - right - wrong)
             assert votes == {True: (3, 0, 0), False: (0, 3, 0), None: (1, 1, 1)}[step["label"]]
             split += step["label"] is None
@@ -181,7 +181,7 @@ def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:
     assert "`M1-replies` (left out)" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
     for row in rows_of(tmp_path / "out", "labels"):
         assert (row["judge_models"], row["judge_prompts"]) == ([], [])
-        assert all(step["votes_right"] is None and step["votes_unusable"] is None for step in row["steps"])
+        assert all(step["votes_correct"] is None and step["votes_invalid"] is None for step in row["steps"])
 
 
 def test_missing_replies_are_named(tmp_path: Path) -> None:

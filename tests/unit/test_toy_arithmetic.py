@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.toy_arithmetic import judge_step, make_corpus, make_problems, parse_problem
-from stages.judge.exact import judge_exactly
+from stages.judge.rules import judge_toy_arithmetic
 
 PROBLEM = "Mia has 76 cards. Day 1: finds 2. Day 2: wins 8. Day 3: loses 5. Last digit of the cards?"
 
 
 def labels(solution: str) -> list[bool | None]:
-    return [label for label, _ in judge_exactly(PROBLEM, solution.splitlines(keepends=True))]
+    return [label for label, _ in judge_toy_arithmetic(PROBLEM, solution.splitlines(keepends=True))]
 
 
 def test_reference_solutions_are_correct_in_every_step() -> None:
     for row in make_problems("train", 200, seed=3):
-        verdicts = judge_exactly(row["problem"], row["solution"].splitlines(keepends=True))
+        verdicts = judge_toy_arithmetic(row["problem"], row["solution"].splitlines(keepends=True))
         assert all(label is True for label, _ in verdicts), (row, verdicts)
 
 
@@ -60,13 +60,13 @@ def test_incorrect_steps(solution: str, expected: list[bool]) -> None:
 
 
 def test_other_problems_are_unknown() -> None:
-    assert judge_exactly("What is 2 + 2?", ["4"])[0][0] is None
+    assert judge_toy_arithmetic("What is 2 + 2?", ["4"])[0][0] is None
 
 
 def test_planted_mistakes_are_there_and_answers_often_survive_them() -> None:
     survived = incorrect = 0
     for problem, solution in make_corpus(3000, 5, 0.65, 0.02):
-        verdicts = [label for label, _ in judge_exactly(problem, solution.splitlines(keepends=True))]
+        verdicts = [label for label, _ in judge_toy_arithmetic(problem, solution.splitlines(keepends=True))]
         if False in verdicts:
             incorrect += 1
             parsed, total = parse_problem(problem), 0

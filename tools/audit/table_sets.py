@@ -133,7 +133,7 @@ def _measured(
     sample = settings.block(SampleParams, "sample").model_copy(update={"problems": None})
     several = sample.model_copy(update={"samples": evaluate.majority})
     recorded = sample.engine == "recorded"
-    judge = evaluate.judge or settings.block(JudgeParams, "judge").model_copy(update={"flip": 0.0})
+    judge = evaluate.judge or settings.block(JudgeParams, "judge").model_copy(update={"label_noise": 0.0})
     judged = TableSet(
         name=f"evaluation of {title}",
         policy=Path("models", policy),
@@ -168,7 +168,7 @@ def _measured(
 
 
 def _judges(judge: JudgeParams) -> int:
-    return 0 if judge.kind != "served" else 1 + (judge.second is not None)
+    return 0 if judge.kind != "llm" else 1 + (judge.second_judge is not None)
 
 
 @dataclass(frozen=True)

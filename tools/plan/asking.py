@@ -17,17 +17,17 @@ import polars as pl
 from stages.common.engines import Prices, Usage, prices_of
 from stages.common.params.block import validate
 from stages.common.params.evaluate import EvaluateParams
-from stages.common.params.judge import JudgeParams, ServedJudgeParams
+from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.params.llm import EngineParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
+from stages.judge import make_judge
+from stages.judge.llm import read_template
 from tools.plan.decide import Decision
 from tools.plan.settings import WouldBe
 
 CHARACTERS_PER_TOKEN = 3.0
 """Of mathematics with LaTeX; plain English has about 4, so this counts high."""
-
-PROMPTS = Path("stages/judge/prompts")
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,6 @@ def _at(report: Any, keys: tuple[str, ...]) -> float | None:
     return report if isinstance(report, int | float) else None
 
 
-def _template_characters(name: str) -> int:
-    path = PROMPTS / f"{name}.jinja"
-    return len(path.read_text(encoding="utf-8")) if path.is_file() else 0
-
-
 def askings(decisions: list[Decision], settings: WouldBe, sizes: Sizes) -> list[Asking]:
     """All that the stages that would run ask by request; empty where the problems are not there yet to be measured."""
     found: list[Asking] = []
@@ -129,7 +124,7 @@ class _Stage:
             yield self._sampling(self._sample.served, samples, texts)
         if self._module != "stages.sample":
             solutions = problems * (1 if evaluating else self._sample.samples)
-            for model in self._judge.models:
+            for model in make_judge(self._judge, 0).llms:
                 yield self._judging(model, solutions, texts)
 
     def _sampling(self, engine: EngineParams, samples: int, texts: Texts) -> Asking:
@@ -138,15 +133,15 @@ class _Stage:
         length, measured = self._solution_tokens()
         return self._asking("the policy", samples, characters, length, measured, engine)
 
-    def _judging(self, model: ServedJudgeParams, solutions: int, texts: Texts) -> Asking:
+    def _judging(self, model: LlmJudgeParams, solutions: int, texts: Texts) -> Asking:
         length, _ = self._solution_tokens()
         solution = length * CHARACTERS_PER_TOKEN
-        calls = solutions * self._judge.votes
+        calls = solutions * self._judge.num_votes
         if model.mode == "step":
             steps = self._sizes.mean("split", ("steps",), ("samples",)) or self._split.max_steps
             calls, solution = round(calls * steps), solution / 2  # a step is shown with those before it
-        characters = _template_characters(model.prompt) + texts.problem + texts.solution + solution
-        every = ("costs", "judge", "in_all")
+        characters = len(read_template(model.template)) + texts.problem + texts.solution + solution
+        every = ("llm_usage", "judge", "in_all")
         reply = self._sizes.mean("judge", (*every, "completion_tokens"), (*every, "answers"))
         return self._asking(model.model, calls, characters, reply or model.max_tokens, reply is not None, model.engine)
 

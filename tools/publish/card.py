@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from stages.judge.prompt import prompt_hash
+from stages.judge import make_judge
 from stages.report.sources import Model, Sources
 from tools.publish import measure
 from tools.publish.checks import Commit
@@ -24,14 +24,6 @@ DESCRIPTION = (
     "Sampled solutions of maths problems with a label for every step and for the final answer, from sampling, judging "
     "and grading to KTO and Step-KTO rows, with the ids that lead each label back to what made it."
 )
-
-_JUDGES = {
-    "exact": "the day world's own rule, which parses each step and recomputes it; no model judges",
-    "arithmetic": "a rule: a step is wrong where it states a false numeric equality, and unknown otherwise",
-    "none": "nothing: every step is unknown",
-    "served": "a language model, asked for votes on each step",
-    "prm": "a process reward model: each step's score against two thresholds",
-}
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
@@ -168,14 +160,14 @@ def _licences(configs: list[Config], folder: Path, sources: Sources) -> list[Lic
 
 def _judge(of: Round, labels: Path, model: Model) -> dict[str, Any]:
     """What judged a round, how far its votes agreed, and whatever its report measured of it."""
-    kind = of.settings["judge"]["kind"]
+    judge = make_judge(of.judge, 0)
     return {
-        "kind": kind,
-        "what": _JUDGES.get(kind, "see the project's settings"),
-        "models": list(zip(judge_names(of), (prompt_hash(model.prompt) for model in of.judge.models), strict=True)),
-        "scorer": of.judge.prm.model if kind == "prm" and of.judge.prm is not None else None,
+        "kind": of.judge.kind,
+        "what": judge.description,
+        "models": list(zip(judge_names(of), judge.prompt_hashes, strict=True)),
+        "scorer": None if judge.llms else judge.model,
         "min_agreement": of.settings["judge"]["min_agreement"],
-        "flip": of.settings["judge"]["flip"],
+        "flip": of.settings["judge"]["label_noise"],
         "figures": measure.judge_figures(model),
         **measure.agreement(labels),
     }

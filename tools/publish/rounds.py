@@ -14,6 +14,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.recipe import resolve
 from stages.common.params.tables import TablesParams
 from stages.common.tables import shard_names
+from stages.judge import make_judge
 from stages.report.sources import Sources, read_sources
 from stages.train.dataset_folder import DatasetFolder, read_dataset_folder
 
@@ -58,7 +59,7 @@ class Round:
     @property
     def replies(self) -> Path | None:
         """Folder of the raw replies of the models that judged, None where a rule did."""
-        return self.table("labels") / "replies" if self.judge.models else None
+        return self.table("labels") / "replies" if make_judge(self.judge, 0).has_replies else None
 
     @property
     def shards(self) -> Iterator[str]:

@@ -134,7 +134,7 @@ class JudgeParams(KindParams):
     seam = "judge"
     built_in = ("arithmetic", "llm", "none", "prm", "toy_arithmetic")
 
-    kind: str = "none"
+    kind: str
     """`llm` prompts a language model; `prm` takes the scores of a process reward model; `arithmetic` calls a step
     incorrect if it states a false numeric equality and leaves every other unknown; `toy_arithmetic` is the exact rule
     of toy arithmetic; `none` leaves every step unknown."""

@@ -1,5 +1,6 @@
 """Language models as judges."""
 
+from stages.judge.llm.judge_prompts import hash_prompt, read_template
 from stages.judge.llm.llm_judge import LlmJudge
 from stages.judge.llm.recount import VOTE_COUNTS, count_kept_votes, read_kept_reply
 from stages.judge.llm.replies import InvalidReply, StepVote
@@ -12,5 +13,7 @@ __all__ = [
     "LlmJudge",
     "StepVote",
     "count_kept_votes",
+    "hash_prompt",
     "read_kept_reply",
+    "read_template",
 ]

@@ -29,16 +29,20 @@ class LlmJudge(Judge):
 
     description = "a language model that votes on each step"
     has_replies = True
-    evidence = "the vote"
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         super().__init__(params, seed)
         self._voters: list[LlmVoter] = []
 
     @property
-    def name(self) -> str:
+    def model(self) -> str:
         """The first model."""
         return self.llms[0].model
+
+    @property
+    def evidence(self) -> str:
+        """The votes, read from the replies."""
+        return "the vote"
 
     @property
     def llms(self) -> list[LlmJudgeParams]:

@@ -36,7 +36,6 @@ class PrmJudge(Judge):
     """Labels by a model's scores. The model is loaded when the first score is missing from the journal."""
 
     description = "a process reward model: each step's score against two thresholds"
-    evidence = "the score"
     audit_note = "scores of a process reward model, which is not run again"
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
@@ -48,9 +47,14 @@ class PrmJudge(Judge):
         self._scorer: Scorer | None = None
 
     @property
-    def name(self) -> str:
+    def model(self) -> str:
         """The model."""
         return self._prm.model
+
+    @property
+    def evidence(self) -> str:
+        """The scores, which reasons state."""
+        return "the score"
 
     def identify(self) -> Any:
         """Model, layout and thresholds."""
@@ -104,7 +108,8 @@ class PrmJudge(Judge):
 
     def _get_scorer(self) -> Scorer:
         if self._scorer is None:
-            assert self._layout is not None and self._source is not None
+            assert self._layout is not None
+            assert self._source is not None
             self._scorer = Scorer(self._prm, self._source, self._layout.candidates, load_runtime())
         return self._scorer
 

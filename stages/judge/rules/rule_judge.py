@@ -25,7 +25,7 @@ StepVerdicts = list[tuple[bool | None, str]]
 class RuleJudge(Judge):
     """A judge that is a function. An audit applies it again."""
 
-    evidence = "the rule"
+    has_fixed_identity = True
 
     @abstractmethod
     def apply_rule(self, problem: str, steps: list[str]) -> StepVerdicts:
@@ -79,7 +79,7 @@ class NoJudge(RuleJudge):
 
     description: ClassVar[str] = "nothing: every step is unknown"
 
-    def apply_rule(self, problem: str, steps: list[str]) -> StepVerdicts:
+    def apply_rule(self, problem: str, steps: list[str]) -> StepVerdicts:  # noqa: ARG002
         """Unknown for each step."""
         return [(None, "no judge")] * len(steps)
 

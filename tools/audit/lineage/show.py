@@ -19,7 +19,7 @@ from tools.audit.table_sets import PROBLEMS, TableSet, replies_folder
 from tools.dvc_lock import Lock, find_output, flatten_params, read_lock
 
 WORDS = {True: "right", False: "wrong", None: "unknown"}
-PROMPTS = Path("stages/judge/prompts")
+PROMPTS = Path("stages/judge/llm/prompts")
 """The judge's prompt templates."""
 
 
@@ -96,7 +96,7 @@ def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
         return
     judge = next((row["judge"] for row in chain.steps if row["judge"]), "none")
     yield line("judge", f"{judge}  {_judge_settings(part)}")
-    if part.judge.kind == "served":
+    if part.judge.kind == "llm":
         for path in sorted((root / PROMPTS).glob("*")):
             yield line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
     for row in chain.steps:

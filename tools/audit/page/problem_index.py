@@ -26,7 +26,7 @@ KINDS = {
 }
 """What a sample may be looked at for; `kept` and `dropped: why` come on top."""
 
-_DISAGREE = r"^judges disagree|^one judge: \d+ right|^\d+ right, \d+ wrong of "
+_DISAGREE = r"^judges disagree|^one judge: \d+ correct|^\d+ correct, \d+ incorrect of "
 """How reasons of unknown labels begin where judges, or their votes, did not agree."""
 
 

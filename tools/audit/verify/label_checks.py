@@ -9,7 +9,8 @@ import polars as pl
 
 from stages.common.params.judge import PrmParams
 from stages.common.tables import REPLY
-from stages.judge import Unusable, judge_samples
+from stages.judge import judge_samples
+from stages.judge.llm import InvalidReply
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import (
     SAMPLE_KEY,
@@ -46,7 +47,7 @@ def check_labels(
         _check_members(findings, path, own, judged)
         _check_thresholds(findings, path, part.judge.prm, judged)
         return
-    if part.judge.kind != "served":
+    if part.judge.kind != "llm":
         expected = judge_samples(problems, samples, own, part.judge, part.seed)
         check_equal(findings, "labels", path, judged, expected, STEP_KEY, f"judge {part.judge.kind}")
         return
@@ -90,15 +91,17 @@ def _check_replies(
             check_parents(findings, "labels", path, replies.filter(~whole), steps, STEP_KEY, "step"),
         ]
     )
-    wanted = pl.col("vote").is_between(0, part.judge.votes - 1) & pl.col("judge_index").is_between(0, part.judges - 1)
+    wanted = pl.col("vote").is_between(0, part.judge.num_votes - 1) & pl.col("judge_index").is_between(
+        0, part.judges - 1
+    )
     for row in known.filter(~wanted).iter_rows(named=True):
-        what = f"nobody asked for it: {part.judge.votes} votes of {part.judges} judges were wanted"
+        what = f"nobody asked for it: {part.judge.num_votes} votes of {part.judges} judges were wanted"
         findings.fault("labels", f"{path}: {name_row(row)}", what)
     known = known.filter(wanted)
     counts = dict(steps.group_by("sample_id").len().iter_rows())
     for row in known.iter_rows(named=True):
         read = read_again(row, counts[row["sample_id"]])
-        fault = read.fault if isinstance(read, Unusable) else None
+        fault = read.error if isinstance(read, InvalidReply) else None
         if row["error"] != fault:
             findings.fault("labels", f"{path}: {name_row(row)}", f"error is {row['error']!r}, the text gives {fault!r}")
     return known
@@ -121,7 +124,7 @@ def _check_members(findings: CheckResults, path: str, steps: pl.DataFrame, judge
 def _check_thresholds(findings: CheckResults, path: str, prm: PrmParams, judged: pl.DataFrame) -> None:
     """Labels must follow from the score in their reason, and be unknown where there is none."""
     score = pl.col("reason").str.extract(r"^(?:flipped on purpose: )?score ([01]\.\d{4})$").cast(pl.Float64)
-    due = pl.when(score >= prm.right_from).then(True).when(score < prm.wrong_below).then(False)
+    due = pl.when(score >= prm.correct_threshold).then(True).when(score < prm.incorrect_threshold).then(False)
     flipped = pl.col("reason").str.starts_with("flipped on purpose: ")
     broken = judged.with_columns(due=due ^ flipped).filter(pl.col("label").ne_missing(pl.col("due")))
     for row in broken.iter_rows(named=True):

@@ -11,7 +11,9 @@ import polars as pl
 
 from stages.common.params.judge import JudgeParams
 from stages.common.tables import content_hash
-from stages.judge import StepLabel, StepVerdict, Unusable, both_agree, count_votes, read_reply
+from stages.judge import StepLabel
+from stages.judge.llm.replies import InvalidReply, StepVote, read_reply
+from stages.judge.llm.votes import combine_labels, count_votes
 from tools.audit.key_ranges import WHOLE
 
 COUNTED = {
@@ -35,9 +37,9 @@ TALLY = {
 }
 """Columns of a tally of votes."""
 
-NOT_ASKED = Unusable("not asked")
+NOT_ASKED = InvalidReply("not asked")
 
-Read = list[StepVerdict] | Unusable
+Read = list[StepVote] | InvalidReply
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,22 @@ class Replies:
 
     read: dict[tuple[int, int, int], Read]
 
-    def votes(self, judge: int, step: int, count: int) -> list[StepVerdict | Unusable]:
+    def votes(self, judge: int, step: int, count: int) -> list[StepVote | InvalidReply]:
         """The `count` votes of `judge` on `step`."""
         return [self._vote(judge, step, vote) for vote in range(count)]
 
-    def _vote(self, judge: int, step: int, vote: int) -> StepVerdict | Unusable:
+    def _vote(self, judge: int, step: int, vote: int) -> StepVote | InvalidReply:
         if (judge, step, vote) in self.read:
             read, place = self.read[judge, step, vote], 0
         else:
             read, place = self.read.get((judge, WHOLE, vote), NOT_ASKED), step
-        return read if isinstance(read, Unusable) else read[place]
+        return read if isinstance(read, InvalidReply) else read[place]
 
 
 def read_again(row: dict[str, Any], steps: int) -> Read:
     """The verdicts in a REPLY `row` on a sample of `steps` steps, or why there are none."""
     if row["text"] is None:
-        return Unusable(row["error"] or "no answer came")
+        return InvalidReply(row["error"] or "no answer came")
     numbers = range(1, steps + 1) if row["step"] == WHOLE else range(row["step"] + 1, row["step"] + 2)
     return read_reply(row["text"], row["finish_reason"] or "", numbers)
 
@@ -79,13 +81,15 @@ def count_again(
     ordered = steps.sort("problem_id", "sample_id").unique(["problem_id", "sample_id"], maintain_order=True)
     for problem, sample in ordered.select("problem_id", "sample_id").iter_rows():
         labels = [
-            _flip(label, params.flip, seed, sample, step)
+            _flip(label, params.label_noise, seed, sample, step)
             for step, label in enumerate(_labels(said[sample], counts[sample], params, judges))
         ]
-        first_error = next((step for step, label in enumerate(labels) if label.right is False), None)
+        first_error = next((step for step, label in enumerate(labels) if label.is_correct is False), None)
         for step, label in enumerate(labels):
-            reason = None if NOT_ASKED.fault in label.reason else label.reason
-            rows.append((problem, sample, step, label.right, reason, params.votes, label.agreement, first_error))
+            reason = None if NOT_ASKED.error in label.reason else label.reason
+            rows.append(
+                (problem, sample, step, label.is_correct, reason, params.num_votes, label.agreement, first_error)
+            )
     return pl.DataFrame(rows, schema=COUNTED, orient="row")
 
 
@@ -100,7 +104,7 @@ def tally_votes(replies: pl.DataFrame, steps: pl.DataFrame, votes: int, judges: 
     rows: list[tuple[Any, ...]] = []
     for sample, step in steps.select("sample_id", "step").iter_rows():
         cast = [vote for judge in range(judges) for vote in said[sample].votes(judge, step, votes)]
-        right = [vote.right for vote in cast if isinstance(vote, StepVerdict)]
+        right = [vote.is_correct for vote in cast if isinstance(vote, StepVote)]
         rows.append((sample, step, right.count(True), right.count(False), len(cast) - len(right)))
     return pl.DataFrame(rows, schema=TALLY, orient="row")
 
@@ -117,16 +121,16 @@ def _by_sample(replies: pl.DataFrame, counts: dict[str, int]) -> defaultdict[str
 def _labels(replies: Replies, steps: int, params: JudgeParams, judges: int) -> Iterator[StepLabel]:
     for step in range(steps):
         first, *others = (
-            count_votes(replies.votes(judge, step, params.votes), params.min_agreement) for judge in range(judges)
+            count_votes(replies.votes(judge, step, params.num_votes), params.min_agreement) for judge in range(judges)
         )
         for second in others:
-            first = both_agree(first, second)
+            first = combine_labels([first, second])
         yield first
 
 
 def _flip(label: StepLabel, share: float, seed: int, sample: str, step: int) -> StepLabel:
     """The label turned round where the judge stage turns it round, for studies of label noise."""
     chosen = int(content_hash("flip", seed, sample, step, digits=12), 16) < share * 16**12
-    if label.right is None or not chosen:
+    if label.is_correct is None or not chosen:
         return label
-    return StepLabel(not label.right, f"flipped on purpose: {label.reason}", label.agreement)
+    return StepLabel(not label.is_correct, f"flipped on purpose: {label.reason}", label.agreement)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
-from stages.judge.prompt import prompt_hash
-from tools.audit.verify.recounted_votes import TALLY, tally_votes
+from stages.judge import make_judge
+from stages.judge.llm import VOTE_COUNTS, count_kept_votes
 from tools.publish.formats.base import Format
 from tools.publish.rounds import Round
 
@@ -20,9 +20,9 @@ _PROBLEM_NAMES = {"answer": "gold_answer"}
 _VOTES = tuple(
     Column(name, pl.Int32, f"votes of all judging models {what}, null where a rule judged", nullable=True)
     for name, what in (
-        ("votes_right", "that call the step right"),
-        ("votes_wrong", "that call it wrong"),
-        ("votes_unusable", "that gave no verdict, counted by their last try"),
+        ("votes_correct", "that call the step correct"),
+        ("votes_incorrect", "that call it incorrect"),
+        ("votes_invalid", "that gave no verdict, counted by their last try"),
     )
 )
 _MODELS = (
@@ -71,7 +71,7 @@ def _columns(_: bool) -> tuple[Column, ...]:
 def _parts(of: Round) -> Iterator[pl.DataFrame]:
     """A frame per shard of the tables, so that no more than a shard is held at once."""
     kept = of.rows.select("sample_id", "row")
-    models, prompts = judge_names(of), [prompt_hash(model.prompt) for model in of.judge.models]
+    models, prompts = judge_names(of), make_judge(of.judge, 0).prompt_hashes
     for shard in of.shards:
         problems = read_shard(of.root / "data" / "problems", PROBLEM, shard).rename(_PROBLEM_NAMES)
         samples = read_shard(of.table("samples"), SAMPLE, shard)
@@ -109,14 +109,16 @@ def _parts(of: Round) -> Iterator[pl.DataFrame]:
 def _tally(of: Round, shard: str, steps: pl.DataFrame) -> pl.DataFrame:
     """How the votes fell on `steps`; no row where a rule judged."""
     if of.replies is None:
-        return pl.DataFrame(schema=TALLY)
+        return pl.DataFrame(schema=VOTE_COUNTS)
     replies = read_shard(of.replies, REPLY, shard)
-    return tally_votes(replies, steps, of.judge.votes, len(of.judge.models))
+    return count_kept_votes(replies, steps, of.judge.num_votes, len(make_judge(of.judge, 0).llms))
 
 
 def judge_names(of: Round) -> list[str]:
     """The models that judged, as the recipe names them, with the revisions of those that have one."""
-    return [f"{model.model}@{model.revision}" if model.revision else model.model for model in of.judge.models]
+    return [
+        f"{model.model}@{model.revision}" if model.revision else model.model for model in make_judge(of.judge, 0).llms
+    ]
 
 
 def _reply_parts(of: Round) -> Iterator[pl.DataFrame]:

@@ -52,7 +52,7 @@ def find_clause_ambiguity(tokens: list[Token], equals_at: int) -> str:
 
 
 def find_step_ambiguity(step: str) -> str:
-    """Why no equality of `step` can be called false, "" if one can: it denies one, or may not be ordinary arithmetic."""
+    """Why no equality of `step` can be called false, "" if one can: it denies one, or uses other arithmetic."""
     denial = _DENIAL.search(step)
     if denial:
         return f"denies something: {denial.group()}"

@@ -23,7 +23,7 @@ _NOTE_PRECEDERS = _OPERAND_ENDS | {"word"}
 
 @dataclass
 class Operand:
-    """Tokens between two separators, without units; `ambiguity` says why they have no certain reading, "" if they have."""
+    """Tokens between two separators, without units; `ambiguity` is "" if they have one certain reading."""
 
     tokens: list[Token] = field(default_factory=list)
     units: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class _OperandSplitter:
         elif self._last == "operator":
             self._current.ambiguity = ambiguity = "operand missing"
         self._depth = 0
-        self.operands.append(Operand(has_dash=dash, ambiguity=ambiguity))
+        self.operands.append(Operand(has_dash=has_dash, ambiguity=ambiguity))
 
     def add_token(self, token: Token, after: Token | None) -> None:
         if token.kind in ("break", "line", "bullet"):
