@@ -51,9 +51,9 @@ EXPERIMENTS = {
         Variant("C", "beta 0.1", {"train": {"beta": 0.1}}),
     ),
     "label_noise": (
-        Variant("M", "exact step labels", {"judge": {"flip": 0.0}}),
-        Variant("F", "5% flipped", {"judge": {"flip": 0.05}}),
-        Variant("G", "20% flipped", {"judge": {"flip": 0.2}}),
+        Variant("M", "exact step labels", {"judge": {"label_noise": 0.0}}),
+        Variant("F", "5% flipped", {"judge": {"label_noise": 0.05}}),
+        Variant("G", "20% flipped", {"judge": {"label_noise": 0.2}}),
         Variant("K", "KTO", {"train": {"method": "kto"}}),
     ),
 }  # fmt: skip

@@ -94,6 +94,6 @@ def judge_toy_arithmetic(problem: str, steps: list[str]) -> StepVerdicts:
     before: str | None = None
     for position, step in enumerate(steps):
         verdict = judge_step(parsed, position, step, before)
-        verdicts.append((verdict.right, verdict.reason))
-        before = verdict.stated
+        verdicts.append((verdict.is_correct, verdict.reason))
+        before = verdict.result
     return verdicts
