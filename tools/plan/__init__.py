@@ -1,15 +1,7 @@
-"""What a run would do, said before anything runs. Not part of the data flow: no stage imports it."""
+"""What a run would do, shown before anything runs."""
 
-from tools.plan.decide import Decision, decide
-from tools.plan.graph import Dep, Stage, read_graph, stage_commands
-from tools.plan.settings import WouldBe
+from tools.plan.decide import Decision, decide, render_plan
+from tools.plan.expected import Expected
+from tools.plan.graph import StageState, read_graph, stage_commands
 
-__all__ = [
-    "Decision",
-    "Dep",
-    "Stage",
-    "WouldBe",
-    "decide",
-    "read_graph",
-    "stage_commands",
-]
+__all__ = ["Decision", "Expected", "StageState", "decide", "read_graph", "render_plan", "stage_commands"]

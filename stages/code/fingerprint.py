@@ -1,0 +1,154 @@
+"""What each stage's bytes depend on in code, as text: one line per module, data file and library."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from fnmatch import fnmatch
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stages.code.imports import find_module, find_origin, parse_module, read_imports, trace_modules
+
+PACKAGE = "stages"
+PARAMS = "stages.common.params"
+"""The one stage outside the folders of stages; it reads the blocks of all plugins."""
+
+HASH_DIGITS = 16
+
+LEFT_OUT = {
+    "stages.common.console": "shows progress and errors",
+    "stages.common.journal": "keeps finished work: a row is the same from the journal or made again",
+    "stages.common.cluster": "reaches a Ray cluster",
+    "stages.common.engines.retry": "when a failed request is sent again",
+    "stages.common.engines.endpoints": "which server answers a request",
+    "stages.common.engines.vllm_start": "starts a vLLM server",
+    "stages.train.launch": "starts the processes of a training",
+}
+"""Modules (or patterns of them) that cannot change a stage's bytes, each with the reason.
+
+tests/pipeline/test_code_left_out.py changes all of them and sees the same bytes.
+"""
+
+LIBRARIES = {
+    "accelerate": "how a training is sharded, and in which order it sums",
+    "bitsandbytes": "weights in 4 bits",
+    "jinja2": "prompts and pages",
+    "latex2sympy2_extended": "reading of answers",
+    "math_verify": "comparison of answers",
+    "mpmath": "comparison of answers",
+    "numpy": "resampling",
+    "peft": "adapters",
+    "polars": "order and type of rows, Parquet files",
+    "pyarrow": "Parquet files",
+    "sympy": "comparison of answers",
+    "tokenizers": "tokens",
+    "torch": "floats",
+    "transformers": "generation, tokens, models",
+    "trl": "training",
+    "vllm": "generation",
+}
+"""Libraries whose version may change a stage's bytes, by import name, each with what it decides."""
+
+
+def list_stages(root: Path = Path()) -> dict[str, str]:
+    """``{stage: the module that its command runs}``, this stage left out."""
+    folders = sorted(path.parent.name for path in (root / PACKAGE).glob("*/__main__.py"))
+    return {"params": PARAMS, **{name: f"{PACKAGE}.{name}" for name in folders if name != "code"}}
+
+
+def describe_code(plugins: list[str], root: Path = Path()) -> dict[str, str]:
+    """``{stage: text}``, a line for all that the stage's bytes depend on; `plugins` are those of the recipe.
+
+    A module is known by its syntax tree without comments and docstrings, a data file by its bytes, a library by its
+    version. Libraries that are not installed have no line.
+    """
+    parse_module.cache_clear()
+    read_imports.cache_clear()
+    trace_modules.cache_clear()
+    return {
+        stage: _describe_modules(
+            {*trace_modules(module, root), *_trace_plugins(plugins, module, root)},
+            root,
+        )
+        for stage, module in list_stages(root).items()
+    }
+
+
+def _describe_modules(modules: set[str], root: Path) -> str:
+    deciding = sorted(name for name in modules if not any(fnmatch(name, pattern) for pattern in LEFT_OUT))
+    paths = {path for name in deciding if (path := find_module(name, root)) is not None}
+    lines = [f"{name} {digest}" for name in deciding if (digest := _hash_module(name, root))]
+    lines += [
+        f"{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_DIGITS]}"
+        for path in sorted({file for folder in {path.parent for path in paths} for file in _list_data(folder)})
+    ]
+    imported = {library for name in deciding for library in read_imports(name, root).libraries}
+    lines += [f"{name} {version}" for name in sorted(imported & LIBRARIES.keys()) if (version := _version(name))]
+    return "\n".join(lines) + "\n"
+
+
+def _trace_plugins(plugins: list[str], module: str, root: Path) -> set[str]:
+    """Modules of the plugins that register a kind where the stage that runs `module` looks kinds up."""
+    reached = trace_modules(module, root)
+    found: set[str] = set()
+    for plugin in plugins:
+        registries = _find_registries(plugin, root)
+        if module == PARAMS or not registries or registries & reached:
+            found |= {name for name in trace_modules(plugin, root) if name.split(".")[0] != PACKAGE}
+    return found
+
+
+def _find_registries(plugin: str, root: Path) -> set[str]:
+    """Modules that make the registries in which `plugin` registers its kinds; empty if they cannot be told."""
+    names = [
+        node.func.value.id
+        for node in ast.walk(parse_module(plugin, root))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "register"
+        and isinstance(node.func.value, ast.Name)
+    ]
+    return {find_origin(plugin, name, root)[0] for name in names}
+
+
+@cache
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _list_data(folder: Path) -> list[Path]:
+    """Files beside a module that are no Python, in subfolders too if these hold no Python."""
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc", ".typed")]
+    for below in folder.iterdir():
+        if below.is_dir() and not any(below.rglob("*.py")) and below.name != "__pycache__":
+            files += [path for path in below.rglob("*") if path.is_file()]
+    return files
+
+
+def _hash_module(name: str, root: Path) -> str:
+    """Hash of a module's syntax tree, empty for one that holds nothing but a docstring."""
+    text = _dump(parse_module(name, root))
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS] if text != "Module()" else ""
+
+
+def _dump(node: Any) -> str:
+    """A syntax tree as text, the same for every Python: without docstrings, positions and empty fields."""
+    if isinstance(node, list):
+        parts = [_dump(item) for item in node if not _is_docstring(item)]
+        return f"[{', '.join(parts)}]" if parts else ""
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment")}
+    texts = {name: _dump(value) for name, value in fields.items() if value is not None}
+    return f"{type(node).__name__}({', '.join(f'{name}={text}' for name, text in texts.items() if text)})"
+
+
+def _is_docstring(node: Any) -> bool:
+    """Whether a statement is a bare string: of a module, class or function, or of the field above it."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
