@@ -19,28 +19,26 @@ PARAMS = "stages.common.params"
 HASH_DIGITS = 16
 
 LEFT_OUT = {
-    "stages.common.console": "shows progress and errors",
-    "stages.common.journal": "keeps finished work: a row is the same from the journal or made again",
-    "stages.common.cluster": "reaches a Ray cluster",
-    "stages.common.engines.retry": "when a failed request is sent again",
-    "stages.common.engines.endpoints": "which server answers a request",
-    "stages.common.engines.vllm_start": "starts a vLLM server",
-    "stages.train.launch": "starts the processes of a training",
+    "common.console": "shows progress and errors",
+    "common.journal": "keeps finished work: a row is the same from the journal or made again",
+    "common.cluster": "reaches a Ray cluster",
+    "common.engines.retry": "when a failed request is sent again",
+    "common.engines.endpoints": "which server answers a request",
+    "common.engines.vllm_start": "starts a vLLM server",
+    "train.launch": "starts the processes of a training",
 }
-"""Modules (or patterns of them) that cannot change a stage's bytes, each with the reason.
+"""Modules below `stages` (or patterns of them) that cannot change a stage's bytes, each with the reason.
 
 tests/pipeline/test_code_left_out.py changes all of them and sees the same bytes.
 """
 
 LIBRARIES = {
     "accelerate": "how a training is sharded, and in which order it sums",
-    "bitsandbytes": "weights in 4 bits",
     "jinja2": "prompts and pages",
     "latex2sympy2_extended": "reading of answers",
     "math_verify": "comparison of answers",
     "mpmath": "comparison of answers",
     "numpy": "resampling",
-    "peft": "adapters",
     "polars": "order and type of rows, Parquet files",
     "pyarrow": "Parquet files",
     "sympy": "comparison of answers",
@@ -48,9 +46,21 @@ LIBRARIES = {
     "torch": "floats",
     "transformers": "generation, tokens, models",
     "trl": "training",
-    "vllm": "generation",
 }
-"""Libraries whose version may change a stage's bytes, by import name, each with what it decides."""
+"""Libraries whose version may change a stage's bytes, by import name, each with what it decides.
+
+Only those that every installation has: an optional one (peft, vllm) would make every model stale once it is installed.
+"""
+
+BENEATH = {
+    "math_verify": ("latex2sympy2_extended", "sympy"),
+    "transformers": ("tokenizers", "torch"),
+    "trl": ("accelerate", "transformers"),
+}
+"""Libraries that another one works with, so that whoever imports it depends on them too."""
+
+READS_ONLY = {"train": ("polars", "pyarrow")}
+"""Libraries that do not count for a stage: it reads tables and writes none."""
 
 
 def list_stages(root: Path = Path()) -> dict[str, str]:
@@ -70,15 +80,16 @@ def describe_code(plugins: list[str], root: Path = Path()) -> dict[str, str]:
     trace_modules.cache_clear()
     return {
         stage: _describe_modules(
-            {*trace_modules(module, root), *_trace_plugins(plugins, module, root)},
-            root,
+            {*trace_modules(module, root), *_trace_plugins(plugins, module, root)}, READS_ONLY.get(stage, ()), root
         )
         for stage, module in list_stages(root).items()
     }
 
 
-def _describe_modules(modules: set[str], root: Path) -> str:
-    deciding = sorted(name for name in modules if not any(fnmatch(name, pattern) for pattern in LEFT_OUT))
+def _describe_modules(modules: set[str], spared: tuple[str, ...], root: Path) -> str:
+    deciding = sorted(
+        name for name in modules if not any(fnmatch(name, f"{PACKAGE}.{pattern}") for pattern in LEFT_OUT)
+    )
     paths = {path for name in deciding if (path := find_module(name, root)) is not None}
     lines = [f"{name} {digest}" for name in deciding if (digest := _hash_module(name, root))]
     lines += [
@@ -86,7 +97,9 @@ def _describe_modules(modules: set[str], root: Path) -> str:
         for path in sorted({file for folder in {path.parent for path in paths} for file in _list_data(folder)})
     ]
     imported = {library for name in deciding for library in read_imports(name, root).libraries}
-    lines += [f"{name} {version}" for name in sorted(imported & LIBRARIES.keys()) if (version := _version(name))]
+    imported |= {beneath for library in imported for beneath in BENEATH.get(library, ())}
+    counted = (imported & LIBRARIES.keys()) - set(spared)
+    lines += [f"{name} {version}" for name in sorted(counted) if (version := _read_version(name))]
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +128,7 @@ def _find_registries(plugin: str, root: Path) -> set[str]:
 
 
 @cache
-def _version(library: str) -> str | None:
+def _read_version(library: str) -> str | None:
     try:
         return metadata.version(library).partition("+")[0]
     except metadata.PackageNotFoundError:

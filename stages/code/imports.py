@@ -43,22 +43,23 @@ def parse_module(name: str, root: Path = Path()) -> ast.Module:
 
 
 @cache
-def read_imports(name: str, root: Path = Path()) -> Imports:
+def read_imports(name: str, root: Path = Path(), loading: bool = False) -> Imports:
     """What module `name` imports at any depth of its source, but for ``if TYPE_CHECKING``, which never runs.
 
-    A string that names a module of this project counts: registries and subprocesses import by name.
+    A string that names a module of this project counts: registries and subprocesses import by name. With `loading` only
+    what is imported while the module itself is.
     """
     path = find_module(name, root)
     package = name if path and path.name == "__init__.py" else name.rpartition(".")[0]
     found: set[str] = set()
-    for node in _walk(parse_module(name, root)):
+    for node in _walk(parse_module(name, root), not loading):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             source = _source(node, package)
             taken = _bound_names(source, root)
             found.update(source if alias.name in taken else f"{source}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not loading:
             reference = _REFERENCE.fullmatch(node.value)
             if reference and find_module(reference[1], root):
                 found.add(reference[1])
@@ -107,13 +108,13 @@ def _bound_names(name: str, root: Path) -> frozenset[str]:
     return frozenset(alias.asname or alias.name for node in nodes for alias in node.names)
 
 
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below `tree`, but for the bodies of ``if TYPE_CHECKING``."""
+def _walk(tree: ast.AST, functions: bool) -> Iterator[ast.AST]:
+    """All nodes below `tree`, but for the bodies of ``if TYPE_CHECKING``, and on demand of functions."""
     for child in ast.iter_child_nodes(tree):
         yield child
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             for part in child.orelse:
                 yield part
-                yield from _walk(part)
-        else:
-            yield from _walk(child)
+                yield from _walk(part, functions)
+        elif functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _walk(child, functions)

@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.plan import Decision, WouldBe, decide, read_graph
-from tools.plan.__main__ import JOURNALED
-from tools.plan.imports import declared_modules, imported, reached
-from tools.plan.table import render
+from tools.dvc_lock import read_lock
+from tools.plan import Decision, Expected, decide, read_graph, render_decisions
 
 FLOW = ["problems", "seed_model", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate", "report"]
 
@@ -61,7 +59,8 @@ def repro(place: Path) -> set[str]:
 
 def plan(place: Path, recipe: Path | None = None) -> dict[str, Decision]:
     stages = read_graph(place, recipe)
-    return {d.stage.name: d for d in decide(stages, WouldBe(stages, place, recipe), place)}
+    lock = read_lock(place) if (place / "dvc.lock").is_file() else {}
+    return {d.stage.name: d for d in decide(stages, lock, Expected(stages, place, recipe))}
 
 
 def running(decisions: dict[str, Decision]) -> set[str]:
@@ -97,7 +96,8 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.rmtree(place / "stages" / name, ignore_errors=True)
         (place / "stages" / name).mkdir()
         (place / "stages" / name / "__main__.py").write_text(STAND_IN, encoding="utf-8")
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+    shutil.copytree("plugins", place / "plugins")
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
         shutil.copyfile(name, place / name)
     edit(place, "rounds", {"M1": {"policy": "M0"}, "M2": {"policy": "M1"}})
     call(place, "git", "init", "-q")
@@ -122,20 +122,21 @@ def place(reproduced: Path, tmp_path: Path) -> Iterator[Path]:
 def test_nothing_runs_when_nothing_changed(place: Path) -> None:
     decisions = plan(place)
     assert running(decisions) == set()
-    assert "Nothing to run: all 19 stages" in render(list(decisions.values()), "params.yaml", [], Path("work"))
+    assert "Nothing to run: all 20 stages" in render_decisions(list(decisions.values()), "params.yaml", Path("work"))
 
 
 def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
     edit(place, "train.beta", 1.0)
     decisions = plan(place)
-    assert changed(decisions) == {"params", "train@M1", "train@M2"}
+    assert changed(decisions) == {"code", "params", "train@M1", "train@M2"}
     assert decisions["train@M1"].changes == (("param", "train.beta 5.0 -> 1.0"),)
     rest = {"problems", "seed_model", "evaluate_seed", "dataset@M1"}
     rest |= {f"{name}@M1" for name in ("sample", "split", "judge", "outcome")}
     assert set(decisions) - running(decisions) == rest
-    table = render(list(decisions.values()), "params.yaml", [], Path("work"))
-    assert "sample@M1      unchanged: no param that this stage reads changes" in table
-    assert f"{len(running(decisions))} of 19 stages run at most (3 changed, " in table
+    table = render_decisions(list(decisions.values()), "params.yaml", Path("work"))
+    assert "train@M1       param: train.beta 5.0 -> 1.0\n" in table
+    assert "Will not run: problems, seed_model, sample@M1, split@M1, " in table
+    assert f"{len(running(decisions))} of 20 stages run at most (4 changed, " in table
     ran = repro(place)
     assert changed(decisions) <= ran <= running(decisions)
     assert running(plan(place)) == set()
@@ -144,7 +145,7 @@ def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
 def test_an_override_touches_its_round_and_what_follows(place: Path) -> None:
     edit(place, "rounds.M2.train", {"method": "kto"})
     decisions = plan(place)
-    assert running(decisions) == {"params", "train@M2", "evaluate@M2", "report"}
+    assert running(decisions) == {"code", "params", "train@M2", "evaluate@M2", "report"}
     assert decisions["train@M2"].changes == (("param", "train.method 'step_kto' -> 'kto'"),)
     assert decisions["evaluate@M2"].after == ("train@M2",)
     assert decisions["report"].changes[0][0] == "param"  # it tracks all rounds
@@ -154,43 +155,60 @@ def test_an_override_touches_its_round_and_what_follows(place: Path) -> None:
 def test_an_override_that_says_what_is_so_already_runs_its_recipe_only(place: Path) -> None:
     edit(place, "rounds.M2.train", {"beta": 5.0})
     decisions = plan(place)
-    assert running(decisions) == {"params", "report"}
+    assert running(decisions) == {"code", "params", "report"}
     assert repro(place) == running(decisions)
 
 
 def test_a_further_round_is_new_and_leaves_the_others(place: Path) -> None:
     edit(place, "rounds.M3", {"policy": "M2"})
     decisions = plan(place)
-    assert running(decisions) == {f"{n}@M3" for n in FLOW[2:9]} | {"params", "report"}
+    assert running(decisions) == {f"{n}@M3" for n in FLOW[2:9]} | {"code", "params", "report"}
     assert decisions["train@M3"].changes == (("new", "has never run"),)
     assert repro(place) == running(decisions)
 
 
-def test_changed_code_is_named_by_file_and_equal_output_stops_there(place: Path) -> None:
+def test_a_docstring_or_comment_anywhere_runs_code_alone(place: Path) -> None:
+    modules = [*place.glob("stages/*/*.py"), *place.glob("stages/common/**/*.py")]
+    for path in modules:
+        text = path.read_text(encoding="utf-8").replace('"""', '"""In other words: ', 1)
+        path.write_text(text + "# A comment.\n", encoding="utf-8")
+    assert len(modules) > 50
+    assert running(plan(place)) == {"code"}
+    assert repro(place) == {"code"}
+    assert running(plan(place)) == set()
+
+
+def test_changed_code_is_named_by_module_and_equal_output_stops_there(place: Path) -> None:
     with (place / "stages/split/__main__.py").open("a", encoding="utf-8") as file:
-        file.write("# a comment\n")
-    (place / "stages/split/rules.py").write_text("", encoding="utf-8")
-    with (place / "stages/common/policies.py").open("a", encoding="utf-8") as file:
-        file.write("# a comment\n")
+        file.write("ADDED = 1\n")
+    with (place / "stages/judge/__main__.py").open("a", encoding="utf-8") as file:
+        file.write("import stages.common.policies\n")
     decisions = plan(place)
-    assert decisions["split@M1"].changes == (
-        ("code", "stages/split/__main__.py"),
-        ("code", "stages/split/rules.py"),
-    )
-    assert ("code", "stages/common/policies.py") in decisions["train@M1"].changes
-    assert ("code", "stages/common/policies.py") not in decisions["problems"].changes
+    assert changed(decisions) == {"code", *(f"{name}@{key}" for name in ("split", "judge") for key in ("M1", "M2"))}
+    assert decisions["split@M1"].changes == (("code", "stages.split.__main__"),)
+    assert ("code", "stages.common.policies") in decisions["judge@M1"].changes
+    assert decisions["outcome@M1"].after == ()
     ran = repro(place)
     assert changed(decisions) <= ran <= running(decisions)
-    assert "judge@M1" in running(decisions) - ran  # split wrote the same bytes
+    assert running(plan(place)) == set()
 
 
-def test_code_that_was_never_committed_is_named_by_folder(place: Path) -> None:
+def test_a_changed_library_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (place / "stages/train/__main__.py").open("a", encoding="utf-8") as file:
+        file.write("import transformers\n")
+    repro(place)
+    monkeypatch.setattr("stages.code.fingerprint._read_version", lambda library: f"{library} of tomorrow")
+    assert plan(place)["train@M1"].changes == tuple(("code", name) for name in ("tokenizers", "torch", "transformers"))
+
+
+def test_code_whose_old_text_is_nowhere_is_named_by_its_file(place: Path) -> None:
     main = place / "stages/judge/__main__.py"
     committed = main.read_text(encoding="utf-8")
-    main.write_text(committed + "# first\n", encoding="utf-8")
-    call(place, sys.executable, "-m", "dvc", "repro", "-s", "judge@M1")
-    main.write_text(committed + "# second\n", encoding="utf-8")
-    assert plan(place)["judge@M1"].changes == (("code", "stages/judge"),)
+    main.write_text(committed + "FIRST = 1\n", encoding="utf-8")
+    call(place, sys.executable, "-m", "dvc", "repro", "judge@M1")
+    main.write_text(committed + "SECOND = 1\n", encoding="utf-8")
+    call(place, sys.executable, "-m", "dvc", "repro", "code")
+    assert plan(place)["judge@M1"].changes == (("code", "reports/code/judge.txt, whose old text is in no commit"),)
 
 
 def test_missing_and_edited_outputs_and_inputs(place: Path) -> None:
@@ -241,7 +259,10 @@ def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
         ([], "params.yaml: train.betta: unknown key; did you mean beta?"),
         (["--recipe", "absent.yaml"], "No such file or directory: 'absent.yaml'"),
     ):
-        done = subprocess.run([*command, *arguments], cwd=place, text=True, capture_output=True, check=False)
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        done = subprocess.run(
+            [*command, *arguments], cwd=place, env=environment, text=True, capture_output=True, check=False
+        )
         assert done.returncode == 1
         assert said in done.stderr
         assert "Traceback" not in done.stderr
@@ -252,14 +273,3 @@ def test_the_command_prints_the_plan_of_every_recipe() -> None:
         shown = call(Path(), sys.executable, "-m", "tools.plan", "--recipe", str(recipe))
         assert f"with {recipe}" in shown
         assert "stages run at most" in shown
-
-
-def test_the_stages_said_to_keep_a_journal_do() -> None:
-    own = {
-        module
-        for module in declared_modules().values()
-        for name in reached(module)
-        if name.startswith(module) and "stages.common.journal" in imported(name)
-    }
-    assert own <= set(JOURNALED)
-    assert all("stages.common.journal" in reached(module) for module in JOURNALED)

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.params.block import KindParams, ParamsBlock, ParamsError, load, load_seed, read_yaml, validate
+from stages.common.params.params_listing import show_params
 from stages.common.params.recipe import ROUND_BLOCKS, merge, order_rounds, read_recipe, resolve
 from stages.common.params.runtime import load_runtime
 from stages.common.params.seed_model import SeedModelParams
-from stages.common.params.show import show_params
 from stages.common.params.train import TrainParams
 from stages.common.plugins import load_plugins
 from stages.common.registry import Registry

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from stages.common.console import run
-from tools.plan.make_plan import make_plan
+from tools.plan.plan_report import show_plan
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.plan", description=__doc__)
     parser.add_argument("--recipe", type=Path, help="plan as if this recipe were copied over params.yaml")
-    print(make_plan(parser.parse_args().recipe))
+    print(show_plan(parser.parse_args().recipe))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which stages run at most, and why, as a table.
+"""Which stages run at most, and why.
 
 An upper bound: a stage that differs from dvc.lock runs, and whatever comes after it may. DVC skips the latter if their
 inputs come out the same. What stages `code` and `params` write is compared by content, so that it reaches only the
@@ -8,14 +8,10 @@ stages that it concerns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tools.dvc_lock import Lock, LockEntry
 from tools.plan.expected import WRITERS, Expected
 from tools.plan.graph import StageState
-
-MAX_REASONS = 3
-"""Reasons of one kind that are written out for a stage."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +43,7 @@ def decide(stages: list[StageState], lock: Lock, expected: Expected) -> list[Dec
     return decisions
 
 
-def _list_changes(
-    stage: StageState, locked: LockEntry, expected: Expected, running: set[str]
-) -> list[tuple[str, str]]:
+def _list_changes(stage: StageState, locked: LockEntry, expected: Expected, running: set[str]) -> list[tuple[str, str]]:
     changes = list(expected.compare(stage, locked))
     if stage.command != locked.command:
         changes.append(("command", "not the one that ran"))
@@ -60,35 +54,3 @@ def _list_changes(
         elif not running.intersection(stage.deps[path]) and not expected.has_code(path):
             changes.append(("input", f"{path} {state}"))
     return changes
-
-
-def render_plan(decisions: list[Decision], recipe: str, journal: Path) -> str:
-    """The whole plan: stages that run at most, stages that do not, counts, and the size of the journal."""
-    runs, rests = [d for d in decisions if d.runs], [d for d in decisions if not d.runs]
-    if not runs:
-        return f"Nothing to run: all {len(decisions)} stages are as dvc.lock records them."
-    width = max(len(decision.stage.name) for decision in decisions)
-    num_changed = sum(bool(decision.changes) for decision in runs)
-    lines = [f"Will run at most, with {recipe}:"]
-    lines += [f"  {decision.stage.name:<{width}}  {_describe(decision)}" for decision in runs]
-    if rests:
-        lines += ["", f"Will not run: {', '.join(decision.stage.name for decision in rests)}"]
-    lines += [
-        "",
-        f"{len(runs)} of {len(decisions)} stages run at most ({num_changed} changed, {len(runs) - num_changed} only if "
-        f"their inputs come out different); {len(rests)} do not.",
-    ]
-    files = [path for path in journal.rglob("*") if path.is_file()] if journal.is_dir() else []
-    size = sum(path.stat().st_size for path in files) / 1e6
-    lines += [f"What {journal} holds ({len(files)} files, {size:.1f} MB) is not done again."] if files else []
-    return "\n".join(lines)
-
-
-def _describe(decision: Decision) -> str:
-    kinds = {kind: [what for other, what in decision.changes if other == kind] for kind, _ in decision.changes}
-    return "; ".join(f"{kind}: {_list_some(what)}" for kind, what in kinds.items()) or f"after {_list_some(decision.after)}"
-
-
-def _list_some(parts: list[str] | tuple[str, ...]) -> str:
-    more = len(parts) - MAX_REASONS
-    return ", ".join(parts[:MAX_REASONS]) + (f" and {more} more" if more > 0 else "")

@@ -37,7 +37,8 @@ class Expected:
         self._root = root
         self._params = {f"{resolved}/{name}.yaml": resolve(params, name) for name in (SEED_POLICY, *params["rounds"])}
         self._params[RECIPE] = params
-        self._code = {f"{code}/{name}.txt": text for name, text in describe_code(params.get("plugins") or [], root).items()}
+        texts = describe_code(params.get("plugins") or [], root)
+        self._code = {f"{code}/{name}.txt": text for name, text in texts.items()}
 
     def read_params(self, stage: StageState) -> dict[str, Any]:
         """All params in the file of which `stage` tracks keys."""

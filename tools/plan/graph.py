@@ -45,15 +45,15 @@ def read_graph(root: Path = Path(), recipe: Path | None = None) -> list[StageSta
 
     with _open_repo(root, recipe) as repo:
         position = {stage: place for place, stage in enumerate(repo.index.stages)}
-        flow = nx.lexicographical_topological_sort(repo.index.graph.reverse(), key=position.get)
-        makers = {_path(out, root): stage.addressing for stage in position for out in stage.outs}
+        flow = nx.lexicographical_topological_sort(repo.index.graph.reverse(), key=lambda stage: position[stage])
+        makers = {_path(out, root): stage.name for stage in position for out in stage.outs}
         return [_read_stage(stage, makers, root) for stage in flow]
 
 
 def stage_commands(root: Path = Path()) -> dict[str, str]:
     """The command of every stage by its name, as dvc.yaml and the recipe in force give it; raises `UserError`."""
     with _open_repo(root) as repo:
-        return {stage.addressing: str(stage.cmd) for stage in repo.index.stages}
+        return {stage.name: str(stage.cmd) for stage in repo.index.stages}
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _read_stage(stage: Any, makers: dict[str, str], root: Path) -> StageState:
     read = [dep for dep in stage.deps if dep not in tracked]
     deps = {_path(dep, root): dep for dep in read}
     return StageState(
-        name=stage.addressing,
+        name=stage.name,
         command=str(stage.cmd),
         module=words[words.index("-m") + 1] if "-m" in words else None,
         params={_path(dep, root): list(dep.params) for dep in tracked},
@@ -95,7 +95,7 @@ def _read_stage(stage: Any, makers: dict[str, str], root: Path) -> StageState:
 
 def _read_state(entry: Any) -> str | None:
     state = next(iter(entry.status().values()), None)
-    return {"modified": "changed", "deleted": "missing", "new": "missing"}.get(state, state)
+    return {"modified": "changed", "deleted": "missing", "new": "missing"}.get(state, state) if state else None
 
 
 def _path(entry: Any, root: Path) -> str:

@@ -9,8 +9,8 @@ import yaml
 
 from stages.common.console import run
 from stages.common.params.block import read_yaml
+from stages.common.params.params_listing import show_params
 from stages.common.params.recipe import SEED_POLICY, check_recipe, order_rounds, read_recipe, resolve
-from stages.common.params.show import show_params
 from stages.common.tables import replace_dir
 
 

@@ -1,4 +1,4 @@
-"""The plan's estimate of what language models would be asked: by hand on small sizes, and by the command."""
+"""The plan's estimate of requests to language models, by hand on small sizes."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ import pytest
 import yaml
 
 from stages.common.params.recipe import resolve
-from tools.plan import Decision, Stage, WouldBe
-from tools.plan.asking import CHARACTERS_PER_TOKEN, Asking, Sizes, askings, render_askings
+from tools.plan import Decision, Expected, StageState
+from tools.plan.llm_cost import CHARS_PER_TOKEN, CostEstimate, InputSizes, estimate_llm_cost, render_estimates
 
 RECIPE: dict[str, Any] = yaml.safe_load(Path("recipes/dry-run.yaml").read_text(encoding="utf-8"))
 MODULES = {"sample": "stages.sample", "judge": "stages.judge", "evaluate": "stages.evaluate", "train": "stages.train"}
 TEMPLATE = len(RECIPE["sample"]["prompt"]["template"])
 
 
-class Settings:
-    """One round's settings, whichever file is asked for."""
+class RoundParams:
+    """One round's params, whichever stage asks."""
 
     def __init__(self, **changes: dict[str, Any]) -> None:
         self.resolved = copy.deepcopy(resolve(RECIPE, "M1"))
         for block, values in changes.items():
             self.resolved[block] |= values
 
-    def read(self, _file: str) -> dict[str, Any]:
+    def read_params(self, _stage: StageState) -> dict[str, Any]:
         return self.resolved
 
 
 def decision(stage: str, runs: bool = True) -> Decision:
-    params = {"reports/params/M1.yaml": [stage]}
-    made = Stage(f"{stage}@M1", MODULES[stage], False, False, params, {}, (), {})
-    return Decision(made, (("new", "has never run"),) if runs else (), ())
+    state = StageState(f"{stage}@M1", "", MODULES[stage], {}, {}, (), {})
+    return Decision(state, (("new", "has never run"),) if runs else ())
 
 
 @pytest.fixture
@@ -49,8 +48,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def estimate(data: Path, settings: Settings, *decisions: Decision) -> list[Asking]:
-    return askings(list(decisions), cast(WouldBe, settings), Sizes(data))
+def estimate(data: Path, params: RoundParams, *decisions: Decision) -> list[CostEstimate]:
+    return estimate_llm_cost(list(decisions), cast(Expected, params), InputSizes(data))
 
 
 def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> None:
@@ -60,18 +59,18 @@ def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> N
 
 
 def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
-    settings = Settings(sample={"problems": 6, "samples": 4, "max_tokens": 50}, judge={"num_votes": 3})
-    sampling, judging = estimate(data, settings, decision("sample"), decision("judge"), decision("train"))
-    assert (sampling.requests, sampling.completion_tokens, sampling.measured) == (24, 24 * 50, False)
-    assert sampling.prompt_tokens == round(24 * (TEMPLATE + 30) / CHARACTERS_PER_TOKEN)
+    params = RoundParams(sample={"problems": 6, "samples": 4, "max_tokens": 50}, judge={"num_votes": 3})
+    sampling, judging = estimate(data, params, decision("sample"), decision("judge"), decision("train"))
+    assert (sampling.requests, sampling.completion_tokens, sampling.is_measured) == (24, 24 * 50, False)
+    assert sampling.prompt_tokens == round(24 * (TEMPLATE + 30) / CHARS_PER_TOKEN)
     assert sampling.money == pytest.approx((0.5 * sampling.prompt_tokens + 1.5 * 1200) / 1e6)
     assert (judging.requests, judging.completion_tokens) == (
         72,
-        72 * settings.resolved["judge"]["llm"]["max_tokens"],
+        72 * params.resolved["judge"]["llm"]["max_tokens"],
     )
-    least = 72 * (30 + 60) / CHARACTERS_PER_TOKEN + 72 * 50  # problem, reference and solution; the template on top
+    least = 72 * (30 + 60) / CHARS_PER_TOKEN + 72 * 50  # problem, reference and solution; the template on top
     assert least < judging.prompt_tokens < least + 72 * 2000
-    more = Settings(sample={"problems": None, "samples": 4, "max_tokens": 50})
+    more = RoundParams(sample={"problems": None, "samples": 4, "max_tokens": 50})
     assert estimate(data, more, decision("sample"))[0].requests == 40
 
 
@@ -81,37 +80,35 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
         every = {"answers": 50, "completion_tokens": 5 * tokens}
         write_report(data, "judge", name, {"llm_usage": {"judge": {"in_all": every}}})
         write_report(data, "split", name, {"samples": 100, "steps": 250})
-    sampling, judging = estimate(data, Settings(), decision("sample"), decision("judge"))
+    sampling, judging = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     assert sampling.completion_tokens == sampling.requests * 20
     assert judging.completion_tokens == judging.requests * 200
-    assert sampling.measured
-    assert judging.measured
-    by_step = Settings()
+    assert sampling.is_measured
+    assert judging.is_measured
+    by_step = RoundParams()
     by_step.resolved["judge"]["llm"] |= {"mode": "step"}
     [stepwise] = estimate(data, by_step, decision("judge"))
     assert stepwise.requests == 2.5 * judging.requests
 
 
 def test_an_evaluation_samples_and_judges(data: Path) -> None:
-    settings = Settings(evaluate={"problems": None, "majority": 8, "split": "test"}, judge={"num_votes": 1})
-    sampling, judging = estimate(data, settings, decision("evaluate"))
+    params = RoundParams(evaluate={"problems": None, "majority": 8, "split": "test"}, judge={"num_votes": 1})
+    sampling, judging = estimate(data, params, decision("evaluate"))
     assert (sampling.requests, judging.requests) == (4 * 9, 4)
-    assert estimate(data, Settings(evaluate={"split": None}), decision("evaluate")) == []
+    assert estimate(data, RoundParams(evaluate={"split": None}), decision("evaluate")) == []
 
 
 def test_what_does_not_run_or_does_not_ask_is_left_out(data: Path, tmp_path: Path) -> None:
-    assert estimate(data, Settings(), decision("sample", runs=False)) == []
-    quiet = Settings(sample={"engine": "transformers"}, judge={"kind": "toy_arithmetic"})
+    assert estimate(data, RoundParams(), decision("sample", runs=False)) == []
+    quiet = RoundParams(sample={"engine": "transformers"}, judge={"kind": "toy_arithmetic"})
     assert estimate(data, quiet, decision("sample"), decision("judge"), decision("evaluate")) == []
-    assert estimate(tmp_path / "nothing here", Settings(), decision("sample")) == []
-    assert render_askings([], remade=True) == ""
+    assert estimate(tmp_path / "nothing here", RoundParams(), decision("sample")) == []
+    assert render_estimates([]) == ""
 
 
 def test_the_table_sums_by_currency(data: Path) -> None:
-    found = estimate(data, Settings(), decision("sample"), decision("judge"))
-    shown = render_askings(found, remade=False)
-    assert f"In all: {sum(asking.money or 0 for asking in found):,.2f} USD." in shown
+    found = estimate(data, RoundParams(), decision("sample"), decision("judge"))
+    shown = render_estimates(found)
+    assert f"Total: {sum(estimate.money for estimate in found):,.2f} USD." in shown
     assert "sample@M1  the policy  40 requests" in shown
     assert "up to" in shown
-    assert "made anew" not in shown
-    assert "made anew" in render_askings(found, remade=True)

@@ -1,0 +1,64 @@
+"""The plan as text for the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.common.params.recipe import read_recipe
+from tools.dvc_lock import LOCK, read_lock
+from tools.plan.decide import Decision, decide
+from tools.plan.expected import Expected
+from tools.plan.graph import RECIPE, read_graph
+from tools.plan.llm_cost import InputSizes, estimate_llm_cost, render_estimates
+
+JOURNAL = Path("work/journal")
+DATA = Path("data")
+MAX_REASONS = 3
+"""Reasons of one kind that are written out for a stage."""
+
+
+def show_plan(recipe: Path | None = None, root: Path = Path()) -> str:
+    """What a run in `root` would do with the recipe in force, or with `recipe`. Raises `ParamsError`, `UserError`."""
+    read_recipe(recipe or root / RECIPE)
+    stages = read_graph(root, recipe)
+    expected = Expected(stages, root, recipe)
+    lock = read_lock(root) if (root / LOCK).is_file() else {}
+    decisions = decide(stages, lock, expected)
+    estimates = estimate_llm_cost(decisions, expected, InputSizes(root / DATA))
+    texts = [render_decisions(decisions, str(recipe or RECIPE), root / JOURNAL), render_estimates(estimates)]
+    if estimates and any(decision.runs and decision.stage.name == "problems" for decision in decisions):
+        texts.append("Sizes are those of the last run's problems, which would be made again.")
+    return "\n\n".join(text for text in texts if text)
+
+
+def render_decisions(decisions: list[Decision], recipe: str, journal: Path) -> str:
+    """The whole plan: stages that run at most, stages that do not, counts, and the size of the journal."""
+    runs, rests = [d for d in decisions if d.runs], [d for d in decisions if not d.runs]
+    if not runs:
+        return f"Nothing to run: all {len(decisions)} stages are as dvc.lock records them."
+    width = max(len(decision.stage.name) for decision in decisions)
+    num_changed = sum(bool(decision.changes) for decision in runs)
+    lines = [f"Will run at most, with {recipe}:"]
+    lines += [f"  {decision.stage.name:<{width}}  {_describe(decision)}" for decision in runs]
+    if rests:
+        lines += ["", f"Will not run: {', '.join(decision.stage.name for decision in rests)}"]
+    lines += [
+        "",
+        f"{len(runs)} of {len(decisions)} stages run at most ({num_changed} changed, {len(runs) - num_changed} only if "
+        f"their inputs come out different); {len(rests)} do not.",
+    ]
+    files = [path for path in journal.rglob("*") if path.is_file()] if journal.is_dir() else []
+    size = sum(path.stat().st_size for path in files) / 1e6
+    lines += [f"What {journal} holds ({len(files)} files, {size:.1f} MB) is not done again."] if files else []
+    return "\n".join(lines)
+
+
+def _describe(decision: Decision) -> str:
+    kinds = {kind: [what for other, what in decision.changes if other == kind] for kind, _ in decision.changes}
+    reasons = [f"{kind}: {_list_some(what)}" for kind, what in kinds.items()]
+    return "; ".join(reasons) or f"after {_list_some(decision.after)}"
+
+
+def _list_some(parts: list[str] | tuple[str, ...]) -> str:
+    more = len(parts) - MAX_REASONS
+    return ", ".join(parts[:MAX_REASONS]) + (f" and {more} more" if more > 0 else "")
