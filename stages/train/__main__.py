@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 import sys
+import warnings
 from pathlib import Path
 
 from stages.common.console import run_stage
@@ -10,8 +14,9 @@ from stages.common.device import choose_device
 from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.train import TrainParams
+from stages.common.policies import read_policy
+from stages.common.tables import replace_dir, write_json
 from stages.train.launch import is_launched, relaunch
-from stages.train.run import TrainingInputs, copy_policy, train
 
 
 def train_policy(recipe: Path, dataset: Path, policy: Path, out: Path, report: Path) -> None:
@@ -23,8 +28,28 @@ def train_policy(recipe: Path, dataset: Path, policy: Path, out: Path, report: P
     runtime = load_runtime()
     if params.launch and not is_launched():
         relaunch(params.launch, sys.argv[1:], on_cpu=choose_device(runtime.device) == "cpu")
-    inputs = TrainingInputs(dataset, policy, params, load_seed(recipe))
-    train(inputs, runtime, out, report)
+    silence_libraries()
+    # Only now: torch, transformers and TRL take seconds to import.
+    from stages.train.run import TrainingInputs, train
+
+    train(TrainingInputs(dataset, policy, params, load_seed(recipe)), runtime, out, report)
+
+
+def copy_policy(policy: Path, out: Path, report: Path) -> None:
+    """Make `out` a copy of `policy`, for rounds that train nothing, and write the JSON `report`."""
+    policy_hash = read_policy(policy).hash
+    with replace_dir(out) as folder:
+        shutil.copytree(policy, folder, dirs_exist_ok=True)
+    write_json(report, {"method": "none", "policy": policy_hash})
+
+
+def silence_libraries() -> None:
+    """Before libraries are imported: no telemetry, and no warnings that a user of this stage cannot act on."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # PEFT imports bitsandbytes wherever it is installed, which warns of kernels that may not be needed.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # TRL sets this option itself.
+    warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 if __name__ == "__main__":

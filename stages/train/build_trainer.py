@@ -8,17 +8,22 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from datasets import Dataset
+from transformers import PrinterCallback, Trainer
+from trl import SFTConfig, SFTTrainer
 
 from stages.common.params.train import TrainParams
 from stages.common.tables import DropLog, seed_from
+from stages.train.checkpoints import MarkCompleteCallback
 from stages.train.dataset_folder import DatasetFolder, read_rows
+from stages.train.trainer.config import StepKTOConfig
+from stages.train.trainer.divergence import DivergenceCallback
+from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.lora import cast_adapters_to_float32, make_lora_config
 from stages.train.trainer.sharding import keep_float32_outputs, make_sharding_args
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import Trainer
+from stages.train.trainer.step_kto_trainer import StepKTOTrainer
 
 MAX_STEPS_PER_LOG = 10
 
@@ -49,10 +54,6 @@ def build_trainer(
     correct rows, with loss on completions alone, in the data set's order. Raises `ValueError` for a package that the
     params need and that is not installed.
     """
-    from transformers import PrinterCallback
-
-    from stages.train.trainer.encoding import encode_dataset
-
     with_steps = params.method == "step_kto"
     drops = DropLog()
     rows = encode_dataset(
@@ -87,10 +88,6 @@ def build_trainer(
 def _build_step_kto(
     params: TrainParams, dataset: DatasetFolder, rows: Dataset, model: Any, tokenizer: Any, arguments: dict[str, Any]
 ) -> Trainer:
-    from stages.train.checkpoints import MarkCompleteCallback
-    from stages.train.trainer.config import StepKTOConfig
-    from stages.train.trainer.step_kto_trainer import StepKTOTrainer
-
     outcome, step = dataset.weights["outcome"], dataset.weights["step"]
     config = StepKTOConfig(
         **arguments,
@@ -116,12 +113,6 @@ def _build_step_kto(
 
 
 def _build_rft(params: TrainParams, rows: Dataset, model: Any, tokenizer: Any, arguments: dict[str, Any]) -> Trainer:
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
-
-    from stages.train.checkpoints import MarkCompleteCallback
-    from stages.train.trainer.divergence import DivergenceCallback
-
     def mask_prompt(row: dict[str, list[int]]) -> dict[str, list[int]]:
         prompt, completion = row["prompt_ids"], row["completion_ids"]
         return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}

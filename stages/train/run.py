@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
 import time
-import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from stages.common import journal
 from stages.common.device import choose_device
@@ -19,8 +18,21 @@ from stages.common.params.train import TrainParams
 from stages.common.policies import CARD, read_policy, write_manifest
 from stages.common.provenance import environment
 from stages.common.tables import content_hash, replace_dir, write_json
+from stages.train.build_trainer import build_trainer
+from stages.train.checkpoints import find_last_complete, lock_checkpoints
 from stages.train.dataset_folder import read_dataset_folder
 from stages.train.policy_card import format_policy_card, select_weight_params
+from stages.train.trainer.divergence import check_weights
+from stages.train.trainer.lora import load_model_in_4bit, merge_adapters
+from stages.train.trainer.sharding import (
+    assign_weights,
+    convert_to_float32,
+    gather_weights,
+    is_sharded,
+    join_processes,
+    unset_deepspeed,
+)
+from stages.train.training_report import summarize_training
 
 CHECKPOINT_ROOT = Path("work/train")
 """Folder of checkpoints, below the repository's root: ignored by Git and DVC."""
@@ -60,23 +72,6 @@ def train(
         "params_hash": content_hash("train", select_weight_params(params), dataset.weights),
         "seed": inputs.seed,
     }
-    _silence_libraries()
-    import torch
-
-    from stages.train.build_trainer import build_trainer
-    from stages.train.checkpoints import find_last_complete, lock_checkpoints
-    from stages.train.trainer.divergence import check_weights
-    from stages.train.trainer.lora import load_model_in_4bit, merge_adapters
-    from stages.train.trainer.sharding import (
-        assign_weights,
-        convert_to_float32,
-        gather_weights,
-        is_sharded,
-        join_processes,
-        unset_deepspeed,
-    )
-    from stages.train.training_report import summarize_training
-
     torch.set_num_threads(runtime.num_threads)
     device = choose_device(runtime.device)
     checkpoints = checkpoint_root / content_hash("checkpoints", made_from)
@@ -120,23 +115,6 @@ def train(
         }
         write_json(report, result)
         shutil.rmtree(checkpoints)
-
-
-def copy_policy(policy: Path, out: Path, report: Path) -> None:
-    """Make `out` a copy of `policy`, for rounds that train nothing, and write the JSON `report`."""
-    policy_hash = read_policy(policy).hash
-    with replace_dir(out) as folder:
-        shutil.copytree(policy, folder, dirs_exist_ok=True)
-    write_json(report, {"method": "none", "policy": policy_hash})
-
-
-def _silence_libraries() -> None:
-    """Before they are imported: no telemetry, and no warnings that a user of this stage cannot act on."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # PEFT imports it wherever it is installed, and it warns of kernels that may not be needed.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    # TRL sets this option itself.
-    warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 def _write_policy(model: Any, tokenizer: Any, card: str, made_from: dict[str, str | int], out: Path) -> None:

@@ -1,45 +1,23 @@
-"""What the train stage reports: rows, labels and tokens trained on, and the trainer's log under the report's names."""
+"""What the train stage reports: rows, labels and tokens trained on, and the trainer's log."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stages.common.params.train import TrainParams
+from stages.train.build_trainer import TrainerSetup
 
-if TYPE_CHECKING:
-    from stages.train.build_trainer import TrainerSetup
-
-METRIC_NAMES = {
-    "step": "step",
-    "loss": "loss",
-    "loss/outcome": "loss_outcome",
-    "loss/step": "loss_step",
-    "kl": "z0",
-    "kl/step": "z_step",
-    "rewards/chosen": "reward_correct",
-    "rewards/rejected": "reward_incorrect",
-    "rewards/margins": "reward_margin",
-    "steps/rewards/correct": "step_reward_correct",
-    "steps/rewards/incorrect": "step_reward_incorrect",
-    "steps/rewards/margins": "step_reward_margin",
-    "steps/accuracy": "step_accuracy",
-    "entropy": "entropy",
-    "kl/token": "z0_per_token",
-    "logps/eos": "eos_logp",
-    "padding": "padding",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-}
-"""A logged metric and its name in the report. Rewards are beta times a log-ratio; means since the last log."""
+UNREPORTED_METRICS = ("tokens_per_second", "num_tokens")
+"""Logged metrics that are not the same after a restart."""
 
 
 def summarize_training(setup: TrainerSetup, params: TrainParams) -> dict[str, Any]:
-    """What the trainer saw and logged; metrics that a method does not log are left out."""
+    """What the trainer was given and logged; docs/training.md explains the metrics, means since the last log."""
     log = setup.trainer.state.log_history
     history = [
-        {name: entry[logged] for logged, name in METRIC_NAMES.items() if logged in entry}
+        {name: value for name, value in entry.items() if name not in UNREPORTED_METRICS}
         for entry in log
         if "loss" in entry  # not the closing summary
     ]

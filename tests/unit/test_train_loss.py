@@ -114,8 +114,8 @@ def computed(case: Case) -> tuple[float, ReferencePoint, ReferencePoint, list[li
         step_undesirable,
     )
     everyone = torch.ones(len(case.rows), dtype=torch.bool)
-    z0 = compute_reference_point([(mismatched.sum(1), everyone)], [outcome.is_known])
-    z_step = compute_reference_point([(mismatched, present)], [step.is_known])
+    z0 = compute_reference_point([(mismatched.sum(1), everyone)], [outcome.is_known], take_local)
+    z_step = compute_reference_point([(mismatched, present)], [step.is_known], take_local)
     loss = compute_mean_loss(outcome, z0.z, z0.num_known, case.beta) + case.w_step * compute_mean_loss(
         step, z_step.z, z_step.num_known, case.beta
     )
@@ -226,8 +226,13 @@ def test_flipping_a_label_flips_the_gradient(ratio: float, beta: float, weight: 
     assert slopes[0] < 0, "raising a right completion's log-prob lowers the loss"
 
 
+def take_local(value: torch.Tensor) -> torch.Tensor:
+    """The mean over the processes of a single one."""
+    return value
+
+
 def z_of(ratio: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    return compute_reference_point([(ratio, counts)], [counts]).z
+    return compute_reference_point([(ratio, counts)], [counts], take_local).z
 
 
 def test_reference_points_carry_no_gradient_and_are_not_negative() -> None:
@@ -256,14 +261,14 @@ def everything(values: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Ten
 def whole() -> tuple[float, ReferencePoint]:
     """All four entries in one pass of one process."""
     level = all_right(torch.cat(PARTS))
-    shared = compute_reference_point(everything([torch.cat(STRANGERS)]), [level.is_known])
+    shared = compute_reference_point(everything([torch.cat(STRANGERS)]), [level.is_known], take_local)
     return compute_mean_loss(level, shared.z, shared.num_known, 0.5).item(), shared
 
 
 def test_unequal_passes_add_up_to_the_loss_in_one_go() -> None:
     """Two passes with 1 and 3 labelled entries, of which a mean of means would make the first weigh three times."""
     levels = [all_right(part) for part in PARTS]
-    shared = compute_reference_point(everything(STRANGERS), [level.is_known for level in levels])
+    shared = compute_reference_point(everything(STRANGERS), [level.is_known for level in levels], take_local)
     loss, wanted = whole()
     assert shared.z.item() == pytest.approx(wanted.z.item())
     assert sum(compute_mean_loss(level, shared.z, shared.num_known, 0.5).item() for level in levels) == pytest.approx(

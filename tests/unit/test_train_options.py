@@ -160,7 +160,7 @@ def test_adapters_over_weights_in_four_bits(wide: Path, tmp_path: Path, monkeypa
     assert {dtype for dtype, trained in types if trained} == {torch.float32}
     first, wanted = report["history"][0], exact["history"][0]
     assert first["entropy"] != wanted["entropy"], "the policy is rounded"
-    assert first["reward_correct"] == first["reward_incorrect"] == 0, "the reference is rounded as the policy is"
+    assert first["rewards/chosen"] == first["rewards/rejected"] == 0, "the reference is rounded as the policy is"
     assert first["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=0.2), "gradients reach every adapter"
     before, after = weights(wide / "M0"), weights(tmp_path / "load_in_4bitd" / "out")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -202,7 +202,7 @@ def test_tensorboard_by_a_setting(inputs: Path, tmp_path: Path, monkeypatch: pyt
     [folder] = (tmp_path / "work").glob("*.tensorboard")
     events = EventAccumulator(str(folder)).Reload()
     written = {event.step: event.value for event in events.Scalars("train/loss/step")}
-    logged = {entry["step"]: entry["loss_step"] for entry in report["history"]}
+    logged = {entry["step"]: entry["loss/step"] for entry in report["history"]}
     assert written == pytest.approx({step: logged[step] for step in written}, abs=1e-5)
     assert set(written) == set(logged)
 

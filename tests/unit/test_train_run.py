@@ -99,8 +99,9 @@ def test_methods(inputs: Path, tmp_path: Path, method: str) -> None:
     assert report["history"][-1] == report["final"]
     assert report["final"]["step"] == report["num_steps"]
     assert all(math.isfinite(value) for entry in report["history"] for value in entry.values())
-    wanted = {"step_kto": {"z0", "z_step", "step_reward_margin", "step_accuracy"}, "kto": {"z0", "reward_margin"}}
-    assert wanted.get(method, set()) <= {name for entry in report["history"] for name in entry}
+    logged = {"kl", "rewards/margins", "kl/step", "steps/rewards/margins", "steps/accuracy"}
+    wanted = {"step_kto": logged, "kto": logged, "rft": {"entropy"}}
+    assert wanted[method] <= {name for entry in report["history"] for name in entry}
     card = (tmp_path / "out" / "README.md").read_text()
     assert report["made_from"]["dataset"] in card
     for file in files:
@@ -110,9 +111,9 @@ def test_methods(inputs: Path, tmp_path: Path, method: str) -> None:
 def test_training_learns(inputs: Path, tmp_path: Path) -> None:
     _, report = go(inputs, tmp_path, num_epochs=6)
     first, last = report["history"][0], report["history"][-1]
-    assert last["loss_outcome"] < first["loss_outcome"]
-    assert last["loss_step"] < first["loss_step"]
-    assert last["step_reward_margin"] > 0
+    assert last["loss/outcome"] < first["loss/outcome"]
+    assert last["loss/step"] < first["loss/step"]
+    assert last["steps/rewards/margins"] > 0
 
 
 def test_chat_rows(inputs: Path, tmp_path: Path) -> None:

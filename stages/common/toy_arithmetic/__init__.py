@@ -6,24 +6,13 @@ which last digit and parity survive: correct answers with incorrect steps occur,
 """
 
 from stages.common.toy_arithmetic.corpus import NAMES, OBJECTS, make_corpus, make_problems
-from stages.common.toy_arithmetic.step_rule import (
-    GAIN_VERBS,
-    LOSS_VERBS,
-    DayEvent,
-    StepVerdict,
-    ToyProblem,
-    judge_step,
-    parse_problem,
-)
+from stages.common.toy_arithmetic.step_rule import GAIN_VERBS, LOSS_VERBS, judge_step, parse_problem
 
 __all__ = [
     "GAIN_VERBS",
     "LOSS_VERBS",
     "NAMES",
     "OBJECTS",
-    "DayEvent",
-    "StepVerdict",
-    "ToyProblem",
     "judge_step",
     "make_corpus",
     "make_problems",

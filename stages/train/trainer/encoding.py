@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl.data_utils import common_prefix_length
 
 from stages.common.tables import DropLog
 from stages.train.trainer.loss import UNKNOWN
@@ -16,10 +21,6 @@ from stages.train.trainer.token_steps import (
     map_tokens_to_steps,
     remove_labels_without_tokens,
 )
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
 
 CHUNK_SIZE = 1024
 """Rows tokenized together."""
@@ -53,9 +54,6 @@ def encode_dataset(
     incorrect, -1 unknown), label and outcome_known (bool). Rows longer than `max_length` tokens and rows that cannot be
     encoded are counted in `drops`, never cut. Raises `ValueError` for an unusable tokenizer, or when no row is left.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from datasets import Dataset
-
     check_tokenizer(tokenizer)
     tokens = pa.list_(pa.int32())
     schema = pa.schema(
@@ -125,8 +123,6 @@ def tokenize_rows(
 
     The completion starts where the tokenized prompt and the tokenized whole diverge, as in TRL.
     """
-    from trl.data_utils import common_prefix_length
-
     if not rows:
         return []
     if len({isinstance(row.prompt, str) for row in rows}) > 1:

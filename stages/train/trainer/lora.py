@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
 from stages.common.params.train import LoraParams
 from stages.common.policies import Policy
 
@@ -31,9 +34,6 @@ def load_model_in_4bit(policy: Policy, device: str) -> Any:
         raise ValueError(
             "train.lora.load_in_4bit: needs the package bitsandbytes: pip install 'stepkto-data[qlora]'"
         ) from error
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
     model = AutoModelForCausalLM.from_pretrained(
         policy.source,
         revision=policy.revision,
@@ -57,8 +57,6 @@ def load_model_in_4bit(policy: Policy, device: str) -> Any:
 
 def cast_adapters_to_float32(model: Any) -> None:
     """Keep adapters in float32: TRL casts those over 4-bit weights to bfloat16, which small updates do not change."""
-    import torch
-
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)

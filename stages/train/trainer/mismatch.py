@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from datasets import Dataset, concatenate_datasets
 
 from stages.train.trainer.loss import UNKNOWN
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 def add_mismatched_completions(dataset: Dataset, block_size: int) -> Dataset:
@@ -16,9 +14,6 @@ def add_mismatched_completions(dataset: Dataset, block_size: int) -> Dataset:
     Columns KL_completion_ids and KL_step_of_token. Blocks are `block_size` consecutive rows (the last one may be
     shorter), as in TRL, so that the mismatched completions of a batch are its own.
     """
-    import numpy as np
-    from datasets import Dataset, concatenate_datasets
-
     at = np.arange(len(dataset))
     first = at - at % block_size
     size = np.minimum(block_size, len(dataset) - first)
@@ -35,8 +30,6 @@ def add_filler_rows(dataset: Dataset, multiple: int) -> Dataset:
     process gets batches of one length, and the last loss is that of the real rows alone. (accelerate would repeat real
     rows, which would then count twice.)
     """
-    from datasets import concatenate_datasets
-
     real = len(dataset)
     missing = -real % multiple
     if missing:

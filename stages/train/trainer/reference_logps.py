@@ -6,23 +6,20 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from stages.common.console import progress
 from stages.common.journal import Journal
+from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.sharding import reshard
 from stages.train.trainer.step_logps import compute_step_logps_without_grad
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-    from datasets import Dataset
-
-    from stages.train.trainer.config import StepKTOConfig
 
 KEY_COLUMNS = ("prompt_ids", "completion_ids", "step_of_token", "KL_completion_ids", "KL_step_of_token")
 """What a row's log-probs depend on, beside the model and the rows that it shares a batch with."""

@@ -17,11 +17,6 @@ ReduceMean = Callable[[torch.Tensor], torch.Tensor]
 """Mean of a tensor over all training processes."""
 
 
-def skip_reduce(value: torch.Tensor) -> torch.Tensor:
-    """The `ReduceMean` of a single process."""
-    return value
-
-
 @dataclass(frozen=True)
 class ReferencePoint:
     """`z` (scalar, nats, no gradient), and the number of labelled entries as a mean over processes."""
@@ -31,9 +26,7 @@ class ReferencePoint:
 
 
 def compute_reference_point(
-    mismatched: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    known: Sequence[torch.Tensor],
-    reduce_mean: ReduceMean = skip_reduce,
+    mismatched: Sequence[tuple[torch.Tensor, torch.Tensor]], known: Sequence[torch.Tensor], reduce_mean: ReduceMean
 ) -> ReferencePoint:
     """The reference point of one optimizer step; both sequences have one item per forward pass.
 

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
+from transformers import AutoConfig, Trainer
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from stages.common.policies import Policy
 from stages.common.tables import replace_dir
-
-if TYPE_CHECKING:
-    import torch
-    from accelerate import Accelerator, PartialState
-    from transformers import Trainer
 
 PROCESS_TIMEOUT = timedelta(hours=2)
 """How long processes wait for each other, as while the first downloads and converts a policy; by default libraries
@@ -25,9 +28,6 @@ wait for 10 to 30 minutes."""
 
 def join_processes(device: str) -> PartialState:
     """Join the processes that were launched, if any, and return accelerate's view of them."""
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType
-
     processes = PartialState(cpu=device == "cpu", timeout=PROCESS_TIMEOUT)
     if device == "cpu" and _is_launched_with("FSDP"):
         # accelerate shards on GPUs only, but PyTorch can on CPU as well.
@@ -46,11 +46,8 @@ def convert_to_float32(policy: Policy, folder: Path, processes: PartialState) ->
     Weights loaded in the type of their files are mapped into memory that the processes of a machine share; weights that
     are cast while loading take their full size in every process.
     """
-    from torch import float32
-    from transformers import AutoConfig
-
     config = AutoConfig.from_pretrained(policy.source, revision=policy.revision, trust_remote_code=False)
-    if config.dtype == float32:
+    if config.dtype == torch.float32:
         return policy
     with processes.main_process_first():
         if not folder.exists():
@@ -75,25 +72,18 @@ def keep_float32_outputs(accelerator: Accelerator) -> None:
 
     accelerate casts both to bfloat16: log-probs would keep three digits, and their sums be off by tenths of a nat.
     """
-    from torch import bfloat16, float32
-    from torch.distributed.fsdp import MixedPrecisionPolicy
-
     if accelerator.mixed_precision == "bf16":
-        policy = MixedPrecisionPolicy(param_dtype=bfloat16, reduce_dtype=float32)
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         accelerator.state.fsdp_plugin.mixed_precision_policy = policy
 
 
 def shard_model(model: Any, accelerator: Accelerator) -> Any:
     """`model` with its weights sharded by FSDP2, in place, as in training."""
-    from accelerate.utils.fsdp_utils import fsdp2_prepare_model
-
     return fsdp2_prepare_model(accelerator, model)
 
 
 def reshard(model: Any) -> None:
     """Free the gathered weights of `model`'s last layers, which a pass without gradients leaves behind."""
-    from torch.distributed.fsdp import FSDPModule
-
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
@@ -102,8 +92,6 @@ def reshard(model: Any) -> None:
 @contextmanager
 def no_grad_sync(accelerator: Accelerator, model: Any) -> Iterator[None]:
     """Around a micro-batch that is not its batch's last: no exchange of gradients, no optimizer step."""
-    from accelerate.utils import DistributedType
-
     if accelerator.is_fsdp2:  # gradients that are not exchanged would be held unsharded in every process
         yield
     elif accelerator.distributed_type == DistributedType.DEEPSPEED:  # steps in the last backward pass
@@ -139,8 +127,6 @@ def gather_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 def unset_deepspeed() -> None:
     """Load models unsharded again: transformers shards each model it loads while a DeepSpeed config is set."""
-    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
-
     unset_hf_deepspeed_config()
 
 
