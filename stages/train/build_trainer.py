@@ -74,22 +74,34 @@ def build_trainer(
     if params.report_to == "tensorboard":  # beside the checkpoints, which are deleted in the end
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(checkpoints.with_suffix(".tensorboard")))
     arguments = _make_trainer_args(params, seed, device, checkpoints)
+    shared: dict[str, Any] = {
+        "processing_class": tokenizer,
+        "callbacks": [MarkCompleteCallback()],
+        "peft_config": make_lora_config(params.lora) if params.lora else None,
+    }
+    trainer: Trainer
     if params.method == "rft":
-        trainer = _build_rft(params, rows, model, tokenizer, arguments)
+        # Every row fits max_length already; without it TRL neither cuts nor drops any.
+        sft_config = SFTConfig(**arguments, max_length=None, packing=False, train_sampling_strategy="sequential")
+        sft_rows = Dataset.from_list([_mask_prompt(row) for row in rows])
+        trainer = SFTTrainer(model, sft_config, train_dataset=sft_rows, **shared)
+        trainer.add_callback(DivergenceCallback())
+        if trainer.is_fsdp_enabled:
+            keep_float32_outputs(trainer.accelerator)
     else:
-        arguments["reference_journal"] = str(reference_journal)
-        trainer = _build_step_kto(params, dataset, rows, model, tokenizer, arguments)
+        config = _make_step_kto_config(params, dataset, str(reference_journal), arguments)
+        trainer = StepKTOTrainer(model, config, rows, **shared)
     if params.lora and params.lora.load_in_4bit:
         cast_adapters_to_float32(trainer.model)
     trainer.remove_callback(PrinterCallback)  # the report holds the log
     return TrainerSetup(trainer, rows, drops)
 
 
-def _build_step_kto(
-    params: TrainParams, dataset: DatasetFolder, rows: Dataset, model: Any, tokenizer: Any, arguments: dict[str, Any]
-) -> Trainer:
+def _make_step_kto_config(
+    params: TrainParams, dataset: DatasetFolder, reference_journal: str, arguments: dict[str, Any]
+) -> StepKTOConfig:
     outcome, step = dataset.weights["outcome"], dataset.weights["step"]
-    config = StepKTOConfig(
+    return StepKTOConfig(
         **arguments,
         max_length=params.max_length,
         beta=params.beta,
@@ -97,39 +109,17 @@ def _build_step_kto(
         after_first_error=params.after_first_error,
         kl_block_size=dataset.kl_block_size,
         micro_batch_size=params.micro_batch_size,
+        reference_journal=reference_journal,
         desirable_weight=outcome["desirable"],
         undesirable_weight=outcome["undesirable"],
         step_desirable_weight=step["desirable"],
         step_undesirable_weight=step["undesirable"],
     )
-    return StepKTOTrainer(
-        model,
-        config,
-        rows,
-        tokenizer,
-        callbacks=[MarkCompleteCallback()],
-        peft_config=make_lora_config(params.lora) if params.lora else None,
-    )
 
 
-def _build_rft(params: TrainParams, rows: Dataset, model: Any, tokenizer: Any, arguments: dict[str, Any]) -> Trainer:
-    def mask_prompt(row: dict[str, list[int]]) -> dict[str, list[int]]:
-        prompt, completion = row["prompt_ids"], row["completion_ids"]
-        return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
-
-    # Every row fits max_length already; without it TRL neither cuts nor drops any.
-    config = SFTConfig(**arguments, max_length=None, packing=False, train_sampling_strategy="sequential")
-    trainer = SFTTrainer(
-        model,
-        config,
-        train_dataset=Dataset.from_list([mask_prompt(row) for row in rows]),
-        processing_class=tokenizer,
-        callbacks=[MarkCompleteCallback(), DivergenceCallback()],
-        peft_config=make_lora_config(params.lora) if params.lora else None,
-    )
-    if trainer.is_fsdp_enabled:
-        keep_float32_outputs(trainer.accelerator)
-    return trainer
+def _mask_prompt(row: dict[str, list[int]]) -> dict[str, list[int]]:
+    prompt, completion = row["prompt_ids"], row["completion_ids"]
+    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
 
 
 def _make_trainer_args(params: TrainParams, seed: int, device: str, checkpoints: Path) -> dict[str, Any]:

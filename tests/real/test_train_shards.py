@@ -63,7 +63,7 @@ HOME = {
 }
 """What ``accelerate config`` leaves in a user's home, for another model."""
 
-Figures = dict[str, Any]
+Report = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -100,24 +100,24 @@ def start(inputs: Path, place: Path, strategy: str, machine: dict[str, str] | No
 
 
 def end(command: subprocess.Popen[str]) -> tuple[int, str]:
-    """Its exit status and what it said; nothing that it started is left."""
+    """Its exit status and what it printed; nothing that it started is left."""
     try:
-        said = command.communicate(timeout=300)[1]
+        stderr = command.communicate(timeout=300)[1]
     finally:
         if command.poll() is None:
             command.terminate()  # the launcher ends those that it started, and they are of sessions of their own
             command.wait(timeout=60)
-    return command.returncode, said
+    return command.returncode, stderr
 
 
-def report_of(place: Path, status: int, said: str) -> Figures:
-    assert status == 0, said[-4000:]
-    report: Figures = json.loads((place / "report.json").read_text())
+def report_of(place: Path, status: int, stderr: str) -> Report:
+    assert status == 0, stderr[-4000:]
+    report: Report = json.loads((place / "report.json").read_text())
     assert report["num_processes"] == 2
     return report
 
 
-def agree(place: Path, report: Figures, other: Path, wanted: Figures) -> None:
+def agree(place: Path, report: Report, other: Path, wanted: Report) -> None:
     """The same losses, reference points and gradients step by step, and near enough the same policy."""
     assert len(report["history"]) == len(wanted["history"])
     for entry, expected in zip(report["history"], wanted["history"], strict=True):
@@ -144,9 +144,9 @@ def test_a_killed_run_in_shards_ends_in_the_policy_that_one_process_trains(
     place = tmp_path / "two"
     place.mkdir()
     (place / "sitecustomize.py").write_text(DIE)
-    status, said = end(start(inputs / "tied", place, strategy, num_epochs=2))
+    status, stderr = end(start(inputs / "tied", place, strategy, num_epochs=2))
     assert status != 0
-    assert "Signal 9 (SIGKILL)" in said or "exitcode: -9" in said, said[-4000:]
+    assert "Signal 9 (SIGKILL)" in stderr or "exitcode: -9" in stderr, stderr[-4000:]
     (place / "sitecustomize.py").unlink()
     [checkpoint] = (place / "work" / "train").glob("*/checkpoint-6")
     whole = checkpoint / "complete.json"
@@ -243,9 +243,9 @@ def test_weights_are_mapped_from_files_that_processes_share(tmp_path: Path) -> N
     )
 
 
-def test_settings_that_cannot_be(inputs: Path) -> None:
+def test_params_that_cannot_be_used(inputs: Path) -> None:
     with pytest.raises(ValidationError, match="expected a multiple of num_machines, found 9 for 2"):
         LaunchParams(strategy="fsdp2", num_processes=9, num_machines=2)
-    settings = {**PARAMS.model_dump(), "lora": {"rank": 4, "alpha": 8.0, "load_in_4bit": True}}
+    params = {**PARAMS.model_dump(), "lora": {"rank": 4, "alpha": 8.0, "load_in_4bit": True}}
     with pytest.raises(ValidationError, match=r"lora\.load_in_4bit: fsdp2 cannot shard 4-bit weights"):
-        TrainParams(**{**settings, "launch": {"strategy": "fsdp2", "num_processes": 2, "num_machines": 1}})
+        TrainParams(**{**params, "launch": {"strategy": "fsdp2", "num_processes": 2, "num_machines": 1}})

@@ -1,4 +1,4 @@
-"""Trains a tiny model with the settings given and writes what it logged: started once per process by a launcher."""
+"""Trains a tiny model with the given options and writes what it logged: started once per process by a launcher."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LOGGED = (
 )
 
 
-def trained(folder: Path, rows: int, **settings: Any) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+def train_tiny(folder: Path, rows: int, **options: Any) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """The log of every optimiser step, and the weights after the last."""
     torch.set_num_threads(1)
     tokenizer = tiny_tokenizer()
     config = StepKTOConfig(
-        **arguments(folder, learning_rate=3e-3, num_train_epochs=2, logging_steps=1, save_strategy="no", **settings)
+        **arguments(folder, learning_rate=3e-3, num_train_epochs=2, logging_steps=1, save_strategy="no", **options)
     )
     trainer = StepKTOTrainer(tiny_llama(len(tokenizer)), config, data(count=rows), tokenizer)
     trainer.train()
@@ -34,8 +34,8 @@ def trained(folder: Path, rows: int, **settings: Any) -> tuple[list[dict[str, fl
 
 
 if __name__ == "__main__":
-    out, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
-    log, weights = trained(out, **settings)
+    out, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    log, weights = train_tiny(out, **options)
     if int(os.environ.get("RANK", "0")) == 0:
         (out / "log.json").write_text(json.dumps(log))
         torch.save(weights, out / "weights.pt")

@@ -23,7 +23,7 @@ STEP = pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.Boolean})
 
 
 def documents(count: int = 200, seed: int = 0) -> list[tuple[str, str, bool, list[bool | None]]]:
-    """Prompt, completion, outcome and step labels of small sums, some of them wrong and some steps unknown."""
+    """Prompt, completion, outcome and step labels of small sums, some of them incorrect and some steps unknown."""
     rng = random.Random(seed)
     made = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""The same rows spread over passes or processes: the same losses, gradients and weights as in one go."""
+"""The same rows split over passes or processes: the same losses, gradients and weights as in one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.distributed_run import trained
+from tests.support.distributed_run import train_tiny
 
 ROWS = 26
 """Of 8 a step: the last step is a short one, and odd for two processes."""
@@ -35,12 +35,12 @@ def agree(one: Result, other: Result) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("whole")
-    return trained(folder, ROWS, per_device_train_batch_size=8, kl_block_size=4)
+    return train_tiny(folder, ROWS, per_device_train_batch_size=8, kl_block_size=4)
 
 
 @pytest.mark.parametrize("batch", [2, 4])
 def test_an_accumulated_batch_is_the_batch_in_one_go(tmp_path: Path, whole: Result, batch: int) -> None:
-    parts = trained(
+    parts = train_tiny(
         tmp_path, ROWS, per_device_train_batch_size=batch, gradient_accumulation_steps=8 // batch, kl_block_size=4
     )
     agree(parts, whole)
@@ -51,7 +51,7 @@ def test_an_accumulated_batch_is_the_batch_in_one_go(tmp_path: Path, whole: Resu
 
 @pytest.mark.parametrize("rows", [1, 3])
 def test_a_batch_in_parts_by_length_is_the_batch_in_one_go(tmp_path: Path, whole: Result, rows: int) -> None:
-    parts = trained(tmp_path, ROWS, per_device_train_batch_size=8, kl_block_size=4, micro_batch_size=rows)
+    parts = train_tiny(tmp_path, ROWS, per_device_train_batch_size=8, kl_block_size=4, micro_batch_size=rows)
     agree(parts, whole)
     for entry, wanted in zip(parts[0], whole[0], strict=True):
         assert entry.keys() == wanted.keys()
@@ -62,8 +62,8 @@ def test_a_batch_in_parts_by_length_is_the_batch_in_one_go(tmp_path: Path, whole
 
 
 def test_parts_and_accumulation_together(tmp_path: Path, whole: Result) -> None:
-    settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "kl_block_size": 4}
-    agree(trained(tmp_path, ROWS, **settings, micro_batch_size=3), whole)
+    options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "kl_block_size": 4}
+    agree(train_tiny(tmp_path, ROWS, **options, micro_batch_size=3), whole)
 
 
 def test_the_runs_compared_learn(whole: Result) -> None:
@@ -73,13 +73,13 @@ def test_the_runs_compared_learn(whole: Result) -> None:
     assert max(entry["kl"] for entry in whole[0]) > 0, "no reference point was ever above 0"
 
 
-def launched(folder: Path, processes: int, **settings: Any) -> Result:
-    """Trained by `processes` processes on CPU, joined by gloo."""
+def launch(folder: Path, processes: int, **options: Any) -> Result:
+    """Train in `processes` processes on CPU, connected by gloo."""
     folder.mkdir()
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
-        [*command, str(root / "tests/support/distributed_run.py"), str(folder), json.dumps({"rows": ROWS, **settings})],
+        [*command, str(root / "tests/support/distributed_run.py"), str(folder), json.dumps({"rows": ROWS, **options})],
         env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -91,8 +91,8 @@ def launched(folder: Path, processes: int, **settings: Any) -> Result:
 
 
 def test_two_processes_are_one(tmp_path: Path, whole: Result) -> None:
-    settings = {"per_device_train_batch_size": 4, "kl_block_size": 4, "ddp_backend": "gloo", "micro_batch_size": 3}
-    two = launched(tmp_path / "two", 2, **settings)
+    options = {"per_device_train_batch_size": 4, "kl_block_size": 4, "ddp_backend": "gloo", "micro_batch_size": 3}
+    two = launch(tmp_path / "two", 2, **options)
     agree(two, whole)
     for entry, wanted in zip(two[0], whole[0], strict=True):
         assert entry["steps/accuracy"] == pytest.approx(wanted["steps/accuracy"])

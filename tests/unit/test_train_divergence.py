@@ -1,4 +1,4 @@
-"""The collapse guard: what stops a run, and what is left of it."""
+"""Divergence: what stops a run, and what is left of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LIMITS = {"max_kl": 2.0, "max_eos_drop": 5.0}
 GOOD = {"loss": 0.5, "grad_norm": 1.0, "kl/token": 0.1, "logps/eos": -0.5}
 
 
-def logged(folder: Path, limits: dict[str, Any], **changed: float) -> None:
-    """The guard's view of a log with `changed` figures, after a first one with good ones."""
+def log_metrics(folder: Path, limits: dict[str, Any], **changed: float) -> None:
+    """Log `changed` metrics after a first log with good ones."""
     args = SimpleNamespace(output_dir=str(folder), **limits)
     state = SimpleNamespace(global_step=20, log_history=[GOOD])
     DivergenceCallback().on_log(args, state, None, logs={**GOOD, **changed})
@@ -33,16 +33,16 @@ def logged(folder: Path, limits: dict[str, Any], **changed: float) -> None:
         ({"logps/eos": -6.0}, r"the end token's log-probability has fallen by 5\.50 nats, above max_eos_drop 5\.0"),
     ],
 )
-def test_signs_of_collapse_stop_training(tmp_path: Path, changed: dict[str, float], message: str) -> None:
+def test_signs_of_divergence_stop_training(tmp_path: Path, changed: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        logged(tmp_path, LIMITS, **changed)
+        log_metrics(tmp_path, LIMITS, **changed)
 
 
-def test_no_limit_and_good_figures_stop_nothing(tmp_path: Path) -> None:
-    logged(tmp_path, LIMITS)
-    logged(tmp_path, LIMITS, **{"kl/token": 1.9, "logps/eos": -5.4})
-    logged(tmp_path, {"max_kl": None, "max_eos_drop": None}, **{"kl/token": 9.0, "logps/eos": -50.0})
-    logged(tmp_path, {}, **{"kl/token": 9.0})
+def test_no_limit_and_good_metrics_stop_nothing(tmp_path: Path) -> None:
+    log_metrics(tmp_path, LIMITS)
+    log_metrics(tmp_path, LIMITS, **{"kl/token": 1.9, "logps/eos": -5.4})
+    log_metrics(tmp_path, {"max_kl": None, "max_eos_drop": None}, **{"kl/token": 9.0, "logps/eos": -50.0})
+    log_metrics(tmp_path, {}, **{"kl/token": 9.0})
 
 
 def test_the_last_good_checkpoint_is_kept_and_named(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_last_good_checkpoint_is_kept_and_named(tmp_path: Path) -> None:
     assert str(caught.value).endswith(kept[-1])
 
 
-def test_the_end_of_right_completions_is_what_is_logged(tmp_path: Path) -> None:
+def test_the_end_of_correct_completions_is_what_is_logged(tmp_path: Path) -> None:
     trainer = make("step", data(), tmp_path)
     batch = next(iter(trainer.get_train_dataloader()))
     trainer.model.train()

@@ -17,7 +17,7 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Case:
+class LossCase:
     """A batch: per row its steps' token log-ratios, step labels, outcome, and the mismatched completion's steps."""
 
     rows: list[list[list[float]]]
@@ -60,12 +60,12 @@ def term(
     return total, slopes
 
 
-def expected(case: Case) -> Expected:
+def compute_expected(case: LossCase) -> Expected:
     desirable, undesirable, step_desirable, step_undesirable = case.lambdas
     sums = [[math.fsum(step) for step in row] for row in case.rows]
     z0 = max(0.0, math.fsum(t for row in case.mismatched for s in row for t in s) / len(case.mismatched))
-    strangers = [math.fsum(step) for row in case.mismatched for step in row if step]
-    z_step = max(0.0, math.fsum(strangers) / len(strangers)) if strangers else 0.0
+    mismatched_values = [math.fsum(step) for row in case.mismatched for step in row if step]
+    z_step = max(0.0, math.fsum(mismatched_values) / len(mismatched_values)) if mismatched_values else 0.0
     outcomes = [(math.fsum(row), label) for row, label in zip(sums, case.outcomes, strict=True)]
     outcome, row_slopes = term(outcomes, z0, case.beta, desirable, undesirable)
     flat = [
@@ -90,13 +90,13 @@ def tensors(rows: list[list[list[float]]]) -> tuple[torch.Tensor, torch.Tensor, 
     return values, steps, max(1, max(map(len, rows)))
 
 
-def computed(case: Case) -> tuple[float, ReferencePoint, ReferencePoint, list[list[list[float]]]]:
+def compute_loss(case: LossCase) -> tuple[float, ReferencePoint, ReferencePoint, list[list[list[float]]]]:
     values, index, steps = tensors(case.rows)
     values.requires_grad_(True)
-    strangers, strange_index, strange_steps = tensors(case.mismatched)
+    mismatched_values, mismatched_index, mismatched_steps = tensors(case.mismatched)
     ratio = sum_by_step(values, index, steps)
-    mismatched = sum_by_step(strangers, strange_index, strange_steps)
-    present = sum_by_step(torch.ones_like(strangers), strange_index, strange_steps) > 0
+    mismatched = sum_by_step(mismatched_values, mismatched_index, mismatched_steps)
+    present = sum_by_step(torch.ones_like(mismatched_values), mismatched_index, mismatched_steps) > 0
     labels = [row + [None] * (steps - len(row)) for row in case.labels]
     desirable, undesirable, step_desirable, step_undesirable = case.lambdas
     outcome = LabelledRatios(
@@ -137,9 +137,9 @@ LABEL = st.sampled_from([True, False, None])
 
 
 @st.composite
-def cases(draw: st.DrawFn, label: st.SearchStrategy[bool | None] = LABEL) -> Case:
+def cases(draw: st.DrawFn, label: st.SearchStrategy[bool | None] = LABEL) -> LossCase:
     rows = draw(st.lists(STEPS, min_size=1, max_size=4))
-    return Case(
+    return LossCase(
         rows=rows,
         labels=[[draw(label) for _ in row] for row in rows],
         outcomes=[draw(label) for _ in rows],
@@ -150,9 +150,9 @@ def cases(draw: st.DrawFn, label: st.SearchStrategy[bool | None] = LABEL) -> Cas
     )
 
 
-def agree(case: Case) -> None:
-    loss, z0, z_step, gradient = computed(case)
-    wanted = expected(case)
+def agree(case: LossCase) -> None:
+    loss, z0, z_step, gradient = compute_loss(case)
+    wanted = compute_expected(case)
     assert loss == pytest.approx(wanted.loss, abs=TOLERANCE)
     assert z0.z.item() == pytest.approx(wanted.z0, abs=TOLERANCE)
     assert z_step.z.item() == pytest.approx(wanted.z_step, abs=TOLERANCE)
@@ -163,34 +163,34 @@ def agree(case: Case) -> None:
 
 @given(cases())
 @settings(deadline=None)
-def test_loss_and_gradients(case: Case) -> None:
+def test_loss_and_gradients(case: LossCase) -> None:
     agree(case)
 
 
 @given(cases(st.just(True)))
 @settings(deadline=None, max_examples=30)
-def test_all_right(case: Case) -> None:
+def test_all_correct(case: LossCase) -> None:
     agree(case)
 
 
 @given(cases(st.just(False)))
 @settings(deadline=None, max_examples=30)
-def test_all_wrong(case: Case) -> None:
+def test_all_incorrect(case: LossCase) -> None:
     agree(case)
 
 
 def test_nothing_labelled_is_a_loss_of_zero_with_zero_gradient() -> None:
-    case = Case([[[1.0], [2.0]]], [[None, None]], [None], [[[0.5]]], 0.1, 1.0, (1.0, 1.0, 1.0, 1.0))
-    loss, _, _, gradient = computed(case)
+    case = LossCase([[[1.0], [2.0]]], [[None, None]], [None], [[[0.5]]], 0.1, 1.0, (1.0, 1.0, 1.0, 1.0))
+    loss, _, _, gradient = compute_loss(case)
     assert loss == 0
     assert gradient == [[[0.0], [0.0]]]
 
 
 @given(cases())
 @settings(deadline=None, max_examples=50)
-def test_the_reference_gradient_is_the_slope_of_the_reference_loss(case: Case) -> None:
-    """Finite differences of the plain reference: its hand-derived gradient is no better a witness than its loss."""
-    wanted, width = expected(case), 1e-6
+def test_the_reference_gradient_is_the_slope_of_the_reference_loss(case: LossCase) -> None:
+    """Finite differences of the plain reference: its hand-derived gradient is checked as well."""
+    wanted, width = compute_expected(case), 1e-6
     for r, row in enumerate(case.rows):
         for s, step in enumerate(row):
             if not step:
@@ -199,7 +199,7 @@ def test_the_reference_gradient_is_the_slope_of_the_reference_loss(case: Case) -
             for shift in (width, -width):
                 moved = [[list(tokens) for tokens in steps] for steps in case.rows]
                 moved[r][s][0] += shift
-                sides.append(expected(Case(**{**case.__dict__, "rows": moved})).loss)
+                sides.append(compute_expected(LossCase(**{**case.__dict__, "rows": moved})).loss)
             assert (sides[0] - sides[1]) / (2 * width) == pytest.approx(wanted.gradient[r][s][0], abs=1e-5)
 
 
@@ -207,9 +207,9 @@ def test_the_reference_gradient_is_the_slope_of_the_reference_loss(case: Case) -
 def test_at_the_reference_every_term_is_half_its_weight(
     beta: float, desirable: float, undesirable: float, labels: list[bool]
 ) -> None:
-    right = torch.tensor(labels)
+    is_correct = torch.tensor(labels)
     losses = compute_value_losses(
-        torch.zeros(len(labels), dtype=torch.float64), right, torch.tensor(0.0), beta, desirable, undesirable
+        torch.zeros(len(labels), dtype=torch.float64), is_correct, torch.tensor(0.0), beta, desirable, undesirable
     )
     assert losses.tolist() == pytest.approx([(desirable if label else undesirable) / 2 for label in labels])
 
@@ -223,7 +223,7 @@ def test_flipping_a_label_flips_the_gradient(ratio: float, beta: float, weight: 
         assert r.grad is not None
         slopes.append(r.grad.item())
     assert slopes[0] == pytest.approx(-slopes[1])
-    assert slopes[0] < 0, "raising a right completion's log-prob lowers the loss"
+    assert slopes[0] < 0, "raising a correct completion's log-prob lowers the loss"
 
 
 def take_local(value: torch.Tensor) -> torch.Tensor:
@@ -245,10 +245,10 @@ def test_reference_points_carry_no_gradient_and_are_not_negative() -> None:
 
 
 PARTS = [torch.tensor([0.5]), torch.tensor([1.0, -1.0, 2.0])]
-STRANGERS = [torch.tensor([1.0]), torch.tensor([0.0, 2.0, 3.0])]
+MISMATCHED = [torch.tensor([1.0]), torch.tensor([0.0, 2.0, 3.0])]
 
 
-def all_right(ratio: torch.Tensor) -> LabelledRatios:
+def all_correct(ratio: torch.Tensor) -> LabelledRatios:
     return LabelledRatios(
         ratio, torch.ones_like(ratio, dtype=torch.bool), torch.ones_like(ratio, dtype=torch.bool), 1.0, 1.0
     )
@@ -260,15 +260,15 @@ def everything(values: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Ten
 
 def whole() -> tuple[float, ReferencePoint]:
     """All four entries in one pass of one process."""
-    level = all_right(torch.cat(PARTS))
-    shared = compute_reference_point(everything([torch.cat(STRANGERS)]), [level.is_known], take_local)
+    level = all_correct(torch.cat(PARTS))
+    shared = compute_reference_point(everything([torch.cat(MISMATCHED)]), [level.is_known], take_local)
     return compute_mean_loss(level, shared.z, shared.num_known, 0.5).item(), shared
 
 
 def test_unequal_passes_add_up_to_the_loss_in_one_go() -> None:
     """Two passes with 1 and 3 labelled entries, of which a mean of means would make the first weigh three times."""
-    levels = [all_right(part) for part in PARTS]
-    shared = compute_reference_point(everything(STRANGERS), [level.is_known for level in levels], take_local)
+    levels = [all_correct(part) for part in PARTS]
+    shared = compute_reference_point(everything(MISMATCHED), [level.is_known for level in levels], take_local)
     loss, wanted = whole()
     assert shared.z.item() == pytest.approx(wanted.z.item())
     assert sum(compute_mean_loss(level, shared.z, shared.num_known, 0.5).item() for level in levels) == pytest.approx(
@@ -280,11 +280,11 @@ def test_unequal_processes_weigh_every_entry_the_same() -> None:
     """The same two as processes: the mean of their losses is the loss of all four together."""
     loss, wanted = whole()
     # What each process exchanges, in order: count of the labelled entries is last, after the mismatched sum and count.
-    sums, counts = sum(s.sum() for s in STRANGERS) / 2, torch.tensor(4.0) / 2
+    sums, counts = sum(s.sum() for s in MISMATCHED) / 2, torch.tensor(4.0) / 2
     losses = []
-    for part, stranger in zip(PARTS, STRANGERS, strict=True):
-        level, means = all_right(part), iter([sums, counts, counts])
-        shared = compute_reference_point(everything([stranger]), [level.is_known], lambda _, means=means: next(means))  # type: ignore[misc]
+    for part, mismatched in zip(PARTS, MISMATCHED, strict=True):
+        level, means = all_correct(part), iter([sums, counts, counts])
+        shared = compute_reference_point(everything([mismatched]), [level.is_known], lambda _, means=means: next(means))  # type: ignore[misc]
         assert shared.z.item() == pytest.approx(wanted.z.item())
         losses.append(compute_mean_loss(level, shared.z, shared.num_known, 0.5).item())
     assert sum(losses) / 2 == pytest.approx(loss)

@@ -1,4 +1,4 @@
-"""Adapters, several processes, trackers: by one setting each, and off where they are null."""
+"""Adapters, several processes, trackers: one option each, off where null."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Loaded as anybody would, by transformers alone."""
+    """Loaded by transformers alone."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
     return {name: value.detach() for name, value in model.named_parameters()}
 
 
-def test_what_is_off_is_no_part_of_the_settings() -> None:
-    settings = select_weight_params(PARAMS)
-    assert not {"micro_batch_size", "lora", "launch", "report_to"} & set(settings)
+def test_what_is_off_is_no_part_of_the_params() -> None:
+    selected = select_weight_params(PARAMS)
+    assert not {"micro_batch_size", "lora", "launch", "report_to"} & set(selected)
     lora = LoraParams(rank=4, alpha=8.0, load_in_4bit=False)
     assert select_weight_params(
         PARAMS.model_copy(update={"lora": lora, "micro_batch_size": 2})
-    ).keys() - settings.keys() == {
+    ).keys() - selected.keys() == {
         "lora",
         "micro_batch_size",
     }
@@ -84,7 +84,7 @@ def test_adapters_are_merged_into_a_plain_model(inputs: Path, tmp_path: Path, me
         assert report["history"][-1]["loss"] < report["history"][0]["loss"]
 
 
-def launched(inputs: Path, place: Path, **changes: Any) -> dict[str, Any]:
+def run_stage(inputs: Path, place: Path, **changes: Any) -> dict[str, Any]:
     """The stage's report, run by its command."""
     place.mkdir()
     train = {**PARAMS.model_dump(), **changes}
@@ -110,7 +110,7 @@ def test_two_processes_train_the_policy_that_one_does(wide: Path, tmp_path: Path
         pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed (extra qlora)")
     lora = LoraParams(rank=4, alpha=8.0, load_in_4bit=True) if load_in_4bit else None
     launch = LaunchParams(strategy="ddp", num_processes=2, num_machines=1).model_dump()
-    two = launched(wide, tmp_path / "two", launch=launch, lora=lora and lora.model_dump())
+    two = run_stage(wide, tmp_path / "two", launch=launch, lora=lora and lora.model_dump())
     one = go(wide, tmp_path / "one", batch_size=8, lora=lora)[1]
     assert (two["num_processes"], one["num_processes"]) == (2, 1)
     assert two["num_steps"] == one["num_steps"] == 5
@@ -164,7 +164,7 @@ def test_adapters_over_weights_in_four_bits(wide: Path, tmp_path: Path, monkeypa
     assert first["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=0.2), "gradients reach every adapter"
     before, after = weights(wide / "M0"), weights(tmp_path / "load_in_4bitd" / "out")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {name for name in before if "_proj." in name}, "what is handed on was never rounded"
+    assert changed == {name for name in before if "_proj." in name}, "the written policy was never rounded"
     for name in changed:
         assert torch.linalg.matrix_rank(after[name] - before[name], tol=1e-6) <= 4
 
@@ -193,7 +193,7 @@ def test_a_run_with_adapters_resumes_to_the_same_bytes(
     assert killed == whole
 
 
-def test_tensorboard_by_a_setting(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_by_an_option(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "")  # training sets it where it is not, here for this test alone
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -1,4 +1,4 @@
-"""The reference's log-probs: computed once for given rows and weights, found again whatever the settings."""
+"""The reference's log-probs: computed once for given rows and weights, found again with other params."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from stages.train import StepKTOConfig, StepKTOTrainer
 from tests.support.tiny_policy import tiny_llama, tiny_tokenizer
-from tests.unit.test_train_trl import BATCH, ROWS, arguments, data, moved
+from tests.unit.test_train_trl import BATCH, ROWS, arguments, data, perturb
 
 COLUMNS = ("ref_step_logps", "ref_KL_step_logps")
 
@@ -31,12 +31,12 @@ class Counting(StepKTOTrainer):
             yield group
 
 
-def made(folder: Path, rows: Dataset | None = None, model: Any = None, **settings: Any) -> tuple[int, Any]:
+def make_counting(folder: Path, rows: Dataset | None = None, model: Any = None, **options: Any) -> tuple[int, Any]:
     """How many rows were scored to make a trainer that keeps them in `folder`, and the trainer."""
     torch.set_num_threads(1)
     tokenizer = tiny_tokenizer()
     Counting.scored = 0
-    config = StepKTOConfig(**arguments(folder, reference_journal=str(folder / "reference.jsonl"), **settings))
+    config = StepKTOConfig(**arguments(folder, reference_journal=str(folder / "reference.jsonl"), **options))
     trainer = Counting(model or tiny_llama(len(tokenizer)), config, rows or data(), tokenizer)
     return Counting.scored, trainer
 
@@ -46,54 +46,56 @@ def columns(trainer: Any) -> list[list[list[float]]]:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "options",
     [{}, {"beta": 5.0}, {"learning_rate": 1e-2}, {"w_step": 0.0}, {"step_desirable_weight": 3.0}, {"seed": 7}],
     ids=str,
 )
-def test_settings_of_training_find_it(tmp_path: Path, settings: dict[str, Any]) -> None:
-    scored, first = made(tmp_path)
+def test_other_training_options_find_it(tmp_path: Path, options: dict[str, Any]) -> None:
+    scored, first = make_counting(tmp_path)
     assert scored == ROWS
-    scored, again = made(tmp_path, **settings)
+    scored, again = make_counting(tmp_path, **options)
     assert scored == 0
     assert columns(again) == columns(first)
 
 
 def test_it_is_what_is_computed_without_a_journal(tmp_path: Path) -> None:
-    made(tmp_path)
-    _, kept = made(tmp_path)
-    assert columns(kept) == columns(plain(tmp_path))
+    make_counting(tmp_path)
+    _, kept = make_counting(tmp_path)
+    assert columns(kept) == columns(make_plain(tmp_path))
 
 
-def plain(folder: Path) -> Any:
+def make_plain(folder: Path) -> Any:
     tokenizer = tiny_tokenizer()
     return StepKTOTrainer(tiny_llama(len(tokenizer)), StepKTOConfig(**arguments(folder)), data(), tokenizer)
 
 
 def test_other_weights_rows_or_rules_compute_anew(tmp_path: Path) -> None:
-    made(tmp_path)
-    assert made(tmp_path, model=moved(tiny_llama(len(tiny_tokenizer()))))[0] == ROWS
-    assert made(tmp_path, rows=data(count=BATCH + 1))[0] == 1, "the first batch is there"
-    assert made(tmp_path, after_first_error="truncate")[0] > 0
-    assert made(tmp_path, kl_block_size=2)[0] == ROWS - ROWS % BATCH, "the last two rows are mismatched as before"
+    make_counting(tmp_path)
+    assert make_counting(tmp_path, model=perturb(tiny_llama(len(tiny_tokenizer()))))[0] == ROWS
+    assert make_counting(tmp_path, rows=data(count=BATCH + 1))[0] == 1, "the first batch is there"
+    assert make_counting(tmp_path, after_first_error="truncate")[0] > 0
+    assert make_counting(tmp_path, kl_block_size=2)[0] == ROWS - ROWS % BATCH, (
+        "the last two rows are mismatched as before"
+    )
 
 
 def test_a_killed_pass_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Counting, "dies_after", 1)
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path)
+        make_counting(tmp_path)
     monkeypatch.setattr(Counting, "dies_after", None)
-    scored, trainer = made(tmp_path)
+    scored, trainer = make_counting(tmp_path)
     assert scored == ROWS - BATCH
-    assert columns(trainer) == columns(plain(tmp_path))
+    assert columns(trainer) == columns(make_plain(tmp_path))
 
 
 def test_no_reference_model_is_kept(tmp_path: Path) -> None:
-    assert made(tmp_path)[1].ref_model is None
+    assert make_counting(tmp_path)[1].ref_model is None
 
 
-def test_unfit_weights_are_said(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_reported(tmp_path: Path) -> None:
     model = tiny_llama(len(tiny_tokenizer()))
     with torch.no_grad():
         next(model.parameters()).fill_(float("inf"))
     with pytest.raises(ValueError, match="reference log-probs of train rows: not finite"):
-        made(tmp_path, model=model)
+        make_counting(tmp_path, model=model)

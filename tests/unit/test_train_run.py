@@ -141,13 +141,15 @@ def test_long_rows_are_counted(inputs: Path, tmp_path: Path) -> None:
     assert dropped["examples"][0]["where"].startswith("s")
 
 
-def test_a_collapsed_run_stops_and_writes_nothing(inputs: Path, tmp_path: Path) -> None:
+def test_a_diverged_run_stops_and_writes_nothing(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the run has diverged"):
         go(inputs, tmp_path, learning_rate=1e30)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_order_for_other_blocks_is_said(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_order_for_other_blocks_is_reported(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     go(inputs, tmp_path, batch_size=8)
     assert "blocks of 4 rows and train.batch_size is 8" in capsys.readouterr().err
 
@@ -156,7 +158,7 @@ def spoil(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
 
 
-def test_unfit_data_sets_are_named(inputs: Path, tmp_path: Path) -> None:
+def test_unusable_data_sets_are_named(inputs: Path, tmp_path: Path) -> None:
     manifest = (inputs / "rows" / "manifest.json").read_text()
     place = write_dataset(tmp_path / "rows", ROWS)
     with pytest.raises(FileNotFoundError, match=r"nowhere.manifest\.json: missing"):

@@ -1,4 +1,4 @@
-"""Which step a token belongs to, what holds after the first wrong step, and which rows never reach the trainer."""
+"""Which step a token belongs to, what holds after the first incorrect step, and which rows never reach the trainer."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def row(
     return LabelledCompletion("r", prompt, completion, outcome, spans, labels or [None] * len(steps))
 
 
-def encoded(tokenizer: Any, one: LabelledCompletion) -> TokenizedRow:
+def encode_row(tokenizer: Any, one: LabelledCompletion) -> TokenizedRow:
     return tokenize_rows([one], [render_row(one, tokenizer)], tokenizer)[0]
 
 
@@ -107,7 +107,7 @@ def step_of_character(steps: list[str]) -> list[int]:
 def test_byte_level_bpe_against_its_own_bytes(prompt: str, steps: list[str], bos: bool) -> None:
     """A byte-level token spells its bytes: counting them gives its last character without any offsets."""
     tokenizer = bpe(bos)
-    example = encoded(tokenizer, row(prompt, steps))
+    example = encode_row(tokenizer, row(prompt, steps))
     text = prompt + "".join(steps)
     owner = [0] * len(prompt) + step_of_character(steps)
     of_byte = [owner[at] for at, character in enumerate(text) for _ in character.encode()]
@@ -125,14 +125,14 @@ def test_byte_level_bpe_against_its_own_bytes(prompt: str, steps: list[str], bos
 @given(st.text("ab\n é🎉", max_size=6), st.lists(st.text("ab\n é🎉", min_size=1, max_size=6), min_size=1, max_size=5))
 @settings(deadline=None)
 def test_characters(prompt: str, steps: list[str]) -> None:
-    example = encoded(characters(), row(prompt, steps))
+    example = encode_row(characters(), row(prompt, steps))
     assert example.step_of_token == [*step_of_character(steps), len(steps) - 1]
 
 
 @given(TEXT, st.lists(TEXT, min_size=1, max_size=5), st.sampled_from([unigram, byte_fallback, merging, bpe]))
 @settings(deadline=None)
 def test_any_tokenizer_rises_step_by_step_to_the_last(prompt: str, steps: list[str], make: Any) -> None:
-    example = encoded(make(), row(prompt, steps))
+    example = encode_row(make(), row(prompt, steps))
     found = example.step_of_token
     assert len(found) == len(example.completion_ids)
     assert found == sorted(found)
@@ -145,7 +145,7 @@ def test_any_tokenizer_rises_step_by_step_to_the_last(prompt: str, steps: list[s
 def test_sentencepiece_with_byte_fallback_against_its_own_pieces(prompt: str, steps: list[str]) -> None:
     """A piece spells its characters, a byte piece one byte: counting them gives its last character."""
     tokenizer = byte_fallback()
-    example = encoded(tokenizer, row(prompt, steps))
+    example = encode_row(tokenizer, row(prompt, steps))
     text = prompt + "".join(steps)
     owner = [0] * len(prompt) + step_of_character(steps)
     of_byte = [owner[at] for at, character in enumerate(text) for _ in character.encode()]
@@ -164,12 +164,12 @@ def test_sentencepiece_with_byte_fallback_against_its_own_pieces(prompt: str, st
 def test_a_boundary_inside_a_character_of_several_bytes_and_inside_a_piece() -> None:
     """Byte pieces of one character all lie in its step; a piece across two steps in the later one."""
     tokenizer = byte_fallback()
-    example = encoded(tokenizer, row("", ["S🎉", "🎉o"]))
+    example = encode_row(tokenizer, row("", ["S🎉", "🎉o"]))
     pieces = tokenizer.convert_ids_to_tokens(example.completion_ids)
     bytes_at = [at for at, piece in enumerate(pieces) if piece.startswith("<0x")]
     assert [example.step_of_token[at] for at in bytes_at] == [0] * 4 + [1] * 4
     joined = next(t for t in tokenizer.get_vocab() if len(t) == 2 and t.isalpha())
-    crossing = encoded(tokenizer, row("1", [joined[0], joined[1]]))
+    crossing = encode_row(tokenizer, row("1", [joined[0], joined[1]]))
     assert joined in tokenizer.convert_ids_to_tokens(crossing.completion_ids)
     assert set(crossing.step_of_token) == {1}
 
@@ -177,7 +177,7 @@ def test_a_boundary_inside_a_character_of_several_bytes_and_inside_a_piece() -> 
 def test_a_token_across_a_boundary_belongs_to_the_later_step() -> None:
     tokenizer = merging()
     assert tokenizer.tokenize("x\ny") == ["x\ny"]
-    example = encoded(tokenizer, row("cd", ["x\n", "y", "ab\n"], [False, True, True]))
+    example = encode_row(tokenizer, row("cd", ["x\n", "y", "ab\n"], [False, True, True]))
     pieces = tokenizer.convert_ids_to_tokens(example.completion_ids)
     assert pieces[0] == "x\ny"
     assert example.step_of_token[0] == 1
@@ -202,7 +202,7 @@ CHATS = [
 def test_chat_completions_are_found_in_the_rendered_text(messages: list[dict[str, str]], steps: list[str]) -> None:
     """The template trims messages, closes them with an end token, and the prompt may hold the completion's words."""
     tokenizer = bpe()
-    example = encoded(tokenizer, row(messages, steps))
+    example = encode_row(tokenizer, row(messages, steps))
     spelled = ["" for _ in steps]
     for token, step in zip(example.completion_ids, example.step_of_token, strict=True):
         spelled[step] += tokenizer.decode([token])

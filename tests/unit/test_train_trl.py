@@ -58,7 +58,7 @@ def arguments(folder: Path, **others: Any) -> dict[str, Any]:
     }
 
 
-def moved(model: Any) -> Any:
+def perturb(model: Any) -> Any:
     """Move `model` away from what its trainer took as the reference, the same way for equal models."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def losses(trainer: Any) -> list[tuple[float, dict[str, torch.Tensor]]]:
 
 
 def agree(one: Any, other: Any, factor: float = 1.0) -> None:
-    moved(one.model), moved(other.model)
+    perturb(one.model), perturb(other.model)
     found, wanted = losses(one), losses(other)
     assert len(found) == len(wanted) == math.ceil(ROWS / BATCH)
     for (loss, gradients), (wanted_loss, wanted_gradients) in zip(found, wanted, strict=True):
@@ -126,16 +126,16 @@ def test_evaluation_and_training_give_a_batch_one_loss(tmp_path: Path) -> None:
     for kind in ("step", "trl"):
         rows = data(steps="none")
         trainer = make(kind, rows, tmp_path, per_device_eval_batch_size=BATCH, eval_rows=rows)
-        moved(trainer.model)
+        perturb(trainer.model)
         both[kind] = trainer.evaluate(), [loss for loss, _ in losses(trainer)]
-    figures, found = both["step"]
+    metrics, found = both["step"]
     sizes = [min(BATCH, ROWS - start) for start in range(0, ROWS, BATCH)]
-    assert figures["eval_loss"] == pytest.approx(
+    assert metrics["eval_loss"] == pytest.approx(
         math.fsum(map(math.prod, zip(found, sizes, strict=True))) / ROWS, rel=1e-6
     )
     for name in ("eval_loss", "eval_kl", "eval_rewards/margins", "eval_logps/chosen"):
-        assert figures[name] == pytest.approx(both["trl"][0][name], rel=1e-4), name
-    assert set(figures) >= {"eval_loss/step", "eval_kl/step", "eval_padding"}
+        assert metrics[name] == pytest.approx(both["trl"][0][name], rel=1e-4), name
+    assert set(metrics) >= {"eval_loss/step", "eval_kl/step", "eval_padding"}
 
 
 def test_a_mixture_of_experts_is_trls_with_its_routers_loss(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_joint_loss_from_raw_logits(tmp_path: Path) -> None:
     """Step-KTO of a real model, from log-softmax on whole texts and arithmetic on Python floats."""
     weights = {**WEIGHTS, "step_desirable_weight": 0.9, "step_undesirable_weight": 2.0}
     trainer = make("step", data(), tmp_path, w_step=0.7, **weights)
-    policy, reference = moved(trainer.model), tiny_llama(len(tiny_tokenizer()))
+    policy, reference = perturb(trainer.model), tiny_llama(len(tiny_tokenizer()))
 
     def ratios(prompt: list[int], completion: list[int], steps: list[int]) -> list[float]:
         ids = torch.tensor([prompt + completion])
@@ -179,10 +179,10 @@ def test_the_joint_loss_from_raw_logits(tmp_path: Path) -> None:
                 sums[step] += sign * logps[len(prompt) + at - 1, token].item()
         return sums
 
-    def level(entries: list[tuple[float, bool]], z: float, right: float, wrong: float) -> float:
+    def level(entries: list[tuple[float, bool]], z: float, desirable: float, undesirable: float) -> float:
         def loss(ratio: float, label: bool) -> float:
             margin = ratio - z if label else z - ratio
-            return (right if label else wrong) * (1 - 1 / (1 + math.exp(-0.5 * margin)))
+            return (desirable if label else undesirable) * (1 - 1 / (1 + math.exp(-0.5 * margin)))
 
         return math.fsum(loss(*entry) for entry in entries) / len(entries)
 
@@ -190,9 +190,9 @@ def test_the_joint_loss_from_raw_logits(tmp_path: Path) -> None:
     for start in range(0, ROWS, BATCH):
         rows = trainer.train_dataset.select(range(start, min(start + BATCH, ROWS))).to_list()
         own = [ratios(r["prompt_ids"], r["completion_ids"], r["step_of_token"]) for r in rows]
-        strangers = [ratios(r["prompt_ids"], r["KL_completion_ids"], r["KL_step_of_token"]) for r in rows]
-        z0 = max(0.0, math.fsum(map(math.fsum, strangers)) / len(rows))
-        z_step = max(0.0, math.fsum(map(math.fsum, strangers)) / sum(map(len, strangers)))
+        mismatched = [ratios(r["prompt_ids"], r["KL_completion_ids"], r["KL_step_of_token"]) for r in rows]
+        z0 = max(0.0, math.fsum(map(math.fsum, mismatched)) / len(rows))
+        z_step = max(0.0, math.fsum(map(math.fsum, mismatched)) / sum(map(len, mismatched)))
         outcomes = [(math.fsum(sums), r["label"]) for sums, r in zip(own, rows, strict=True)]
         steps = [
             (ratio, label == 1)
@@ -205,16 +205,16 @@ def test_the_joint_loss_from_raw_logits(tmp_path: Path) -> None:
     assert [loss for loss, _ in losses(trainer)] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_cut_right_row_has_no_outcome_loss(tmp_path: Path) -> None:
-    right = next(
+def test_a_cut_correct_row_has_no_outcome_loss(tmp_path: Path) -> None:
+    cut = next(
         row
         for row in data().to_list()
         if row["label"] is False and row["steps"][0]["label"] is False and len(row["steps"]) > 1
     )
-    right["label"] = True
-    trainer = make("step", Dataset.from_list([right, right]), tmp_path, w_step=0.0, after_first_error="truncate")
+    cut["label"] = True
+    trainer = make("step", Dataset.from_list([cut, cut]), tmp_path, w_step=0.0, after_first_error="truncate")
     assert list(trainer.train_dataset["outcome_known"]) == [False, False]
-    moved(trainer.model)
+    perturb(trainer.model)
     [(loss, gradients)] = losses(trainer)
     assert loss == 0
     assert not any(gradient.any() for gradient in gradients.values())
@@ -233,7 +233,7 @@ def test_long_rows_are_dropped_before_completions_are_paired(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("option", "message"),
     [
         ({"w_step": -1.0}, "w_step: expected a number >= 0"),
         ({"step_desirable_weight": -1.0}, "step_desirable_weight: expected a number >= 0"),
@@ -242,6 +242,6 @@ def test_long_rows_are_dropped_before_completions_are_paired(tmp_path: Path) -> 
         ({"precompute_ref_log_probs": False}, "precompute_ref_log_probs: must be true"),
     ],
 )
-def test_settings_that_cannot_be_honoured_are_refused(tmp_path: Path, setting: dict[str, Any], message: str) -> None:
+def test_options_that_cannot_be_used_are_refused(tmp_path: Path, option: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        StepKTOConfig(**arguments(tmp_path, **setting))
+        StepKTOConfig(**arguments(tmp_path, **option))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
@@ -34,22 +34,21 @@ def load_or_compute_reference_logps(
     model_key: str,
     compute: Callable[[Dataset], Iterator[StepLogps]],
     journal_path: Path | None,
-    is_main: bool,
-    broadcast: Callable[[Any], Any],
+    accelerator: Accelerator,
 ) -> StepLogps:
     """Reference log-probs of all rows of `dataset`, from the journal where it has them.
 
     Rows go through the reference in groups of `group_size` consecutive ones; `compute` does so for a data set, group by
     group. A group is kept under the hash of its rows' tokens and of `model_key`, which names everything else that
     decides the numbers: weights, precision, device. Other params (beta, learning rate, weights) are not part of it, so
-    a run that changes only those finds everything. Only the main process opens the journal; `broadcast` sends what it
-    finds to the others. `journal_path` None keeps nothing.
+    a run that changes only those finds everything. Only the main process opens the journal, and sends what it finds to
+    the others. `journal_path` None keeps nothing.
     """
     starts = range(0, len(dataset), group_size)
     keys = [_hash_rows(dataset[start : start + group_size], model_key) for start in starts]
-    with Journal(journal_path) if is_main and journal_path else contextlib.nullcontext() as journal:
+    with Journal(journal_path) if accelerator.is_main_process and journal_path else contextlib.nullcontext() as journal:
         kept = {} if journal is None else {key: journal.get(key) for key in keys if key in journal}
-        found: dict[str, StepLogps] = broadcast(kept)
+        found: dict[str, StepLogps] = broadcast_object_list([kept])[0]
         missing = [(key, start) for key, start in zip(keys, starts, strict=True) if key not in found]
         if missing:
             rows = [at for _, start in missing for at in range(start, min(start + group_size, len(dataset)))]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset, List, Value
 from trl import KTOTrainer
 from trl.models import prepare_deepspeed
@@ -137,8 +136,7 @@ class StepKTOTrainer(KTOTrainer):
             f"{self._precompute_model_hash} {describe_numerics(self.accelerator, model, self.args)}",
             lambda rows: self._compute_reference_logps(rows, name, batch_size),
             Path(journal_path) if journal_path else None,
-            self.accelerator.is_main_process,
-            lambda found: broadcast_object_list([found])[0],
+            self.accelerator,
         )
         for prefix, rows in columns.items():
             dataset = dataset.add_column(f"ref_{prefix}step_logps", rows, feature=List(Value("float32")))
