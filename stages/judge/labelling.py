@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
@@ -43,18 +43,22 @@ class Labels:
 class Judge(ABC):
     """One kind of judge. `open` loads what `label` needs; everything else works on a judge that is not open."""
 
-    description: ClassVar[str] = "see the project's params"
+    description = "see the project's params"
     """What labels the steps, for cards: a clause without a full stop."""
-    has_replies: ClassVar[bool] = False
-    """Whether it keeps REPLY rows."""
-    audit_note: ClassVar[str | None] = None
+    evidence = "the judge"
+    """What labels follow from, for an audit's messages: ``label is True, {evidence} gives False``."""
+    audit_note: str | None = None
     """What an audit cannot repeat; None where it can repeat everything."""
-    has_fixed_identity: ClassVar[bool] = False
-    """Whether its identity follows from its params alone, so that an audit can check it."""
+    has_replies = False
+    """Whether it keeps REPLY rows."""
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         self.params = params
         self.seed = seed
+        self.model: str | None = None
+        """The first model, None for a rule."""
+        self.llms: list[LlmJudgeParams] = []
+        """The language models that vote."""
 
     @abstractmethod
     def identify(self) -> Any:
@@ -76,28 +80,8 @@ class Judge(ABC):
         """Tokens and cost of this run by judge (``judge``, ``second judge``); empty without language models."""
         return {}
 
-    @property
-    def model(self) -> str | None:
-        """The first model, None for a rule."""
-        return None
-
-    @property
-    def evidence(self) -> str:
-        """What labels follow from, in an audit's messages: ``label is True, {evidence} gives False``."""
-        return f"judge {self.params.kind}"
-
-    @property
-    def llms(self) -> list[LlmJudgeParams]:
-        """The language models that vote."""
-        return []
-
-    @property
-    def prompt_hashes(self) -> list[str]:
-        """Hash of the prompt template of each of `llms`."""
-        return []
-
-    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels | None:  # noqa: ARG002
-        """Labels that follow from `evidence`, an empty reason where none follows; None where they cannot be derived."""
+    def recount(self, evidence: LabelEvidence) -> pl.DataFrame | None:  # noqa: ARG002
+        """The columns of LABEL rows that follow from `evidence`; None where they cannot be derived."""
         return None
 
     @cached_property
@@ -120,23 +104,13 @@ class Judge(ABC):
             judgement.invalid_replies,
         )
 
-    def recount(self, evidence: LabelEvidence) -> pl.DataFrame | None:
-        """The LABEL rows that follow from `evidence`; None where none can be derived.
-
-        Without the column `judge` where the identity depends on files.
-        """
-        labels = self.recount_steps(evidence)
-        if labels is None:
-            return None
+    def build_recounted_rows(self, evidence: LabelEvidence, labels: SampleLabels) -> pl.DataFrame:
+        """LABEL rows, without the column `judge`, of recounted `labels`; an empty reason is taken from the evidence."""
         problem_ids = dict(evidence.steps.select("sample_id", "problem_id").unique().iter_rows())
-        if self.has_fixed_identity:
-            rows = self._build_rows(problem_ids, labels, self.identity)
-        else:
-            rows = self._build_rows(problem_ids, labels, "").drop("judge")
         given = evidence.labels.select("sample_id", "step", given="reason")
-        rows = rows.join(given, on=["sample_id", "step"], how="left", maintain_order="left")
-        is_given = pl.col("reason") == ""
-        return rows.with_columns(reason=pl.when(is_given).then("given").otherwise("reason")).drop("given")
+        rows = self._build_rows(problem_ids, labels, "").join(given, on=["sample_id", "step"], how="left")
+        reason = pl.when(pl.col("reason") == "").then("given").otherwise("reason")
+        return rows.with_columns(reason=reason).drop("given", "judge")
 
     def _build_rows(self, problem_ids: dict[str, str], labels: SampleLabels, identity: str) -> pl.DataFrame:
         rows: list[tuple[Any, ...]] = []

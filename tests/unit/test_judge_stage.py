@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,23 @@ import yaml
 
 from stages.common.engines import EngineError
 from stages.common.journal import ROOT
+from stages.common.params.block import ParamsBlock, ParamsError, validate
 from stages.common.params.judge import JudgeParams
 from stages.common.params.split import SplitParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, problem_id, read_table, sample_id, write_table
 from stages.common.toy_arithmetic import make_problems
-from stages.judge import Labels, judge_samples, open_judge
+from stages.judge import (
+    JUDGES,
+    CompletionSteps,
+    Judge,
+    Judgement,
+    LabelEvidence,
+    Labels,
+    StepLabel,
+    judge_samples,
+    make_judge,
+    open_judge,
+)
 from stages.judge.label_stats import LabelStats
 from stages.judge.llm import judge_prompts
 from stages.split import split_samples
@@ -175,6 +188,70 @@ def test_only_what_is_new_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     strict, report = judge(asked, llm=served(prompt="strict"))
     assert sent(report) == 200
     assert set(strict.labels["judge"]).isdisjoint(first.labels["judge"])
+
+
+class WordCountParams(ParamsBlock):
+    """Params of a judge from outside."""
+
+    min_words: int = 3
+
+
+class WordCountJudge(Judge):
+    """Calls a step correct if it has enough words."""
+
+    description = "a count of words"
+
+    def identify(self) -> Any:
+        return self.params.kind_params.model_dump()
+
+    def label_steps(self, completions: Sequence[CompletionSteps]) -> Judgement:
+        least = self.params.kind_params.min_words
+        counts = {each.sample_id: [len(step.split()) for step in each.steps] for each in completions}
+        return Judgement({
+            sample_id: [StepLabel(count >= least, f"{count} words", 1.0) for count in of_sample]
+            for sample_id, of_sample in counts.items()
+        })  # fmt: skip
+
+
+def test_a_judge_from_outside_labels_by_its_own_params() -> None:
+    JUDGES.register("word_count", WordCountJudge, WordCountParams)
+    asked = tables(3)
+    identities = set()
+    for least, expected in ((1, {True}), (1000, {False})):
+        params = validate(JudgeParams, {"kind": "word_count", "word_count": {"min_words": least}}, "judge")
+        labels = judge_samples(*asked, params, 1)
+        assert set(labels["label"]) == expected
+        assert labels.height == asked[2].height
+        identities |= set(labels["judge"])
+    assert len(identities) == 2
+    judge = make_judge(validate(JudgeParams, {"kind": "word_count"}, "judge"), 1)
+    assert (judge.description, judge.model, judge.llms, judge.has_replies) == ("a count of words", None, [], False)
+    assert judge.recount(LabelEvidence(*asked, labels, None)) is None
+    with pytest.raises(ParamsError, match=r"judge\.word_count\.min_word: unknown key"):
+        validate(JudgeParams, {"kind": "word_count", "word_count": {"min_word": 1}}, "judge")
+    with pytest.raises(ParamsError, match="no judge of kind 'word_cont'; did you mean word_count"):
+        validate(JudgeParams, {"kind": "word_cont"}, "judge")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"llm": LLM_JUDGE | {"temperature": 1.0, "mock": {"error_rate": 0.3, "invalid_rate": 0.3}}, "num_votes": 3},
+        {"kind": "toy_arithmetic", "llm": None, "label_noise": 0.5},
+        {"kind": "none", "llm": None},
+    ],
+    ids=["llm", "toy_arithmetic", "none"],
+)
+def test_labels_are_recounted_from_what_is_kept(changes: dict[str, Any]) -> None:
+    asked = tables(30)
+    params = JudgeParams.model_validate({**JUDGE, **changes})
+    with open_judge(params, 1, "judge") as judge:
+        labels = judge.label(*asked)
+    judge = make_judge(params, 1)
+    recounted = judge.recount(LabelEvidence(*asked, labels.labels, labels.replies if judge.has_replies else None))
+    assert recounted is not None
+    order = ["sample_id", "step"]
+    assert recounted.sort(order).equals(labels.labels.select(recounted.columns).sort(order))
 
 
 def test_flips_on_purpose_are_a_judge_of_their_own() -> None:

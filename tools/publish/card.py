@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from stages.judge import make_judge
+from stages.judge.llm import hash_prompt
 from stages.report.sources import Model, Sources
 from tools.publish import measure
 from tools.publish.checks import Commit
@@ -164,7 +165,7 @@ def _judge(of: Round, labels: Path, model: Model) -> dict[str, Any]:
     return {
         "kind": of.judge.kind,
         "what": judge.description,
-        "models": list(zip(judge_names(of), judge.prompt_hashes, strict=True)),
+        "models": list(zip(judge_names(of), (hash_prompt(model.template) for model in judge.llms), strict=True)),
         "scorer": None if judge.llms else judge.model,
         "min_agreement": of.settings["judge"]["min_agreement"],
         "flip": of.settings["judge"]["label_noise"],

@@ -36,37 +36,6 @@ class FirstError:
         return "correct" if self.step == error else "late"
 
 
-@dataclass(frozen=True)
-class FirstErrorCounts:
-    """Counts over solutions; rates are None over nothing."""
-
-    rows: int
-    errors: int
-    correct: int
-    late: int
-    false_alarms: int
-
-    @property
-    def precision(self) -> float | None:
-        """Fraction of all found errors that are exactly the first; late ones count as misses."""
-        return divide(self.correct, self.correct + self.late + self.false_alarms)
-
-    @property
-    def precision_where_labelled(self) -> float | None:
-        """The same over the steps that people labelled: those up to the first error."""
-        return divide(self.correct, self.correct + self.false_alarms)
-
-    @property
-    def precision_at_or_after(self) -> float | None:
-        """Fraction of found errors at the first error or after it."""
-        return divide(self.correct + self.late, self.correct + self.late + self.false_alarms)
-
-    @property
-    def recall(self) -> float | None:
-        """Fraction of erroneous solutions whose first error is found."""
-        return divide(self.correct, self.errors)
-
-
 def list_first_errors(rows: Sequence[ProcessBenchRow], labels: pl.DataFrame) -> list[FirstError]:
     """The judge's first incorrect step in each of `rows` that has one, from LABEL rows."""
     first = labels.filter(pl.col("step") == pl.col("first_error"))
@@ -76,11 +45,26 @@ def list_first_errors(rows: Sequence[ProcessBenchRow], labels: pl.DataFrame) -> 
     return [FirstError(row, *by_sample[row.sample_id]) for row in rows if row.sample_id in by_sample]
 
 
-def count_first_errors(rows: Sequence[ProcessBenchRow], errors: Sequence[FirstError]) -> FirstErrorCounts:
-    """Counts of `errors` over the `rows` in which the judge looked for them."""
-    kinds = [error.kind for error in errors]
+def count_first_errors(rows: Sequence[ProcessBenchRow], errors: Sequence[FirstError]) -> dict[str, int | float | None]:
+    """Counts of `errors` over the `rows` in which the judge looked for them, and rates, None over nothing.
+
+    ``precision`` is the fraction of all found errors that are exactly the first one, ``precision_where_labelled`` the
+    same without late ones, ``precision_at_or_after`` the fraction at the first error or after it, ``recall`` the
+    fraction of erroneous solutions whose first error is found.
+    """
+    correct, late, alarms = (sum(error.kind == kind for error in errors) for kind in KINDS)
     num_errors = sum(row.first_error is not None for row in rows)
-    return FirstErrorCounts(len(rows), num_errors, *(kinds.count(kind) for kind in KINDS))
+    return {
+        "rows": len(rows),
+        "errors": num_errors,
+        "correct": correct,
+        "late": late,
+        "false_alarms": alarms,
+        "precision": divide(correct, len(errors)),
+        "precision_where_labelled": divide(correct, correct + alarms),
+        "precision_at_or_after": divide(correct + late, len(errors)),
+        "recall": divide(correct, num_errors),
+    }
 
 
 def format_first_errors(files: Sequence[tuple[str, ProcessBenchRow]], labels: pl.DataFrame) -> Iterator[str]:
@@ -89,11 +73,10 @@ def format_first_errors(files: Sequence[tuple[str, ProcessBenchRow]], labels: pl
     for name in [*dict.fromkeys(name for name, _ in files), "all"]:
         for half in HALVES:
             rows = [row for file, row in files if name in (file, "all") and half in (row.half, "all")]
-            counts = count_first_errors(rows, list_first_errors(rows, labels))
-            rates = (counts.precision, counts.precision_where_labelled, counts.precision_at_or_after, counts.recall)
-            numbers = f"{counts.rows:6}{counts.errors:8}{counts.correct:9}{counts.late:6}{counts.false_alarms:14}"
-            shown = "".join(f"{'-' if rate is None else f'{rate:.3f}':>7}" for rate in rates)
-            yield f"{f'{name} {half}':22}{numbers}  {shown}"
+            values = list(count_first_errors(rows, list_first_errors(rows, labels)).values())
+            counts = "".join(str(count).rjust(width) for count, width in zip(values, (6, 8, 9, 6, 14), strict=False))
+            rates = "".join(f"{'-' if rate is None else f'{rate:.3f}':>7}" for rate in values[5:])
+            yield f"{f'{name} {half}':22}{counts}  {rates}"
 
 
 def describe_error(error: FirstError) -> str:

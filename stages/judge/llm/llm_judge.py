@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import polars as pl
+
 from stages.common.engines import Engine, FakeEngine, Model, Request, Runner, make_engine, prices_of
 from stages.common.journal import ROOT
 from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.tables import content_hash
 from stages.judge.labelling import Judge
-from stages.judge.llm.judge_prompts import hash_prompt
 from stages.judge.llm.mock_judge import make_mock_reply
 from stages.judge.llm.recount import recount_votes
 from stages.judge.llm.vote_requests import VoteRequest
 from stages.judge.llm.voter import LlmVoter, identify_llm, identify_llm_judge
 from stages.judge.llm.votes import combine_labels, count_votes
-from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence, SampleLabels
+from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence
 
 JUDGE_NAMES = ("judge", "second judge")
 """Names of the models in reports; their positions are the `judge_index` of REPLY rows."""
@@ -28,31 +29,14 @@ class LlmJudge(Judge):
     """Votes of `params.llm`, and of `params.second_judge` where there is one."""
 
     description = "a language model that votes on each step"
+    evidence = "the vote"
     has_replies = True
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         super().__init__(params, seed)
+        self.llms = [model for model in (params.llm, params.second_judge) if model is not None]
+        self.model = self.llms[0].model
         self._voters: list[LlmVoter] = []
-
-    @property
-    def model(self) -> str:
-        """The first model."""
-        return self.llms[0].model
-
-    @property
-    def evidence(self) -> str:
-        """The votes, read from the replies."""
-        return "the vote"
-
-    @property
-    def llms(self) -> list[LlmJudgeParams]:
-        """One model or two."""
-        return [model for model in (self.params.llm, self.params.second_judge) if model is not None]
-
-    @property
-    def prompt_hashes(self) -> list[str]:
-        """See `hash_prompt`."""
-        return [hash_prompt(model.template) for model in self.llms]
 
     def identify(self) -> Any:
         """Models, prompts, and the seed of their draws."""
@@ -90,13 +74,14 @@ class LlmJudge(Judge):
         """Usage by `JUDGE_NAMES`."""
         return {name: voter.llm_usage() for name, voter in zip(JUDGE_NAMES, self._voters, strict=False)}
 
-    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels | None:
-        """The votes, read again from the replies."""
+    def recount(self, evidence: LabelEvidence) -> pl.DataFrame | None:
+        """From the votes, read again from the replies."""
         if evidence.replies is None:
             return None
-        return recount_votes(
+        labels = recount_votes(
             evidence.replies, evidence.steps, self.params.num_votes, len(self.llms), self.params.min_agreement
         )
+        return self.build_recounted_rows(evidence, labels)
 
 
 def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest]) -> Engine:

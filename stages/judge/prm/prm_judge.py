@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import polars as pl
+
 from stages.common.console import progress
 from stages.common.journal import ROOT, Journal
 from stages.common.params.judge import JudgeParams, PrmParams
@@ -36,25 +38,17 @@ class PrmJudge(Judge):
     """Labels by a model's scores. The model is loaded when the first score is missing from the journal."""
 
     description = "a process reward model: each step's score against two thresholds"
+    evidence = "the score"
     audit_note = "scores of a process reward model, which is not run again"
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         super().__init__(params, seed)
         assert params.prm is not None
         self._prm = params.prm
+        self.model = params.prm.model
         self._source: PrmSource | None = None
         self._layout: InputLayout | None = None
         self._scorer: Scorer | None = None
-
-    @property
-    def model(self) -> str:
-        """The model."""
-        return self._prm.model
-
-    @property
-    def evidence(self) -> str:
-        """The scores, which reasons state."""
-        return "the score"
 
     def identify(self) -> Any:
         """Model, layout and thresholds."""
@@ -85,15 +79,15 @@ class PrmJudge(Judge):
                 labels[each.sample_id] = [label_score(score, self._prm) for score in self._journal.get(key)]
         return Judgement(labels)
 
-    def recount_steps(self, evidence: LabelEvidence) -> SampleLabels:
-        """Labels of the scores that the reasons state; unknown where they state none."""
+    def recount(self, evidence: LabelEvidence) -> pl.DataFrame:
+        """From the scores that the reasons state; unknown where they state none."""
         labels: SampleLabels = {}
         rows = evidence.steps.join(evidence.labels, on=["sample_id", "step"], how="left").sort("sample_id", "step")
         for sample_id, reason in rows.select("sample_id", "reason").iter_rows():
             score = _SCORE_REASON.fullmatch(reason or "")
             label = label_score(float(score[1]), self._prm) if score else StepLabel(None, "", 0.0)
             labels.setdefault(sample_id, []).append(label)
-        return labels
+        return self.build_recounted_rows(evidence, labels)
 
     def _score(self, encoded: dict[str, EncodedSteps]) -> None:
         """Score what the journal lacks. Batches are cut from all completions and journaled whole, so that a run that

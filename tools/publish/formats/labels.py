@@ -8,7 +8,7 @@ import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
 from stages.judge import make_judge
-from stages.judge.llm import VOTE_COUNTS, count_kept_votes
+from stages.judge.llm import VOTE_COUNTS, count_kept_votes, hash_prompt
 from tools.publish.formats.base import Format
 from tools.publish.rounds import Round
 
@@ -71,7 +71,7 @@ def _columns(_: bool) -> tuple[Column, ...]:
 def _parts(of: Round) -> Iterator[pl.DataFrame]:
     """A frame per shard of the tables, so that no more than a shard is held at once."""
     kept = of.rows.select("sample_id", "row")
-    models, prompts = judge_names(of), make_judge(of.judge, 0).prompt_hashes
+    models, prompts = judge_names(of), [hash_prompt(model.template) for model in make_judge(of.judge, 0).llms]
     for shard in of.shards:
         problems = read_shard(of.root / "data" / "problems", PROBLEM, shard).rename(_PROBLEM_NAMES)
         samples = read_shard(of.table("samples"), SAMPLE, shard)
