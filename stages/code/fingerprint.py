@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stages.code.imports import find_module, find_origin, parse_module, read_imports, trace_modules
+from stages.code.imports import find_module, find_origin, forget_modules, parse_module, read_imports, trace_modules
 
 PACKAGE = "stages"
 PARAMS = "stages.common.params"
@@ -75,9 +76,7 @@ def describe_code(plugins: list[str], root: Path = Path()) -> dict[str, str]:
     A module is known by its syntax tree without comments and docstrings, a data file by its bytes, a library by its
     version. Libraries that are not installed have no line.
     """
-    parse_module.cache_clear()
-    read_imports.cache_clear()
-    trace_modules.cache_clear()
+    forget_modules()
     return {
         stage: _describe_modules(
             {*trace_modules(module, root), *_trace_plugins(plugins, module, root)}, READS_ONLY.get(stage, ()), root
@@ -135,13 +134,15 @@ def _read_version(library: str) -> str | None:
         return None
 
 
-def _list_data(folder: Path) -> list[Path]:
+def _list_data(folder: Path) -> Iterator[Path]:
     """Files beside a module that are no Python, in subfolders too if these hold no Python."""
-    files = [path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc", ".typed")]
-    for below in folder.iterdir():
-        if below.is_dir() and not any(below.rglob("*.py")) and below.name != "__pycache__":
-            files += [path for path in below.rglob("*") if path.is_file()]
-    return files
+    for path in folder.iterdir():
+        if path.name.startswith((".", "__pycache__")) or path.suffix in (".py", ".pyc", ".typed"):
+            continue
+        if path.is_file():
+            yield path
+        elif not any(path.rglob("*.py")):
+            yield from _list_data(path)
 
 
 def _hash_module(name: str, root: Path) -> str:

@@ -83,6 +83,12 @@ def trace_modules(name: str, root: Path = Path()) -> frozenset[str]:
     return frozenset(seen)
 
 
+def forget_modules() -> None:
+    """Read every source anew from here on."""
+    for function in (parse_module, read_imports, trace_modules, _bound_names):
+        function.cache_clear()
+
+
 def find_origin(module: str, name: str, root: Path = Path()) -> tuple[str, str]:
     """The module and name under which the object that `module` calls `name` is made, through all re-exports."""
     path = find_module(module, root)

@@ -42,7 +42,7 @@ def clone(target: Path, recipe: str) -> None:
 
 
 def edit(place: Path, *path_and_value: object) -> None:
-    """Set one key of params.yaml."""
+    """Set one key of params.yaml; blocks that it leaves out are made."""
     *path, last, value = path_and_value
     recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
     block = recipe

@@ -15,7 +15,7 @@ from tools.plan import stage_commands
 
 CODE = "stages/"
 ROUND_STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
-SHARED_STAGES = ("params", "problems", "seed_model", "evaluate_seed")
+SHARED_STAGES = ("code", "params", "problems", "seed_model", "evaluate_seed")
 
 
 def check_lock(findings: CheckResults, root: Path, lock: Lock, rounds: list[str]) -> None:
