@@ -12,11 +12,11 @@ from stages.common.tables import write_json
 from stages.seed_model.seed_policy import write_seed_policy
 
 
-def build(recipe: Path, out: Path, report: Path) -> None:
+def make_seed_model(recipe: Path, out: Path, report: Path) -> None:
     """Make M0."""
     params = load(SeedModelParams, recipe, "seed_model")
     write_json(report, write_seed_policy(params, load_seed(recipe), load_runtime(), out))
 
 
 if __name__ == "__main__":
-    run_stage(build)
+    run_stage(make_seed_model)

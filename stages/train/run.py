@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from stages.common import journal
 from stages.common.device import choose_device
@@ -30,7 +31,6 @@ from stages.train.trainer.sharding import (
     gather_weights,
     is_sharded,
     join_processes,
-    unset_deepspeed,
 )
 from stages.train.training_report import summarize_training
 
@@ -97,7 +97,7 @@ def train(
         if not is_first:
             return
         card = format_policy_card(params, made_from, len(setup.rows), setup.trainer.state.global_step)
-        unset_deepspeed()
+        unset_hf_deepspeed_config()  # with it transformers would shard each model that it loads
         if params.lora:
             model = merge_adapters(setup.trainer.model, weights, params.lora, policy)
         elif weights is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,9 @@ def test_long_rows_are_dropped_before_completions_are_paired(tmp_path: Path) -> 
 def test_options_that_cannot_be_used_are_refused(tmp_path: Path, option: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StepKTOConfig(**arguments(tmp_path, **option))
+
+
+def test_the_trainer_imports_nothing_of_its_stage() -> None:
+    for path in Path("stages/train/trainer").glob("*.py"):
+        for name in re.findall(r"^\s*from (stages[\w.]*) import", path.read_text(encoding="utf-8"), flags=re.M):
+            assert name.startswith(("stages.common.", "stages.train.trainer.")), f"{path}: {name}"

@@ -33,15 +33,15 @@ def compute_loss_metrics(
     """Metrics of reference points, log-ratios and losses; `outcome` and `step` are log-ratios and their loss."""
     (outcomes, outcome_loss), (steps, step_loss) = outcome, step
     return {
-        "kl": _scalar(points.outcome.z),
-        "kl/step": _scalar(points.step.z),
-        "kl/token": _scalar(points.outcome.z / points.mean_tokens.clamp(min=1)),
-        "loss/outcome": _scalar(outcome_loss),
-        "loss/step": _scalar(step_loss),
+        "kl": _count_once(points.outcome.z),
+        "kl/step": _count_once(points.step.z),
+        "kl/token": _count_once(points.outcome.z / points.mean_tokens.clamp(min=1)),
+        "loss/outcome": _count_once(outcome_loss),
+        "loss/step": _count_once(step_loss),
         **_compute_rewards(outcomes, beta, "rewards/chosen", "rewards/rejected"),
         **_compute_rewards(steps, beta, "steps/rewards/correct", "steps/rewards/incorrect"),
         # A correct step's log-ratio should be above z_step, an incorrect one's not.
-        "steps/accuracy": _masked((steps.log_ratio > points.step.z) == steps.is_correct, steps.is_known),
+        "steps/accuracy": _sum_where((steps.log_ratio > points.step.z) == steps.is_correct, steps.is_known),
     }
 
 
@@ -56,12 +56,12 @@ def compute_token_metrics(batch: Batch, output: Any, outcome: LabelledRatios) ->
     num_tokens = lengths_B.sum()
     num_positions = torch.full_like(num_tokens, batch["attention_mask"].numel())
     return {
-        "logps/chosen": _masked(logps_B, correct_B),
-        "logps/rejected": _masked(logps_B, incorrect_B),
-        "logps/eos": _masked(eos_B, correct_B),
-        "entropy": _masked(output.entropy, completion_BT),
+        "logps/chosen": _sum_where(logps_B, correct_B),
+        "logps/rejected": _sum_where(logps_B, incorrect_B),
+        "logps/eos": _sum_where(eos_B, correct_B),
+        "entropy": _sum_where(output.entropy, completion_BT),
         "padding": (num_positions - num_tokens, num_positions),
-        "num_tokens": _scalar(num_tokens),
+        "num_tokens": _count_once(num_tokens),
     }
 
 
@@ -97,15 +97,15 @@ def _sum_parts(parts: Sequence[Mapping[str, SumAndCount]]) -> dict[str, SumAndCo
 def _compute_rewards(entries: LabelledRatios, beta: float, correct: str, incorrect: str) -> dict[str, SumAndCount]:
     """Implied rewards, beta times the log-ratio, of correct and incorrect entries."""
     return {
-        correct: _masked(beta * entries.log_ratio, entries.is_known & entries.is_correct),
-        incorrect: _masked(beta * entries.log_ratio, entries.is_known & ~entries.is_correct),
+        correct: _sum_where(beta * entries.log_ratio, entries.is_known & entries.is_correct),
+        incorrect: _sum_where(beta * entries.log_ratio, entries.is_known & ~entries.is_correct),
     }
 
 
-def _masked(values: torch.Tensor, mask: torch.Tensor) -> SumAndCount:
+def _sum_where(values: torch.Tensor, mask: torch.Tensor) -> SumAndCount:
     return torch.where(mask, values.detach().double(), 0.0).sum(), mask.sum()
 
 
-def _scalar(value: torch.Tensor) -> SumAndCount:
+def _count_once(value: torch.Tensor) -> SumAndCount:
     """A number of the whole batch."""
     return value, torch.ones_like(value)

@@ -13,10 +13,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType
-from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from transformers import AutoConfig, Trainer
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from stages.common.policies import Policy
 from stages.common.tables import replace_dir
@@ -77,11 +75,6 @@ def keep_float32_outputs(accelerator: Accelerator) -> None:
         accelerator.state.fsdp_plugin.mixed_precision_policy = policy
 
 
-def shard_model(model: Any, accelerator: Accelerator) -> Any:
-    """`model` with its weights sharded by FSDP2, in place, as in training."""
-    return fsdp2_prepare_model(accelerator, model)
-
-
 def reshard(model: Any) -> None:
     """Free the gathered weights of `model`'s last layers, which a pass without gradients leaves behind."""
     for module in model.modules():
@@ -123,11 +116,6 @@ def gather_weights(trainer: Trainer) -> dict[str, torch.Tensor]:
             if trainer.accelerator.is_main_process:
                 weights[name] = whole.cpu()
     return weights
-
-
-def unset_deepspeed() -> None:
-    """Load models unsharded again: transformers shards each model it loads while a DeepSpeed config is set."""
-    unset_hf_deepspeed_config()
 
 
 def assign_weights(model: Any, weights: dict[str, torch.Tensor]) -> Any:

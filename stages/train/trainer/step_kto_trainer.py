@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from datasets import Dataset, List, Value
 from trl import KTOTrainer
 from trl.models import prepare_deepspeed
@@ -29,7 +30,7 @@ from stages.train.trainer.reference_logps import (
     load_or_compute_reference_logps,
 )
 from stages.train.trainer.reference_point import StepReferencePoints, compute_reference_points
-from stages.train.trainer.sharding import keep_float32_outputs, no_grad_sync, shard_model
+from stages.train.trainer.sharding import keep_float32_outputs, no_grad_sync
 from stages.train.trainer.step_logps import (
     Batch,
     compute_step_logps,
@@ -151,7 +152,7 @@ class StepKTOTrainer(KTOTrainer):
     def _place_model(self) -> Any:
         """The model before training has placed it, sharded where training will shard it."""
         if self._is_fsdp2:
-            return shard_model(self.model, self.accelerator)
+            return fsdp2_prepare_model(self.accelerator, self.model)
         if not self.is_deepspeed_enabled:
             return self.model
         if self._precompute_engine is None:  # type: ignore[has-type]
