@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.judge.rules.arithmetic.context import find_problem_ambiguity, find_step_ambiguity
+from stages.judge.rules.arithmetic.context import find_problem_skip_reason, find_step_skip_reason
 from stages.judge.rules.arithmetic.equalities import MAX_STEP_CHARS, find_equalities
 
 
@@ -12,14 +12,14 @@ def judge_arithmetic(problem: str, steps: list[str]) -> list[tuple[bool | None, 
     Never True: a step whose equalities are all true may compute the wrong thing. Text is parsed, never evaluated as
     code; work per step is bounded; whatever has more than one reading is skipped.
     """
-    ambiguity = find_problem_ambiguity(problem[:MAX_STEP_CHARS])
-    return [(None, ambiguity)] * len(steps) if ambiguity else [_judge_one(step) for step in steps]
+    skip_reason = find_problem_skip_reason(problem[:MAX_STEP_CHARS])
+    return [(None, skip_reason)] * len(steps) if skip_reason else [_judge_one(step) for step in steps]
 
 
 def _judge_one(step: str) -> tuple[bool | None, str]:
-    ambiguity = find_step_ambiguity(step[:MAX_STEP_CHARS])
-    if ambiguity:
-        return None, ambiguity
+    skip_reason = find_step_skip_reason(step[:MAX_STEP_CHARS])
+    if skip_reason:
+        return None, skip_reason
     num_found = num_true = 0
     for equality in find_equalities(step):
         num_found += 1

@@ -34,7 +34,7 @@ _OTHER_ARITHMETIC = re.compile(
 )
 
 
-def find_clause_ambiguity(tokens: list[Token], equals_at: int) -> str:
+def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
     """Why the equality whose equals sign is at `equals_at` in `tokens` is not stated as a fact, "" if it is."""
     words: list[str] = []
     for position in range(equals_at - 1, max(0, equals_at - CLAUSE_TOKENS) - 1, -1):
@@ -51,7 +51,7 @@ def find_clause_ambiguity(tokens: list[Token], equals_at: int) -> str:
     return next((f"stated with {word}" for word in words if word in _HYPOTHETICAL), "")
 
 
-def find_step_ambiguity(step: str) -> str:
+def find_step_skip_reason(step: str) -> str:
     """Why no equality of `step` can be called false, "" if one can: it denies one, or uses other arithmetic."""
     denial = _DENIAL.search(step)
     if denial:
@@ -60,7 +60,7 @@ def find_step_ambiguity(step: str) -> str:
     return f"may be other arithmetic: {other.group()}" if other else ""
 
 
-def find_problem_ambiguity(problem: str) -> str:
+def find_problem_skip_reason(problem: str) -> str:
     """Why no equality about `problem` can be called false, "" if one can: its signs may have another meaning."""
     other = _OTHER_ARITHMETIC.search(problem)
     return f"the problem may use other arithmetic: {other.group()}" if other else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from stages.judge.rules.arithmetic.context import find_clause_ambiguity
+from stages.judge.rules.arithmetic.context import find_clause_skip_reason
 from stages.judge.rules.arithmetic.expression import evaluate
 from stages.judge.rules.arithmetic.operands import Operand, split_operands
 from stages.judge.rules.arithmetic.tokens import Token, tokenize
@@ -67,25 +67,25 @@ def _find_in_text(text: str) -> Iterator[Equality]:
     for index, relation in enumerate(relations[:-1]):
         if relation == "=":
             left, right = sides[index][-1], sides[index + 1][0]
-            left.ambiguity = left.ambiguity or find_clause_ambiguity(tokens, positions[index])
+            left.skip_reason = left.skip_reason or find_clause_skip_reason(tokens, positions[index])
             yield _compare(left, right)
 
 
 def _compare(left: Operand, right: Operand) -> Equality:
     text = f"{_format_operand(left)} = {_format_operand(right)}"
-    ambiguity = left.ambiguity or right.ambiguity or _find_unit_ambiguity(left, right)
-    if not ambiguity and not (_has_operation(left) or _has_operation(right)):
-        ambiguity = "nothing to compute"
-    if not ambiguity and right.tokens and right.tokens[-1].kind == "bang":
-        ambiguity = "factorial or exclamation mark"
-    if not ambiguity and any(token.is_spoken for token in right.tokens):
-        ambiguity = "the sentence may continue"  # = 360 divided by 5 is 72
-    if not ambiguity and {"°", "pi"} <= {token.text for token in left.tokens + right.tokens}:
-        ambiguity = "degrees and radians"
-    if not ambiguity and not _has_operation(left) and (left.units or left.follows_words):
-        ambiguity = "names a quantity"  # 8 boxes = 8 * 20, one-third of 27 = 27 / 3
-    if ambiguity:
-        return Equality(text, None, ambiguity)
+    skip_reason = left.skip_reason or right.skip_reason or _find_unit_skip_reason(left, right)
+    if not skip_reason and not (_has_operation(left) or _has_operation(right)):
+        skip_reason = "nothing to compute"
+    if not skip_reason and right.tokens and right.tokens[-1].kind == "bang":
+        skip_reason = "factorial or exclamation mark"
+    if not skip_reason and any(token.is_spoken for token in right.tokens):
+        skip_reason = "the sentence may continue"  # = 360 divided by 5 is 72
+    if not skip_reason and {"°", "pi"} <= {token.text for token in left.tokens + right.tokens}:
+        skip_reason = "degrees and radians"
+    if not skip_reason and not _has_operation(left) and (left.units or left.follows_words):
+        skip_reason = "names a quantity"  # 8 boxes = 8 * 20, one-third of 27 = 27 / 3
+    if skip_reason:
+        return Equality(text, None, skip_reason)
     try:
         return _decide(text, left, right)
     except AmbiguityError as error:
@@ -107,9 +107,9 @@ def _decide(text: str, left: Operand, right: Operand) -> Equality:
         readings.append(left.tokens[1:])
     has_units = bool(kinds & {"percent", "money"} or left.units or right.units)
     for reading in readings:
-        ambiguity = _compare_sides(reading, right.tokens, has_units)
-        if ambiguity is not None:
-            return Equality(text, None if ambiguity else True, ambiguity)
+        skip_reason = _compare_sides(reading, right.tokens, has_units)
+        if skip_reason is not None:
+            return Equality(text, None if skip_reason else True, skip_reason)
     sides = [_format_value(evaluate(side)) for side in (left.tokens, right.tokens)]
     return Equality(text, False, f"{sides[0]} is not {sides[1]}")
 
@@ -146,7 +146,7 @@ def _is_rounded(tokens: list[Token], other: Value) -> bool:
     return other.low - 1 < number < other.high + 1
 
 
-def _find_unit_ambiguity(left: Operand, right: Operand) -> str:
+def _find_unit_skip_reason(left: Operand, right: Operand) -> str:
     """Different units of one dimension on the two sides, which may be a conversion; "" if there are none."""
     dimensions: dict[str, set[str]] = {}
     for dimension, name in find_units(left.units + right.units):

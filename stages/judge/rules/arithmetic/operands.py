@@ -23,13 +23,13 @@ _NOTE_PRECEDERS = _OPERAND_ENDS | {"word"}
 
 @dataclass
 class Operand:
-    """Tokens between two separators, without units; `ambiguity` is "" if they have one certain reading."""
+    """Tokens between two separators, without units; `skip_reason` is "" if they have one certain reading."""
 
     tokens: list[Token] = field(default_factory=list)
     units: tuple[str, ...] = ()
     has_dash: bool = False
     """A dash at the start of the line precedes it: a list mark or a minus sign."""
-    ambiguity: str = ""
+    skip_reason: str = ""
     follows_words: bool = False
     """It follows words that may be part of its name, as in "one-third of 27"."""
 
@@ -86,13 +86,13 @@ class _OperandSplitter:
         return self._current.tokens[-1].kind if self._current.tokens else ""
 
     def _start_operand(self, has_dash: bool = False) -> None:
-        ambiguity = ""
+        skip_reason = ""
         if self._depth:
-            self._current.ambiguity = "text within brackets"
+            self._current.skip_reason = "text within brackets"
         elif self._last == "operator":
-            self._current.ambiguity = ambiguity = "operand missing"
+            self._current.skip_reason = skip_reason = "operand missing"
         self._depth = 0
-        self.operands.append(Operand(has_dash=has_dash, ambiguity=ambiguity))
+        self.operands.append(Operand(has_dash=has_dash, skip_reason=skip_reason))
 
     def add_token(self, token: Token, after: Token | None) -> None:
         if token.kind in ("break", "line", "bullet"):
@@ -100,7 +100,7 @@ class _OperandSplitter:
         elif token.kind == "close" and not self._depth:
             self._start_operand()
         elif token.kind in ("bad", "letter"):
-            self._current.ambiguity = f"{token.text[:20]} is not a number"
+            self._current.skip_reason = f"{token.text[:20]} is not a number"
             self._current.tokens.append(token)
         else:
             self._depth += {"open": 1, "close": -1}.get(token.kind, 0)
@@ -111,9 +111,9 @@ class _OperandSplitter:
         is_list = token.text == "," and self._last == "number" and after is not None and len(after.text) == 3
         self._start_operand(has_dash=token.kind == "bullet")
         if token.kind == "line" and is_continued and self.operands[-2].tokens:
-            self.operands[-2].ambiguity = self._current.ambiguity = "may continue in the next line"
+            self.operands[-2].skip_reason = self._current.skip_reason = "may continue in the next line"
         elif is_list:
-            self._current.ambiguity = "a list or a number with thousands"
+            self._current.skip_reason = "a list or a number with thousands"
 
     def add_words(self, run: WordRun, after: list[Token]) -> int:
         """Add a run of words; return how many tokens after it belong to it: the power of a unit."""
@@ -123,26 +123,26 @@ class _OperandSplitter:
         if before in _OPERAND_ENDS:
             return self._add_after_operand(run, lower_words, following, after)
         if before == "operator" or following not in _OPERAND_STARTS:
-            self._current.ambiguity = f"{' '.join(run.words)[:40]} is not a number"
+            self._current.skip_reason = f"{' '.join(run.words)[:40]} is not a number"
         elif following:
             self._start_after_words(run, lower_words)
         return 0
 
     def _add_after_operand(self, run: WordRun, lower_words: set[str], following: str, after: list[Token]) -> int:
         if run.is_attached and not is_unit(run) and self._last != "close":
-            self._current.ambiguity = f"{run.words[0][:20]} joined to a number"
+            self._current.skip_reason = f"{run.words[0][:20]} joined to a number"
         if run.words[0].lower() in MODIFIERS_AFTER or (len(run.words) == 1 and lower_words & MODIFIERS_AFTER):
-            self._current.ambiguity = f"followed by {run.words[0]}"
+            self._current.skip_reason = f"followed by {run.words[0]}"
         if following in _OPERAND_STARTS:
             is_joined = not lower_words & (CONNECTIVES - {"and"})
             if is_joined:
-                self._current.ambiguity = "number after a unit"
+                self._current.skip_reason = "number after a unit"
             self._start_after_words(run, lower_words)
             if is_joined:
-                self._current.ambiguity = "after a number and a unit"  # 1 and 1/4
+                self._current.skip_reason = "after a number and a unit"  # 1 and 1/4
             return 0
         if not is_unit(run) and following not in ("break", "line", "bullet"):
-            self._current.ambiguity = self._current.ambiguity or f"followed by {' '.join(run.words)[:40]}"
+            self._current.skip_reason = self._current.skip_reason or f"followed by {' '.join(run.words)[:40]}"
         self._current.units += run.words
         power = len(after) == 2 and after[0].text == "^" and after[1].text in ("2", "3")
         return 2 if power else 0
@@ -153,4 +153,4 @@ class _OperandSplitter:
         last = run.words[-1].lower()
         self._current.follows_words = last not in CONNECTIVES - PREPOSITIONS
         if last in NUMBERED_NOUNS or last in MODIFIERS_BEFORE or (last == "of" and lower_words & MODIFIERS_BEFORE):
-            self._current.ambiguity = f"preceded by {last}"
+            self._current.skip_reason = f"preceded by {last}"
