@@ -76,16 +76,16 @@ def _verify(samples: int, workers: int) -> Measured:
     folder = Path("work/bench-audit", str(samples)).resolve()
     _make(folder, samples)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:  # from what _make used
-        findings, it = apart.submit(_measure, folder, workers).result()
-    print("\n".join(findings.lines()))
-    seen = {check: finding.seen for check, finding in findings.by_check.items()}
+        results, it = apart.submit(_measure, folder, workers).result()
+    print("\n".join(results.format_lines()))
+    seen = {check: result.num_checked for check, result in results.by_check.items()}
     print(
         f"audit    {seen['samples']:>9,} samples {seen['steps']:,} steps {it.seconds:8.1f} s "
         f"({it.work_s:.1f} s of work) {it.samples / it.seconds:9,.0f} samples/s "
         f"with {workers} processes of up to {it.largest_gib:.2f} GiB beside one of {it.own_gib:.2f} GiB",
         flush=True,
     )
-    if findings.broken:
+    if results.is_broken:
         sys.exit("what was just made is broken")
     return it
 
@@ -93,11 +93,11 @@ def _verify(samples: int, workers: int) -> Measured:
 def _measure(folder: Path, workers: int) -> tuple[CheckResults, Measured]:
     os.chdir(folder)
     began = time.monotonic()
-    findings = verify(Path(), workers=workers)
+    results = verify(Path(), num_workers=workers)
     seconds = time.monotonic() - began
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     work = sum(one.ru_utime + one.ru_stime for one in used)
-    return findings, Measured(int(folder.name), seconds, work, *(one.ru_maxrss / 2**20 for one in used))
+    return results, Measured(int(folder.name), seconds, work, *(one.ru_maxrss / 2**20 for one in used))
 
 
 def _make(folder: Path, samples: int) -> None:

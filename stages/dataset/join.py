@@ -32,6 +32,11 @@ class LabelCounts:
             for label, count in labels.value_counts().iter_rows():
                 self.counts[level, label] += count
 
+    def add_rows(self, rows: pl.DataFrame) -> None:
+        """Count the labels of rows of `build_rows`."""
+        steps = rows["steps"].list.explode(empty_as_null=False, keep_nulls=False)
+        self.add(rows["label"], steps.struct.field("label"))
+
     def report(self) -> dict[str, dict[str, int]]:
         names = {"correct": True, "incorrect": False, "unknown": None}
         return {level: {name: self.counts[level, label] for name, label in names.items()} for level in LEVELS}
@@ -68,13 +73,13 @@ def join_round(
         found.quality.add(labelled)
         found.before.add(labelled.samples["label"], labelled.steps["label"])
         kept = select_samples(labelled.samples, params, seed, found.drops)
-        rows = _rows(kept, labelled, prompt)
+        rows = build_rows(kept, labelled, prompt)
         if rows.height != kept.height:
             missing = kept.height - rows.height
             raise ValueError(f"{missing} samples have no problem or no steps in {inputs.problems}, {inputs.steps}")
         if rows.is_empty():
             continue
-        found.after.add(rows["label"], rows["steps"].explode().struct.field("label"))
+        found.after.add_rows(rows)
         found.files.append(folder / f"{shard}.arrow")
         rows.write_ipc(found.files[-1])
         numbers = rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + problems), "label")
@@ -94,7 +99,7 @@ def format_prompt(problem: str, params: PromptParams) -> str:
     )
 
 
-def _rows(kept: pl.DataFrame, labelled: RoundShard, prompt: PromptParams) -> pl.DataFrame:
+def build_rows(kept: pl.DataFrame, labelled: RoundShard, prompt: PromptParams) -> pl.DataFrame:
     """The rows of `kept` that have a problem and steps, sorted by problem and sample id."""
     steps = labelled.steps.join(kept.select("sample_id"), on="sample_id", how="semi", maintain_order="left")
     per_sample = steps.group_by("sample_id", maintain_order=True).agg(steps=pl.struct("start", "end", "label"))

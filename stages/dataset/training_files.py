@@ -16,7 +16,7 @@ from stages.common.provenance import folder_files, manifest_hash
 from stages.common.tables import shard_names, write_json
 from stages.dataset.class_weights import compute_class_weights
 from stages.dataset.external_sort import POSITION, ExternalSort
-from stages.dataset.join import LEVELS, join_round
+from stages.dataset.join import LabelCounts, join_round
 from stages.dataset.round_tables import RoundTables
 from stages.dataset.training_order import count_same_problem_pairs, order_for_training
 
@@ -41,26 +41,36 @@ def build_dataset(
         places[ordered["row"].to_numpy()] = np.arange(ordered.height)
         _write(found.files, pl.Series(POSITION, places), Path(waiting), folder)
     files = folder_files(folder)
-    labels = {"before": found.before.report(), "after": found.after.report()}
-    manifest = {
-        "format": "chat" if prompt.chat else "text",
-        "rows": ordered.height,
-        "files": files,
-        "hash": manifest_hash(files),
-        "kl_block_size": params.kl_block_size,
-        "labels": labels,
-        "weights": {
-            level: compute_class_weights(
-                labels["after"][level]["correct"], labels["after"][level]["incorrect"], params.max_weight
-            )
-            for level in LEVELS
-        },
-        "drops": {reason: entry["rows"] for reason, entry in found.drops.report().items()},
-        "paired_with_own_problem": count_same_problem_pairs(ordered, params.kl_block_size),
-    }
+    drops = {reason: entry["rows"] for reason, entry in found.drops.report().items()}
+    description = describe_dataset(ordered, found.before, found.after, drops, params, prompt)
+    manifest = {**description, "files": files, "hash": manifest_hash(files)}
     write_json(folder / "manifest.json", manifest)
     report = {**manifest, "manifest": manifest["hash"]}
     return {**report, "drops": found.drops.report(), "quality": found.quality.report()}
+
+
+def describe_dataset(
+    ordered: pl.DataFrame,
+    before: LabelCounts,
+    after: LabelCounts,
+    drops: dict[str, int],
+    params: DatasetParams,
+    prompt: PromptParams,
+) -> dict[str, Any]:
+    """What the manifest says besides files and hash. `ordered`: problem_id and label of all rows in training order."""
+    labels = {"before": before.report(), "after": after.report()}
+    return {
+        "format": "chat" if prompt.chat else "text",
+        "rows": ordered.height,
+        "kl_block_size": params.kl_block_size,
+        "labels": labels,
+        "weights": {
+            level: compute_class_weights(counts["correct"], counts["incorrect"], params.max_weight)
+            for level, counts in labels["after"].items()
+        },
+        "drops": drops,
+        "paired_with_own_problem": count_same_problem_pairs(ordered, params.kl_block_size),
+    }
 
 
 def _write(files: list[Path], places: pl.Series, waiting: Path, folder: Path) -> None:

@@ -42,7 +42,7 @@ def check_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: 
             else:
                 outcomes = grade_by(grader, problems, samples)
             writer.write(shard, outcomes)
-            found_by.update(outcomes["found_by"].fill_null("nothing").to_list())
+            found_by.update(outcomes["extraction_rule"].fill_null("nothing").to_list())
             reasons.update(outcomes["reason"].to_list())
             verdicts["right"] += int(outcomes["is_correct"].sum())
             verdicts["wrong"] += int((~outcomes["is_correct"]).sum())

@@ -27,8 +27,8 @@ STATED = frozenset(CHECKS) - {"verdicts"}
 """Checks for tampering that no verdict depends on: the algebra behind those takes a process of its own to start."""
 
 
-def named(findings: CheckResults) -> Named:
-    return {check: finding.first for check, finding in findings.by_check.items() if finding.broken}
+def named(results: CheckResults) -> Named:
+    return {check: result.errors for check, result in results.by_check.items() if result.num_broken}
 
 
 @contextmanager
@@ -82,18 +82,20 @@ def kept(place: Path, table: Table, folder: str, **where: Any) -> tuple[int, dic
 
 
 def test_nothing_is_broken(smoke: Path) -> None:
-    findings = verify(smoke, workers=2)
-    assert named(findings) == {}
-    assert not findings.broken
-    assert list(findings.by_check) == list(CHECKS)
+    results = verify(smoke, num_workers=2)
+    assert named(results) == {}
+    assert not results.is_broken
+    assert list(results.by_check) == list(CHECKS)
 
     def rows(pattern: str) -> int:
         return sum(pl.scan_parquet(path).select(pl.len()).collect().item() for path in smoke.glob(pattern))
 
     samples, problems = rows("data/**/samples/**/*.parquet"), rows("data/**/problems/*.parquet")
-    assert findings.by_check["samples"].seen == findings.by_check["verdicts"].seen == samples > 128
-    assert findings.by_check["problems"].seen == problems > rows("data/problems/*.parquet")  # those of the benchmark
-    assert all(finding.seen for finding in findings.by_check.values())
+    assert results.by_check["samples"].num_checked == results.by_check["verdicts"].num_checked == samples > 128
+    assert (
+        results.by_check["problems"].num_checked == problems > rows("data/problems/*.parquet")
+    )  # those of the benchmark
+    assert all(result.num_checked for result in results.by_check.values())
 
 
 def test_a_label(smoke: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_problem_that_nobody_was_to_sample(smoke: Path) -> None:
     )
     add = lambda frame: pl.concat([frame, pl.DataFrame([moved], schema=SAMPLE.schema)])  # noqa: E731
     found = after_change(smoke, "data/samples/M1", SAMPLE, add)
-    assert any(f"problem {other}: is not among the train ones" in line for line in found["samples"])
+    assert any(f"problem {other}: is not among the train problems to sample" in line for line in found["samples"])
 
 
 def test_a_verdict(smoke: Path) -> None:
@@ -360,10 +362,10 @@ def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
 def test_where_no_data_is_there_nothing_is_called_fine(smoke: Path, tmp_path: Path) -> None:
     for name in (".git", ".dvc", "dvc.lock", "dvc.yaml", "params.yaml", "stages", "reports"):
         (shutil.copytree if (smoke / name).is_dir() else shutil.copy)(smoke / name, tmp_path / name)
-    findings = verify(tmp_path)
-    assert {"files", "manifests", "tables"} == set(named(findings))
-    assert "data/problems: missing; dvc.lock names it (problems" in findings.by_check["files"].first[0]
-    assert [line.split()[0] for line in findings.lines() if " ok " in line] == ["lock", "code"]
+    results = verify(tmp_path)
+    assert {"files", "manifests", "tables"} == set(named(results))
+    assert "data/problems: missing; dvc.lock names it (problems" in results.by_check["files"].errors[0]
+    assert [line.split()[0] for line in results.format_lines() if " ok " in line] == ["lock", "code"]
 
 
 def test_a_round_that_is_not_there(smoke: Path) -> None:

@@ -29,7 +29,7 @@ from tools.audit.page.page_html import page, static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
 from tools.audit.page.problem_card import make_card
 from tools.audit.page.problem_index import Index, Wanted, build_index
-from tools.audit.table_sets import Selection, TableSet, replies_folder
+from tools.audit.table_sets import DatasetSelection, TableSet
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -52,10 +52,10 @@ HOSTILE = (
 PART = TableSet(
     name="M1",
     policy=Path("models/M0"),
-    digits=0,
+    shard_digits=0,
     seed=1,
     split="train",
-    limit=None,
+    num_problems=None,
     sample=SampleParams.model_construct(),
     samples=Path("data/samples/M1"),
     outcome=OutcomeParams.model_construct(),
@@ -63,9 +63,8 @@ PART = TableSet(
     splitter=SplitParams.model_construct(),
     steps=Path("data/steps/M1"),
     judge=JudgeParams.model_construct(kind="llm"),
-    judges=1,
     labels=Path("data/labels/M1"),
-    selection=Selection(
+    selection=DatasetSelection(
         Path("data/datasets/M1"),
         DatasetParams.model_construct(
             max_correct=1,
@@ -135,7 +134,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (Path("data/steps/M1"), STEP, steps),
         (Path("data/labels/M1"), LABEL, judged),
         (PART.outcomes, OUTCOME, outcomes),
-        (replies_folder(PART), REPLY, [reply]),
+        ((PART.labels or Path()) / "replies", REPLY, [reply]),
     ]
     for folder, table, rows in tables:
         write_table(place / folder, table, pl.DataFrame(rows, schema=table.schema), 0)

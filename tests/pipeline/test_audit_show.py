@@ -17,7 +17,7 @@ from stages.common.provenance import file_sha256
 from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
 from stages.common.text import indent_for_terminal, shorten_for_terminal
 from tests.support.clones import edit, run
-from tools.audit.lineage.id_lookup import find
+from tools.audit.lineage.id_lookup import find_id
 from tools.audit.lineage.label_diff import diff
 from tools.audit.lineage.published_row import show_row
 from tools.audit.lineage.show import show
@@ -45,10 +45,10 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
         "from toy_arithmetic train seed:1 row ",
         f"policy    {sample['policy']}  models/M0, made from kind toy_arithmetic",
         f"index {sample['sample_index']}, seed {sample['seed']}",
-        f"settings {sample['sampling_hash']}",
+        f"sampling_hash {sample['sampling_hash']}",
         f"judge     {judged['judge'][0]}  kind exact",
         f"compared by {outcome['reason']}",
-        f"grader {outcome['verifier']}",
+        f"verifier {outcome['verifier']}",
         "selection kept: rank ",
         "data/datasets/M1/kto.parquet row 5",
         "data/datasets/M1/step_kto.parquet row 5",
@@ -66,23 +66,23 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
 
 
 def test_an_id_is_found_by_its_beginning(smoke: Path, row: dict[str, Any]) -> None:
-    assert find(smoke, row["sample_id"][:16].upper()).kind == "sample"
-    assert find(smoke, row["problem_id"]).kind == "problem"
-    with pytest.raises(ValueError, match="zzz: no problem, sample, policy or data set here"):
-        find(smoke, "zzz")
-    with pytest.raises(ValueError, match=r"(?s): \d+ ids begin so:\n  (sample|problem|policy|data set) [0-9a-f]{32}"):
-        find(smoke, "")
+    assert find_id(smoke, row["sample_id"][:16].upper()).kind == "sample"
+    assert find_id(smoke, row["problem_id"]).kind == "problem"
+    with pytest.raises(ValueError, match="zzz: no problem, sample, policy or dataset here"):
+        find_id(smoke, "zzz")
+    with pytest.raises(ValueError, match=r"(?s): \d+ ids begin so:\n  (sample|problem|policy|dataset) [0-9a-f]{32}"):
+        find_id(smoke, "")
 
 
 def test_a_problem_a_policy_and_a_data_set(smoke: Path, row: dict[str, Any]) -> None:
     problem = show(smoke, row["problem_id"])
     assert sum(line.startswith("sample ") for line in problem) == 4
-    policy = find(smoke, read_table(smoke / "data/samples/M1", SAMPLE, 0)["policy"][0])
+    policy = find_id(smoke, read_table(smoke / "data/samples/M1", SAMPLE, 0)["policy"][0])
     assert (policy.kind, policy.folder) == ("policy", Path("models/M0"))
     made = "\n".join(show(smoke, policy.id))
     assert "stage     seed_model: python -m stages.seed_model" in made
     assert "model.safetensors" in made
-    manifest = find(smoke, _hash(smoke / "data/datasets/M1/manifest.json"))
+    manifest = find_id(smoke, _hash(smoke / "data/datasets/M1/manifest.json"))
     assert "dataset.kl_block_size 32" in "\n".join(show(smoke, manifest.id))
 
 
@@ -158,7 +158,7 @@ def test_raw_replies_are_shown_and_nothing_in_them_is_obeyed(smoke: Path, row: d
     cells |= {"error": "it was not JSON", "model": "some/judge"}
     write_table(place / "data/labels/M1/replies", REPLY, pl.DataFrame([cells], schema=REPLY.schema), 0)
     text = "\n".join(show(place, row["sample_id"]))
-    assert "reply     judge 0, all steps, vote 2, try 1: some/judge; not used: it was not JSON" in text
+    assert "reply     judge 0, all steps, vote 2, attempt 1: some/judge; invalid: it was not JSON" in text
     assert "| \\x1b[31mred\\x1b[0m \\u202e<script>" in text
     assert "\x1b" not in text
     assert "data/labels/M1/replies/all.parquet" in text
@@ -207,7 +207,7 @@ def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -
     assert "        split@M1: split.max_steps 64 -> 2" in lines
     assert lines.count("        sample@M1: sample.samples 4 -> 3") == 2
     assert "32 changed (128 then, 96 now)" in "\n".join(lines)
-    assert any("-> nothing" in line for line in lines)
+    assert any("-> none" in line for line in lines)
 
 
 def test_what_cannot_be_compared_is_said(smoke: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_what_cannot_be_compared_is_said(smoke: Path, tmp_path: Path) -> None:
     edit(place, "judge", "label_noise", 0.3)
     run(place, "dvc", "repro", "judge@M1")
     shutil.rmtree(place / ".dvc/cache")
-    assert "not compared: data/steps/M1 of then" in diff(place, "HEAD")[0]
+    assert "not compared: the old data/steps/M1" in diff(place, "HEAD")[0]
     with pytest.raises(ValueError, match="nothing: names no commit"):
         diff(place, "nothing")
     with pytest.raises(ValueError, match=r"HEAD~1: has no dvc\.lock"):

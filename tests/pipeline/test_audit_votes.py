@@ -10,17 +10,18 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stages.common.params.judge import JudgeParams, PrmParams
+from stages.common.params.judge import JudgeParams, LlmJudgeParams, PrmParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, write_table
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import KeyRange
-from tools.audit.table_sets import TableSet, replies_folder
+from tools.audit.table_sets import TableSet
 from tools.audit.verify.label_checks import check_labels
 
 PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
+LLM = LlmJudgeParams.model_construct()
 EVERYTHING = KeyRange("all", "", None)
 
 
@@ -28,18 +29,24 @@ def part(votes: int, judges: int, flip: float = 0.0) -> TableSet:
     return TableSet(
         name="M1",
         policy=Path("models/M0"),
-        digits=0,
+        shard_digits=0,
         seed=1,
         split="train",
-        limit=None,
+        num_problems=None,
         sample=SampleParams.model_construct(),
         samples=Path("samples"),
         outcome=OutcomeParams.model_construct(),
         outcomes=Path("outcomes"),
         splitter=SplitParams.model_construct(),
         steps=Path("steps"),
-        judge=JudgeParams.model_construct(kind="llm", num_votes=votes, min_agreement=0.6, label_noise=flip),
-        judges=judges,
+        judge=JudgeParams.model_construct(
+            kind="llm",
+            num_votes=votes,
+            min_agreement=0.6,
+            label_noise=flip,
+            llm=LLM,
+            second_judge=LLM if judges > 1 else None,
+        ),
         labels=Path("labels"),
         selection=None,
     )
@@ -78,15 +85,16 @@ def check(
     root: Path, replies: list[dict[str, Any]] | None, labels: list[dict[str, Any]], judged_by: TableSet
 ) -> CheckResults:
     """What the check of labels finds for a sample of two steps."""
-    findings = CheckResults()
+    results = CheckResults()
     if replies is not None:
-        write_table(root / replies_folder(judged_by), REPLY, pl.DataFrame(replies, schema=REPLY.schema), 0)
+        assert judged_by.replies is not None
+        write_table(root / judged_by.replies, REPLY, pl.DataFrame(replies, schema=REPLY.schema), 0)
     steps = [
         {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "step": 0, "start": 0, "end": 5},
         {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "step": 1, "start": 5, "end": 9},
     ]
     check_labels(
-        findings,
+        results,
         root,
         judged_by,
         EVERYTHING,
@@ -95,7 +103,7 @@ def check(
         pl.DataFrame(steps, schema=STEP.schema),
         pl.DataFrame(labels, schema=LABEL.schema),
     )
-    return findings
+    return results
 
 
 THREE = [
@@ -110,10 +118,10 @@ COUNTED = [label(0, True, "step 1 True", 2 / 3, 1, 3), label(1, False, "step 2 F
 
 
 def test_labels_that_follow(tmp_path: Path) -> None:
-    findings = check(tmp_path, THREE, COUNTED, part(3, 1))
-    assert not findings.broken
-    assert findings.by_check["labels"].seen == 6  # four replies, two labels
-    assert not findings.by_check["labels"].notes
+    results = check(tmp_path, THREE, COUNTED, part(3, 1))
+    assert not results.is_broken
+    assert results.by_check["labels"].num_checked == 6  # four replies, two labels
+    assert not results.by_check["labels"].not_recomputed
 
 
 @pytest.mark.parametrize(
@@ -127,36 +135,36 @@ def test_labels_that_follow(tmp_path: Path) -> None:
     ],
 )
 def test_a_label(tmp_path: Path, cells: dict[str, Any], words: str) -> None:
-    findings = check(tmp_path, THREE, [COUNTED[0] | cells, COUNTED[1]], part(3, 1))
-    (line,) = findings.by_check["labels"].first
+    results = check(tmp_path, THREE, [COUNTED[0] | cells, COUNTED[1]], part(3, 1))
+    (line,) = results.by_check["labels"].errors
     assert line.startswith(f"labels/all.parquet: sample {SAMPLE_ID} {words}")
 
 
 def test_a_vote(tmp_path: Path) -> None:
     turned = [THREE[0], reply(said(False, True), vote=1), *THREE[2:]]
-    lines = check(tmp_path, turned, COUNTED, part(3, 1)).by_check["labels"].first
+    lines = check(tmp_path, turned, COUNTED, part(3, 1)).by_check["labels"].errors
     assert f"sample {SAMPLE_ID} step 0: label is True, the vote gives False" in lines[0]
     assert lines[1].endswith(f"sample {SAMPLE_ID} step 1: first_error is 1, the vote gives 0")
 
 
 def test_a_vote_that_was_lost_or_came_from_nowhere(tmp_path: Path) -> None:
-    lines = check(tmp_path / "lost", THREE[:1] + THREE[2:], COUNTED, part(3, 1)).by_check["labels"].first
+    lines = check(tmp_path / "lost", THREE[:1] + THREE[2:], COUNTED, part(3, 1)).by_check["labels"].errors
     assert [line.split("; ")[0].split(": ", 1)[1] for line in lines] == [
         f"sample {SAMPLE_ID} step 0: label is True, the vote gives None",
     ]
     more = [*THREE, reply(said(True, True), vote=3), reply(said(True, True), judge=1)]
-    lines = check(tmp_path / "more", more, COUNTED, part(3, 1)).by_check["labels"].first
+    lines = check(tmp_path / "more", more, COUNTED, part(3, 1)).by_check["labels"].errors
     assert len(lines) == 2
-    assert "vote 3 attempt 0: nobody asked for it: 3 votes of 1 judges were wanted" in lines[0]
+    assert "vote 3 attempt 0: was not requested: 3 votes of 1 judges were" in lines[0]
     orphan = reply(said(True, True)) | {"sample_id": "e" * 32}
-    (line,) = check(tmp_path / "orphan", [*THREE, orphan], COUNTED, part(3, 1)).by_check["labels"].first
+    (line,) = check(tmp_path / "orphan", [*THREE, orphan], COUNTED, part(3, 1)).by_check["labels"].errors
     assert "orphan: there is no such sample" in line
 
 
 def test_a_reply_whose_fault_is_not_its_own(tmp_path: Path) -> None:
     hidden = [*THREE[:2], THREE[2] | {"error": None}, THREE[3]]
-    (line,) = check(tmp_path, hidden, COUNTED, part(3, 1)).by_check["labels"].first
-    assert "attempt 0: fault is None, the text gives 'it was not JSON'" in line
+    (line,) = check(tmp_path, hidden, COUNTED, part(3, 1)).by_check["labels"].errors
+    assert "attempt 0: error is None, the text gives 'it was not JSON'" in line
 
 
 def test_two_judges_and_a_call_per_step(tmp_path: Path) -> None:
@@ -166,17 +174,17 @@ def test_two_judges_and_a_call_per_step(tmp_path: Path) -> None:
 
     replies = [one(0, False, 0), one(0, False, 1), one(1, True, 0), one(1, False, 1)]
     labels = [label(0, False, "0", 1.0, 0, 1), label(1, None, "judges disagree: 0 / 1", 0.0, 0, 1)]
-    assert not check(tmp_path, replies, labels, part(1, 2)).broken
+    assert not check(tmp_path, replies, labels, part(1, 2)).is_broken
     wrong = [labels[0], labels[1] | {"label": True}]
-    (line,) = check(tmp_path, replies, wrong, part(1, 2)).by_check["labels"].first
+    (line,) = check(tmp_path, replies, wrong, part(1, 2)).by_check["labels"].errors
     assert "step 1: label is True, the vote gives None" in line
 
 
 def test_a_sample_that_nobody_was_asked_about_is_unknown(tmp_path: Path) -> None:
     why = "no usable reply: the solution and its problem have 9 characters, more than the judge is shown"
     labels = [label(step, None, why, 0.0, None, 3) for step in range(2)]
-    assert not check(tmp_path, [], labels, part(3, 1)).broken
-    (line,) = check(tmp_path, [], [labels[0], labels[1] | {"label": True}], part(3, 1)).by_check["labels"].first
+    assert not check(tmp_path, [], labels, part(3, 1)).is_broken
+    (line,) = check(tmp_path, [], [labels[0], labels[1] | {"label": True}], part(3, 1)).by_check["labels"].errors
     assert "step 1: label is True, the vote gives None" in line
 
 
@@ -185,17 +193,17 @@ def test_labels_flipped_on_purpose(tmp_path: Path) -> None:
         label(0, False, "flipped on purpose: step 1 True", 2 / 3, 0, 3),
         label(1, True, "flipped on purpose: step 2 False", 2 / 3, 0, 3),
     ]
-    assert not check(tmp_path, THREE, flipped, part(3, 1, flip=1.0)).broken
-    assert check(tmp_path, THREE, COUNTED, part(3, 1, flip=1.0)).broken
+    assert not check(tmp_path, THREE, flipped, part(3, 1, flip=1.0)).is_broken
+    assert check(tmp_path, THREE, COUNTED, part(3, 1, flip=1.0)).is_broken
 
 
 def test_without_replies_what_is_left_is_checked(tmp_path: Path) -> None:
-    findings = check(tmp_path, None, COUNTED, part(3, 1))
-    assert not findings.broken
-    assert findings.by_check["labels"].notes == {"labels of a served judge whose replies are not here": 2}
-    (line,) = check(tmp_path, None, COUNTED[:1], part(3, 1)).by_check["labels"].first[:1]
+    results = check(tmp_path, None, COUNTED, part(3, 1))
+    assert not results.is_broken
+    assert results.by_check["labels"].not_recomputed == {"labels of kind llm without their replies": 2}
+    (line,) = check(tmp_path, None, COUNTED[:1], part(3, 1)).by_check["labels"].errors[:1]
     assert "step 1: step has no label" in line
-    (line,) = check(tmp_path, None, [COUNTED[0], COUNTED[1] | {"first_error": 0}], part(3, 1)).by_check["labels"].first
+    (line,) = check(tmp_path, None, [COUNTED[0], COUNTED[1] | {"first_error": 0}], part(3, 1)).by_check["labels"].errors
     assert "step 1: first_error is 0, the labels give 1" in line
 
 
@@ -210,16 +218,18 @@ FLIPPED = "flipped on purpose: "
         ([label(0, False, f"{FLIPPED}score 0.9000", 1.0, 0, 1), label(1, None, "score 0.2000", 0, 0, 1)], None),
         ([label(0, True, "score 0.7999", 1.0, None, 1), label(1, None, "score 0.5000", 0, None, 1)], "label is True"),
         ([label(0, True, "score 0.9000", 1.0, None, 1), label(1, True, "good", 1.0, None, 1)], "step 1: label is True"),
-        ([label(0, True, "score 0.9000", 1.0, None, 1)], "step 1: step has no label"),
+        ([label(0, True, "score 0.9000", 1.0, None, 1)], "step 1: row is missing"),
     ],
 )  # fmt: skip
 def test_labels_by_scores(tmp_path: Path, labels: list[dict[str, Any]], fault: str | None) -> None:
     prm = PrmParams.model_construct(correct_threshold=0.8, incorrect_threshold=0.2)
-    judged_by = replace(part(1, 0), judge=JudgeParams.model_construct(kind="prm", prm=prm))
+    noise = float(labels[0]["reason"].startswith(FLIPPED))
+    judge = JudgeParams.model_construct(kind="prm", prm=prm, label_noise=noise)
+    judged_by = replace(part(1, 0), judge=judge)
     found = check(tmp_path, None, labels, judged_by).by_check["labels"]
-    assert found.notes == {"scores of a process reward model, which is not run again": len(labels)}
+    assert found.not_recomputed == {"scores of a process reward model, which is not run again": len(labels)}
     if fault is None:
-        assert not found.first
+        assert not found.errors
     else:
-        (line,) = found.first
+        (line,) = found.errors
         assert fault in line

@@ -96,6 +96,6 @@ def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path)
 
 
 def test_the_audit_makes_all_of_it_again(place: Path) -> None:
-    findings = verify(place, workers=2)
-    assert {check: finding.first for check, finding in findings.by_check.items() if finding.broken} == {}
-    assert findings.by_check["samples"].seen == 3 * 800 + 2 * 24
+    results = verify(place, num_workers=2)
+    assert {check: result.errors for check, result in results.by_check.items() if result.num_broken} == {}
+    assert results.by_check["samples"].num_checked == 3 * 800 + 2 * 24

@@ -120,8 +120,8 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
 
 
 def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
-    findings = verify(place)
-    assert not findings.broken, "\n".join(findings.lines())
+    results = verify(place)
+    assert not results.is_broken, "\n".join(results.format_lines())
     folder = place / "data/labels/M1"
     replies, judged = read_table(folder / "replies", REPLY, 0), read_table(folder, LABEL, 0)
     # The judge is held to be unanimous on this step, whose sample was asked about without a failed try.
@@ -137,8 +137,8 @@ def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
     write_table(folder / "replies", REPLY, replies.with_columns(text), 0)
     tampered = verify(place, checks=frozenset({"files", "labels"}))
     write_table(folder / "replies", REPLY, replies, 0)
-    assert tampered.by_check["files"].first[0].startswith("data/labels/M1/replies/all.parquet: has md5")
-    (line,) = tampered.by_check["labels"].first[:1]
+    assert tampered.by_check["files"].errors[0].startswith("data/labels/M1/replies/all.parquet: has md5")
+    (line,) = tampered.by_check["labels"].errors[:1]
     assert f"sample {step['sample_id']} step 0: " in line
     assert "agreement is 1.0, the vote gives 0.66" in line
     shown = "\n".join(show(place, step["sample_id"]))

@@ -48,9 +48,9 @@ def main() -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    findings = verify(Path(), arguments.round, frozenset(arguments.only or CHECKS), arguments.workers)
-    print("\n".join(findings.lines()))
-    if findings.broken:
+    results = verify(Path(), arguments.round, arguments.only or CHECKS, arguments.workers)
+    print("\n".join(results.format_lines()))
+    if results.is_broken:
         sys.exit(1)
 
 

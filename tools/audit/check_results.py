@@ -1,4 +1,4 @@
-"""What an audit found: per check how many rows were looked at, how many are broken, and the first of those by name."""
+"""Results of an audit: per check how many rows were checked, how many are broken, and the first of those by name."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ from dataclasses import dataclass, field
 
 from stages.common.text import shorten_for_terminal
 
-SHOWN = 10
+MAX_NAMED = 10
 """Broken rows named per check; the rest is counted."""
 
+MAX_LINE_CHARS = 600
+
 CHECKS = {
-    "lock": "dvc.lock holds every stage, and what a stage read is what another wrote",
+    "lock": "dvc.lock has every stage, and what a stage read is what another wrote",
     "code": "code and given files are those that dvc.lock names",
     "files": "every output has the hash that dvc.lock names",
-    "manifests": "policies and data sets hold the files that their manifests name, and come from each other",
+    "manifests": "policies and datasets hold the files that their manifests name, and come from each other",
     "tables": "every shard is there, in its schema, sorted, each key once and in its own shard",
     "problems": "ids follow from text and answer",
-    "samples": "ids follow from problem, policy, settings, index and text; every sample has its problem",
+    "samples": "ids follow from problem, policy, params, index and completion; every sample has its problem",
     "steps": "spans lead from 0 to the end without gap, where the splitter divides; every step has its sample",
     "labels": "labels are the judge's; every label has its step and every step its label",
-    "verdicts": "answers and verdicts are the grader's; every sample has one",
-    "selection": "the data set holds the samples that the rule keeps, in the order of the seed, with its weights",
-    "kto": "every training row is what problem, sample, spans, labels and verdict give",
+    "verdicts": "answers and verdicts are the verifier's; every sample has one",
+    "selection": "the dataset holds the samples that the rule keeps, in the order of the seed, with its weights",
+    "kto": "every training row is what problem, completion, spans, labels and verdict give",
 }
-"""All checks, in the order of the flow."""
+"""All checks, in the order of the data flow."""
 
 
 @dataclass
 class CheckResult:
-    """One check's result; `what` is what was counted."""
+    """One check's result."""
 
-    seen: int = 0
-    broken: int = 0
-    first: list[str] = field(default_factory=list)
-    notes: dict[str, int] = field(default_factory=dict)
-    """What could not be recomputed, with counts."""
+    num_checked: int = 0
+    """Rows or files."""
+    num_broken: int = 0
+    errors: list[str] = field(default_factory=list)
+    """The first broken rows, at most `MAX_NAMED`."""
+    not_recomputed: dict[str, int] = field(default_factory=dict)
+    """Rows that could not be recomputed, by what they are."""
 
 
 class CheckResults:
-    """Results by check, of those in `checks`; what other checks find is passed over."""
+    """Results of those in `checks`; whatever belongs to another check is ignored."""
 
     def __init__(self, checks: frozenset[str] = frozenset(CHECKS)) -> None:
         self.by_check = {check: CheckResult() for check in CHECKS if check in checks}
@@ -47,54 +51,62 @@ class CheckResults:
         return check in self.by_check
 
     @property
-    def broken(self) -> bool:
-        return any(finding.broken for finding in self.by_check.values())
+    def checks(self) -> frozenset[str]:
+        """Names of the checks."""
+        return frozenset(self.by_check)
 
-    def seen(self, check: str, rows: int) -> None:
-        """Count rows looked at."""
+    @property
+    def is_broken(self) -> bool:
+        """Whether any check found a broken row."""
+        return any(result.num_broken for result in self.by_check.values())
+
+    def count(self, check: str, rows: int) -> None:
+        """Count checked rows."""
         if check in self.by_check:
-            self.by_check[check].seen += rows
+            self.by_check[check].num_checked += rows
 
-    def fault(self, check: str, where: str, what: str) -> None:
-        """One broken row (or file): `where` names it, `what` says what is and what should be."""
+    def add_error(self, check: str, where: str, what: str) -> None:
+        """Add one broken row or file: `where` names it, `what` says what is there and what was expected."""
         if check not in self.by_check:
             return
-        finding = self.by_check[check]
-        finding.broken += 1
-        if len(finding.first) < SHOWN:
-            finding.first.append(shorten_for_terminal(f"{where}: {what}", 600))
+        result = self.by_check[check]
+        result.num_broken += 1
+        if len(result.errors) < MAX_NAMED:
+            result.errors.append(shorten_for_terminal(f"{where}: {what}", MAX_LINE_CHARS))
 
-    def more(self, check: str, broken: int) -> None:
-        """Count `broken` further rows without naming them."""
+    def count_errors(self, check: str, rows: int) -> None:
+        """Count broken rows without naming them."""
         if check in self.by_check:
-            self.by_check[check].broken += broken
+            self.by_check[check].num_broken += rows
 
-    def note(self, check: str, what: str, rows: int) -> None:
-        """Say that `rows` could not be recomputed."""
+    def note_not_recomputed(self, check: str, what: str, rows: int) -> None:
+        """Note that `rows` could not be recomputed."""
         if check in self.by_check and rows:
-            notes = self.by_check[check].notes
+            notes = self.by_check[check].not_recomputed
             notes[what] = notes.get(what, 0) + rows
 
-    def add(self, other: CheckResults) -> None:
-        """Add what another part of the audit found."""
+    def merge(self, other: CheckResults) -> None:
+        """Add the results of another part of the audit."""
         for check, theirs in other.by_check.items():
             if check not in self.by_check:
                 continue
             ours = self.by_check[check]
-            ours.seen += theirs.seen
-            ours.broken += theirs.broken
-            ours.first += theirs.first[: SHOWN - len(ours.first)]
-            for what, rows in theirs.notes.items():
-                self.note(check, what, rows)
+            ours.num_checked += theirs.num_checked
+            ours.num_broken += theirs.num_broken
+            ours.errors += theirs.errors[: MAX_NAMED - len(ours.errors)]
+            for what, rows in theirs.not_recomputed.items():
+                self.note_not_recomputed(check, what, rows)
 
-    def lines(self) -> list[str]:
-        """A line per check, then the first broken rows of each that found any."""
+    def format_lines(self) -> list[str]:
+        """A line per check, then its first broken rows."""
         lines = []
-        for check, finding in self.by_check.items():
-            state = f"BROKEN  {finding.broken:,} of" if finding.broken else "ok     " if finding.seen else "       "
-            lines.append(f"{check:<10} {state} {finding.seen:,} checked: {CHECKS[check]}")
-            lines += [f"{'':<10} not recomputed: {rows:,} {what}" for what, rows in finding.notes.items()]
-            lines += [f"{'':<10} {fault}" for fault in finding.first]
-            if finding.broken > len(finding.first):
-                lines.append(f"{'':<10} and {finding.broken - len(finding.first):,} more")
+        for check, result in self.by_check.items():
+            state = "ok     " if result.num_checked else "       "
+            if result.num_broken:
+                state = f"BROKEN  {result.num_broken:,} of"
+            lines.append(f"{check:<10} {state} {result.num_checked:,} checked: {CHECKS[check]}")
+            lines += [f"{'':<10} not recomputed: {rows:,} {what}" for what, rows in result.not_recomputed.items()]
+            lines += [f"{'':<10} {error}" for error in result.errors]
+            if result.num_broken > len(result.errors):
+                lines.append(f"{'':<10} and {result.num_broken - len(result.errors):,} more")
         return lines

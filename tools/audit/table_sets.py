@@ -1,13 +1,18 @@
-"""Where a round's tables lie and which settings made them, as dvc.lock records it."""
+"""Where tables of a round or an evaluation lie and which params made them, as dvc.lock records it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from stages.common.errors import UserError
 from stages.common.params.block import read_yaml, validate
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.evaluate import EvaluateParams
@@ -17,16 +22,18 @@ from stages.common.params.recipe import SEED_POLICY
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
+from stages.common.plugins import load_plugins
 from tools.dvc_lock import Lock, LockEntry
 
 B = TypeVar("B", bound=BaseModel)
 
+RECIPE = "params.yaml"
 PROBLEMS = Path("data/problems")
 
 
 @dataclass(frozen=True)
-class Selection:
-    """A round's data set and the settings that choose its rows."""
+class DatasetSelection:
+    """A round's dataset and the params that choose its rows."""
 
     folder: Path
     params: DatasetParams
@@ -40,12 +47,12 @@ class TableSet:
 
     name: str
     policy: Path
-    digits: int
+    shard_digits: int
     seed: int
     split: str
     """Which problems are sampled: train, validation or test."""
-    limit: int | None
-    """How many of them, null for all: a round's by the hash of problem and policy, an evaluation's by their ids."""
+    num_problems: int | None
+    """How many of them, None for all: a round's by the hash of problem and policy, an evaluation's by their ids."""
     sample: SampleParams
     samples: Path
     outcome: OutcomeParams
@@ -53,144 +60,158 @@ class TableSet:
     splitter: SplitParams
     steps: Path | None
     judge: JudgeParams
-    judges: int
-    """Models that must agree on a label, 0 where a rule judges."""
     labels: Path | None
-    selection: Selection | None
+    selection: DatasetSelection | None
     problems: Path = PROBLEMS
     """The problems that were sampled: those of the graph, or a benchmark's own."""
 
-
-def replies_folder(part: TableSet) -> Path:
-    """Where a served judge's raw replies lie."""
-    assert part.labels is not None
-    return part.labels / "replies"
-
-
-def round_names(root: Path) -> list[str]:
-    """Rounds of params.yaml, in its order."""
-    return list(read_yaml(root / "params.yaml").get("rounds") or {})
+    @property
+    def replies(self) -> Path | None:
+        """Where raw replies of language models as judges lie."""
+        return self.labels and self.labels / "replies"
 
 
-def policy_of(root: Path, name: str) -> str:
-    """The policy that round `name` starts from, by params.yaml."""
-    return str(read_yaml(root / "params.yaml")["rounds"][name]["policy"])
+def list_rounds(root: Path) -> list[str]:
+    """Rounds of params.yaml, in its order; loads the plugins that it names."""
+    load_plugins(root / RECIPE)
+    return list(read_yaml(root / RECIPE).get("rounds") or {})
 
 
-def find_round_tables(lock: Lock, name: str, policy: str) -> TableSet:
-    """Round `name`, which starts from `policy`; raises `ValueError` naming a stage or key that dvc.lock lacks."""
-    sample = _settings(lock, f"sample@{name}")
-    judge = _settings(lock, f"judge@{name}").block(JudgeParams, "judge")
-    dataset = _settings(lock, f"dataset@{name}")
-    selection = Selection(
-        Path(f"data/datasets/{name}"),
-        dataset.block(DatasetParams, "dataset"),
-        dataset.block(PromptParams, "sample.prompt"),
-        dataset.seed,
-    )
-    return TableSet(
+def find_round_tables(root: Path, lock: Lock, name: str) -> list[TableSet]:
+    """The tables of round `name`; raises `UserError` naming a stage or key that dvc.lock lacks."""
+    policy = read_yaml(root / RECIPE)["rounds"][name]["policy"]
+    sample = _find_params(lock, f"sample@{name}")
+    judge = _find_params(lock, f"judge@{name}").get_block(JudgeParams, "judge")
+    dataset = _find_params(lock, f"dataset@{name}")
+    tables = TableSet(
         name=name,
         policy=Path("models", policy),
-        digits=sample.block(TablesParams, "tables").shard_digits,
+        shard_digits=sample.get_block(TablesParams, "tables").shard_digits,
         seed=sample.seed,
         split="train",
-        limit=sample.block(SampleParams, "sample").problems,
-        sample=sample.block(SampleParams, "sample"),
+        num_problems=sample.get_block(SampleParams, "sample").problems,
+        sample=sample.get_block(SampleParams, "sample"),
         samples=Path(f"data/samples/{name}"),
-        outcome=_settings(lock, f"outcome@{name}").block(OutcomeParams, "outcome"),
+        outcome=_find_params(lock, f"outcome@{name}").get_block(OutcomeParams, "outcome"),
         outcomes=Path(f"data/outcomes/{name}"),
-        splitter=_settings(lock, f"split@{name}").block(SplitParams, "split"),
+        splitter=_find_params(lock, f"split@{name}").get_block(SplitParams, "split"),
         steps=Path(f"data/steps/{name}"),
         judge=judge,
-        judges=_judges(judge),
         labels=Path(f"data/labels/{name}"),
-        selection=selection,
+        selection=DatasetSelection(
+            Path(f"data/datasets/{name}"),
+            dataset.get_block(DatasetParams, "dataset"),
+            dataset.get_block(PromptParams, "sample.prompt"),
+            dataset.seed,
+        ),
     )
+    return [tables]
 
 
-def find_evaluation_tables(lock: Lock, name: str) -> list[TableSet]:
-    """The evaluation of policy `name`, on a split and on each benchmark; none where nothing is measured.
+def find_evaluation_tables(lock: Lock, policy: str) -> list[TableSet]:
+    """The tables of the evaluation of `policy`, on a split and on each benchmark; none where nothing is evaluated.
 
-    On each: its greedy solutions and those that vote, or the recorded ones, which are all there are. Raises
-    `ValueError` naming a stage or key that dvc.lock lacks.
+    On each: its greedy completions and those for the majority vote, or the recorded ones, which are all there are.
+    Raises `UserError` naming a stage or key that dvc.lock lacks.
     """
-    settings = _settings(lock, "evaluate_seed" if name == SEED_POLICY else f"evaluate@{name}")
-    evaluate = settings.block(EvaluateParams, "evaluate")
-    folder = Path(f"data/evaluations/{name}")
-    parts: list[TableSet] = []
+    params = _find_params(lock, "evaluate_seed" if policy == SEED_POLICY else f"evaluate@{policy}")
+    evaluate = params.get_block(EvaluateParams, "evaluate")
+    folder = Path(f"data/evaluations/{policy}")
+    table_sets: list[TableSet] = []
     if evaluate.split is not None:
-        parts += _measured(settings, evaluate, name, name, folder, PROBLEMS, evaluate.split)
-    for benchmark in evaluate.benchmarks:
-        place = folder / "benchmarks" / benchmark
-        parts += _measured(settings, evaluate, name, f"{name} on {benchmark}", place, place / "problems", "test")
-    return parts
+        table_sets += _build_evaluation_tables(params, policy, policy, folder, PROBLEMS, evaluate.split)
+    for name in evaluate.benchmarks:
+        benchmark = folder / "benchmarks" / name
+        title = f"{policy} on {name}"
+        table_sets += _build_evaluation_tables(params, policy, title, benchmark, benchmark / "problems", "test")
+    return table_sets
 
 
-def _measured(
-    settings: _Settings, evaluate: EvaluateParams, policy: str, title: str, folder: Path, problems: Path, split: str
+def list_lookups(root: Path, lock: Lock, rounds: list[str]) -> list[Callable[[], list[TableSet]]]:
+    """Calls that find the tables of each round, then of each evaluation; they raise as `find_round_tables`."""
+    finders: list[Callable[[], list[TableSet]]] = [partial(find_round_tables, root, lock, name) for name in rounds]
+    return finders + [partial(find_evaluation_tables, lock, name) for name in [SEED_POLICY, *rounds]]
+
+
+def find_all_tables(root: Path, lock: Lock) -> list[TableSet]:
+    """The tables of rounds, then of evaluations; without those that have not run yet."""
+    table_sets: list[TableSet] = []
+    for find in list_lookups(root, lock, list_rounds(root)):
+        with suppress(UserError):
+            table_sets += find()
+    return table_sets
+
+
+def _build_evaluation_tables(
+    params: _StageParams, policy: str, title: str, folder: Path, problems: Path, split: str
 ) -> list[TableSet]:
-    """The tables in `folder`, where a policy was measured on `problems` of `split`."""
-    sample = settings.block(SampleParams, "sample").model_copy(update={"problems": None})
+    """The tables in `folder`, where `policy` is evaluated on `problems` of `split`."""
+    evaluate = params.get_block(EvaluateParams, "evaluate")
+    sample = params.get_block(SampleParams, "sample").model_copy(update={"problems": None})
     several = sample.model_copy(update={"samples": evaluate.majority})
-    recorded = sample.engine == "recorded"
-    judge = evaluate.judge or settings.block(JudgeParams, "judge").model_copy(update={"label_noise": 0.0})
+    is_recorded = sample.engine == "recorded"
+    judge = evaluate.judge or params.get_block(JudgeParams, "judge").model_copy(update={"label_noise": 0.0})
     judged = TableSet(
         name=f"evaluation of {title}",
         policy=Path("models", policy),
-        digits=settings.block(TablesParams, "tables").shard_digits,
-        seed=settings.seed,
+        shard_digits=params.get_block(TablesParams, "tables").shard_digits,
+        seed=params.seed,
         split=split,
-        limit=evaluate.problems,
-        sample=several if recorded else sample.model_copy(update={"temperature": 0.0, "samples": 1}),
+        num_problems=evaluate.problems,
+        sample=several if is_recorded else sample.model_copy(update={"temperature": 0.0, "samples": 1}),
         samples=folder / "samples",
-        outcome=settings.block(OutcomeParams, "outcome"),
+        outcome=params.get_block(OutcomeParams, "outcome"),
         outcomes=folder / "outcomes",
-        splitter=settings.block(SplitParams, "split"),
+        splitter=params.get_block(SplitParams, "split"),
         steps=folder / "steps",
         judge=judge,
-        judges=_judges(judge),
         labels=folder / "labels",
         selection=None,
         problems=problems,
     )
-    if recorded or not evaluate.majority:
+    if is_recorded or not evaluate.majority:
         return [judged]
-    votes = replace(
+    majority = replace(
         judged,
-        name=f"vote of {title}",
+        name=f"majority vote of {title}",
         sample=several.model_copy(update={"temperature": evaluate.temperature}),
         samples=folder / "majority" / "samples",
         outcomes=folder / "majority" / "outcomes",
         steps=None,
         labels=None,
     )
-    return [judged, votes]
-
-
-def _judges(judge: JudgeParams) -> int:
-    return 0 if judge.kind != "llm" else 1 + (judge.second_judge is not None)
+    return [judged, majority]
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """The settings that one stage of dvc.lock ran with."""
+class _StageParams:
+    """The params that one stage of dvc.lock ran with."""
 
     entry: LockEntry
 
-    def block(self, kind: type[B], key: str) -> B:
+    def get_block(self, block: type[B], key: str) -> B:
         if key not in self.entry.tracked:
-            raise ValueError(f"dvc.lock: {self.entry.name}: params hold no {key}")
-        return validate(kind, self.entry.tracked[key], f"dvc.lock: {self.entry.name}: {key}")
+            raise UserError(f"dvc.lock: {self.entry.name}: params hold no {key}")
+        return validate(block, self.entry.tracked[key], f"dvc.lock: {self.entry.name}: {key}")
 
     @property
     def seed(self) -> int:
         seed: Any = self.entry.tracked.get("seed")
         if not isinstance(seed, int):
-            raise ValueError(f"dvc.lock: {self.entry.name}: params hold no seed")
+            raise UserError(f"dvc.lock: {self.entry.name}: params hold no seed")
         return seed
 
 
-def _settings(lock: Lock, stage: str) -> _Settings:
+def _find_params(lock: Lock, stage: str) -> _StageParams:
     if stage not in lock:
-        raise ValueError(f"dvc.lock: no stage {stage}; `dvc repro` has not run it yet")
-    return _Settings(lock[stage])
+        raise UserError(f"dvc.lock: no stage {stage}; run `dvc repro`")
+    return _StageParams(lock[stage])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file such as a manifest, empty where there is none; check ``manifests`` reports that."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

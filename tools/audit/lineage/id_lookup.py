@@ -1,88 +1,74 @@
-"""From an id, or the beginning of one, to what bears it."""
+"""From an id, or the beginning of one, to what has it."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.policies import MANIFEST
-from tools.audit.key_ranges import UNREADABLE
-from tools.audit.table_sets import PROBLEMS
+from tools.audit.key_ranges import collect
+from tools.audit.table_sets import PROBLEMS, read_json
 
-Kind = Literal["problem", "sample", "policy", "data set"]
+Kind = Literal["problem", "sample", "policy", "dataset"]
 
-SHOWN = 10
-"""Ids that an unclear beginning is answered with."""
+MAX_SHOWN_IDS = 10
+"""Ids shown where a beginning is ambiguous."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Something with an id; `folder` is where it lies, relative to the root: of a sample, the first that was found."""
+class IdMatch:
+    """Something with an id; `folder` is where it lies, relative to the root: of a sample, the first that has it."""
 
     kind: Kind
     id: str
     folder: Path
 
 
-def find(root: Path, start: str) -> Found:
-    """What has the id that begins with `start`; raises `ValueError` where nothing has, or several things."""
-    found = {thing.id: thing for thing in reversed(_all(root, start.lower()))}
-    if not found:
-        raise ValueError(f"{start}: no problem, sample, policy or data set here has an id that begins so")
-    if len(found) > 1:
-        first = "\n".join(
-            f"  {thing.kind} {thing.id}" for thing in sorted(found.values(), key=lambda thing: thing.id)[:SHOWN]
-        )
-        raise ValueError(f"{start}: {len(found)} ids begin so:\n{first}")
-    return next(iter(found.values()))
+def find_id(root: Path, prefix: str) -> IdMatch:
+    """What has the id that begins with `prefix`; raises `UserError` where nothing has, or several things."""
+    matches = {match.id: match for match in reversed(_list_matches(root, prefix.lower()))}
+    if not matches:
+        raise UserError(f"{prefix}: no problem, sample, policy or dataset here has an id that begins so")
+    if len(matches) > 1:
+        first = "\n".join(f"  {matches[identity].kind} {identity}" for identity in sorted(matches)[:MAX_SHOWN_IDS])
+        raise UserError(f"{prefix}: {len(matches)} ids begin so:\n{first}")
+    return next(iter(matches.values()))
 
 
-def _all(root: Path, start: str) -> list[Found]:
-    things: list[Found] = []
-    for folder in [PROBLEMS, *_folders(root, ["data/evaluations/*/benchmarks/*/problems"])]:
-        things += [Found("problem", identity, folder) for identity in _ids(root / folder, "problem_id", start)]
-    for folder in sample_folders(root):
-        things += [Found("sample", identity, folder) for identity in _ids(root / folder, "sample_id", start)]
-    for kind, pattern in (("policy", "models/*"), ("data set", "data/datasets/*")):
-        for path in sorted(root.glob(f"{pattern}/{MANIFEST}")):
-            identity = _hash_in(path)
-            if identity.startswith(start):
-                things.append(
-                    Found("policy" if kind == "policy" else "data set", identity, path.parent.relative_to(root))
-                )
-    return things
+def _list_matches(root: Path, prefix: str) -> list[IdMatch]:
+    matches: list[IdMatch] = []
+    for folder in [PROBLEMS, *_list_folders(root, ["data/evaluations/*/benchmarks/*/problems"])]:
+        matches += [IdMatch("problem", identity, folder) for identity in _list_ids(root / folder, "problem_id", prefix)]
+    for folder in list_sample_folders(root):
+        matches += [IdMatch("sample", identity, folder) for identity in _list_ids(root / folder, "sample_id", prefix)]
+    folders: list[tuple[Kind, str]] = [("policy", "models"), ("dataset", "data/datasets")]
+    for kind, parent in folders:
+        for path in sorted(root.glob(f"{parent}/*/{MANIFEST}")):
+            identity = str(read_json(path).get("hash", ""))
+            if identity.startswith(prefix):
+                matches.append(IdMatch(kind, identity, path.parent.relative_to(root)))
+    return matches
 
 
-def sample_folders(root: Path) -> list[Path]:
+def list_sample_folders(root: Path) -> list[Path]:
     """Folders with tables of samples: those of rounds, then those of evaluations; relative to the root."""
-    measured = ("data/evaluations/*", "data/evaluations/*/benchmarks/*")
-    of_evaluations = [f"{folder}/{samples}" for folder in measured for samples in ("samples", "majority/samples")]
-    return _folders(root, ["data/samples/*", *of_evaluations])
+    evaluations = ("data/evaluations/*", "data/evaluations/*/benchmarks/*")
+    patterns = [f"{folder}/{samples}" for folder in evaluations for samples in ("samples", "majority/samples")]
+    return _list_folders(root, ["data/samples/*", *patterns])
 
 
-def _folders(root: Path, patterns: list[str]) -> list[Path]:
+def _list_folders(root: Path, patterns: list[str]) -> list[Path]:
     return [path.relative_to(root) for pattern in patterns for path in sorted(root.glob(pattern)) if path.is_dir()]
 
 
-def _ids(folder: Path, column: str, start: str) -> list[str]:
-    """Distinct ids that begin with `start`, a few more than are shown at most."""
+def _list_ids(folder: Path, column: str, prefix: str) -> list[str]:
+    """Distinct ids that begin with `prefix`, one more than is shown at most."""
     files = sorted(folder.glob("*.parquet"))
     if not files:
         return []
-    try:
-        matching = pl.scan_parquet(files).select(column).filter(pl.col(column).str.starts_with(start))
-        return matching.unique().sort(column).head(SHOWN + 1).collect()[column].to_list()
-    except UNREADABLE as error:
-        raise ValueError(f"{folder}: unreadable ({' '.join(str(error).split())}); `audit verify` says more") from error
-
-
-def _hash_in(path: Path) -> str:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return str(value.get("hash", "")) if isinstance(value, dict) else ""
+    matching = pl.scan_parquet(files).select(column).filter(pl.col(column).str.starts_with(prefix))
+    return collect(matching.unique().sort(column).head(MAX_SHOWN_IDS + 1), folder)[column].to_list()

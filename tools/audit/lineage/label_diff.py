@@ -1,4 +1,7 @@
-"""Which labels changed since a revision, how many, and because of which stage."""
+"""Which labels changed since a revision, how many, and because of which stage.
+
+Each change is attributed to the earliest stage that caused it. Old tables are read from the DVC cache.
+"""
 
 from __future__ import annotations
 
@@ -10,185 +13,185 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import progress
-from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
-from tools.audit.lineage.lock_diff import reasons
+from stages.common.errors import UserError, describe_error
+from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange, join_edges
+from tools.audit.lineage.lock_diff import explain_change
 from tools.dvc_files import find_cache, find_cached_file, read_cached_listing
 from tools.dvc_lock import LOCK, Lock, read_lock
 
-NAMED = 5
+MAX_EXAMPLES = 5
 """Changed labels named per cause."""
 
-PIECE = 1 << 18
+RANGE_ROWS = 1 << 18
 """Rows compared at a time, about."""
 
-WORDS = pl.col("label").replace_strict({True: "right", False: "wrong"}, default="unknown", return_dtype=pl.String)
-NOTHING = "nothing"
+LABEL_WORD = pl.col("label").replace_strict(
+    {True: "correct", False: "incorrect"}, default="unknown", return_dtype=pl.String
+)
+NO_LABEL = "none"
 
 
 @dataclass(frozen=True)
-class Level:
-    """A kind of label: the tables that hold it (the last has the label), and which stage is to blame for what."""
+class LabelLevel:
+    """Labels of steps or of answers: the tables that hold them (the last has the label), and their stages."""
 
     name: str
     key: list[str]
-    label: str
-    tables: dict[str, str]
+    column: str
+    folders: dict[str, str]
     """Folder below data/ of each table, by the stage that writes it."""
 
 
 LEVELS = (
-    Level("labels of steps", STEP_KEY, "label", {"split": "steps", "judge": "labels"}),
-    Level("verdicts", SAMPLE_KEY, "is_correct", {"outcome": "outcomes"}),
+    LabelLevel("labels of steps", STEP_KEY, "label", {"split": "steps", "judge": "labels"}),
+    LabelLevel("verdicts", SAMPLE_KEY, "is_correct", {"outcome": "outcomes"}),
 )
 
 
 @dataclass
-class Changes:
+class LabelChanges:
     """Changed labels of one round and level."""
 
     round: str
-    level: Level
-    rows: tuple[int, int] = (0, 0)
-    """Labels then and now."""
+    level: LabelLevel
+    num_before: int = 0
+    num_after: int = 0
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """By (stage to blame, then, now)."""
-    first: dict[str, list[str]] = field(default_factory=dict)
-    """The first changed labels by stage to blame."""
-    uncompared: str | None = None
+    """By (stage that caused it, before, after)."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """The first changed labels by stage that caused them."""
+    error: str | None = None
     """Why the tables were not compared, None where they were."""
 
 
-Files = dict[str, list[Path]]
-"""Shards of a level's tables, by stage."""
+Shards = dict[str, list[Path]]
+"""Files of a level's tables, by stage."""
 
 
 def diff(root: Path, revision: str) -> list[str]:
     """Lines on the labels of all rounds now against those at a Git revision.
 
-    The tables of then are read from DVC's cache. Raises `ValueError` for a revision that names no commit or has no
-    dvc.lock.
+    Raises `UserError` for a revision that names no commit or has no dvc.lock.
     """
     old, new = read_lock(root, revision), read_lock(root)
     cache = find_cache(root)
+    rounds = [stage.partition("@")[2] for lock in (new, old) for stage in lock if stage.startswith("sample@")]
     lines: list[str] = []
-    for name in _rounds(old, new):
+    for name in dict.fromkeys(rounds):
         for level in LEVELS:
-            lines += _lines(_compare(root, cache, old, new, name, level), old, new)
+            lines += _format_changes(_compare(root, cache, old, new, name, level), old, new)
     return lines
 
 
-def _rounds(old: Lock, new: Lock) -> list[str]:
-    names = [stage.partition("@")[2] for lock in (new, old) for stage in lock if stage.startswith("sample@")]
-    return list(dict.fromkeys(names))
-
-
-def _compare(root: Path, cache: Path | None, old: Lock, new: Lock, name: str, level: Level) -> Changes:
-    changes = Changes(name, level)
+def _compare(root: Path, cache: Path | None, old: Lock, new: Lock, name: str, level: LabelLevel) -> LabelChanges:
+    changes = LabelChanges(name, level)
     try:
-        if _hashes(old, name, level) == _hashes(new, name, level):
+        old_hashes, new_hashes = _find_hashes(old, name, level), _find_hashes(new, name, level)
+        if old_hashes == new_hashes:
             return changes
-        then = {stage: _cached(cache, old, name, stage, folder) for stage, folder in level.tables.items()}
-        now = {stage: _present(root, name, folder) for stage, folder in level.tables.items()}
-        for span in progress(_spans(then, now, level), f"compare {level.name} of {name}", unit="pieces"):
-            _add(changes, _joined(then, level, span), _joined(now, level, span))
+        before = {stage: _find_cached_shards(cache, *found) for stage, found in old_hashes.items()}
+        after = {stage: _find_shards(root, path) for stage, (path, _) in new_hashes.items()}
+        ranges = _plan_ranges(before, after, level)
+        for keys in progress(ranges, f"compare {level.name} of {name}", unit="ranges"):
+            _add_changes(changes, _read_labels(before, level, keys), _read_labels(after, level, keys))
     except UNREADABLE as error:
-        changes.uncompared = " ".join(str(error).split())
+        changes.error = describe_error(error)
     return changes
 
 
-def _hashes(lock: Lock, name: str, level: Level) -> list[str]:
-    """Hashes of a level's tables; raises `ValueError` where the lock has none."""
-    found = []
-    for stage, folder in level.tables.items():
-        entry = lock.get(f"{stage}@{name}")
-        if entry is None:
-            raise ValueError(f"no {stage}@{name} in one of both states of {LOCK}")
-        found.append(entry.outs[f"data/{folder}/{name}"])
+def _find_hashes(lock: Lock, name: str, level: LabelLevel) -> dict[str, tuple[str, str]]:
+    """Path and md5 of a level's tables by stage; raises `UserError` where the lock has none."""
+    found = {}
+    for stage, folder in level.folders.items():
+        entry, path = lock.get(f"{stage}@{name}"), f"data/{folder}/{name}"
+        if entry is None or path not in entry.outs:
+            raise UserError(f"no {stage}@{name} with {path} in one of both states of {LOCK}")
+        found[stage] = (path, entry.outs[path])
     return found
 
 
-def _cached(cache: Path | None, lock: Lock, name: str, stage: str, folder: str) -> list[Path]:
-    md5 = lock[f"{stage}@{name}"].outs[f"data/{folder}/{name}"]
+def _find_cached_shards(cache: Path | None, path: str, md5: str) -> list[Path]:
     listed = read_cached_listing(cache, md5) or {}
-    files = [find_cached_file(cache, md5) for path, md5 in sorted(listed.items()) if "/" not in path]
+    files = [find_cached_file(cache, md5) for name, md5 in sorted(listed.items()) if "/" not in name]
     if not files or None in files:
-        raise ValueError(f"data/{folder}/{name} of then ({md5}) is not in DVC's cache; try `dvc fetch --all-commits`")
-    return [path for path in files if path is not None]
+        raise UserError(f"the old {path} ({md5}) is not in DVC's cache; run `dvc fetch --all-commits`")
+    return [file for file in files if file is not None]
 
 
-def _present(root: Path, name: str, folder: str) -> list[Path]:
-    files = sorted((root / "data" / folder / name).glob("*.parquet"))
+def _find_shards(root: Path, path: str) -> list[Path]:
+    files = sorted((root / path).glob("*.parquet"))
     if not files:
-        raise ValueError(f"data/{folder}/{name} is not here; `dvc checkout` brings it back")
+        raise UserError(f"{path} is not here; run `dvc checkout`")
     return files
 
 
-def _spans(then: Files, now: Files, level: Level) -> list[KeyRange]:
-    """Ranges of problem ids, which are hashes, with about `PIECE` labels each."""
-    last = list(level.tables)[-1]
-    rows = max(pl.scan_parquet(files[last]).select(pl.len()).collect().item() for files in (then, now))
+def _plan_ranges(before: Shards, after: Shards, level: LabelLevel) -> list[KeyRange]:
+    """Ranges of problem ids, which are hashes, with about `RANGE_ROWS` labels each."""
+    last = list(level.folders)[-1]
+    rows = max(pl.scan_parquet(shards[last]).select(pl.len()).collect().item() for shards in (before, after))
     digits = 0
-    while 16**digits * PIECE < rows:
+    while 16**digits * RANGE_ROWS < rows:
         digits += 1
-    edges = [f"{number:0{digits}x}" if number else "" for number in range(16**digits)]
-    return [KeyRange("", low, high) for low, high in zip(edges, [*edges[1:], None], strict=True)]
+    return join_edges("", [f"{number:0{digits}x}" for number in range(16**digits)])
 
 
-def _joined(files: Files, level: Level, span: KeyRange) -> pl.DataFrame:
-    """Key, label in words, and the columns that say what was labelled (the span of a step)."""
-    *parents, last = level.tables
-    labels = pl.scan_parquet(files[last]).filter(span.within()).select(*level.key, label=level.label)
-    labels = labels.with_columns(WORDS)
+def _read_labels(shards: Shards, level: LabelLevel, keys: KeyRange) -> pl.DataFrame:
+    """Key, label in words, and the columns that say what is labelled (the span of a step)."""
+    *parents, last = level.folders
+    labels = pl.scan_parquet(shards[last]).filter(keys.contains()).select(*level.key, label=level.column)
+    labels = labels.with_columns(LABEL_WORD)
     for stage in parents:
-        labels = labels.join(pl.scan_parquet(files[stage]).filter(span.within()), on=level.key, how="left")
-    return labels.with_columns(there=True).collect()
+        labels = labels.join(pl.scan_parquet(shards[stage]).filter(keys.contains()), on=level.key, how="left")
+    return labels.collect()
 
 
-def _add(changes: Changes, then: pl.DataFrame, now: pl.DataFrame) -> None:
+def _add_changes(changes: LabelChanges, before: pl.DataFrame, after: pl.DataFrame) -> None:
     level = changes.level
-    changes.rows = (changes.rows[0] + then.height, changes.rows[1] + now.height)
-    both = then.join(now, on=level.key, how="full", suffix=" now", coalesce=True)
-    both = both.join(then.select("sample_id").unique().with_columns(sampled=True), on="sample_id", how="left")
-    both = both.join(now.select("sample_id").unique().with_columns(sampled_now=True), on="sample_id", how="left")
-    changed = both.with_columns(blame=_blame(level)).drop_nulls("blame").sort(level.key)
-    changed = changed.with_columns(pl.col("label", "label now").fill_null(NOTHING))
-    for blame, before, after, count in changed.group_by("blame", "label", "label now").len().iter_rows():
-        changes.counts[blame, before, after] += count
-    for row in changed.group_by("blame", maintain_order=True).head(NAMED).iter_rows(named=True):
-        named = changes.first.setdefault(row["blame"], [])
-        if len(named) < NAMED:
+    changes.num_before += before.height
+    changes.num_after += after.height
+    both = before.join(after, on=level.key, how="full", suffix=" after", coalesce=True)
+    both = both.join(before.select("sample_id").unique().with_columns(sampled=True), on="sample_id", how="left")
+    both = both.join(after.select("sample_id").unique().with_columns(sampled_after=True), on="sample_id", how="left")
+    changed = both.with_columns(cause=_find_cause(level)).drop_nulls("cause").sort(level.key)
+    changed = changed.with_columns(pl.col("label", "label after").fill_null(NO_LABEL))
+    for cause, old, new, count in changed.group_by("cause", "label", "label after").len().iter_rows():
+        changes.counts[cause, old, new] += count
+    for row in changed.group_by("cause", maintain_order=True).head(MAX_EXAMPLES).iter_rows(named=True):
+        examples = changes.examples.setdefault(row["cause"], [])
+        if len(examples) < MAX_EXAMPLES:
             step = f" step {row['step']}" if "step" in row else ""
-            named.append(f"sample {row['sample_id']}{step}: {row['label']} -> {row['label now']}")
+            examples.append(f"sample {row['sample_id']}{step}: {row['label']} -> {row['label after']}")
 
 
-def _blame(level: Level) -> pl.Expr:
-    """The earliest stage that gave something else to what this label is about, null where the label is the same.
+def _find_cause(level: LabelLevel) -> pl.Expr:
+    """The earliest stage that changed what this label is about, null where the label is the same.
 
-    A judge that was shown other steps of the solution may judge otherwise: that is the splitter's doing.
+    A judge that is shown other steps of the completion may judge otherwise: that is caused by the splitter.
     """
-    *parents, last = level.tables
-    differs = pl.col("label").ne_missing(pl.col("label now"))
-    unsampled = pl.col("sampled").is_null() | pl.col("sampled_now").is_null()
-    blame = pl.when(differs).then(pl.lit(last)).otherwise(None)
+    *parents, last = level.folders
+    is_different = pl.col("label").ne_missing(pl.col("label after"))
+    is_resampled = pl.col("sampled").is_null() | pl.col("sampled_after").is_null()
+    cause = pl.when(is_different).then(pl.lit(last)).otherwise(None)
     for stage in parents:
-        moved = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name} now")) for name in ("start", "end"))
-        blame = pl.when(moved | (differs & moved.any().over(SAMPLE_KEY))).then(pl.lit(stage)).otherwise(blame)
-    return pl.when(unsampled).then(pl.lit("sample")).otherwise(blame)
+        has_moved = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name} after")) for name in ("start", "end"))
+        is_caused = has_moved | (is_different & has_moved.any().over(SAMPLE_KEY))
+        cause = pl.when(is_caused).then(pl.lit(stage)).otherwise(cause)
+    return pl.when(is_resampled).then(pl.lit("sample")).otherwise(cause)
 
 
-def _lines(changes: Changes, old: Lock, new: Lock) -> Iterator[str]:
+def _format_changes(changes: LabelChanges, old: Lock, new: Lock) -> Iterator[str]:
     head = f"{changes.round:<6}{changes.level.name}: "
-    if changes.uncompared is not None:
-        yield f"{head}not compared: {changes.uncompared}"
+    if changes.error is not None:
+        yield f"{head}not compared: {changes.error}"
         return
-    if not changes.rows[0] and not changes.rows[1]:
+    if not changes.num_before and not changes.num_after:
         yield f"{head}the same"
         return
-    then, now = changes.rows
-    yield f"{head}{changes.counts.total():,} changed ({then:,} then, {now:,} now)"
+    yield f"{head}{changes.counts.total():,} changed ({changes.num_before:,} then, {changes.num_after:,} now)"
     for stage in sorted({key[0] for key in changes.counts}):
         kinds = {key[1:]: count for key, count in sorted(changes.counts.items()) if key[0] == stage}
-        said = ", ".join(f"{count:,} {before} -> {after}" for (before, after), count in kinds.items())
-        yield f"      because of {stage}@{changes.round}: {sum(kinds.values()):,} ({said})"
-        yield from (f"        {why}" for why in reasons(old, new, f"{stage}@{changes.round}", stage == "sample"))
-        yield from (f"        for example {named}" for named in changes.first[stage])
+        summary = ", ".join(f"{count:,} {before} -> {after}" for (before, after), count in kinds.items())
+        yield f"      because of {stage}@{changes.round}: {sum(kinds.values()):,} ({summary})"
+        for reason in explain_change(old, new, f"{stage}@{changes.round}", stage == "sample"):
+            yield f"        {reason}"
+        yield from (f"        for example {example}" for example in changes.examples[stage])

@@ -6,52 +6,55 @@ from collections.abc import Iterator
 from typing import Any
 
 from stages.common.text import shorten_for_terminal
-from tools.audit.verify.lock_checks import CODE
 from tools.dvc_lock import Lock, LockEntry, find_producers, flatten_params
+
+CODE = ("stages/", "reports/code/")
+GENERATED = ("data/", "models/", "reports/")
+MAX_VALUE_CHARS = 80
 
 _ABSENT = object()
 
 
-def reasons(old: Lock, new: Lock, stage: str, through: bool) -> list[str]:
-    """What changed for `stage`: its settings, code, command; with `through`, or where that is nothing, its inputs too.
+def explain_change(old: Lock, new: Lock, stage: str, with_inputs: bool) -> list[str]:
+    """What changed for `stage`: params, code, command; with `with_inputs`, or where that is nothing, its inputs too.
 
     An input that another stage writes is followed to what changed there. Each line begins with the stage's name.
     """
-    return list(dict.fromkeys(_reasons(old, new, stage, through, set())))
+    return list(dict.fromkeys(_explain(old, new, stage, with_inputs, set())))
 
 
-def _reasons(old: Lock, new: Lock, stage: str, through: bool, passed: set[str]) -> Iterator[str]:
-    passed.add(stage)
+def _explain(old: Lock, new: Lock, stage: str, with_inputs: bool, visited: set[str]) -> Iterator[str]:
+    visited.add(stage)
     if stage not in old or stage not in new:
         yield f"{stage}: is not in dvc.lock {'then' if stage not in old else 'now'}"
         return
-    own = [f"{stage}: {what}" for what in _own(old[stage], new[stage])]
-    yield from own
-    if own and not through:
+    changes = [f"{stage}: {change}" for change in _list_own_changes(old[stage], new[stage])]
+    yield from changes
+    if changes and not with_inputs:
         return
-    made_by = find_producers(new)
-    for path in _changed(old[stage].deps, new[stage].deps):
-        maker = made_by.get(path)
-        if maker is not None and maker not in passed:
-            yield from _reasons(old, new, maker, through, passed)
+    producers = find_producers(new)
+    for path in _find_changed_keys(old[stage].deps, new[stage].deps):
+        producer = producers.get(path)
+        if producer is not None and producer not in visited:
+            yield from _explain(old, new, producer, with_inputs, visited)
 
 
-def _own(old: LockEntry, new: LockEntry) -> Iterator[str]:
+def _list_own_changes(old: LockEntry, new: LockEntry) -> Iterator[str]:
     before, after = dict(flatten_params(old.tracked)), dict(flatten_params(new.tracked))
-    for key in _changed(before, after):
-        yield f"{key} {_said(before.get(key, _ABSENT))} -> {_said(after.get(key, _ABSENT))}"
-    made = new.outs.keys() | old.outs.keys()
-    for path in _changed(old.deps, new.deps):
-        if path.startswith(CODE) or (path not in made and not path.startswith(("data/", "models/", "reports/"))):
-            yield f"code {path}" if path.startswith(CODE) else path
+    for key in _find_changed_keys(before, after):
+        yield f"{key} {_format_value(before.get(key, _ABSENT))} -> {_format_value(after.get(key, _ABSENT))}"
+    for path in _find_changed_keys(old.deps, new.deps):
+        if path.startswith(CODE):
+            yield f"code {path}"
+        elif not path.startswith(GENERATED):
+            yield path
     if old.command != new.command:
         yield "command"
 
 
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    keys = sorted({*before, *after})
-    return [key for key in keys if before.get(key, _ABSENT) != after.get(key, _ABSENT)]
+def _find_changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [key for key in sorted({*before, *after}) if before.get(key, _ABSENT) != after.get(key, _ABSENT)]
 
 
-def _said(value: object) -> str:
-    return "absent" if value is _ABSENT else shorten_for_terminal(str(value), 80)
+def _format_value(value: object) -> str:
+    return "absent" if value is _ABSENT else shorten_for_terminal(str(value), MAX_VALUE_CHARS)

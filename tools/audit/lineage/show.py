@@ -6,186 +6,197 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
+
+from stages.common.errors import UserError
 from stages.common.policies import MANIFEST
 from stages.common.provenance import file_sha256
-from stages.common.tables import shard_names
+from stages.common.tables import PROBLEM, shard_names
 from stages.common.text import shorten_for_terminal
-from tools.audit.key_ranges import WHOLE
-from tools.audit.lineage.file_origin import made_from
-from tools.audit.lineage.id_lookup import find
-from tools.audit.lineage.sample_lineage import Chain, Row, find_all_tables, follow, problem_row, samples_of
-from tools.audit.lineage.screen_lines import BRIEF, WHOLE_TEXT, file_lines, line, text_lines
-from tools.audit.table_sets import PROBLEMS, TableSet, replies_folder
+from stages.judge import make_judge
+from tools.audit.key_ranges import ALL_STEPS
+from tools.audit.lineage.file_origin import describe_files, format_line, format_text, read_made_from
+from tools.audit.lineage.id_lookup import find_id
+from tools.audit.lineage.sample_lineage import SampleLineage, TableRow, read_first, read_lineage, read_samples
+from tools.audit.table_sets import TableSet, find_all_tables
 from tools.dvc_lock import Lock, find_output, flatten_params, read_lock
 
-WORDS = {True: "right", False: "wrong", None: "unknown"}
+LABEL_WORDS = {True: "correct", False: "incorrect", None: "unknown"}
 PROMPTS = Path("stages/judge/llm/prompts")
 """The judge's prompt templates."""
 
+MAX_CHARS = 160
+"""Characters shown of one text, so that a sample fits on one screen."""
+MAX_WHOLE_CHARS = 1_000_000
+MAX_VALUE_CHARS = 60
 
-def show(root: Path, start: str, only: str | None = None, whole: bool = False) -> list[str]:
-    """Lines on what has an id that begins with `start`; `only` names the round, `whole` shows texts unshortened.
 
-    Raises `ValueError` where nothing has such an id, or more than one thing.
+def get_max_chars(with_whole_text: bool) -> int:
+    """Characters shown of one text."""
+    return MAX_WHOLE_CHARS if with_whole_text else MAX_CHARS
+
+
+def show(root: Path, prefix: str, round_name: str | None = None, with_whole_text: bool = False) -> list[str]:
+    """Lines on what has an id that begins with `prefix`, a sample's in round `round_name` or the first that has it.
+
+    Raises `UserError` where nothing has such an id, or more than one thing.
     """
-    found = find(root, start)
+    match = find_id(root, prefix)
     lock = read_lock(root)
-    limit = WHOLE_TEXT if whole else BRIEF
-    if found.kind == "sample":
-        return show_sample(root, lock, found.id, only, limit)
-    if found.kind == "problem":
-        return list(_show_problem(root, lock, found.folder, found.id, limit))
-    return list(_show_folder(root, lock, found.kind, found.folder))
+    limit = get_max_chars(with_whole_text)
+    if match.kind == "sample":
+        return show_sample(root, lock, match.id, round_name, limit)
+    if match.kind == "problem":
+        return list(_show_problem(root, lock, match.folder, match.id, limit))
+    return list(_show_folder(root, lock, match.kind, match.folder))
 
 
-def show_sample(root: Path, lock: Lock, sample_id: str, only: str | None, limit: int) -> list[str]:
-    """The chain of a sample in the first round that has it, or in `only`; other rounds that have it are named.
+def show_sample(root: Path, lock: Lock, sample_id: str, round_name: str | None, limit: int) -> list[str]:
+    """The lineage of a sample in the first round that has it, or in `round_name`; other rounds with it are named.
 
-    Raises `ValueError` where no round has it.
+    Raises `UserError` where no round has it.
     """
-    chains = [chain for part in find_all_tables(root, lock) if (chain := follow(root, part, sample_id)) is not None]
-    chosen = [chain for chain in chains if only in (None, chain.part.name)]
-    if not chosen:
-        where = ", ".join(chain.part.name for chain in chains) or "no round in dvc.lock"
-        raise ValueError(f"sample {sample_id}: not in {only or 'any round'}; it is in {where}")
-    lines = list(_show_chain(root, lock, chosen[0], limit))
-    if len(chosen) > 1:
-        names = ", ".join(chain.part.name for chain in chosen[1:])
-        lines.append(line("also in", f"{names} (choose one with --round)"))
+    lineages = [
+        lineage
+        for tables in find_all_tables(root, lock)
+        if (lineage := read_lineage(root, tables, sample_id)) is not None
+    ]
+    matching = [lineage for lineage in lineages if round_name in (None, lineage.tables.name)]
+    if not matching:
+        rounds = ", ".join(lineage.tables.name for lineage in lineages) or "no round in dvc.lock"
+        raise UserError(f"sample {sample_id}: not in {round_name or 'any round'}; it is in {rounds}")
+    lines = list(_show_lineage(root, lock, matching[0], limit))
+    if len(matching) > 1:
+        rounds = ", ".join(lineage.tables.name for lineage in matching[1:])
+        lines.append(format_line("also in", f"{rounds} (choose one with --round)"))
     return lines
 
 
-def _show_chain(root: Path, lock: Lock, chain: Chain, limit: int) -> Iterator[str]:
-    part, sample = chain.part, chain.sample
-    yield line("in", part.name)
-    yield from _problem(chain.problem, sample["problem_id"], limit)
-    yield line("policy", f"{sample['policy']}  {part.policy}, {_policy_origin(root, part.policy)}")
-    yield line("sample", f"{sample['sample_id']}  index {sample['sample_index']}, seed {sample['seed']}")
-    asked = f"{part.sample.engine}, temperature {part.sample.temperature}, up to {part.sample.max_tokens} tokens"
-    got = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
-    yield line("", f"{asked} (settings {sample['sampling_hash']}); {shorten_for_terminal(got, BRIEF)}")
-    yield from _steps(root, chain, limit)
-    yield from _outcome(chain, limit)
-    yield from _selection(chain)
-    yield ""
-    yield from _files(root, lock, chain)
-
-
-def _problem(problem: Row | None, problem_id: str, limit: int) -> Iterator[str]:
-    if problem is None:
-        yield line("problem", f"{problem_id}  is not in {PROBLEMS}")
-        return
-    where = f"{problem['origin']} row {problem['origin_row']}"
-    yield line("problem", f"{problem_id}  {problem['split']}, source {shorten_for_terminal(problem['source'], 60)}")
-    yield line("", f"from {shorten_for_terminal(where, BRIEF)}")
-    yield from text_lines(problem["problem"], limit)
-    yield line("gold", shorten_for_terminal(problem["answer"], limit))
-
-
-def _policy_origin(root: Path, folder: Path) -> str:
-    made = made_from(root, folder)
-    return "made from " + ", ".join(
-        f"{key} {shorten_for_terminal(str(value), 60)}" for key, value in sorted(made.items())
+def _show_lineage(root: Path, lock: Lock, lineage: SampleLineage, limit: int) -> Iterator[str]:
+    tables, sample = lineage.tables, lineage.sample
+    yield format_line("in", tables.name)
+    yield from _describe_problem(lineage.problem, sample["problem_id"], limit)
+    made_from = ", ".join(
+        f"{key} {shorten_for_terminal(str(value), MAX_VALUE_CHARS)}"
+        for key, value in sorted(read_made_from(root, tables.policy).items())
     )
+    yield format_line("policy", f"{sample['policy']}  {tables.policy}, made from {made_from}")
+    yield format_line("sample", f"{sample['sample_id']}  index {sample['sample_index']}, seed {sample['seed']}")
+    params = f"{tables.sample.engine}, temperature {tables.sample.temperature}, up to {tables.sample.max_tokens} tokens"
+    usage = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
+    usage = shorten_for_terminal(usage, MAX_CHARS)
+    yield format_line("", f"{params} (sampling_hash {sample['sampling_hash']}); {usage}")
+    yield from _describe_steps(root, lineage, limit)
+    yield from _describe_outcome(lineage.outcome, limit)
+    yield from _describe_selection(lineage)
+    yield ""
+    shards = (name for name in shard_names(tables.shard_digits) if sample["problem_id"].startswith(name))
+    shard = f"{next(shards, 'all')}.parquet"
+    folders = [tables.problems, tables.samples, tables.steps, tables.labels, tables.outcomes]
+    folders += [tables.replies] if lineage.replies else []
+    paths = [folder / shard for folder in folders if folder is not None]
+    yield from describe_files(root, lock, [*paths, *lineage.rows, tables.policy / MANIFEST])
 
 
-def _steps(root: Path, chain: Chain, limit: int) -> Iterator[str]:
-    part = chain.part
-    if part.steps is None:
-        yield from text_lines(chain.sample["completion"], limit)
+def _describe_problem(problem: TableRow | None, problem_id: str, limit: int) -> Iterator[str]:
+    if problem is None:
+        yield format_line("problem", f"{problem_id}  is not in the table of problems")
         return
-    judge = next((row["judge"] for row in chain.steps if row["judge"]), "none")
-    yield line("judge", f"{judge}  {_judge_settings(part)}")
-    if part.judge.kind == "llm":
-        for path in sorted((root / PROMPTS).glob("*")):
-            yield line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
-    for row in chain.steps:
-        text = shorten_for_terminal(chain.sample["completion"][row["start"] : row["end"]].rstrip(), limit)
-        place = f"{row['step']} [{row['start']}:{row['end']}]"
+    source = shorten_for_terminal(problem["source"], MAX_VALUE_CHARS)
+    yield format_line("problem", f"{problem_id}  {problem['split']}, source {source}")
+    origin = shorten_for_terminal(f"{problem['origin']} row {problem['origin_row']}", MAX_CHARS)
+    yield format_line("", f"from {origin}")
+    yield from format_text(problem["problem"], limit)
+    yield format_line("gold", shorten_for_terminal(problem["answer"], limit))
+
+
+def _describe_steps(root: Path, lineage: SampleLineage, limit: int) -> Iterator[str]:
+    tables, completion = lineage.tables, lineage.sample["completion"]
+    if tables.steps is None:
+        yield from format_text(completion, limit)
+        return
+    judge = next((row["judge"] for row in lineage.steps if row["judge"]), "none")
+    yield format_line("judge", f"{judge}  {_describe_judge(tables)}")
+    if make_judge(tables.judge, tables.seed).has_replies:
+        for path in sorted((root / PROMPTS).glob("*.jinja")):
+            yield format_line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
+    for row in lineage.steps:
+        text = shorten_for_terminal(completion[row["start"] : row["end"]].rstrip(), limit)
+        span = f"{row['step']} [{row['start']}:{row['end']}]"
         if not row["judge"]:
-            yield line("step", f"{place:<14}no label  {text}")
+            yield format_line("step", f"{span:<14}no label  {text}")
             continue
-        agreed = "" if row["num_votes"] == 1 else f" ({row['agreement']:.2f} of {row['num_votes']} votes)"
-        yield line(
-            "step",
-            f"{place:<14}{WORDS[row['label']]:<8}{text}  <- {shorten_for_terminal(row['reason'], limit)}{agreed}",
-        )
-    for row in chain.replies:
-        about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
-        model = shorten_for_terminal(str(row["model"]), 60)
-        fault = f"; not used: {shorten_for_terminal(row['error'], BRIEF)}" if row["error"] else ""
-        head = f"judge {row['judge_index']}, {about}, vote {row['vote']}, try {row['attempt']}: {model}{fault}"
-        yield line("reply", head)
-        yield from text_lines("nothing came" if row["text"] is None else row["text"], 4 * limit)
+        agreement = "" if row["num_votes"] == 1 else f" ({row['agreement']:.2f} of {row['num_votes']} votes)"
+        reason = shorten_for_terminal(row["reason"], limit)
+        yield format_line("step", f"{span:<14}{LABEL_WORDS[row['label']]:<10}{text}  <- {reason}{agreement}")
+    for row in lineage.replies:
+        yield format_line("reply", describe_reply(row))
+        yield from format_text("no response" if row["text"] is None else row["text"], 4 * limit)
 
 
-def _judge_settings(part: TableSet) -> str:
-    values = {
-        key: value for key, value in flatten_params(part.judge.model_dump(mode="json")) if value not in (None, 0.0)
-    }
-    return shorten_for_terminal(", ".join(f"{key} {value}" for key, value in values.items()), 4 * BRIEF)
+def describe_reply(row: TableRow) -> str:
+    """A REPLY row on one line: judge, step, vote, attempt, model, and why it is invalid."""
+    steps = "all steps" if row["step"] == ALL_STEPS else f"step {row['step']}"
+    model = shorten_for_terminal(str(row["model"]), MAX_VALUE_CHARS)
+    error = f"; invalid: {shorten_for_terminal(row['error'], MAX_CHARS)}" if row["error"] else ""
+    return f"judge {row['judge_index']}, {steps}, vote {row['vote']}, attempt {row['attempt']}: {model}{error}"
 
 
-def _outcome(chain: Chain, limit: int) -> Iterator[str]:
-    row = chain.outcome
+def _describe_judge(tables: TableSet) -> str:
+    params = flatten_params(tables.judge.model_dump(mode="json"))
+    values = ", ".join(f"{key} {value}" for key, value in params if value not in (None, 0.0))
+    return shorten_for_terminal(values, 4 * MAX_CHARS)
+
+
+def _describe_outcome(row: TableRow | None, limit: int) -> Iterator[str]:
     if row is None:
-        yield line("verdict", "none")
+        yield format_line("verdict", "none")
         return
     answer = "no answer" if row["answer"] is None else f"answer {shorten_for_terminal(row['answer'], limit)}"
-    found = f" found by {row['extraction_rule']}" if row["extraction_rule"] else ""
-    yield line(
-        "verdict",
-        f"{WORDS[row['is_correct']]}: {answer}{found}; compared by {shorten_for_terminal(row['reason'], limit)}",
-    )
-    yield line("", f"grader {shorten_for_terminal(row['verifier'], BRIEF)}")
+    rule = f" found by {row['extraction_rule']}" if row["extraction_rule"] else ""
+    reason = shorten_for_terminal(row["reason"], limit)
+    yield format_line("verdict", f"{LABEL_WORDS[row['is_correct']]}: {answer}{rule}; compared by {reason}")
+    yield format_line("", f"verifier {shorten_for_terminal(row['verifier'], MAX_CHARS)}")
 
 
-def _selection(chain: Chain) -> Iterator[str]:
-    fate, selection = chain.fate, chain.part.selection
-    if fate is None or selection is None:
+def _describe_selection(lineage: SampleLineage) -> Iterator[str]:
+    outcome, selection = lineage.selection, lineage.tables.selection
+    if outcome is None or selection is None:
         return
-    of_problem = f"of its problem's {fate.right} right and {fate.wrong} wrong samples"
-    rule = ", ".join(f"{key} {value}" for key, value in selection.params.model_dump(mode="json").items())
-    if fate.dropped is not None:
-        yield line("selection", f"dropped: {fate.dropped} ({of_problem})")
+    counts = f"of its problem's {outcome.num_correct} correct and {outcome.num_incorrect} incorrect samples"
+    if outcome.drop_reason is not None:
+        yield format_line("selection", f"dropped: {outcome.drop_reason} ({counts})")
     else:
-        yield line("selection", f"kept: rank {fate.rank} among those with its verdict, {of_problem}")
-    yield line("", f"rule {rule}, seed {selection.seed}")
-    for path, row in chain.rows.items():
-        yield line("row", f"{path} row {row}")
-
-
-def _files(root: Path, lock: Lock, chain: Chain) -> Iterator[str]:
-    part = chain.part
-    shard = next(
-        (name for name in shard_names(part.digits) if chain.sample["problem_id"].startswith(name)), "all"
-    )  # fmt: skip
-    folders = [part.problems, part.samples, part.steps, part.labels, part.outcomes]
-    paths = [folder / f"{shard}.parquet" for folder in folders if folder is not None]
-    if part.labels is not None and chain.replies:
-        paths.append(replies_folder(part) / f"{shard}.parquet")
-    yield from file_lines(root, lock, [*paths, *chain.rows, part.policy / MANIFEST])
+        yield format_line("selection", f"kept: rank {outcome.rank} among those with its verdict, {counts}")
+    params = ", ".join(f"{key} {value}" for key, value in selection.params.model_dump(mode="json").items())
+    yield format_line("", f"params {params}, seed {selection.seed}")
+    for path, row in lineage.rows.items():
+        yield format_line("row", f"{path} row {row}")
 
 
 def _show_problem(root: Path, lock: Lock, folder: Path, problem_id: str, limit: int) -> Iterator[str]:
-    yield from _problem(problem_row(root, folder, problem_id), problem_id, limit)
-    for part in find_all_tables(root, lock):
-        for row in samples_of(root, part, problem_id).iter_rows(named=True):
-            said = f"{row['sample_id']}  {part.name}, index {row['sample_index']}, {WORDS[row['is_correct']]}: "
-            yield line("sample", said + shorten_for_terminal(row["completion"], limit // 2))
-    yield from file_lines(root, lock, [path.relative_to(root) for path in sorted((root / folder).glob("*.parquet"))])
+    of_problem = pl.col("problem_id") == problem_id
+    yield from _describe_problem(read_first(root / folder, PROBLEM, of_problem), problem_id, limit)
+    for tables in find_all_tables(root, lock):
+        for row in read_samples(root, tables, of_problem).iter_rows(named=True):
+            verdict = f"{tables.name}, index {row['sample_index']}, {LABEL_WORDS[row['is_correct']]}"
+            completion = shorten_for_terminal(row["completion"], limit // 2)
+            yield format_line("sample", f"{row['sample_id']}  {verdict}: {completion}")
+    yield from describe_files(
+        root, lock, [path.relative_to(root) for path in sorted((root / folder).glob("*.parquet"))]
+    )
 
 
 def _show_folder(root: Path, lock: Lock, kind: str, folder: Path) -> Iterator[str]:
-    """A policy or a data set: its manifest, and the stage that wrote it with its settings."""
+    """A policy or a dataset: its manifest, and the stage that wrote it with its params."""
     manifest = json.loads((root / folder / MANIFEST).read_text(encoding="utf-8"))
-    yield line(kind, f"{manifest['hash']}  {folder}")
+    yield format_line(kind, f"{manifest['hash']}  {folder}")
     for key, value in flatten_params({key: value for key, value in manifest.items() if key not in ("hash", "files")}):
-        yield line("", f"{key} {shorten_for_terminal(str(value), BRIEF)}")
-    made = find_output(lock, folder.as_posix())
-    if made is not None:
-        entry, _ = made
-        yield line("stage", f"{entry.name}: {shorten_for_terminal(entry.command, 4 * BRIEF)}")
+        yield format_line("", f"{key} {shorten_for_terminal(str(value), MAX_CHARS)}")
+    made_by = find_output(lock, folder.as_posix())
+    if made_by is not None:
+        entry, _ = made_by
+        yield format_line("stage", f"{entry.name}: {shorten_for_terminal(entry.command, 4 * MAX_CHARS)}")
         for key, value in flatten_params(entry.tracked):
-            yield line("", f"{key} {shorten_for_terminal(str(value), BRIEF)}")
-    yield from file_lines(root, lock, [folder / name for name in [*sorted(manifest.get("files", {})), MANIFEST]])
+            yield format_line("", f"{key} {shorten_for_terminal(str(value), MAX_CHARS)}")
+    yield from describe_files(root, lock, [folder / name for name in [*sorted(manifest.get("files", {})), MANIFEST]])

@@ -7,8 +7,8 @@ import getpass
 from pathlib import Path
 
 from stages.common.statistics import read_verdicts
-from tools.audit.lineage.sample_lineage import find_all_tables
 from tools.audit.page.label_log import agreements
+from tools.audit.table_sets import find_all_tables
 from tools.dvc_lock import read_lock
 
 VERDICTS = Path("work/verdicts.jsonl")

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from stages.common.tables import LABEL
-from tools.audit.lineage.sample_lineage import rows_where
+from tools.audit.key_ranges import read_where
 from tools.audit.page.label_log import append_verdict
 from tools.audit.page.page_html import page
 from tools.audit.page.problem_card import WORDS, make_card
@@ -87,7 +87,7 @@ def _keep(desk: Desk, body: str) -> None:
     assert part.labels is not None
     if not isinstance(sample, str) or type(step) is not int:
         raise ValueError("sample_id, step: expected text and a number")
-    rows = rows_where(desk.root / part.labels, LABEL, (pl.col("sample_id") == sample) & (pl.col("step") == step))
+    rows = read_where(desk.root / part.labels, LABEL, (pl.col("sample_id") == sample) & (pl.col("step") == step))
     if rows.is_empty():
         raise ValueError("sample_id, step: no such label")
     row = rows.row(0, named=True)

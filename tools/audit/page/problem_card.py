@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP
-from tools.audit.key_ranges import STEP_KEY, WHOLE
-from tools.audit.lineage.sample_lineage import Row, rows_where
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP
+from tools.audit.key_ranges import ALL_STEPS, STEP_KEY, read_where
+from tools.audit.lineage.sample_lineage import TableRow, read_replies
 from tools.audit.page.problem_index import Place
-from tools.audit.table_sets import TableSet, replies_folder
+from tools.audit.table_sets import TableSet
 
 SOLUTIONS = 32
 """Solutions of a problem that are shown at most."""
@@ -25,9 +25,9 @@ WORDS = {True: "right", False: "wrong", None: "unknown"}
 def make_card(root: Path, part: TableSet, place: Place) -> dict[str, Any]:
     """The card of a problem in round `part`; every text is bounded, nothing is escaped."""
     own = pl.col("problem_id") == place.problem_id
-    problem = next(iter(rows_where(root / part.problems, PROBLEM, own).to_dicts()), None)
-    samples = rows_where(root / part.samples, SAMPLE, own).sort("sample_index", "sample_id")
-    outcomes = {row["sample_id"]: row for row in rows_where(root / part.outcomes, OUTCOME, own).to_dicts()}
+    problem = next(iter(read_where(root / part.problems, PROBLEM, own).to_dicts()), None)
+    samples = read_where(root / part.samples, SAMPLE, own).sort("sample_index", "sample_id")
+    outcomes = {row["sample_id"]: row for row in read_where(root / part.outcomes, OUTCOME, own).to_dicts()}
     steps, replies = _steps(root, part, own), _replies(root, part, own)
     return {
         "round": part.name,
@@ -41,7 +41,7 @@ def make_card(root: Path, part: TableSet, place: Place) -> dict[str, Any]:
     }
 
 
-def _problem(row: Row | None) -> dict[str, Any]:
+def _problem(row: TableRow | None) -> dict[str, Any]:
     if row is None:
         return {"problem": "", "gold": "", "reference": "", "source": "not in data/problems", "origin": ""}
     return {
@@ -53,19 +53,24 @@ def _problem(row: Row | None) -> dict[str, Any]:
     }
 
 
-def _steps(root: Path, part: TableSet, own: pl.Expr) -> list[Row]:
+def _steps(root: Path, part: TableSet, own: pl.Expr) -> list[TableRow]:
     assert part.steps is not None
     assert part.labels is not None
-    steps, judged = rows_where(root / part.steps, STEP, own), rows_where(root / part.labels, LABEL, own)
+    steps, judged = read_where(root / part.steps, STEP, own), read_where(root / part.labels, LABEL, own)
     return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
 
 
-def _replies(root: Path, part: TableSet, own: pl.Expr) -> list[Row]:
-    return rows_where(root / replies_folder(part), REPLY, own).sort(REPLY.key).to_dicts()
+def _replies(root: Path, part: TableSet, own: pl.Expr) -> list[TableRow]:
+    return read_replies(root, part, own)
 
 
 def _solution(
-    part: TableSet, sample: Row, steps: list[Row], replies: list[Row], outcome: Row | None, place: Place
+    part: TableSet,
+    sample: TableRow,
+    steps: list[TableRow],
+    replies: list[TableRow],
+    outcome: TableRow | None,
+    place: Place,
 ) -> dict[str, Any]:
     identity = sample["sample_id"]
     own = [row for row in steps if row["sample_id"] == identity]
@@ -91,7 +96,7 @@ def _solution(
     }
 
 
-def _how(outcome: Row | None) -> str:
+def _how(outcome: TableRow | None) -> str:
     if outcome is None:
         return ""
     found = (
@@ -102,7 +107,7 @@ def _how(outcome: Row | None) -> str:
     return f"{found}; {outcome['reason']}"
 
 
-def _step(text: str, row: Row) -> dict[str, Any]:
+def _step(text: str, row: TableRow) -> dict[str, Any]:
     judged = row["judge"] is not None
     return {
         "step": row["step"],
@@ -114,8 +119,8 @@ def _step(text: str, row: Row) -> dict[str, Any]:
     }
 
 
-def _reply(row: Row) -> dict[str, Any]:
-    about = "all steps" if row["step"] == WHOLE else f"step {row['step']}"
+def _reply(row: TableRow) -> dict[str, Any]:
+    about = "all steps" if row["step"] == ALL_STEPS else f"step {row['step']}"
     return {
         "head": f"judge {row['judge_index']}, {about}, vote {row['vote']}, try {row['attempt']}, {row['model']}",
         "text": (row["text"] or "")[:CHARACTERS],

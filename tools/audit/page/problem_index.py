@@ -10,8 +10,8 @@ import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE
 from stages.dataset import select_samples
-from tools.audit.key_ranges import SAMPLE_KEY
-from tools.audit.lineage.sample_lineage import Fates, rows_where
+from tools.audit.key_ranges import SAMPLE_KEY, read_where
+from tools.audit.lineage.sample_lineage import DropReasons
 from tools.audit.table_sets import TableSet
 
 EVERYTHING = pl.lit(value=True)
@@ -117,25 +117,25 @@ def build_index(root: Path, parts: list[TableSet]) -> Index:
 
 def _problems(root: Path, part: TableSet) -> pl.DataFrame:
     """Columns round, problem_id, source: the problems of a round that have samples."""
-    asked = rows_where(root / part.samples, SAMPLE, EVERYTHING, ["problem_id"]).unique(maintain_order=True)
+    asked = read_where(root / part.samples, SAMPLE, EVERYTHING, ["problem_id"]).unique(maintain_order=True)
     return asked.join(_sources(root, part, EVERYTHING), on="problem_id", how="left", maintain_order="left").select(
         pl.lit(part.name).alias("round"), "problem_id", pl.col("source").fill_null("unknown")
     )
 
 
 def _sources(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
-    return rows_where(root / part.problems, PROBLEM, where, ["problem_id", "source"])
+    return read_where(root / part.problems, PROBLEM, where, ["problem_id", "source"])
 
 
 def _tag(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
     """Columns round, problem_id, sample_id, source, tags; `where` takes whole problems, as choosing a data set does."""
     assert part.selection is not None
-    samples = rows_where(root / part.samples, SAMPLE, where, [*SAMPLE_KEY, "completion"])
-    verdicts = rows_where(root / part.outcomes, OUTCOME, where, [*SAMPLE_KEY, "is_correct"])
+    samples = read_where(root / part.samples, SAMPLE, where, [*SAMPLE_KEY, "completion"])
+    verdicts = read_where(root / part.outcomes, OUTCOME, where, [*SAMPLE_KEY, "is_correct"])
     rows = samples.join(verdicts, on=SAMPLE_KEY, how="left", maintain_order="left")
-    fates = Fates()
+    fates = DropReasons()
     select_samples(rows.rename({"is_correct": "label"}), part.selection.params, part.selection.seed, fates)
-    fate = [f"dropped: {fates.reasons[i]}" if i in fates.reasons else "kept" for i in rows["sample_id"]]
+    fate = [f"dropped: {fates.by_sample[i]}" if i in fates.by_sample else "kept" for i in rows["sample_id"]]
     rows = rows.drop("completion").join(_by_sample(root, part, where), on=SAMPLE_KEY, how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("wrong", "unknown", "disagree").fill_null(value=False), fate=pl.Series(fate))
     tags = [pl.when(kind).then(pl.lit(name)) for name, kind in KINDS.items()]
@@ -151,7 +151,7 @@ def _tag(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
 def _by_sample(root: Path, part: TableSet, where: pl.Expr) -> pl.DataFrame:
     """Whether any step of a sample is wrong, is unknown, or is so because judges or votes disagree."""
     assert part.labels is not None
-    judged = rows_where(root / part.labels, LABEL, where, [*SAMPLE_KEY, "label", "reason"])
+    judged = read_where(root / part.labels, LABEL, where, [*SAMPLE_KEY, "label", "reason"])
     unknown = pl.col("label").is_null()
     return judged.group_by(SAMPLE_KEY).agg(
         wrong=(~pl.col("label")).any(),

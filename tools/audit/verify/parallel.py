@@ -1,4 +1,4 @@
-"""Pieces of work: what one finds, and several processes that do them."""
+"""Running the tasks of a verification in several processes."""
 
 from __future__ import annotations
 
@@ -10,51 +10,56 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 
 import polars as pl
 
 from stages.common.console import progress
+from stages.common.plugins import load_plugins
 from tools.audit.check_results import CheckResults
-from tools.audit.verify.dataset_checks import Selected
+from tools.audit.verify.dataset_checks import SelectedRows
 
 
 @dataclass
-class Piece:
-    """What one piece of work found; `selected` and `digests` belong to the data set of round `part`."""
+class TaskResult:
+    """Result of one task; `selected` and `digests` belong to the dataset of round `round_name`."""
 
-    findings: CheckResults
-    part: str = ""
-    selected: Selected | None = None
+    results: CheckResults
+    round_name: str = ""
+    selected: SelectedRows | None = None
     digests: tuple[str, pl.DataFrame] | None = None
-    whole: bool = True
-    """Whether the piece could be looked at; else its round's data set cannot be compared."""
+    """Name and row digests of a dataset's file."""
+    is_complete: bool = True
+    """Whether all rows could be read; else the round's dataset cannot be compared."""
 
 
-Job = Callable[[], Piece]
+Task = Callable[[], TaskResult]
 
 
-def run_jobs(jobs: list[Job], workers: int) -> Iterator[Piece]:
-    """Results in the order of `jobs`, so that the rows named first are the same in every run."""
-    if workers == 1 or len(jobs) < 2:
-        for job in progress(jobs, "verify", unit="pieces"):
-            yield job()
+def run_tasks(tasks: list[Task], num_workers: int, recipe: Path) -> Iterator[TaskResult]:
+    """Results in the order of `tasks`, so that the rows named first are the same in every run.
+
+    `recipe` names the plugins that every process loads.
+    """
+    if num_workers == 1 or len(tasks) < 2:
+        for task in progress(tasks, "verify", unit="tasks"):
+            yield task()
         return
+    context = multiprocessing.get_context("spawn")  # Polars' threads do not survive a fork
     with (
-        _one_polars_thread(),
-        ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
-        ) as pool,
-    ):  # spawned, since Polars' threads do not survive a fork
-        yield from progress(pool.map(_call, jobs), "verify", total=len(jobs), unit="pieces")
+        _use_one_polars_thread(),
+        ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=(recipe,)) as pool,
+    ):
+        yield from progress(pool.map(_run_task, tasks), "verify", total=len(tasks), unit="tasks")
 
 
-def _call(job: Job) -> Piece:
-    return job()
+def _run_task(task: Task) -> TaskResult:
+    return task()
 
 
 @contextmanager
-def _one_polars_thread() -> Iterator[None]:
-    """Processes started within use one thread for Polars each: there are as many processes as cores."""
+def _use_one_polars_thread() -> Iterator[None]:
+    """Processes started within use one Polars thread each: there are as many processes as cores."""
     name = "POLARS_MAX_THREADS"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -67,8 +72,8 @@ def _one_polars_thread() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent is gone: a pool's process would wait for work for ever."""
+def _start_worker(recipe: Path) -> None:
+    """Load plugins, and end this process when its parent is gone: it would wait for tasks forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -77,3 +82,4 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    load_plugins(recipe)
