@@ -308,9 +308,9 @@ def test_entries_of_the_lock(smoke: Path) -> None:
             f"dvc.lock: split@M1: read data/samples/M1 as {other}.dir; sample@M1 wrote",
         ),
         "code": (
-            lambda lock: _entry(lock["split@M1"]["deps"], "stages/split").update(md5=f"{other}.dir"),
+            lambda lock: _entry(lock["code"]["deps"], "stages").update(md5=f"{other}.dir"),
             {"code"},
-            "stages/split: has md5 ",
+            "stages: has md5 ",
         ),
         "output": (
             lambda lock: _entry(lock["train@M1"]["outs"], "models/M1").update(md5=f"{other}.dir"),
@@ -360,7 +360,17 @@ def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
 
 
 def test_where_no_data_is_there_nothing_is_called_fine(smoke: Path, tmp_path: Path) -> None:
-    for name in (".git", ".dvc", "dvc.lock", "dvc.yaml", "params.yaml", "stages", "reports"):
+    for name in (
+        ".git",
+        ".dvc",
+        "dvc.lock",
+        "dvc.yaml",
+        "params.yaml",
+        "plugins",
+        "requirements.lock",
+        "stages",
+        "reports",
+    ):
         (shutil.copytree if (smoke / name).is_dir() else shutil.copy)(smoke / name, tmp_path / name)
     results = verify(tmp_path)
     assert {"files", "manifests", "tables"} == set(named(results))
