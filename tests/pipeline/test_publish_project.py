@@ -73,7 +73,7 @@ def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> Non
     assert json.loads((place / "models/M0/manifest.json").read_text(encoding="utf-8"))["hash"] in followed
     state = hub.state()
     again = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
-    assert "already there" in again.stdout
+    assert "already published" in again.stdout
     assert hub.state() == state
 
 
@@ -88,7 +88,7 @@ def test_a_dry_run_writes_the_folder_and_sends_nothing(place: Path, hub: Hub, tm
     assert {"README.md", "manifest.json", "policy.json"} < {path.name for path in out.iterdir()}
     before = (out / "manifest.json").read_bytes()
     again = publish(place, hub, tmp_path, *arguments)
-    assert "is there and not empty" in again.stderr
+    assert "exists and is not empty" in again.stderr
     assert (out / "manifest.json").read_bytes() == before
 
 

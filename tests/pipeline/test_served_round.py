@@ -17,8 +17,8 @@ from tests.support.clones import clone, edit, ran, run
 from tests.support.fault_server import fault_server, stats
 from tools.audit import verify
 from tools.audit.lineage.show import show
-from tools.publish.formats.labels import LABELS, REPLIES
-from tools.publish.rounds import read_round
+from tools.publish.exported_round import read_round
+from tools.publish.formats.complete import LABELS, REPLIES
 
 HIDDEN = secrets.token_hex(16)
 """In no file of this tree, which the clones hold too."""

@@ -21,9 +21,9 @@ from stages.judge.llm import hash_prompt
 from tests.support.publish_place import make_place
 from tests.support.report_fakes import write
 from tools.publish import Commit, RefusedError, write_dataset, write_model
-from tools.publish.formats import FORMATS
-from tools.publish.licences import hub_licence, licences_of
-from tools.publish.markdown import BLOCK, CELL, block, code, escape
+from tools.publish.formats import list_formats
+from tools.publish.licenses import find_hub_license, list_licenses
+from tools.publish.markdown import MAX_BLOCK_CHARS, MAX_INLINE_CHARS, escape_markdown, format_block, format_code
 
 COMMIT = Commit("c0ffee" * 6 + "c0ff", "2026-01-02", "https://example.org/project.git")
 HOSTILE = (
@@ -64,7 +64,7 @@ def test_the_metadata_names_every_configuration_and_its_files(folder: Path) -> N
     from huggingface_hub import DatasetCard
 
     metadata, _ = card_of(folder)
-    assert [config["config_name"] for config in metadata["configs"]] == [f"M1-{form.name}" for form in FORMATS]
+    assert [config["config_name"] for config in metadata["configs"]] == [f"M1-{form.name}" for form in list_formats()]
     for config in metadata["configs"]:
         (files,) = config["data_files"]
         assert files["split"] == "train"
@@ -78,7 +78,7 @@ def test_figures_are_those_of_the_files(folder: Path) -> None:
     _, text = card_of(folder)
     labels = pl.read_parquet(folder / "data/M1/labels/*.parquet")
     steps = labels["steps"].explode().struct.field("label")
-    outcomes = [labels["outcome"].sum(), (~labels["outcome"]).sum(), labels["outcome"].null_count()]
+    outcomes = [labels["is_correct"].sum(), (~labels["is_correct"]).sum(), labels["is_correct"].null_count()]
     by_step = [steps.sum(), (~steps).sum(), steps.null_count()]
     counted = [labels["problem_id"].n_unique(), labels.height, labels["row"].count(), *outcomes, *by_step]
     assert table(section(text, "Counts by source")) == [["sums", *map(str, counted)]]
@@ -92,7 +92,7 @@ def test_figures_are_those_of_the_files(folder: Path) -> None:
         ["step", "after", str(kept.sum()), str((~kept).sum()), str(kept.null_count())],
     ]
     rows = {row[0].strip("`"): int(row[1]) for row in table(text.partition("## ")[0])}
-    for form in FORMATS:
+    for form in list_formats():
         assert rows[f"M1-{form.name}"] == pl.read_parquet(folder / f"data/M1/{form.name}/*.parquet").height
 
 
@@ -101,15 +101,15 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     rounds = table(section(text, "Rounds"))
     assert [row[0] for row in rounds] == ["M0", "M1"]
     assert rounds[1][3].startswith("82.4% (78.9%")
-    drops = {(row[0], row[1]): row[2] for row in table(section(text, "What was dropped"))}
+    drops = {(row[0], row[1]): row[2] for row in table(section(text, "Dropped rows"))}
     assert drops["problems", "source orca\\_math"] == "31"
     assert ("dataset", "same text for the same problem") in drops
     assert ["M1", "sample", "12.4", "315,000"] in table(section(text, "Cost"))
-    judge = section(text, "Who judged the steps")
+    judge = section(text, "Judge")
     assert "Votes per step: 3, of which 60.0% must agree" in judge
-    assert "they agree by 100.0% on average" in judge
+    assert "mean agreement on labelled steps: 100.0%" in judge
     assert "no calibration" in judge
-    assert f"a language model that votes on each step (`m` by the prompt of hash `{hash_prompt('step')}`)" in judge
+    assert f"a language model that votes on each step (`m` with prompt `{hash_prompt('step')}`)" in judge
 
 
 def test_calibration_and_decontamination_are_shown_where_they_were_measured(place: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_calibration_and_decontamination_are_shown_where_they_were_measured(plac
         judge.write_text(before[0], encoding="utf-8")
         problems.write_text(before[1], encoding="utf-8")
     _, text = card_of(tmp_path)
-    assert ["calibration gold kappa", "0.8123"] in table(section(text, "Who judged the steps"))
+    assert ["calibration gold kappa", "0.8123"] in table(section(text, "Judge"))
     shown = section(text, "Decontamination")
     assert table(shown) == [["math500.jsonl", "500", f"`{'ab' * 32}`"]]
     assert "- dropped: 7" in shown
@@ -134,8 +134,8 @@ def test_calibration_and_decontamination_are_shown_where_they_were_measured(plac
 def test_every_column_is_explained(folder: Path) -> None:
     _, text = card_of(folder)
     columns = section(text, "Columns")
-    for form in FORMATS:
-        part = columns.partition(f"### {escape(form.name)}\n")[2].partition("\n### ")[0]
+    for form in list_formats():
+        part = columns.partition(f"### {escape_markdown(form.name)}\n")[2].partition("\n### ")[0]
         written = pl.read_parquet_schema(next(folder.glob(f"data/M1/{form.name}/*.parquet")))
         assert [row[0].strip("`") for row in table(part)] == list(written)
         assert all(row[1] and row[2] for row in table(part))
@@ -143,13 +143,13 @@ def test_every_column_is_explained(folder: Path) -> None:
 
 def test_commands_licences_limits_and_citation(folder: Path) -> None:
     _, text = card_of(folder)
-    again = section(text, "To make it again")
+    again = section(text, "Reproduction")
     assert "git clone https://example.org/project.git project" in again
     assert f"git checkout {COMMIT.id}" in again
     assert "dvc pull" in again
     assert "dvc repro" in again
     assert "torch 2.13.0" in again
-    assert table(section(text, "Licences"))[0][0] == "problems of sums from sums"
+    assert table(section(text, "Licenses"))[0][0] == "problems of sums from sums"
     assert "not bitwise reproducible" in section(text, "Known limits")
     assert "url = {https://huggingface.co/datasets/org/sums}" in section(text, "Citation")
 
@@ -184,35 +184,35 @@ def cell_of(shown: str) -> list[Token]:
 
 @given(MARKDOWN)
 def test_escaped_text_is_text(text: str) -> None:
-    assert cell_of(escape(text)) == []
+    assert cell_of(escape_markdown(text)) == []
 
 
 @given(MARKDOWN)
 def test_code_is_code_and_nothing_else(text: str) -> None:
-    found = [(token.type, token.content if token.type == "html_inline" else "") for token in cell_of(code(text))]
+    found = [(token.type, token.content if token.type == "html_inline" else "") for token in cell_of(format_code(text))]
     assert found in ([], [("code_inline", "")], [("html_inline", "<code>"), ("html_inline", "</code>")])
 
 
 @given(MARKDOWN)
 def test_a_block_ends_where_it_should(text: str) -> None:
-    types = [token.type for token in PARSER.parse(f"before\n\n{block(text)}\n\nafter\n")]
+    types = [token.type for token in PARSER.parse(f"before\n\n{format_block(text)}\n\nafter\n")]
     paragraph = ["paragraph_open", "inline", "paragraph_close"]
     assert types == [*paragraph, "fence", *paragraph]
 
 
 def test_shown_text_is_bounded() -> None:
-    assert len(escape("a" * 10**6)) == CELL + 1
-    assert len(block("a" * 10**6)) < BLOCK + 100
-    assert code(None) == "–"
+    assert len(escape_markdown("a" * 10**6)) == MAX_INLINE_CHARS + 1
+    assert len(format_block("a" * 10**6)) < MAX_BLOCK_CHARS + 100
+    assert format_code(None) == "–"
 
 
 def test_croissant_describes_every_configuration_and_column(folder: Path) -> None:
     metadata = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
     assert metadata["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     assert metadata["url"] == "https://huggingface.co/datasets/org/sums"
-    assert metadata["license"] == "https://huggingface.co/datasets/org/sums#licences"
+    assert metadata["license"] == "https://huggingface.co/datasets/org/sums#licenses"
     sets = {file["@id"]: file for file in metadata["distribution"] if file["@type"] == "cr:FileSet"}
-    assert [records["name"] for records in metadata["recordSet"]] == [f"M1-{form.name}" for form in FORMATS]
+    assert [records["name"] for records in metadata["recordSet"]] == [f"M1-{form.name}" for form in list_formats()]
     for records in metadata["recordSet"]:
         files = sorted(folder.glob(sets[f"files-{records['name']}"]["includes"]))
         written = pl.read_parquet_schema(files[0])
@@ -279,7 +279,7 @@ def test_a_policy_goes_out_with_weights_manifest_and_card(place: Path, tmp_path:
     assert metadata["library_name"] == "transformers"
     assert json.loads((source / "manifest.json").read_text(encoding="utf-8"))["hash"] in text
     assert f"git checkout {COMMIT.id}" in text
-    assert [row[0] for row in table(section(text, "How it measured"))] == ["M0", "M1"]
+    assert [row[0] for row in table(section(text, "Metrics"))] == ["M0", "M1"]
 
 
 def test_a_policy_of_the_hub_is_not_published_again(place: Path, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_policy_without_weights_is_not_published(place: Path, tmp_path: Path) 
     (root / "models/M0").mkdir(parents=True)
     (root / "params.yaml").write_bytes((place / "params.yaml").read_bytes())
     write_manifest(root / "models/M0", {"kind": "none"})
-    with pytest.raises(RefusedError, match="holds no weights"):
+    with pytest.raises(RefusedError, match="has no weights"):
         write_model("M0", "org/model", COMMIT, tmp_path / "out", root)
 
 
@@ -319,8 +319,8 @@ def test_a_round_of_recorded_solutions_without_judge_and_measurement_says_so(tmp
         write(report, {"metrics": {}})
     write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
     _, text = card_of(tmp_path / "out")
-    assert "- The solutions of M1 were sampled elsewhere and recorded." in text
-    assert "no step is labelled" in section(text, "Who judged the steps")
+    assert "- The completions of M1 are recorded: they were sampled elsewhere." in text
+    assert "no step has a label" in section(text, "Judge")
     assert table(section(text, "Rounds"))[1] == ["M1", "M0", "step\\_kto", *["–"] * 5]
 
 
@@ -342,7 +342,7 @@ def seed_model(kind: Any, repo: str | None = None) -> SeedModelParams:
     ],
 )
 def test_licences(origins: list[tuple[str, str]], seed: SeedModelParams, licence: str | None, said: list[str]) -> None:
-    found = licences_of(origins, seed)
-    assert hub_licence(found) == licence
+    found = list_licenses(origins, seed)
+    assert find_hub_license(found) == licence
     assert len(found) == len(said)
     assert all(any(words in one.note for one in found) for words in said)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.publish.checks import RefusedError, audit, require_publishable
+from tools.publish.preconditions import RefusedError, require_publishable, verify_project
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -82,17 +82,17 @@ def test_outside_a_repository(tmp_path: Path) -> None:
 
 
 def test_an_audit_that_cannot_run_does_not_pass(tmp_path: Path) -> None:
-    broken = audit(tmp_path)
+    broken = verify_project(tmp_path)
     assert broken is not None
     assert broken.startswith("exit code 1")
 
 
 def test_an_audit_speaks_through_its_exit_code(tmp_path: Path) -> None:
-    package = tmp_path / "stages" / "audit"
+    package = tmp_path / "tools" / "audit"
     package.mkdir(parents=True)
-    (tmp_path / "stages/__init__.py").touch()
+    (tmp_path / "tools/__init__.py").touch()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text("import sys\nassert sys.argv[1:] == ['verify']\n", encoding="utf-8")
-    assert audit(tmp_path) is None
+    assert verify_project(tmp_path) is None
     (package / "__main__.py").write_text("import sys\nprint('labels BROKEN 1 of 9')\nsys.exit(1)\n", encoding="utf-8")
-    assert audit(tmp_path) == "exit code 1: labels BROKEN 1 of 9"
+    assert verify_project(tmp_path) == "exit code 1: labels BROKEN 1 of 9"

@@ -13,14 +13,14 @@ from stages.judge.llm import hash_prompt
 from tests.support import tiny_policy
 from tests.support.publish_place import make_place
 from tools.publish import Commit, RefusedError, write_dataset
-from tools.publish.formats import FORMATS, base
-from tools.publish.manifest import read_publication
-from tools.publish.parquet import feature, type_name
-from tools.publish.rounds import Round, read_round
-from tools.publish.scan import require_nothing_private
+from tools.publish.exported_round import ExportedRound, read_round
+from tools.publish.formats import FORMATS, export_format, list_formats
+from tools.publish.parquet_files import describe_type, make_feature
+from tools.publish.private_data import require_nothing_private
+from tools.publish.release_manifest import read_release_manifest
 
 COMMIT = Commit("c0ffee" * 6 + "c0ff", "2026-01-02", "https://example.org/project.git")
-NAMES = [form.name for form in FORMATS]
+NAMES = [form.name for form in list_formats()]
 
 
 @pytest.fixture(scope="module", params=["text", "chat"])
@@ -30,7 +30,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def of(place: Path) -> Round:
+def of(place: Path) -> ExportedRound:
     return read_round("M1", place)
 
 
@@ -54,11 +54,11 @@ def prompt_text(prompt: Any) -> str:
     return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
 
-def by_sample(of: Round) -> dict[str, dict[str, Any]]:
+def by_sample(of: ExportedRound) -> dict[str, dict[str, Any]]:
     return {row["sample_id"]: row for row in of.rows.to_dicts()}
 
 
-def test_kto_and_step_kto_are_the_data_set_in_its_order(of: Round, folder: Path) -> None:
+def test_kto_and_step_kto_are_the_data_set_in_its_order(of: ExportedRound, folder: Path) -> None:
     kto, step_kto = rows_of(folder, "kto"), rows_of(folder, "step_kto")
     assert [row["sample_id"] for row in kto] == of.rows["sample_id"].to_list()
     assert [plain(row["completion"]) for row in kto] == of.rows["completion"].to_list()
@@ -67,7 +67,7 @@ def test_kto_and_step_kto_are_the_data_set_in_its_order(of: Round, folder: Path)
     assert [{**row, "steps": None} for row in step_kto] == [{**row, "steps": None} for row in kto]
 
 
-def test_stepwise_ends_before_the_first_unknown_step(of: Round, folder: Path) -> None:
+def test_stepwise_ends_before_the_first_unknown_step(of: ExportedRound, folder: Path) -> None:
     rows = rows_of(folder, "stepwise")
     known = by_sample(of)
     assert any(len(row["completions"]) < len(known[row["sample_id"]]["steps"]) for row in rows)
@@ -84,7 +84,7 @@ def test_stepwise_ends_before_the_first_unknown_step(of: Round, folder: Path) ->
     }
 
 
-def test_step_dpo_pairs_share_a_right_beginning(of: Round, folder: Path) -> None:
+def test_step_dpo_pairs_share_a_right_beginning(of: ExportedRound, folder: Path) -> None:
     rows = rows_of(folder, "step_dpo")
     assert len(rows) > 5
     known = by_sample(of)
@@ -102,14 +102,14 @@ def test_step_dpo_pairs_share_a_right_beginning(of: Round, folder: Path) -> None
         assert chosen["steps"][at]["label"] is True
         right = chosen["completion"][len(beginning) : chosen["steps"][at]["end"]]
         wrong = rejected["completion"][len(beginning) : steps[row["step"]]["end"]]
-        before = beginning if of.chat else ""
+        before = beginning if of.is_chat else ""
         assert (plain(row["chosen"]), plain(row["rejected"])) == (before + right, before + wrong)
-        assert prompt_text(row["prompt"]) == prompt_text(rejected["prompt"]) + ("" if of.chat else beginning)
+        assert prompt_text(row["prompt"]) == prompt_text(rejected["prompt"]) + ("" if of.is_chat else beginning)
         seen.add((row["problem_id"], beginning, wrong))
     assert len(seen) == len(rows), "a wrong step after the same beginning comes once"
 
 
-def test_pairs_are_right_and_wrong_solutions_of_one_problem(of: Round, folder: Path) -> None:
+def test_pairs_are_right_and_wrong_solutions_of_one_problem(of: ExportedRound, folder: Path) -> None:
     rows = rows_of(folder, "pairs")
     known = by_sample(of)
     for row in rows:
@@ -123,14 +123,14 @@ def test_pairs_are_right_and_wrong_solutions_of_one_problem(of: Round, folder: P
     assert len(set(used)) == len(used)
 
 
-def test_rft_is_what_is_right(of: Round, folder: Path) -> None:
+def test_rft_is_what_is_right(of: ExportedRound, folder: Path) -> None:
     right = of.rows.filter("label")
     assert [row["sample_id"] for row in rows_of(folder, "rft")] == right["sample_id"].to_list()
 
 
-def test_labels_hold_every_sample_with_its_lineage(of: Round, folder: Path) -> None:
+def test_labels_hold_every_sample_with_its_lineage(of: ExportedRound, folder: Path) -> None:
     rows = rows_of(folder, "labels")
-    samples = pl.read_parquet(of.table("samples") / "*.parquet")
+    samples = pl.read_parquet(of.locate("samples") / "*.parquet")
     assert sorted(row["sample_id"] for row in rows) == sorted(samples["sample_id"])
     place = {identity: at for at, identity in enumerate(of.rows["sample_id"])}
     assert len(place) < len(rows), "repeated texts are not kept"
@@ -139,10 +139,10 @@ def test_labels_hold_every_sample_with_its_lineage(of: Round, folder: Path) -> N
         assert "".join(row["completion"][step["start"] : step["end"]] for step in row["steps"]) == row["completion"]
         assert row["first_error"] == next((s["step"] for s in row["steps"] if s["label"] is False), None)
         assert (row["origin"], row["judge"] if "judge" in row else row["steps"][0]["judge"]) == ("sums train", "judge")
-        assert row["outcome"] == (row["final_answer"] == row["gold_answer"])
+        assert row["is_correct"] == (row["final_answer"] == row["gold_answer"])
 
 
-def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Path) -> None:
+def test_labels_count_the_votes_in_the_replies_beside_them(of: ExportedRound, folder: Path) -> None:
     replies: dict[tuple[str, int, int], dict[str, Any]] = {}
     for row in sorted(rows_of(folder, "replies"), key=lambda row: row["attempt"]):
         assert row["round"] == "M1"
@@ -162,12 +162,12 @@ def test_labels_count_the_votes_in_the_replies_beside_them(of: Round, folder: Pa
     assert any(row["attempt"] == 1 for row in replies.values())
 
 
-def test_every_published_row_leads_to_its_raw_replies(of: Round, folder: Path) -> None:
-    written = pl.read_parquet(of.table("labels") / "replies/*.parquet").sort("request_hash").to_dicts()
+def test_every_published_row_leads_to_its_raw_replies(of: ExportedRound, folder: Path) -> None:
+    written = pl.read_parquet(of.locate("labels") / "replies/*.parquet").sort("request_hash").to_dicts()
     published = sorted(rows_of(folder, "replies"), key=lambda row: row["request_hash"])
     assert published == [{"round": "M1", **row} for row in written]
     known = {row["sample_id"] for row in published}
-    for form in FORMATS:
+    for form in list_formats():
         for row in rows_of(folder, form.name):
             ids = {row[name] for name in ("sample_id", "chosen_sample_id", "rejected_sample_id") if name in row}
             assert ids
@@ -206,13 +206,13 @@ def test_the_scan_reads_the_replies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["stepwise", "step_dpo", "pairs"])
 def test_rows_are_the_same_however_many_are_taken_at_once(
-    of: Round, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    of: ExportedRound, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "ROWS", 3)
-    form = next(form for form in FORMATS if form.name == name)
-    parts = list(form.parts(of))
+    monkeypatch.setattr(export_format, "MAX_ROWS", 3)
+    form = next(form for form in list_formats() if form.name == name)
+    parts = list(form.read_frames(of))
     assert len(parts) > 5
-    columns = [column.name for column in form.columns(of.chat)]
+    columns = [column.name for column in form.list_columns(of.is_chat)]
     assert [row for part in parts for row in part.select(columns).to_dicts()] == rows_of(folder, name)
 
 
@@ -225,18 +225,18 @@ def test_a_sample_without_a_verdict_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_datasets_reads_it_with_its_types(of: Round, folder: Path, tmp_path: Path, name: str) -> None:
+def test_datasets_reads_it_with_its_types(of: ExportedRound, folder: Path, tmp_path: Path, name: str) -> None:
     from datasets import load_dataset
 
     loaded = load_dataset(str(folder), f"M1-{name}", split="train", cache_dir=str(tmp_path))
-    columns = next(form for form in FORMATS if form.name == name).columns(of.chat)
-    assert loaded.features == {column.name: feature(column.dtype) for column in columns}
+    columns = next(form for form in list_formats() if form.name == name).list_columns(of.is_chat)
+    assert loaded.features == {column.name: make_feature(column.dtype) for column in columns}
     assert loaded.to_list() == rows_of(folder, name)
 
 
 def test_the_same_tree_gives_the_same_bytes(place: Path, folder: Path, tmp_path: Path) -> None:
     again = write_dataset(["M1"], "org/sums", COMMIT, tmp_path, place)
-    assert read_publication(folder / "manifest.json") == again
+    assert read_release_manifest(folder / "manifest.json") == again
 
 
 def trainer_of(name: str) -> tuple[Any, Any]:
@@ -267,7 +267,7 @@ def test_trl_trains_a_step_on_it(folder: Path, tmp_path: Path, name: str) -> Non
     assert any(not torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
 
 
-def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path: Path) -> None:
+def test_step_kto_trains_a_step_in_our_trainer(of: ExportedRound, folder: Path, tmp_path: Path) -> None:
     """The published file put back where the training stage reads it, by the manifest of a data set."""
     from stages.common.params.runtime import RuntimeParams
     from stages.common.params.train import TrainParams
@@ -276,7 +276,7 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
     from stages.train.run import TrainingInputs, train
 
     published = pl.read_parquet(folder / "data/M1/step_kto/00000.parquet").head(8)
-    if of.chat:
+    if of.is_chat:
         texts = [json.dumps(prompt) for prompt in published["prompt"].to_list()]
         completions = [plain(said) for said in published["completion"].to_list()]
         published = published.with_columns(prompt=pl.Series(texts), completion=pl.Series(completions))
@@ -285,12 +285,11 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
     published.write_parquet(source / "step_kto.parquet")
     published.drop("steps").write_parquet(source / "kto.parquet")
     files = folder_files(source)
-    original = json.loads((of.source.folder / "manifest.json").read_text(encoding="utf-8"))
+    original = json.loads((of.dataset.folder / "manifest.json").read_text(encoding="utf-8"))
     write_json(source / "manifest.json", {**original, "files": files, "hash": manifest_hash(files), "rows": 8})
     params = TrainParams(
-        method="step_kto", w_step=1.0, after_first_error="keep", beta=0.5, learning_rate=1e-2, warmup_steps=0,
-        schedule="constant", epochs=1, batch=4, accumulate=2, max_grad_norm=1.0, max_length=256, dtype="float32",
-        gradient_checkpointing=False, save_steps=50, pass_rows=None, lora=None, launch=None, tracker=None,
+        beta=0.5, learning_rate=1e-2, warmup_steps=0, lr_scheduler_type="constant", batch_size=4,
+        gradient_accumulation_steps=2, max_length=256, dtype="float32", save_steps=50,
     )  # fmt: skip
     job = TrainingInputs(source, tiny_policy.write_policy(tmp_path / "policy"), params, 1)
     report = tmp_path / "report.json"
@@ -302,8 +301,55 @@ def test_step_kto_trains_a_step_in_our_trainer(of: Round, folder: Path, tmp_path
 
 
 def test_types_are_told_in_words_and_others_are_refused() -> None:
-    assert type_name(pl.List(pl.Struct({"a": pl.Int32, "b": pl.List(pl.String)}))) == (
+    assert describe_type(pl.List(pl.Struct({"a": pl.Int32, "b": pl.List(pl.String)}))) == (
         "list of {a: int32, b: list of string}"
     )
-    with pytest.raises(TypeError, match="no published column"):
-        feature(pl.Date)
+    with pytest.raises(TypeError, match="Date: expected one of string"):
+        make_feature(pl.Date)
+
+
+PLUGIN = '''
+"""The first step of every row, as an export format from outside the project."""
+
+import polars as pl
+
+from stages.common.tables import Column
+from tools.publish.formats import FORMATS
+
+
+class FirstStep:
+    name = "first_step"
+    purpose = "the first step of every sample"
+
+    def list_columns(self, is_chat):
+        return (Column("sample_id", pl.String, "the sample"), Column("step", pl.String, "its first step"))
+
+    def read_frames(self, exported):
+        end = pl.col("steps").list.first().struct.field("end")
+        yield exported.rows.with_columns(step=pl.col("completion").str.slice(0, end))
+
+
+FORMATS.register("first_step", FirstStep())
+'''
+
+
+def test_a_format_of_a_plugin_is_published_and_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FORMATS, "_items", {})
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "first_step_plugin.py").write_text(PLUGIN, encoding="utf-8")
+    place = make_place(tmp_path / "place", problems=3)
+    recipe = (place / "params.yaml").read_text(encoding="utf-8")
+    (place / "params.yaml").write_text(f"plugins: [first_step_plugin]\n{recipe}", encoding="utf-8")
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
+    assert [form.name for form in list_formats()] == [*NAMES, "first_step"]
+    known = by_sample(read_round("M1", place))
+    rows = rows_of(tmp_path / "out", "first_step")
+    assert {row["sample_id"] for row in rows} == set(known)
+    for row in rows:
+        whole = known[row["sample_id"]]
+        assert row["step"] == whole["completion"][: whole["steps"][0]["end"]]
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert "config_name: M1-first_step" in card
+    assert "| `step` | string | its first step |" in card
+    croissant = json.loads((tmp_path / "out/croissant.json").read_text(encoding="utf-8"))
+    assert "M1-first_step" in [records["name"] for records in croissant["recordSet"]]

@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hub_server import Fault, Hub, Repository, serve
-from tools.publish.checks import RefusedError
-from tools.publish.hub import ATTEMPTS, Result, Target, UploadError, upload
-from tools.publish.manifest import read_publication, write_publication
-from tools.publish.patience import LONGEST, pause
+from tools.publish.hub_upload import MAX_ATTEMPTS, HubTarget, UploadError, UploadResult, upload
+from tools.publish.preconditions import RefusedError
+from tools.publish.release_manifest import read_release_manifest, write_release_manifest
+from tools.publish.retry_policy import MAX_WAIT_S, choose_wait_s
 
 TOKEN = "a-token-of-this-test"
-TARGET = Target("org/sums", "dataset")
+TARGET = HubTarget("org/sums", "dataset")
 LARGE_FILE = bytes(range(256)) * 200
 """Sent apart from the commit, as Parquet and weights are."""
 
@@ -50,17 +50,17 @@ def make_folder(folder: Path, text: str = "one", rounds: tuple[str, ...] = ("M1"
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    write_publication(folder, {name: {} for name in rounds}, {})
+    write_release_manifest(folder, {name: {} for name in rounds}, {})
     return folder
 
 
 def hash_of(folder: Path) -> str:
-    publication = read_publication(folder / "manifest.json")
+    publication = read_release_manifest(folder / "manifest.json")
     assert publication is not None
     return publication.hash
 
 
-def send(hub: Hub, folder: Path, target: Target = TARGET, waits: list[float] | None = None) -> Result:
+def send(hub: Hub, folder: Path, target: HubTarget = TARGET, waits: list[float] | None = None) -> UploadResult:
     api = HfApi(endpoint=hub.url, token=TOKEN)
     return upload(folder, target, "Publish M1", api, (waits if waits is not None else []).append)
 
@@ -84,13 +84,13 @@ def test_one_commit_and_one_tag_and_nothing_the_second_time(hub: Hub, tmp_path: 
     folder = make_folder(tmp_path / "out")
     first = send(hub, folder)
     assert is_published(hub, folder)
-    assert first == Result(hub.repository("org/sums").head.id, hash_of(folder), changed=True)
+    assert first == UploadResult(hub.repository("org/sums").head.id, hash_of(folder), is_new=True)
     assert hub.repository("org/sums").head.message == "Publish M1"
     assert not hub.repository("org/sums").private
     state = hub.state()
     hub.requests.clear()
     second = send(hub, folder)
-    assert second == Result(first.commit, first.tag, changed=False)
+    assert second == UploadResult(first.commit, first.tag, is_new=False)
     assert hub.state() == state
     assert [request for request in hub.requests if not request.startswith("GET")] == []
 
@@ -105,19 +105,19 @@ def test_a_changed_folder_replaces_what_is_there_under_a_tag_of_its_own(hub: Hub
     assert repository.tags[hash_of(old)] == first.commit
     assert "data/M1/rft/00000.parquet" in repository.at(hash_of(old)).files  # type: ignore[union-attr]
     state = hub.state()
-    assert not send(hub, old).changed, "its tag is there"
+    assert not send(hub, old).is_new, "its tag is there"
     assert hub.state() == state
 
 
 def test_private_repositories(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "out")
-    private = Target("org/sums", "model", private=True)
+    private = HubTarget("org/sums", "model", private=True)
     send(hub, folder, private)
     assert hub.repository("org/sums", "model").private
-    assert not send(hub, folder, private).changed
+    assert not send(hub, folder, private).is_new
     hub.repository("org/sums", "model").private = False
     state = hub.state()
-    with pytest.raises(RefusedError, match="is public, and --private was asked for"):
+    with pytest.raises(RefusedError, match="is public, but --private is set"):
         send(hub, folder, private)
     assert hub.state() == state
 
@@ -128,7 +128,7 @@ def test_what_others_put_there_is_left_alone(hub: Hub, tmp_path: Path) -> None:
     theirs.add({".gitattributes": b"", "manifest.json": b'{"hash": "x"}', "data.csv": b"1"}, "theirs")
     hub.repositories["dataset", "org/sums"] = theirs
     state = hub.state()
-    with pytest.raises(RefusedError, match=r"not published from here \(data.csv, manifest.json\)"):
+    with pytest.raises(RefusedError, match=r"not published by this tool \(data.csv, manifest.json\)"):
         send(hub, folder)
     assert hub.state() == state
 
@@ -136,13 +136,13 @@ def test_what_others_put_there_is_left_alone(hub: Hub, tmp_path: Path) -> None:
 def test_a_round_is_never_taken_away(hub: Hub, tmp_path: Path) -> None:
     send(hub, make_folder(tmp_path / "both", rounds=("M1", "M2")))
     state = hub.state()
-    with pytest.raises(RefusedError, match="holds M2 too"):
+    with pytest.raises(RefusedError, match="also has M2"):
         send(hub, make_folder(tmp_path / "one", "other", rounds=("M1",)))
     assert hub.state() == state
 
 
 def test_no_token_no_upload(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.publish.hub.get_token", lambda: None)
+    monkeypatch.setattr("tools.publish.hub_upload.get_token", lambda: None)
     with pytest.raises(RefusedError, match="set HF_TOKEN"):
         upload(make_folder(tmp_path / "out"), TARGET, "x", HfApi(endpoint=hub.url))
     assert hub.requests == []
@@ -198,7 +198,7 @@ def test_a_lost_answer_makes_no_second_commit(hub: Hub, tmp_path: Path, fault: F
     folder = make_folder(tmp_path / "out")
     fault = Fault(fault.pattern, fault.status, after=True)
     hub.faults = [fault]
-    assert send(hub, folder).changed
+    assert send(hub, folder).is_new
     assert fault.times == 0, "the fault was met"
     assert is_published(hub, folder)
 
@@ -237,7 +237,7 @@ def test_a_repository_that_cannot_be_removed_again_is_said(
     hub.faults = [Fault("POST .*/commit/main", 403), Fault("DELETE ", 403)]
     with pytest.raises(UploadError, match="403"):
         send(hub, make_folder(tmp_path / "out"))
-    assert "org/sums: was made and could not be removed again" in capsys.readouterr().err
+    assert "org/sums: was created and could not be removed" in capsys.readouterr().err
     assert hub.repository("org/sums").tags == {}
 
 
@@ -277,7 +277,7 @@ def test_an_older_publication_that_comes_meanwhile_is_replaced(hub: Hub, tmp_pat
 def test_foreign_files_that_come_meanwhile_are_never_lost(hub: Hub, tmp_path: Path) -> None:
     """412, and then what is there belongs to someone else: a repository that this run made is not removed either."""
     hub.before_commit = commit_of({"data.csv": b"1"})
-    with pytest.raises(RefusedError, match="not published from here"):
+    with pytest.raises(RefusedError, match="not published by this tool"):
         send(hub, make_folder(tmp_path / "out"))
     assert hub.repository("org/sums").head.files["data.csv"] == b"1"
 
@@ -288,14 +288,14 @@ def test_without_end_of_others_commits_it_gives_up(hub: Hub, tmp_path: Path) -> 
     hub.faults = [Fault("POST .*/commit/main", 412, times=99)]
     with pytest.raises(UploadError, match="others committed"):
         send(hub, make_folder(tmp_path / "out"))
-    assert hub.faults[0].times == 99 - ATTEMPTS
+    assert hub.faults[0].times == 99 - MAX_ATTEMPTS
     assert hub.state() == state
 
 
 def test_the_last_attempt_counts(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "out")
-    hub.faults = [Fault("POST .*/commit/main", 412, times=ATTEMPTS - 1)]
-    assert send(hub, folder).changed
+    hub.faults = [Fault("POST .*/commit/main", 412, times=MAX_ATTEMPTS - 1)]
+    assert send(hub, folder).is_new
     assert is_published(hub, folder)
 
 
@@ -307,7 +307,7 @@ def test_a_commit_that_lacks_a_file_gets_no_tag(hub: Hub, tmp_path: Path) -> Non
 
 
 def test_a_model_repository_goes_on_to_the_next_policy(hub: Hub, tmp_path: Path) -> None:
-    target = Target("org/sums", "model")
+    target = HubTarget("org/sums", "model")
     send(hub, make_folder(tmp_path / "M1", "M1", rounds=("M1",)), target)
     send(hub, make_folder(tmp_path / "M2", "M2", rounds=("M2",)), target)
     assert len(hub.repository("org/sums", "model").tags) == 2
@@ -316,16 +316,16 @@ def test_a_model_repository_goes_on_to_the_next_policy(hub: Hub, tmp_path: Path)
 def test_a_tag_that_cannot_be_made_is_made_by_the_next_run(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "out")
     hub.faults = [Fault("POST .*/tag/", 403)]
-    with pytest.raises(UploadError, match="run this again, which only adds the tag"):
+    with pytest.raises(UploadError, match="run this command again, which adds only the tag"):
         send(hub, folder)
-    assert not send(hub, folder).changed
+    assert not send(hub, folder).is_new
     assert is_published(hub, folder)
 
 
 @given(st.text(max_size=20), st.text(max_size=40), st.integers(0, 8))
 def test_a_pause_is_bounded_whatever_the_answer_says(after: str, limit: str, attempt: int) -> None:
     headers = [("retry-after", after.encode("utf-8", "replace")), ("ratelimit", limit.encode("utf-8", "replace"))]
-    assert 0 <= pause(httpx2.Response(429, headers=headers), attempt) <= LONGEST
+    assert 0 <= choose_wait_s(httpx2.Response(429, headers=headers), attempt) <= MAX_WAIT_S
 
 
 @pytest.mark.parametrize(
@@ -335,11 +335,11 @@ def test_a_pause_is_bounded_whatever_the_answer_says(after: str, limit: str, att
         ({"RateLimit": '"api";r=0;t=55'}, 55.0),
         ({"Retry-After": "soon"}, 4.0),
         ({}, 4.0),
-        ({"Retry-After": "99999"}, LONGEST),
+        ({"Retry-After": "99999"}, MAX_WAIT_S),
     ],
 )
 def test_a_pause_is_what_the_answer_asks_for(headers: dict[str, str], seconds: float) -> None:
-    assert pause(httpx2.Response(429, headers=headers), 1) == seconds
+    assert choose_wait_s(httpx2.Response(429, headers=headers), 1) == seconds
 
 
 @given(
@@ -351,7 +351,7 @@ def test_a_manifest_of_others_is_none(value: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "manifest.json"
         path.write_text(json.dumps(value), encoding="utf-8")
-        assert read_publication(path) is None
+        assert read_release_manifest(path) is None
 
 
 LOAD = """
@@ -366,7 +366,7 @@ for name in sys.argv[3:]:
 def test_datasets_reads_a_publication_through_the_hubs_client(hub: Hub, tmp_path: Path) -> None:
     from tests.support.publish_place import make_place
     from tools.publish import Commit, write_dataset
-    from tools.publish.formats import FORMATS
+    from tools.publish.formats import list_formats
 
     folder = tmp_path / "out"
     folder.mkdir()
@@ -374,10 +374,17 @@ def test_datasets_reads_a_publication_through_the_hubs_client(hub: Hub, tmp_path
     publication = write_dataset(["M1"], "org/sums", Commit("c" * 40, "2026-01-02", None), folder, place)
     send(hub, folder)
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", LOAD, "org/sums", publication.hash, *(f"M1-{form.name}" for form in FORMATS)]
+    command = [
+        sys.executable,
+        "-c",
+        LOAD,
+        "org/sums",
+        publication.hash,
+        *(f"M1-{form.name}" for form in list_formats()),
+    ]
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    for form, line in zip(FORMATS, done.stdout.splitlines(), strict=True):
+    for form, line in zip(list_formats(), done.stdout.splitlines(), strict=True):
         rows, features = json.loads(line)
-        assert features == [column.name for column in form.columns(False)]
+        assert features == [column.name for column in form.list_columns(False)]
         assert rows == pl.read_parquet(folder / f"data/M1/{form.name}/*.parquet").to_dicts()

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.publish import scan
-from tools.publish.checks import RefusedError
-from tools.publish.scan import ACCEPTABLE, PATTERNS, require_nothing_private, scan_file
+from tools.publish.preconditions import RefusedError
+from tools.publish.private_data import ACCEPTABLE, PATTERNS, require_nothing_private, scan_file
 
 # Put together here, so that no scanner takes this file for one with secrets.
 PLANTED = {
@@ -38,7 +37,7 @@ HARMLESS = [
 
 
 def kinds_in(path: Path, environment: dict[str, str] | None = None) -> set[str]:
-    return {finding.kind for finding in scan_file(path, path.name, environment or {})}
+    return {match.kind for match in scan_file(path, path.name, environment or {})}
 
 
 def test_every_kind_has_a_plant() -> None:
@@ -75,17 +74,13 @@ def test_a_plant_in_parquet_is_found_by_row_and_column(tmp_path: Path, kind: str
 
 @pytest.mark.parametrize("kind", PLANTED)
 @pytest.mark.parametrize("gap", [0, 100])
-def test_a_plant_is_found_wherever_chunks_end(
-    tmp_path: Path, kind: str, gap: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan, "_CHUNK", 64)
-    monkeypatch.setattr(scan, "_OVERLAP", 128)
+def test_a_plant_is_found_wherever_it_stands_in_a_line(tmp_path: Path, kind: str, gap: int) -> None:
     for shift in range(0, 64, 7):
         path = tmp_path / "card.md"
         path.write_text("line\n" * 3 + "." * (gap + shift) + f" {PLANTED[kind]} end\nmore\n", encoding="utf-8")
         found = [finding for finding in scan_file(path, "card.md", {}) if finding.kind == kind]
         assert found
-        assert {finding.place for finding in found} == {"line 4"}
+        assert {finding.position for finding in found} == {"line 4"}
 
 
 def test_plants_in_names_metadata_and_binary_files(tmp_path: Path) -> None:
@@ -100,7 +95,7 @@ def test_plants_in_names_metadata_and_binary_files(tmp_path: Path) -> None:
     assert kinds_in(tmp_path / "meta.parquet") == {"personal path"}
     binary = tmp_path / "weights.bin"
     binary.write_bytes(b"\0" * 100 + PLANTED["Hugging Face token"].encode() + b"\0")
-    assert [finding.place for finding in scan_file(binary, "w", {})] == ["byte 100"]
+    assert [finding.position for finding in scan_file(binary, "w", {})] == ["byte 100"]
 
 
 def test_of_weights_the_header_is_read_and_not_the_numbers(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import jinja2
 
-from stages.report.text import bounded
+from stages.common.text import bound_text
 
-CELL = 200
+MAX_INLINE_CHARS = 200
 """Characters shown of a text within a line."""
 
-BLOCK = 1500
-"""Characters shown of a text in a block of its own."""
+MAX_BLOCK_CHARS = 1500
+"""Characters shown of a text in its own block."""
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#|~$:!&@])")
 
@@ -25,80 +25,76 @@ class Markdown(str):
     __slots__ = ()
 
 
-def escape(value: Any) -> Markdown:
-    """`value` on one line, at most `CELL` characters, with every character that means something in Markdown escaped."""
-    if isinstance(value, Markdown):
-        return value
-    return Markdown(_MARKUP.sub(r"\\\1", _line(value)))
+def escape_markdown(value: Any) -> Markdown:
+    """`value` on one line, at most `MAX_INLINE_CHARS` characters, with every character of Markdown's syntax escaped."""
+    return value if isinstance(value, Markdown) else Markdown(_MARKUP.sub(r"\\\1", _format_line(value)))
 
 
-def _line(value: Any) -> str:
-    """The first characters of `value` on one line."""
-    text = bounded(value, CELL)
-    return " ".join(text.shown.split()) + ("…" if text.left_out else "")
+def _format_line(value: Any) -> str:
+    text = bound_text(value, MAX_INLINE_CHARS)
+    return " ".join(text.shown.split()) + ("…" if text.num_omitted else "")
 
 
-def code(value: Any) -> Markdown:
-    """`value` as code within a line, also within a table's cell; a dash where there is nothing to show."""
-    line = _line(value)
+def format_code(value: Any) -> Markdown:
+    """`value` as code within a line or a table's cell; a dash where it is empty."""
+    line = _format_line(value)
     if not line:
         return Markdown("–")
     if not set(line) & set("`|"):
         return Markdown(f"`{line}`")
-    # No escape holds in a code span, and tables split cells before they look for one: entities hold everywhere.
-    return Markdown("<code>" + _MARKUP.sub(lambda found: f"&#{ord(found[0])};", line) + "</code>")
+    # Code spans know no escapes, and tables are split into cells before escapes are read: entities work in both.
+    return Markdown("<code>" + _MARKUP.sub(lambda match: f"&#{ord(match[0])};", line) + "</code>")
 
 
-def block(value: Any) -> Markdown:
-    """`value` as a block, at most `BLOCK` characters, fenced by more backticks than it holds in a row."""
-    text = bounded(value, BLOCK)
-    shown = text.shown + (f"\n… ({text.left_out:,} more characters)" if text.left_out else "")
+def format_block(value: Any) -> Markdown:
+    """`value` as a block, at most `MAX_BLOCK_CHARS` characters, fenced by more backticks than it has in a row."""
+    text = bound_text(value, MAX_BLOCK_CHARS)
+    shown = text.shown + (f"\n… ({text.num_omitted:,} more characters)" if text.num_omitted else "")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
     return Markdown(f"{fence}text\n{shown}\n{fence}")
 
 
-def percent(value: float | None) -> Markdown:
-    return Markdown("–" if value is None else f"{100 * value:.1f}%")
+def _format_number(template: str) -> Any:
+    return lambda value: Markdown("–" if value is None else template.format(value))
 
 
-def whole(value: float | None) -> Markdown:
-    return Markdown("–" if value is None else f"{value:,.0f}")
+def _format_verdict(value: bool | None) -> Markdown:
+    return Markdown("unknown" if value is None else "correct" if value else "**incorrect**")
 
 
-def seconds(value: float | None) -> Markdown:
-    return Markdown("–" if value is None else f"{value:,.1f}")
-
-
-def verdict(value: bool | None) -> Markdown:
-    return Markdown("unknown" if value is None else "right" if value else "**wrong**")
-
-
-def own(value: str) -> Markdown:
-    """Text of this project's own: Markdown already, made fit for a table's cell."""
+def _format_prose(value: str) -> Markdown:
+    """This project's own text, which is Markdown, as a table's cell."""
     return Markdown(" ".join(value.split()).replace("|", "\\|"))
 
 
-def made(value: str) -> Markdown:
-    """What a macro of a template has printed, and escaped, already."""
-    return Markdown(value)
-
-
-def verbatim(value: str) -> Markdown:
-    """Text that stands inside a code block: unescaped, but unable to end the block."""
+def _format_verbatim(value: str) -> Markdown:
+    """Text inside a code block: not escaped, but unable to end the block."""
     return Markdown(value.replace("`", "'"))
 
 
-def render(template: str, **context: Any) -> str:
+_FILTERS = {
+    "code": format_code,
+    "block": format_block,
+    "percent": _format_number("{:.1%}"),
+    "whole": _format_number("{:,.0f}"),
+    "seconds": _format_number("{:,.1f}"),
+    "verdict": _format_verdict,
+    "prose": _format_prose,
+    "markdown": Markdown,
+    "verbatim": _format_verbatim,
+}
+
+
+def render_card(template: str, **context: Any) -> str:
     """`template` of this folder with `context`; raises `jinja2.UndefinedError` where the two do not agree."""
     # What autoescaping does for HTML, `finalize` does for Markdown: nothing is printed unescaped.
     environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
-        finalize=escape,
+        finalize=escape_markdown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": code, "block": block, "percent": percent, "whole": whole, "seconds": seconds}
-    environment.filters |= {"verdict": verdict, "own": own, "made": made, "verbatim": verbatim}
+    environment.filters |= _FILTERS
     return environment.get_template(template).render(context)

@@ -1,4 +1,4 @@
-"""Formats of one completion per row, in training order: KTO, Step-KTO, and right solutions alone."""
+"""Formats of one completion per row, in training order: KTO, Step-KTO, and correct completions alone."""
 
 from __future__ import annotations
 
@@ -7,59 +7,70 @@ from collections.abc import Iterator
 import polars as pl
 
 from stages.common.tables import Column
-from tools.publish.formats.base import Format, problem_column, prompt_column, said, said_column, sample_column
-from tools.publish.rounds import Round
+from tools.publish.exported_round import ExportedRound
+from tools.publish.formats.export_format import (
+    FunctionFormat,
+    completion_column,
+    format_completion,
+    problem_column,
+    prompt_column,
+    sample_column,
+)
 
 STEPS = pl.List(pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.Boolean}))
 
 
-def _columns(chat: bool) -> tuple[Column, ...]:
+def _list_rft_columns(is_chat: bool) -> tuple[Column, ...]:
     return (
         sample_column(),
         problem_column(),
-        prompt_column(chat),
-        said_column("completion", chat, "the sampled solution"),
-        Column("label", pl.Boolean, "True where the final answer equals the gold answer"),
+        prompt_column(is_chat),
+        completion_column("completion", is_chat, "the sampled completion"),
     )
 
 
-def _with_steps(chat: bool) -> tuple[Column, ...]:
+def _list_kto_columns(is_chat: bool) -> tuple[Column, ...]:
+    meaning = "True where the final answer equals the gold answer"
+    return (*_list_rft_columns(is_chat), Column("label", pl.Boolean, meaning))
+
+
+def _list_step_kto_columns(is_chat: bool) -> tuple[Column, ...]:
     meaning = (
-        "steps in order: start and end in code points of the completion (end is one past the last), label True right, "
-        "False wrong, null unknown"
+        "steps in order: start and end in code points of the completion (end is one past the last), label True "
+        "correct, False incorrect, null unknown"
     )
-    return (*_columns(chat), Column("steps", STEPS, meaning))
+    return (*_list_kto_columns(is_chat), Column("steps", STEPS, meaning))
 
 
-def _without_label(chat: bool) -> tuple[Column, ...]:
-    return tuple(column for column in _columns(chat) if column.name != "label")
+def _read_all(exported: ExportedRound) -> Iterator[pl.DataFrame]:
+    completion = format_completion(pl.col("completion"), exported.is_chat)
+    yield exported.rows.with_columns(completion.alias("completion"))
 
 
-def _rows(of: Round) -> Iterator[pl.DataFrame]:
-    yield of.rows.with_columns(said(pl.col("completion"), of.chat).alias("completion"))
-
-
-def _right(of: Round) -> Iterator[pl.DataFrame]:
-    for rows in _rows(of):
+def _read_correct(exported: ExportedRound) -> Iterator[pl.DataFrame]:
+    for rows in _read_all(exported):
         yield rows.filter("label")
 
 
-KTO = Format(
+KTO = FunctionFormat(
     "kto",
-    "KTO on outcomes: TRL's unpaired preference format. Rows are in training order, in which every block of rows holds "
-    "both labels and the samples of one problem lie far apart: do not shuffle",
-    _columns,
-    _rows,
+    "KTO on outcomes: TRL's unpaired preference format. Rows are in training order, in which every block of rows has "
+    "both labels and the samples of one problem are far apart: do not shuffle",
+    _list_kto_columns,
+    _read_all,
 )
 
-STEP_KTO = Format(
-    "step_kto", "Step-KTO: the rows of `kto` with a label for every step, in the same order", _with_steps, _rows
+STEP_KTO = FunctionFormat(
+    "step_kto",
+    "Step-KTO: the rows of `kto` with a label for every step, in the same order",
+    _list_step_kto_columns,
+    _read_all,
 )
 
-RFT = Format(
+RFT = FunctionFormat(
     "rft",
-    "supervised fine-tuning on the solutions whose final answer is right (TRL's prompt-completion format); their steps "
-    "may be wrong, which `step_kto` tells",
-    _without_label,
-    _right,
+    "supervised fine-tuning on the completions whose final answer is correct (TRL's prompt-completion format); their "
+    "steps may be incorrect: see `step_kto`",
+    _list_rft_columns,
+    _read_correct,
 )

@@ -1,4 +1,4 @@
-"""What must hold before anything is published: nothing changed since the commit, and every label verified."""
+"""What must hold before a publication: a clean tree, up-to-date data, and a passed audit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Verify = Callable[[Path], str | None]
-"""Looks at all data of the repository at a path: what is broken, in a few lines, or None where nothing is."""
+"""Verifies all data of the repository at a path: what is broken, in a few lines, or None where nothing is."""
 
-_SHOWN = 10
+MAX_LISTED = 10
 
 
 class RefusedError(ValueError):
@@ -22,28 +22,28 @@ class RefusedError(ValueError):
 
 @dataclass(frozen=True)
 class Commit:
-    """The commit from which a publication is made."""
+    """The commit that is published."""
 
     id: str
     date: str
     """Day of the commit, YYYY-MM-DD."""
     repository: str | None
-    """Public address of the repository, null where its remote is not one."""
+    """Public URL of the repository, null where its remote is none."""
 
 
-def audit(root: Path) -> str | None:
-    """Run ``python -m tools.audit verify`` at `root`, in a process of its own, with that tree's code."""
+def verify_project(root: Path) -> str | None:
+    """Run ``python -m tools.audit verify`` at `root`, in its own process, with that tree's code."""
     done = _run([sys.executable, "-m", "tools.audit", "verify"], root)
-    return f"exit code {done.returncode}: {_last(done)}" if done.returncode else None
+    return f"exit code {done.returncode}: {_last_lines(done)}" if done.returncode else None
 
 
-def require_publishable(root: Path = Path(), verify: Verify = audit) -> Commit:
+def require_publishable(root: Path = Path(), verify: Verify = verify_project) -> Commit:
     """Return the commit checked out at `root`.
 
     Raises `RefusedError` unless the tree is clean, `dvc status` is clean, and `verify` finds nothing broken.
     """
     commit = require_clean_tree(root)
-    require_clean_data(root)
+    require_current_data(root)
     if broken := verify(root):
         raise RefusedError(f"the audit did not pass ({broken}); `python -m tools.audit verify` names what is broken")
     return commit
@@ -54,55 +54,52 @@ def require_clean_tree(root: Path) -> Commit:
     changed = _git(root, "status", "--porcelain").splitlines()
     if changed:
         raise RefusedError(
-            f"the working tree is not clean ({_some(changed)}); commit or remove these, so that a commit says what is "
-            "published"
+            f"the working tree is not clean ({_list_names(changed)}); commit or remove these, so that the commit "
+            "describes what is published"
         )
+    url = _git(root, "config", "--default", "", "--get", "remote.origin.url")
     return Commit(
         _git(root, "rev-parse", "HEAD"),
         _git(root, "show", "-s", "--format=%cs", "HEAD"),
-        _public(_git(root, "config", "--default", "", "--get", "remote.origin.url")),
+        # A web address without user or password.
+        url if re.fullmatch(r"https://[A-Za-z0-9.-]+/[\w./-]+", url) else None,
     )
 
 
-def require_clean_data(root: Path) -> None:
-    """Raise `RefusedError` where data, code or settings differ from dvc.lock."""
+def require_current_data(root: Path) -> None:
+    """Raise `RefusedError` where data, code or params differ from dvc.lock."""
     done = _run([sys.executable, "-m", "dvc", "status", "--json"], root)
     if done.returncode:
-        raise RefusedError(f"`dvc status` failed: {_last(done)}")
+        raise RefusedError(f"`dvc status` failed: {_last_lines(done)}")
     try:
         status = json.loads(done.stdout)
     except json.JSONDecodeError as error:
-        raise RefusedError(f"`dvc status` was not understood: {_last(done)}") from error
+        raise RefusedError(f"`dvc status`: expected JSON, found {_last_lines(done)}") from error
     if status:
         raise RefusedError(
-            f"`dvc status` is not clean ({_some(sorted(status))}); run `dvc repro`, or `dvc pull` for its data"
+            f"`dvc status` is not clean ({_list_names(sorted(status))}); run `dvc repro`, or `dvc pull` for its data"
         )
 
 
 def _git(root: Path, *arguments: str) -> str:
     done = _run(["git", *arguments], root)
     if done.returncode:
-        raise RefusedError(f"`git {arguments[0]}` failed: {_last(done)}")
+        raise RefusedError(f"`git {arguments[0]}` failed: {_last_lines(done)}")
     return done.stdout.strip("\n")
 
 
 def _run(command: Sequence[str], root: Path) -> subprocess.CompletedProcess[str]:
-    # Commands are this module's own, or a caller's.
+    # Commands are this module's own.
     return subprocess.run(  # noqa: S603
         list(command), cwd=root, text=True, encoding="utf-8", errors="replace", capture_output=True, check=False
     )
 
 
-def _last(done: subprocess.CompletedProcess[str]) -> str:
+def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
     lines = (done.stdout + "\n" + done.stderr).strip().splitlines()
-    return " | ".join(lines[-_SHOWN:]) or "it said nothing"
+    return " | ".join(lines[-MAX_LISTED:]) or "no output"
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(name.strip() for name in names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _public(address: str) -> str | None:
-    """`address` where it is one of the web without a user or password in it."""
-    return address if re.fullmatch(r"https://[A-Za-z0-9.-]+/[\w./-]+", address) else None
+def _list_names(names: list[str]) -> str:
+    num_more = len(names) - MAX_LISTED
+    return ", ".join(name.strip() for name in names[:MAX_LISTED]) + (f" and {num_more} more" if num_more > 0 else "")

@@ -1,0 +1,150 @@
+"""The numbers of a card: counted from the published files and read from the stages' reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stages.report.drops import collect_drops
+from stages.report.sources import Model, Sources, at, count, number
+from stages.report.table import rounds_table
+
+STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
+
+_JUDGE_COUNTS = {"seconds", "steps", "labels", "environment", "drops", "judge"}
+"""Keys of the judge's report that are no metric of the judge."""
+
+
+def scan_labels(folder: Path) -> pl.LazyFrame:
+    """A round's published files in format `labels`."""
+    return pl.scan_parquet(folder / "*.parquet")
+
+
+def count_by_source(labels: pl.LazyFrame) -> list[dict[str, Any]]:
+    """Per source: problems, samples, kept rows, and labels of both levels."""
+    label = pl.element().struct.field("label")
+    steps = {"steps_correct": label, "steps_incorrect": ~label, "steps_unknown": label.is_null()}
+    counts = {
+        name: pl.col("steps").list.eval(is_counted.cast(pl.Int64)).list.sum() for name, is_counted in steps.items()
+    }
+    return (
+        labels.select("source", "problem_id", "is_correct", "row", **counts)
+        .group_by("source")
+        .agg(
+            problems=pl.col("problem_id").n_unique(),
+            samples=pl.len(),
+            kept=pl.col("row").count(),
+            correct=pl.col("is_correct").sum(),
+            incorrect=(~pl.col("is_correct")).sum(),
+            unknown=pl.col("is_correct").null_count(),
+            **{name: pl.col(name).sum() for name in counts},
+        )
+        .sort("source")
+        .collect()
+        .to_dicts()
+    )
+
+
+def list_origins(labels: pl.LazyFrame) -> list[tuple[str, str]]:
+    """Pairs of (origin, source)."""
+    frame = labels.select("origin", "source").unique().sort("origin", "source").collect()
+    return [(str(origin), str(source)) for origin, source in frame.iter_rows()]
+
+
+def measure_agreement(labels: pl.LazyFrame) -> dict[str, Any]:
+    """Votes per step, the mean agreement of known steps, and the hashes of the judges."""
+    step = pl.col("steps").struct
+    is_known = step.field("label").is_not_null()
+    frame = labels.select("steps").explode("steps").select(
+        num_votes=step.field("num_votes").max(),
+        mean_agreement=step.field("agreement").filter(is_known).mean(),
+        judges=step.field("judge").unique().sort().implode(),
+    )  # fmt: skip
+    return frame.collect().to_dicts()[0]
+
+
+def select_examples(labels: pl.LazyFrame, limit: int = 2) -> list[dict[str, Any]]:
+    """The first samples by id with a correct answer and an incorrect step, otherwise the first of all."""
+    columns = ("problem", "completion", "gold_answer", "final_answer", "is_correct", "steps")
+    contradicting = labels.filter(pl.col("is_correct") & pl.col("first_error").is_not_null())
+    for candidates in (contradicting, labels):
+        rows = candidates.sort("sample_id").head(limit).select(columns).collect().to_dicts()
+        if rows:
+            return rows
+    return []
+
+
+def list_judge_metrics(model: Model) -> list[tuple[str, str]]:
+    """The judge's report beyond its counts: calibration, agreement with human labels, and any other metric."""
+    report = model.reports.get("judge", {})
+    return list(_iterate_leaves({key: value for key, value in report.items() if key not in _JUDGE_COUNTS}))
+
+
+def _iterate_leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key in sorted(value, key=str):
+            yield from _iterate_leaves(value[key], f"{name} {key}".strip())
+    elif isinstance(value, bool | int | str):
+        yield name, str(value)
+    elif isinstance(value, float):
+        yield name, f"{value:.4g}"
+
+
+def list_rounds(sources: Sources) -> dict[str, Any]:
+    """The report's table of rounds, and the names of its columns of majority votes: ``maj_at_8``."""
+    rows = rounds_table(sources.models)
+    names = [name for name in rows[0] if name.startswith("maj_at_") and name.count("_") == 2]
+    return {"rounds": rows, "majorities": names}
+
+
+def list_drops(sources: Sources) -> list[dict[str, Any]]:
+    """Reasons for which rows were dropped, with their number over all rounds."""
+    return [{"stage": drop.stage, "reason": drop.reason, "rows": drop.rows} for drop in collect_drops(sources)]
+
+
+def count_labels(model: Model) -> list[dict[str, Any]]:
+    """Correct, incorrect and unknown labels at both levels, before and after selection."""
+    labels = at(model.reports, "dataset", "labels")
+    return [
+        {
+            "level": level,
+            "when": when,
+            **{name: count(labels, when, level, name) for name in ("correct", "incorrect", "unknown")},
+        }
+        for level in ("outcome", "step")
+        for when in ("before", "after")
+    ]
+
+
+def list_costs(sources: Sources) -> list[dict[str, Any]]:
+    """Seconds and tokens per stage and model, where its report has them."""
+    rows = [{"model": "–", "stage": "problems", "seconds": number(sources.problems, "seconds"), "tokens": None}]
+    for model in sources.models:
+        for stage in ("seed_model", *STAGES):
+            seconds = number(model.reports, stage, "seconds")
+            if seconds is not None:
+                tokens = _count_tokens(stage, model.reports[stage])
+                rows.append({"model": model.name, "stage": stage, "seconds": seconds, "tokens": tokens})
+    return [row for row in rows if row["seconds"] is not None]
+
+
+def _count_tokens(stage: str, report: dict[str, Any]) -> float | None:
+    """Tokens read and written by a model; in training, tokens seen."""
+    if stage in ("train", "seed_model"):
+        return number(report, "tokens_seen") or number(report, "tokens")
+    known = [tokens for name in ("prompt_tokens", "completion_tokens") if (tokens := number(report, name)) is not None]
+    return sum(known) if known else None
+
+
+def list_environments(sources: Sources) -> list[dict[str, Any]]:
+    """The distinct machines and versions on which stages ran."""
+    reports = [sources.problems, *(report for model in sources.models for report in model.reports.values())]
+    environments: list[dict[str, Any]] = []
+    for report in reports:
+        value = report.get("environment")
+        if isinstance(value, dict) and value not in environments:
+            environments.append(value)
+    return environments

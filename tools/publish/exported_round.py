@@ -1,0 +1,97 @@
+"""What a round is published from: its data set in training order, its tables and its params."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stages.common.params.block import ParamsError, load, read_yaml
+from stages.common.params.judge import JudgeParams
+from stages.common.params.recipe import resolve
+from stages.common.params.tables import TablesParams
+from stages.common.tables import Table, read_shard, shard_names
+from stages.judge import Judge, make_judge
+from stages.judge.llm import hash_prompt
+from stages.train.dataset_folder import DatasetFolder, read_dataset_folder
+
+RECIPE = Path("params.yaml")
+
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+"""A chat: its messages in order."""
+
+
+@dataclass(frozen=True)
+class ExportedRound:
+    """One round of the project at `root`."""
+
+    name: str
+    root: Path
+    params: dict[str, Any]
+    """Every block after the round's overrides."""
+    dataset: DatasetFolder
+    rows: pl.DataFrame
+    """The data set in training order: row, sample_id, problem_id, prompt, completion, label, steps.
+
+    `prompt` is text, or messages of a chat; `steps` is a list of {start, end, label}."""
+    shards: list[str]
+    """Names of the tables' shards."""
+
+    @property
+    def policy(self) -> str:
+        """The sampled policy: M0, or the round that trained it."""
+        return str(self.params["policy"])
+
+    @property
+    def is_chat(self) -> bool:
+        return self.dataset.is_chat
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the completions were sampled elsewhere and recorded."""
+        return bool(self.params["sample"]["engine"] == "recorded")
+
+    @property
+    def judge(self) -> Judge:
+        """The judge of the steps, for what it says of itself."""
+        return make_judge(JudgeParams.model_validate(self.params["judge"]), 0)
+
+    @property
+    def judge_models(self) -> list[str]:
+        """The judging models with the revisions of those that have one; none where a rule judged."""
+        return [f"{model.model}@{model.revision}" if model.revision else model.model for model in self.judge.llms]
+
+    @property
+    def judge_prompts(self) -> list[str]:
+        """The hash of each judging model's prompt template."""
+        return [hash_prompt(model.template) for model in self.judge.llms]
+
+    @property
+    def replies(self) -> Path | None:
+        """Folder of the judging models' raw replies, None where a rule judged."""
+        return self.locate("labels") / "replies" if self.judge.has_replies else None
+
+    def locate(self, stage: str) -> Path:
+        """Folder of the table of this round made by `stage`; the problems are those of all rounds."""
+        folder = self.root / "data" / stage
+        return folder if stage == "problems" else folder / self.name
+
+    def read_table(self, stage: str, table: Table, shard: str) -> pl.DataFrame:
+        """One shard of the table made by `stage`; see `read_shard`."""
+        return read_shard(self.locate(stage), table, shard)
+
+
+def read_round(name: str, root: Path = Path()) -> ExportedRound:
+    """Read round `name`; raise `ParamsError`, `FileNotFoundError` or `ValueError` naming what is missing or invalid."""
+    recipe = read_yaml(root / RECIPE)
+    if name not in (recipe.get("rounds") or {}):
+        known = ", ".join(recipe.get("rounds") or {})
+        raise ParamsError(f"{root / RECIPE}: no round {name}; the recipe has {known}")
+    dataset = read_dataset_folder(root / "data" / "datasets" / name)
+    rows = pl.read_parquet(dataset.folder / "step_kto.parquet").with_row_index("row").cast({"row": pl.Int64})
+    if dataset.is_chat:
+        rows = rows.with_columns(pl.col("prompt").str.json_decode(MESSAGES))
+    shards = shard_names(load(TablesParams, root / RECIPE, "tables").shard_digits)
+    return ExportedRound(name, root, resolve(recipe, name), dataset, rows, shards)

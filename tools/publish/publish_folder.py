@@ -1,0 +1,107 @@
+"""The folder to be published: data, card, Croissant metadata and manifest; the same tree gives the same bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stages.common.params.block import ParamsError, read_yaml
+from stages.common.params.recipe import SEED_POLICY, resolve
+from stages.common.plugins import load_plugins
+from stages.common.policies import MANIFEST as POLICY_MANIFEST
+from stages.common.policies import read_policy
+from stages.common.provenance import file_sha256
+from stages.common.tables import write_json
+from stages.report.sources import read_sources
+from tools.publish.dataset_card import DatasetCard, PublishedConfig, locate_files
+from tools.publish.exported_round import RECIPE, read_round
+from tools.publish.formats import list_formats
+from tools.publish.model_card import render_model_card
+from tools.publish.parquet_files import write_format
+from tools.publish.preconditions import Commit, RefusedError
+from tools.publish.release_manifest import LOCK_COPY, RECIPE_COPY, ReleaseManifest, write_release_manifest
+
+REPORTS = Path("data/reports")
+CARD = "README.md"
+CROISSANT = "croissant.json"
+POLICY = "policy.json"
+"""The policy's own manifest under another name, since `manifest.json` is that of the publication."""
+
+
+def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, root: Path = Path()) -> ReleaseManifest:
+    """Write `rounds` in every format into `folder`, one configuration each, for the Hub's `repo`.
+
+    Raises `ParamsError`, `FileNotFoundError` or `ValueError` naming what is missing or invalid.
+    """
+    load_plugins(root / RECIPE)
+    sources = read_sources(root / RECIPE, root / REPORTS)
+    configs: list[PublishedConfig] = []
+    hashes: dict[str, Any] = {}
+    for name in dict.fromkeys(rounds):
+        exported = read_round(name, root)
+        for export_format in list_formats():
+            num_rows = write_format(exported, export_format, folder / locate_files(name, export_format.name))
+            configs.append(PublishedConfig(exported, export_format, num_rows))
+        hashes[name] = {
+            "dataset": exported.dataset.hash,
+            "policy": read_policy(root / "models" / exported.policy).hash,
+        }
+    made_from = _copy_provenance(commit, root, folder)
+    card = DatasetCard(configs, folder, repo, sources, commit)
+    write_json(folder / CROISSANT, card.build_croissant())
+    (folder / CARD).write_text(card.render(), encoding="utf-8")
+    return write_release_manifest(folder, hashes, made_from)
+
+
+def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path = Path()) -> ReleaseManifest:
+    """Write policy `name` (M0 or a round's) with its card into `folder`, for the Hub's `repo`.
+
+    Raises `RefusedError` for a policy whose weights are on the Hub already or nowhere, and `ParamsError`,
+    `FileNotFoundError` or `ValueError` naming what is missing or invalid.
+    """
+    load_plugins(root / RECIPE)
+    sources = read_sources(root / RECIPE, root / REPORTS)
+    model = next((model for model in sources.models if model.name == name), None)
+    if model is None:
+        known = ", ".join(model.name for model in sources.models)
+        raise ParamsError(f"{root / RECIPE}: no policy {name}; the recipe has {known}")
+    policy = read_policy(root / "models" / name)
+    if policy.repo is not None:
+        raise RefusedError(f"{policy.folder}: is {policy.repo} at {policy.revision} on the Hub already")
+    if not any(policy.folder.glob("*.safetensors")):
+        raise RefusedError(f"{policy.folder}: has no weights (the policy of recorded completions has none)")
+    for path in sorted(path for path in policy.folder.rglob("*") if path.is_file()):
+        target = POLICY if path.name == POLICY_MANIFEST else path.relative_to(policy.folder).as_posix()
+        if target != CARD:
+            _link_or_copy(path, folder / target)
+    made_from = _copy_provenance(commit, root, folder)
+    recipe = read_yaml(root / RECIPE)
+    params = resolve(recipe, SEED_POLICY)["seed_model"] if name == SEED_POLICY else resolve(recipe, name)["train"]
+    (folder / CARD).write_text(render_model_card(model, policy, params, repo, sources, commit), encoding="utf-8")
+    return write_release_manifest(folder, {name: {"policy": policy.hash}}, made_from)
+
+
+def _copy_provenance(commit: Commit, root: Path, folder: Path) -> dict[str, Any]:
+    """Copy recipe and lock into `folder`; return what identifies the tree."""
+    for source, target in ((root / RECIPE, RECIPE_COPY), (root / "dvc.lock", LOCK_COPY)):
+        if not source.is_file():
+            raise FileNotFoundError(f"{source}: missing; `dvc repro` writes it")
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / target)
+    return {
+        "commit": commit.id,
+        "repository": commit.repository,
+        "recipe": file_sha256(folder / RECIPE_COPY),
+        "dvc_lock": file_sha256(folder / LOCK_COPY),
+    }
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the file at `source`, by a link where the disk allows one: weights are large and never edited."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

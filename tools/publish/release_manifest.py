@@ -1,0 +1,51 @@
+"""The manifest of a publication: sha256 of every file, one hash over them, and the commit and data they come from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.common.provenance import folder_files, manifest_hash
+from stages.common.tables import write_json
+
+MANIFEST = "manifest.json"
+
+MADE_BY = "tools.publish"
+"""Marks a manifest, and the repository it is in, as written by this tool, which may write it again."""
+
+RECIPE_COPY = "provenance/params.yaml"
+LOCK_COPY = "provenance/dvc.lock"
+"""Copies of the recipe and of DVC's lock in each publication: they lead from a file's sha256 to its stage and code."""
+
+
+@dataclass(frozen=True)
+class ReleaseManifest:
+    """The `hash` that names the publication, its `files` with sha256, and the `rounds` (or the policy) in it."""
+
+    hash: str
+    files: dict[str, str]
+    rounds: tuple[str, ...]
+
+
+def write_release_manifest(folder: Path, rounds: dict[str, Any], made_from: dict[str, Any]) -> ReleaseManifest:
+    """Write the manifest of all files in `folder`; `rounds` has an object per round (or policy) with its own hash."""
+    files = folder_files(folder, but=(MANIFEST,))
+    manifest = ReleaseManifest(manifest_hash(files), files, tuple(rounds))
+    value = {"made_by": MADE_BY, "hash": manifest.hash, "files": files, "rounds": rounds, "made_from": made_from}
+    write_json(folder / MANIFEST, value)
+    return manifest
+
+
+def read_release_manifest(path: Path) -> ReleaseManifest | None:
+    """The manifest at `path`, None where it is not one of this tool."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        files = {str(name): str(digest) for name, digest in value["files"].items()}
+        made_by, digest, rounds = value["made_by"], value["hash"], tuple(map(str, value["rounds"]))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if made_by != MADE_BY or digest != manifest_hash(files):
+        return None
+    return ReleaseManifest(digest, files, rounds)
