@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.toy_arithmetic import make_problems
 from stages.outcome import extract_answer
 from tests.support.clones import clone, edit, run
@@ -52,7 +52,7 @@ def _make_smoke(place: Path) -> None:
             answer = extract_answer(row["solution"])
             assert answer is not None
             lines.write(json.dumps({"problem": row["problem"], "answer": answer.text}) + "\n")
-    file = {"path": benchmark.name, "sha256": file_sha256(benchmark)}
+    file = {"path": benchmark.name, "sha256": compute_sha256(benchmark)}
     edit(place, "evaluate", "benchmarks", {"three": {"hub": None, "file": file}})
     run(place, "dvc", "repro")
     run(place, "git", "add", "-A")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.common.provenance import folder_files, manifest_hash
+from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import write_json
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Policy:
 
 def hash_policy_files(files: dict[str, str]) -> str:
     """The hash of a policy with these files: of their names and sha256, without the card."""
-    return manifest_hash({name: sha256 for name, sha256 in files.items() if name != CARD})
+    return hash_manifest({name: sha256 for name, sha256 in files.items() if name != CARD})
 
 
 def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str, dict[str, str]] | None = None) -> None:
@@ -64,7 +64,7 @@ def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str,
     `made_from` names the data and params that the policy was made from. It is in the manifest but not in the policy's
     hash, so that equal weights are an equal policy.
     """
-    repo, revision, files = hub if hub else (None, None, folder_files(folder, but=(MANIFEST,)))
+    repo, revision, files = hub if hub else (None, None, hash_folder(folder, exclude=(MANIFEST,)))
     value = {
         "repo": repo,
         "revision": revision,

@@ -28,24 +28,24 @@ _PACKAGES = (
 )
 
 
-def file_sha256(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_files(folder: Path, but: tuple[str, ...] = ()) -> dict[str, str]:
-    """``{path relative to folder: sha256}`` of every file below `folder` except those named in `but`."""
+def hash_folder(folder: Path, exclude: tuple[str, ...] = ()) -> dict[str, str]:
+    """``{path relative to folder: sha256}`` of every file below `folder` except those named in `exclude`."""
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return {name: file_sha256(folder / name) for name in names if name not in but}
+    return {name: compute_sha256(folder / name) for name in names if name not in exclude}
 
 
-def manifest_hash(files: dict[str, str]) -> str:
+def hash_manifest(files: dict[str, str]) -> str:
     """One hash for a set of files: of their names and sha256."""
     return content_hash("files", files)
 
 
-def environment() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """Versions of the packages that can change a result, and the machine: for reports, never for data."""
     versions = {}
     for name in _PACKAGES:

@@ -12,7 +12,7 @@ import polars as pl
 from stages.common.console import progress
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
-from stages.common.provenance import folder_files, manifest_hash
+from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import shard_names, write_json
 from stages.dataset.class_weights import compute_class_weights
 from stages.dataset.external_sort import POSITION, ExternalSort
@@ -40,10 +40,10 @@ def build_dataset(
         places = np.empty(ordered.height, dtype=np.int64)
         places[ordered["row"].to_numpy()] = np.arange(ordered.height)
         _write(found.files, pl.Series(POSITION, places), Path(waiting), folder)
-    files = folder_files(folder)
+    files = hash_folder(folder)
     drops = {reason: entry["rows"] for reason, entry in found.drops.report().items()}
     description = describe_dataset(ordered, found.before, found.after, drops, params, prompt)
-    manifest = {**description, "files": files, "hash": manifest_hash(files)}
+    manifest = {**description, "files": files, "hash": hash_manifest(files)}
     write_json(folder / "manifest.json", manifest)
     report = {**manifest, "manifest": manifest["hash"]}
     return {**report, "drops": found.drops.report(), "quality": found.quality.report()}

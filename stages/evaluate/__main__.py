@@ -13,7 +13,7 @@ from stages.common.console import run, run_stage
 from stages.common.params.block import load
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
-from stages.common.provenance import environment
+from stages.common.provenance import describe_environment
 from stages.common.tables import (
     LABEL,
     OUTCOME,
@@ -49,7 +49,7 @@ def evaluate(recipe: Path, problems: Path, policy: Path, out: Path, report: Path
         for place, table in evaluation.tables.items():
             write_table(folder / place, TABLES[Path(place).name], table, digits)
     seconds = round(time.monotonic() - started, 1)
-    write_json(report, {**evaluation.report, "seconds": seconds, "environment": environment()})
+    write_json(report, {**evaluation.report, "seconds": seconds, "environment": describe_environment()})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.params.evaluate import BenchmarkParams, HubBenchmarkParams
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.tables import PROBLEM, problem_id
 
 _PROBLEM = ("problem", "question")
@@ -39,7 +39,7 @@ def require_file(path: Path, sha256: str | None) -> str:
     """The file's sha256; raise `FileNotFoundError`, or `ValueError` where the recipe asks for another `sha256`."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    found = file_sha256(path)
+    found = compute_sha256(path)
     if sha256 not in (None, found):
         raise ValueError(f"{path}: another file than the recipe's: its sha256 is {found}, expected {sha256}")
     return found

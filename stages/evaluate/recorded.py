@@ -12,7 +12,7 @@ import polars as pl
 
 from stages.common.params.sample import RecordedParams
 from stages.common.policies import Policy
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.statistics import Counts, Estimate
 from stages.common.tables import problem_id, write_json
 from stages.evaluate.attempts import attempt_counts
@@ -76,7 +76,7 @@ def evaluate_recorded(path: Path, settings: Settings) -> RecordedEvaluation:
     problems = read_problem_file(path.stem, path)
     sample = settings.sample.model_copy(update={"engine": "recorded", "recorded": RecordedParams(path=str(path))})
     settings = Settings(**{**vars(settings), "sample": sample})
-    policy = Policy(path.parent, file_sha256(path), None, None)
+    policy = Policy(path.parent, compute_sha256(path), None, None)
     measured = measure(problems, policy, settings, path.name)
     samples, outcomes = measured.tables["samples"], measured.tables["outcomes"]
     rows = _read_recorded(path, samples)

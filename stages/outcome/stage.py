@@ -13,7 +13,7 @@ from stages.common.params.block import load
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.runtime import load_runtime
 from stages.common.params.tables import TablesParams
-from stages.common.provenance import environment
+from stages.common.provenance import describe_environment
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter, read_shard, replace_dir, shard_names, write_json
 from stages.outcome.grader import Grader
 from stages.outcome.samples import grade_by, grade_over_ray
@@ -53,6 +53,6 @@ def check_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: 
         "reasons": dict(reasons),
         "grader": grader_version(),
         "seconds": round(time.monotonic() - started, 1),
-        "environment": environment(),
+        "environment": describe_environment(),
     }
     write_json(report_file, report)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.problems.raw_rows import read_file
 from stages.problems.word_tokens import tokenize_words
 
@@ -40,7 +40,7 @@ class EvaluationSet:
                 num_problems += 1
             if not num_problems:
                 raise ValueError(f"{path}: holds no evaluation problem")
-            self.files.append({"file": path.name, "sha256": file_sha256(path), "problems": num_problems})
+            self.files.append({"file": path.name, "sha256": compute_sha256(path), "problems": num_problems})
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
         tokens = tokenize_words(problem, operators=False)

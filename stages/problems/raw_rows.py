@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 
 MAX_LINE_BYTES = 16 * 2**20
 """Longest line held in memory; a longer one is dropped without being read whole."""
@@ -40,7 +40,7 @@ def read_file(path: Path) -> Iterator[RawRow]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     # The name without its folder: the same file gives the same table in any folder.
-    origin = f"{path.name} sha256:{file_sha256(path)}"
+    origin = f"{path.name} sha256:{compute_sha256(path)}"
     return readers[path.suffix](path, origin)
 
 

@@ -13,7 +13,7 @@ from stages.common.params.runtime import load_runtime
 from stages.common.params.sample import SampleParams
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
-from stages.common.provenance import environment
+from stages.common.provenance import describe_environment
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
 from stages.sample.draw import choose_problems, draw_samples
 
@@ -50,7 +50,7 @@ def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) 
             "costs": drawn.costs,
             "drops": drops.report(),
             "seconds": round(time.monotonic() - started, 1),
-            "environment": environment(),
+            "environment": describe_environment(),
         },
     )
 

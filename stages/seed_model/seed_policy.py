@@ -9,7 +9,7 @@ from typing import Any
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.seed_model import HubModelParams, SeedModelParams, ToyModelParams
 from stages.common.policies import write_manifest
-from stages.common.provenance import environment
+from stages.common.provenance import describe_environment
 from stages.common.tables import content_hash, replace_dir
 
 
@@ -31,7 +31,7 @@ def write_seed_policy(params: SeedModelParams, seed: int, runtime: RuntimeParams
             report = _write_hub_manifest(params.hub, folder)
         else:
             write_manifest(folder, {"kind": "none"})
-    return {**report, "seconds": round(time.monotonic() - started, 1), "environment": environment()}
+    return {**report, "seconds": round(time.monotonic() - started, 1), "environment": describe_environment()}
 
 
 def _write_hub_manifest(params: HubModelParams, folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.provenance import file_sha256, manifest_hash
+from stages.common.provenance import compute_sha256, hash_manifest
 from stages.train.trainer.preference_rows import LabelledCompletion, Messages, read_preference_row
 
 _WEIGHTS = ("desirable", "undesirable")
@@ -41,9 +41,9 @@ def read_dataset_folder(folder: Path) -> DatasetFolder:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a data set manifest ({error!r})") from error
     for name, expected in files.items():
-        if file_sha256(folder / name) != expected:
+        if compute_sha256(folder / name) != expected:
             raise ValueError(f"{folder / name}: its sha256 is not the one in {path}")
-    if manifest_hash(files) != dataset.hash:
+    if hash_manifest(files) != dataset.hash:
         raise ValueError(f"{path}: hash does not belong to the files listed")
     return dataset
 

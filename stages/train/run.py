@@ -17,7 +17,7 @@ from stages.common.device import choose_device
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import CARD, read_policy, write_manifest
-from stages.common.provenance import environment
+from stages.common.provenance import describe_environment
 from stages.common.tables import content_hash, replace_dir, write_json
 from stages.train.build_trainer import build_trainer
 from stages.train.checkpoints import find_last_complete, lock_checkpoints
@@ -111,7 +111,7 @@ def train(
             "num_processes": processes.num_processes,
             "resumed_from_step": int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
             "seconds": round(time.monotonic() - started, 1),
-            "environment": environment(),
+            "environment": describe_environment(),
         }
         write_json(report, result)
         shutil.rmtree(checkpoints)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
 from stages.common.text import indent_for_terminal, shorten_for_terminal
 from tests.support.clones import edit, run
@@ -52,7 +52,7 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
         "selection kept: rank ",
         "data/datasets/M1/kto.parquet row 5",
         "data/datasets/M1/step_kto.parquet row 5",
-        f"sha256 {file_sha256(smoke / 'data/labels/M1/all.parquet')}",
+        f"sha256 {compute_sha256(smoke / 'data/labels/M1/all.parquet')}",
         "as its manifest says",
         "as dvc.lock says; written by judge@M1",
         "ran on    python 3.",
@@ -97,7 +97,7 @@ def test_a_row_of_a_published_file(smoke: Path, row: dict[str, Any], tmp_path: P
     rows.drop("steps").write_ndjson(tmp_path / "train.jsonl")
     for path in (published, tmp_path / "train.jsonl", smoke / "data/datasets/M1/step_kto.parquet"):
         text = "\n".join(show_row(smoke, path, 5))
-        assert text.startswith(f"{path} row 5, sha256 of the file {file_sha256(path)}")
+        assert text.startswith(f"{path} row 5, sha256 of the file {compute_sha256(path)}")
         assert f"sample    {row['sample_id']}" in text
     problem = show_row(smoke, smoke / "data/problems/all.parquet", 3)
     assert any(line.startswith("gold ") for line in problem)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, problem_id, read_table
 from tests.support.clones import clone, edit, run
 from tools.audit import verify
@@ -29,7 +29,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few = target / "few.jsonl"
     few.write_text("".join(RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)[:3]), encoding="utf-8")
     edit(
-        target, "evaluate", "benchmarks", {"few": {"hub": None, "file": {"path": few.name, "sha256": file_sha256(few)}}}
+        target,
+        "evaluate",
+        "benchmarks",
+        {"few": {"hub": None, "file": {"path": few.name, "sha256": compute_sha256(few)}}},
     )
     judge = yaml.safe_load((target / "params.yaml").read_text(encoding="utf-8"))["judge"]
     edit(target, "evaluate", "judge", judge | {"kind": "arithmetic"})  # another than the round's

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from stages.common.cluster import Cluster, ClusterError
 from stages.common.params.outcome import OutcomeParams
-from stages.common.provenance import folder_files
+from stages.common.provenance import hash_folder
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter
 from stages.outcome import grade_samples, samples, stage
 from stages.outcome.samples import grade_over_ray
@@ -124,7 +124,7 @@ def check(
         Path(table.name).mkdir()
         ShardWriter(Path(table.name), table).write("all", rows)
     stage.check_round(*(Path(name) for name in ("params.yaml", PROBLEM.name, SAMPLE.name, "out", "report.json")))
-    return folder_files(Path("out"))
+    return hash_folder(Path("out"))
 
 
 def test_the_stage_writes_the_same_bytes_and_a_hostile_pair_costs_only_itself(

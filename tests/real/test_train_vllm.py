@@ -14,7 +14,7 @@ from stages.common.engines.vllm_engine import _Loaded
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import write_manifest
-from stages.common.provenance import folder_files
+from stages.common.provenance import hash_folder
 from stages.train.run import TrainingInputs, train
 from tests.support.small_llama import PLAIN_VLLM, write_small_llama
 from tests.support.tiny_policy import documents, write_dataset
@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TrainingInputs(place / "rows", start, ONE_STEP, seed=1), runtime, place / "M1", report, work, place / "journal"
     )
     assert json.loads(report.read_text())["num_steps"] == 1
-    assert folder_files(place / "M1")["model.safetensors"] != folder_files(start)["model.safetensors"]
+    assert hash_folder(place / "M1")["model.safetensors"] != hash_folder(start)["model.safetensors"]
     return place / "M1"
 
 

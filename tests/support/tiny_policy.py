@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.policies import write_manifest
-from stages.common.provenance import folder_files, manifest_hash
+from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import write_json
 
 CHAT_TEMPLATE = (
@@ -145,7 +145,7 @@ def write_dataset(folder: Path, count: int = 40, block: int = 4, chat: bool = Fa
     folder.mkdir(parents=True)
     frame.drop("steps").write_parquet(folder / "kto.parquet")
     frame.write_parquet(folder / "step_kto.parquet")
-    files = folder_files(folder)
+    files = hash_folder(folder)
     weights = {
         "outcome": {"desirable": 1.0, "undesirable": 1.5},
         "step": {"desirable": 1.0, "undesirable": 2.0},
@@ -156,7 +156,7 @@ def write_dataset(folder: Path, count: int = 40, block: int = 4, chat: bool = Fa
             "format": "chat" if chat else "text",
             "rows": count,
             "files": files,
-            "hash": manifest_hash(files),
+            "hash": hash_manifest(files),
             "kl_block_size": block,
             "weights": weights,
         },

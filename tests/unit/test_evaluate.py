@@ -19,7 +19,7 @@ from stages.common.params.evaluate import JudgeRatesParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.sample import SampleParams
 from stages.common.policies import read_policy, write_manifest
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.statistics import Estimate, Resampling, compare_reports
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate import __main__ as command
@@ -364,14 +364,14 @@ def test_benchmarks_are_measured_beside_the_split(
     write_table(tmp_path / "problems", PROBLEM, problems(4), 0)
     path = tmp_path / "mine.jsonl"
     path.write_text("".join(json.dumps({"question": f"q {at}", "answer": 6}) + "\n" for at in range(3)), "utf-8")
-    mine = {"hub": None, "file": {"path": str(path), "sha256": file_sha256(path)}}
+    mine = {"hub": None, "file": {"path": str(path), "sha256": compute_sha256(path)}}
     both = recipe(tmp_path, evaluate={"majority": 2, "benchmarks": {"mine": mine}})
     report = run_command(monkeypatch, tmp_path, both, policy)
     assert report["metrics"]["pass_at_1"]["denominator"] == 4
     (name,) = report["benchmarks"]
     assert name == "mine"
     measured = report["benchmarks"]["mine"]
-    assert measured["origin"] == f"mine.jsonl sha256:{file_sha256(path)}"
+    assert measured["origin"] == f"mine.jsonl sha256:{compute_sha256(path)}"
     assert {it: measured["metrics"][it]["denominator"] for it in ("pass_at_1", "maj_at_2", "avg_at_2")} == {
         "pass_at_1": 3, "maj_at_2": 3, "avg_at_2": 6,
     }  # fmt: skip
@@ -476,7 +476,7 @@ def said(sample: str, step: int, right: bool, person: str = "a") -> str:
 def people(folder: Path, lines: list[str]) -> dict[str, str]:
     path = folder / "said.jsonl"
     path.write_text("".join(lines), encoding="utf-8")
-    return {"path": str(path), "sha256": file_sha256(path)}
+    return {"path": str(path), "sha256": compute_sha256(path)}
 
 
 def greedy(problem: int) -> str:
@@ -523,7 +523,7 @@ def test_verdicts_on_other_steps_are_said_to_be(stages: Stages, policy: Path, tm
 def test_people_score_the_judge_on_benchmarks_too(stages: Stages, policy: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(json.dumps({"question": "q", "answer": 6}) + "\n", "utf-8")
-    mine = {"hub": None, "file": {"path": str(path), "sha256": file_sha256(path)}}
+    mine = {"hub": None, "file": {"path": str(path), "sha256": compute_sha256(path)}}
     changes = {"majority": 2, "split": None, "benchmarks": {"majority": mine}}  # a benchmark may be called so
     evaluated = evaluate_policy(
         problems(2), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"

@@ -12,7 +12,7 @@ import pytest
 
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import BenchmarkParams
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.tables import PROBLEM, problem_id
 from stages.evaluate.benchmarks import read_benchmark, read_problem_file
 from stages.outcome import grade_many
@@ -40,13 +40,13 @@ def test_a_file_becomes_problems(tmp_path: Path) -> None:
         {"question": "What is 5 / 2?", "answer": 2.5, "reference_solution": "Half of 5."},
         {"question": "Twice?", "problem": "What is 3 * 9?", "answer": 27.0, "level": {"any": "thing"}},
     )
-    table = PROBLEM.check(read_benchmark("amc", of_file(path, file_sha256(path))))
+    table = PROBLEM.check(read_benchmark("amc", of_file(path, compute_sha256(path))))
     assert table["problem"].to_list() == ["What is 1 + 1?", "What is 5 / 2?", "What is 3 * 9?"]
     assert table["answer"].to_list() == ["2", "2.5", "27"]
     assert table["solution"].to_list() == ["It is 2.", "Half of 5.", ""]
     assert set(table["split"]) == {"test"}
     assert set(table["source"]) == {"amc"}
-    assert set(table["origin"]) == {f"b.jsonl sha256:{file_sha256(path)}"}
+    assert set(table["origin"]) == {f"b.jsonl sha256:{compute_sha256(path)}"}
     assert table["origin_row"].to_list() == [0, 1, 2]
     assert table["problem_id"][0] == problem_id("What is 1 + 1?", "2")
 
@@ -85,7 +85,7 @@ def test_no_file_no_row_and_another_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no problem to evaluate"):
         read_problem_file("b", write(tmp_path / "b.jsonl"))
     path = write(tmp_path / "b.jsonl", ROW)
-    with pytest.raises(ValueError, match=f"its sha256 is {file_sha256(path)}, expected {'0' * 64}"):
+    with pytest.raises(ValueError, match=f"its sha256 is {compute_sha256(path)}, expected {'0' * 64}"):
         read_benchmark("b", of_file(path, "0" * 64))
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.problems import ProblemsParams
-from stages.common.provenance import folder_files
+from stages.common.provenance import hash_folder
 from stages.problems import build_problems, raw_rows, read_problems
 from stages.problems.word_tokens import tokenize_words
 
@@ -112,7 +112,7 @@ def test_a_trap_is_dropped_with_its_reason_and_changes_no_byte(tmp_path: Path, n
     assert drops(report) == {reason: 1}
     assert report["drops"][reason]["examples"][0]["where"] == f"{trap}:1"
     assert len(json.dumps(report)) < 20_000
-    assert folder_files(tmp_path / "alone") == folder_files(tmp_path / "beside")
+    assert hash_folder(tmp_path / "alone") == hash_folder(tmp_path / "beside")
 
 
 def test_traps_between_good_lines_leave_their_content_as_it_is(tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_real_rows_twice_give_the_same_bytes_and_shuffled_the_same_problems(tmp_
 
     first, report = build(tmp_path / "first", named(numina, recorded), digits=1)
     build(tmp_path / "second", named(numina, recorded), digits=1)
-    assert folder_files(tmp_path / "first") == folder_files(tmp_path / "second")
-    assert len(folder_files(tmp_path / "first")) == 16
+    assert hash_folder(tmp_path / "first") == hash_folder(tmp_path / "second")
+    assert len(hash_folder(tmp_path / "first")) == 16
     turned = named(shuffled(recorded, tmp_path / "b.jsonl"), shuffled(numina, tmp_path / "a.jsonl"))
     other, _ = build(tmp_path / "third", turned, digits=1)
     assert other["problem_id"].equals(first["problem_id"])
@@ -300,7 +300,7 @@ def test_toy_problems_come_with_their_splits(tmp_path: Path) -> None:
     assert drops(report) == {}
     assert table["problem"].n_unique() == 110
     build(tmp_path / "b", params)
-    assert folder_files(tmp_path / "a") == folder_files(tmp_path / "b")
+    assert hash_folder(tmp_path / "a") == hash_folder(tmp_path / "b")
 
 
 def hub_settings() -> ProblemsParams:

@@ -229,13 +229,15 @@ def test_croissant_describes_every_configuration_and_column(folder: Path) -> Non
 
 
 def test_the_manifest_leads_to_commit_lock_and_data_set(folder: Path, place: Path) -> None:
-    from stages.common.provenance import file_sha256
+    from stages.common.provenance import compute_sha256
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    assert {name: file_sha256(folder / name) for name in manifest["files"]} == manifest["files"]
+    assert {name: compute_sha256(folder / name) for name in manifest["files"]} == manifest["files"]
     assert manifest["made_from"]["commit"] == COMMIT.id
     assert (
-        manifest["made_from"]["dvc_lock"] == file_sha256(place / "dvc.lock") == manifest["files"]["provenance/dvc.lock"]
+        manifest["made_from"]["dvc_lock"]
+        == compute_sha256(place / "dvc.lock")
+        == manifest["files"]["provenance/dvc.lock"]
     )
     source = json.loads((place / "data/datasets/M1/manifest.json").read_text(encoding="utf-8"))
     policy = json.loads((place / "models/M0/manifest.json").read_text(encoding="utf-8"))

@@ -271,7 +271,7 @@ def test_step_kto_trains_a_step_in_our_trainer(of: ExportedRound, folder: Path, 
     """The published file put back where the training stage reads it, by the manifest of a data set."""
     from stages.common.params.runtime import RuntimeParams
     from stages.common.params.train import TrainParams
-    from stages.common.provenance import folder_files, manifest_hash
+    from stages.common.provenance import hash_folder, hash_manifest
     from stages.common.tables import write_json
     from stages.train.run import TrainingInputs, train
 
@@ -284,9 +284,9 @@ def test_step_kto_trains_a_step_in_our_trainer(of: ExportedRound, folder: Path, 
     source.mkdir()
     published.write_parquet(source / "step_kto.parquet")
     published.drop("steps").write_parquet(source / "kto.parquet")
-    files = folder_files(source)
+    files = hash_folder(source)
     original = json.loads((of.dataset.folder / "manifest.json").read_text(encoding="utf-8"))
-    write_json(source / "manifest.json", {**original, "files": files, "hash": manifest_hash(files), "rows": 8})
+    write_json(source / "manifest.json", {**original, "files": files, "hash": hash_manifest(files), "rows": 8})
     params = TrainParams(
         beta=0.5, learning_rate=1e-2, warmup_steps=0, lr_scheduler_type="constant", batch_size=4,
         gradient_accumulation_steps=2, max_length=256, dtype="float32", save_steps=50,

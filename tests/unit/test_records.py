@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.policies import CARD, MANIFEST, read_policy, write_manifest
-from stages.common.provenance import environment, file_sha256, folder_files, manifest_hash
+from stages.common.provenance import compute_sha256, describe_environment, hash_folder, hash_manifest
 from stages.common.tables import (
     LABEL,
     OUTCOME,
@@ -60,8 +60,8 @@ def test_rows_in_any_order_give_the_same_bytes(tmp_path: Path, digits: int) -> N
     write_table(tmp_path / "a", OUTCOME, frame, digits)
     shuffled = frame.sample(fraction=1, shuffle=True, seed=3).select(sorted(frame.columns))
     assert write_table(tmp_path / "b", OUTCOME, shuffled, digits) == 500
-    assert folder_files(tmp_path / "a") == folder_files(tmp_path / "b")
-    assert sorted(folder_files(tmp_path / "a")) == [f"{name}.parquet" for name in shard_names(digits)]
+    assert hash_folder(tmp_path / "a") == hash_folder(tmp_path / "b")
+    assert sorted(hash_folder(tmp_path / "a")) == [f"{name}.parquet" for name in shard_names(digits)]
     assert read_table(tmp_path / "a", OUTCOME, digits).equals(frame.sort(OUTCOME.key))
 
 
@@ -69,7 +69,7 @@ def test_more_rows_leave_the_other_shards_alone(tmp_path: Path) -> None:
     frame = outcomes(500)
     write_table(tmp_path / "a", OUTCOME, frame, 2)
     write_table(tmp_path / "b", OUTCOME, pl.concat([frame, outcomes(503)[500:]]), 2)
-    a, b = folder_files(tmp_path / "a"), folder_files(tmp_path / "b")
+    a, b = hash_folder(tmp_path / "a"), hash_folder(tmp_path / "b")
     assert 1 <= sum(a[name] != b[name] for name in a) <= 2
 
 
@@ -130,7 +130,7 @@ def test_ids_never_change() -> None:
     assert settings == "f6b3a59d144d1aa6e99ed89f40089917"
     assert sample_id(problem, "policy", settings, 0, "Step 1: \u00e9\ud800") == "ecea326590e4859f7fb924e06fe5a570"
     assert seed_from(1, problem, 0) == 6309501773767671873
-    assert manifest_hash({"b": "2", "a": "1"}) == "83cb77075e91c6ffc05c022f52e436a8"
+    assert hash_manifest({"b": "2", "a": "1"}) == "83cb77075e91c6ffc05c022f52e436a8"
 
 
 @settings(max_examples=60)
@@ -219,7 +219,7 @@ def test_equal_weights_are_an_equal_policy(tmp_path: Path) -> None:
     assert (a.source, a.repo, a.revision) == (str(tmp_path / "a"), None, None)
     manifest = json.loads((tmp_path / "a" / MANIFEST).read_text(encoding="utf-8"))
     assert manifest["files"] == {
-        name: file_sha256(tmp_path / "a" / name) for name in (CARD, "model.safetensors", "tokenizer.json")
+        name: compute_sha256(tmp_path / "a" / name) for name in (CARD, "model.safetensors", "tokenizer.json")
     }
     (tmp_path / "b" / "tokenizer.json").write_text("{ }", encoding="utf-8")
     write_manifest(tmp_path / "b", {})
@@ -230,7 +230,7 @@ def test_a_hub_policy_is_named_by_its_files(tmp_path: Path) -> None:
     write_manifest(tmp_path / "h", {}, hub=("org/model", "0" * 40, {"model.safetensors": "ab"}))
     policy = read_policy(tmp_path / "h")
     assert (policy.source, policy.revision) == ("org/model", "0" * 40)
-    assert policy.hash == manifest_hash({"model.safetensors": "ab"})
+    assert policy.hash == hash_manifest({"model.safetensors": "ab"})
 
 
 @pytest.mark.parametrize(
@@ -254,6 +254,6 @@ def test_a_folder_without_manifest(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_what_can_change_a_result() -> None:
-    packages = environment()["packages"]
+    packages = describe_environment()["packages"]
     assert {"torch", "transformers", "trl", "polars", "math-verify", "sympy"} <= set(packages)
     assert not any("/" in version for version in packages.values())

@@ -19,7 +19,7 @@ import yaml
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import read_policy
-from stages.common.provenance import folder_files
+from stages.common.provenance import hash_folder
 from stages.train.run import TrainingInputs, train
 from tests.support.tiny_policy import write_dataset, write_policy
 
@@ -62,7 +62,7 @@ def go(inputs: Path, place: Path, dataset: str = "rows", **changes: Any) -> tupl
     train(chosen, RUNTIME, place / "out", place / "report.json", place / "work", place / "journal")
     left = [path for path in (place / "work").iterdir() if path.is_dir() and path.suffix != ".tensorboard"]
     assert not left, "checkpoints are left behind"
-    return folder_files(place / "out"), json.loads((place / "report.json").read_text())
+    return hash_folder(place / "out"), json.loads((place / "report.json").read_text())
 
 
 @pytest.mark.parametrize("method", ["step_kto", "kto", "rft"])
@@ -231,7 +231,7 @@ def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path) -> None
     assert last.returncode == 0, last.stderr
     work.join()
     assert results["whole"].returncode == 0, results["whole"].stderr
-    assert folder_files(killed / "models" / "M1") == folder_files(whole / "models" / "M1")
+    assert hash_folder(killed / "models" / "M1") == hash_folder(whole / "models" / "M1")
     one, other = (json.loads((place / "reports" / "M1.json").read_text()) for place in (whole, killed))
     assert other["resumed_from_step"] == 10
     assert one["resumed_from_step"] is None

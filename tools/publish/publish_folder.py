@@ -12,7 +12,7 @@ from stages.common.params.recipe import SEED_POLICY, resolve
 from stages.common.plugins import load_plugins
 from stages.common.policies import MANIFEST as POLICY_MANIFEST
 from stages.common.policies import read_policy
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.tables import write_json
 from stages.report.sources import read_sources
 from tools.publish.dataset_card import DatasetCard, PublishedConfig, locate_files
@@ -93,8 +93,8 @@ def _copy_provenance(commit: Commit, root: Path, folder: Path) -> dict[str, Any]
     return {
         "commit": commit.id,
         "repository": commit.repository,
-        "recipe": file_sha256(folder / RECIPE_COPY),
-        "dvc_lock": file_sha256(folder / LOCK_COPY),
+        "recipe": compute_sha256(folder / RECIPE_COPY),
+        "dvc_lock": compute_sha256(folder / LOCK_COPY),
     }
 
 

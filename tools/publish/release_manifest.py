@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.common.provenance import folder_files, manifest_hash
+from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import write_json
 
 MANIFEST = "manifest.json"
@@ -31,8 +31,8 @@ class ReleaseManifest:
 
 def write_release_manifest(folder: Path, rounds: dict[str, Any], made_from: dict[str, Any]) -> ReleaseManifest:
     """Write the manifest of all files in `folder`; `rounds` has an object per round (or policy) with its own hash."""
-    files = folder_files(folder, but=(MANIFEST,))
-    manifest = ReleaseManifest(manifest_hash(files), files, tuple(rounds))
+    files = hash_folder(folder, exclude=(MANIFEST,))
+    manifest = ReleaseManifest(hash_manifest(files), files, tuple(rounds))
     value = {"made_by": MADE_BY, "hash": manifest.hash, "files": files, "rounds": rounds, "made_from": made_from}
     write_json(folder / MANIFEST, value)
     return manifest
@@ -46,6 +46,6 @@ def read_release_manifest(path: Path) -> ReleaseManifest | None:
         made_by, digest, rounds = value["made_by"], value["hash"], tuple(map(str, value["rounds"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    if made_by != MADE_BY or digest != manifest_hash(files):
+    if made_by != MADE_BY or digest != hash_manifest(files):
         return None
     return ReleaseManifest(digest, files, rounds)

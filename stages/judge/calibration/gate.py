@@ -7,7 +7,7 @@ from typing import Any
 
 from stages.common.errors import UserError
 from stages.common.params.judge import GateParams, JudgeParams
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.judge.calibration.calibrate import calibrate_judge
 from stages.judge.calibration.processbench import read_processbench
 
@@ -18,7 +18,7 @@ def run_gate(params: JudgeParams, seed: int, desc: str) -> dict[str, Any] | None
         return None
     rows = [row for name in params.gate.files for row in read_processbench(Path(name))]
     chosen = sorted(rows, key=lambda row: row.sample_id)[: params.gate.max_solutions]
-    files = {Path(name).name: file_sha256(Path(name)) for name in params.gate.files}
+    files = {Path(name).name: compute_sha256(Path(name)) for name in params.gate.files}
     metrics = calibrate_judge(params, seed, chosen, desc).metrics
     return {"files": files, "required": {"min_f1": params.gate.min_f1}, **metrics}
 

@@ -14,7 +14,7 @@ from stages.common.device import choose_device
 from stages.common.errors import UserError
 from stages.common.params.judge import PrmParams
 from stages.common.params.runtime import RuntimeParams
-from stages.common.provenance import folder_files, manifest_hash
+from stages.common.provenance import hash_folder, hash_manifest
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout
 
 SCORE_DECIMALS = 4
@@ -36,7 +36,7 @@ def find_source(params: PrmParams) -> PrmSource:
     if params.revision is None:
         if not folder.is_dir():
             raise FileNotFoundError(f"judge.prm.model: {folder}: no folder; a model of the Hub needs a revision")
-        return PrmSource(str(folder), None, manifest_hash(folder_files(folder)))
+        return PrmSource(str(folder), None, hash_manifest(hash_folder(folder)))
     if folder.is_dir():
         raise UserError(f"judge.prm.revision: {folder} is a folder, which has no revision; set it to null")
     return PrmSource(params.model, params.revision, f"{params.model} {params.revision}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.policies import MANIFEST
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.text import indent_for_terminal
 from tools.audit.table_sets import read_json
 from tools.dvc_files import find_cache, hash_file, read_cached_listing
@@ -39,7 +39,7 @@ def describe_files(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
         if not (root / path).is_file():
             yield format_line("file", f"{path}  is missing")
             continue
-        sha256 = file_sha256(root / path)
+        sha256 = compute_sha256(root / path)
         yield format_line("file", f"{path}  sha256 {sha256}")
         facts = []
         listed = (read_json(root / path.parent / MANIFEST).get("files") or {}).get(path.name)

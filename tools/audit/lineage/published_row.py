@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.errors import UserError, describe_error
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.text import shorten_for_terminal
 from tools.audit.key_ranges import UNREADABLE
 from tools.audit.lineage.show import get_max_chars, show, show_sample
@@ -32,7 +32,7 @@ def show_row(
     """
     row = _read_row(path, number)
     limit = get_max_chars(with_whole_text)
-    lines = [f"{path} row {number}, sha256 of the file {file_sha256(path)}", *_format_cells(row, limit), ""]
+    lines = [f"{path} row {number}, sha256 of the file {compute_sha256(path)}", *_format_cells(row, limit), ""]
     samples = {name: row[name] for name in SAMPLE_COLUMNS if isinstance(row.get(name), str)}
     if samples:
         named = row.get("round")

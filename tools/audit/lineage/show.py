@@ -10,7 +10,7 @@ import polars as pl
 
 from stages.common.errors import UserError
 from stages.common.policies import MANIFEST
-from stages.common.provenance import file_sha256
+from stages.common.provenance import compute_sha256
 from stages.common.tables import PROBLEM, shard_names
 from stages.common.text import shorten_for_terminal
 from stages.judge import make_judge
@@ -119,7 +119,7 @@ def _describe_steps(root: Path, lineage: SampleLineage, limit: int) -> Iterator[
     yield format_line("judge", f"{judge}  {_describe_judge(tables)}")
     if make_judge(tables.judge, tables.seed).has_replies:
         for path in sorted((root / PROMPTS).glob("*.jinja")):
-            yield format_line("prompt", f"{path.relative_to(root)}  sha256 {file_sha256(path)}")
+            yield format_line("prompt", f"{path.relative_to(root)}  sha256 {compute_sha256(path)}")
     for row in lineage.steps:
         text = shorten_for_terminal(completion[row["start"] : row["end"]].rstrip(), limit)
         span = f"{row['step']} [{row['start']}:{row['end']}]"

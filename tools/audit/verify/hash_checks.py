@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.policies import MANIFEST
-from stages.common.provenance import folder_files
+from stages.common.provenance import hash_folder
 from tools.audit.check_results import CheckResults
 from tools.audit.table_sets import TableSet, read_json
 from tools.dvc_files import hash_file, hash_files, hash_listing, read_cached_listing
@@ -68,7 +68,7 @@ def check_manifest(results: CheckResults, root: Path, folder: Path, hash_of_file
         results.add_error("manifests", str(path), f"hash {stated} does not belong to the files listed")
     if manifest.get("repo"):
         return  # the files lie on the Hub
-    actual = folder_files(root / folder, but=(MANIFEST,))
+    actual = hash_folder(root / folder, exclude=(MANIFEST,))
     for name in sorted({*listed, *actual}):
         if listed.get(name) != actual.get(name):
             now, then = actual.get(name, "nothing"), listed.get(name, "nothing")

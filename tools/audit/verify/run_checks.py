@@ -12,7 +12,7 @@ import polars as pl
 from stages.common.errors import UserError
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.policies import hash_policy_files, read_policy
-from stages.common.provenance import manifest_hash
+from stages.common.provenance import hash_manifest
 from stages.common.tables import shard_names
 from tools.audit.check_results import CHECKS, CheckResults
 from tools.audit.key_ranges import UNREADABLE, KeyRange, plan_ranges
@@ -96,7 +96,7 @@ def _plan_file_tasks(
         policies = sorted(Path("models", name) for name in {SEED_POLICY, *rounds})
         datasets = [tables.selection.folder for tables in table_sets if tables.selection]
         tasks += [plan(check_manifest, root, folder, hash_policy_files) for folder in policies]
-        tasks += [plan(check_manifest, root, folder, manifest_hash) for folder in datasets]
+        tasks += [plan(check_manifest, root, folder, hash_manifest) for folder in datasets]
         for tables in table_sets:
             check_policy_sources(results, root, tables)
     return tasks
