@@ -16,7 +16,9 @@ from pathlib import Path
 
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from stages.common.engines import OpenAIEngine, Patience, Request, Runner
+from stages.common.engines import GenerationRequest, Runner
+from stages.common.engines.openai_engine import OpenAIEngine
+from stages.common.engines.retry_policy import RetryPolicy
 from tests.support.fault_server import fault_server, stats
 
 REQUESTS = 5_000
@@ -29,10 +31,10 @@ WANTED = 0.9
 PROMPT = "Add the numbers step by step, then give the last digit in a box. " * 8
 
 
-def requests(turn: int) -> Iterator[Request]:
+def requests(turn: int) -> Iterator[GenerationRequest]:
     for number in range(REQUESTS):
         prompt = f"{turn}: problem {number // 8}: {PROMPT}"
-        yield Request("policy", [{"role": "user", "content": prompt}], 1.0, 100, number)
+        yield GenerationRequest("policy", [{"role": "user", "content": prompt}], 1.0, 100, number)
 
 
 def bare(url: str, turn: int) -> None:
@@ -65,10 +67,10 @@ def ours(url: str, turn: int) -> None:
     """Answers on disk, read back in order."""
     os.environ["OPENAI_BASE_URL"] = url
     with tempfile.TemporaryDirectory() as folder:
-        engine = OpenAIEngine("tiny", AT_ONCE, Patience(60, 30))
+        engine = OpenAIEngine("tiny", AT_ONCE, RetryPolicy(60, 30))
         with Runner(engine, Path(folder) / "journal.jsonl", "bench") as runner:
-            runner.ask(requests(turn), total=REQUESTS)
-            assert runner.spent.answers == REQUESTS
+            runner.run(requests(turn), total=REQUESTS)
+            assert runner.new_usage.completions == REQUESTS
 
 
 def rates(ask: Callable[[str, int], None], url: str, turn: int) -> tuple[float, float]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stages.common.engines import Completion, Model, Request, Runner, VllmEngine
-from stages.common.engines.vllm_start import engine_options
+from stages.common.engines import Completion, GenerationRequest, ModelId, Runner
+from stages.common.engines.vllm_engine import VllmEngine
+from stages.common.engines.vllm_start import make_engine_args
 from tests.support.small_llama import PLAIN_VLLM, write_small_llama
 
 PROMPTS = 24
@@ -25,7 +26,7 @@ ROUNDS = 9
 AT_ONCE = 64
 """Sequences at once: a third of the samples, so that sequences join and leave."""
 
-Drawn = list[tuple[str, int]]
+Samples = list[tuple[str, int]]
 """Text and number of tokens of every sample."""
 
 
@@ -36,15 +37,15 @@ def main() -> None:
 
 def compare(place: Path) -> None:
     """Run the rounds and print them."""
-    model = Model(str(write_small_llama(place / "model", hidden=256, layers=5, heads=4)))
-    settings = PLAIN_VLLM.model_copy(update={"options": {"max_num_seqs": AT_ONCE}})
+    model = ModelId(str(write_small_llama(place / "model", hidden=256, layers=5, heads=4)))
+    settings = PLAIN_VLLM.model_copy(update={"engine_args": {"max_num_seqs": AT_ONCE}})
     ours = VllmEngine(model, settings, 2 * AT_ONCE)
-    list(ours.complete([Request("m", "warm", 1.0, 1, 0)]))  # sets vLLM's environment, too
+    list(ours.complete([GenerationRequest("m", "warm", 1.0, 1, 0)]))  # sets vLLM's environment, too
     import vllm
 
-    llm = vllm.LLM(**engine_options(model, settings, cpu=True))
+    llm = vllm.LLM(**make_engine_args(model, settings, is_cpu=True))
     plain(llm, ["warm"])
-    ways: dict[str, Callable[[list[str], Path], Drawn]] = {
+    ways: dict[str, Callable[[list[str], Path], Samples]] = {
         "plain vLLM": lambda prompts, _: plain(llm, prompts),
         "plain vLLM, n": lambda prompts, _: grouped(llm, prompts),
         "our engine": lambda prompts, journal: through_runner(ours, prompts, journal),
@@ -68,7 +69,9 @@ def compare(place: Path) -> None:
     ours.close()
 
 
-def measure(draw: Callable[[list[str], Path], Drawn], prompts: list[str], journal: Path) -> tuple[Drawn, float, float]:
+def measure(
+    draw: Callable[[list[str], Path], Samples], prompts: list[str], journal: Path
+) -> tuple[Samples, float, float]:
     """What was drawn, tokens per second, and tokens per second of the processor's time."""
     clock, processor = time.perf_counter(), time.process_time()
     drawn = draw(prompts, journal)
@@ -77,14 +80,14 @@ def measure(draw: Callable[[list[str], Path], Drawn], prompts: list[str], journa
     return drawn, tokens / clock, tokens / processor
 
 
-def plain(llm: Any, prompts: list[str]) -> Drawn:
+def plain(llm: Any, prompts: list[str]) -> Samples:
     """One entry per sample, each with its own seed."""
     entries = [prompt for prompt in prompts for _ in range(SAMPLES)]
     settings = [params(seed=at % SAMPLES) for at in range(len(entries))]
     return outputs(llm.generate(entries, settings, use_tqdm=False))
 
 
-def grouped(llm: Any, prompts: list[str]) -> Drawn:
+def grouped(llm: Any, prompts: list[str]) -> Samples:
     """One entry per prompt: vLLM seeds the samples seed, seed + 1, ..."""
     return outputs(llm.generate(prompts, params(seed=0, n=SAMPLES), use_tqdm=False))
 
@@ -96,16 +99,16 @@ def params(**some: Any) -> Any:
     return SamplingParams(temperature=1.0, max_tokens=MAX_TOKENS, output_kind=RequestOutputKind.FINAL_ONLY, **some)
 
 
-def outputs(results: list[Any]) -> Drawn:
+def outputs(results: list[Any]) -> Samples:
     return [(sample.text, len(sample.token_ids)) for result in results for sample in result.outputs]
 
 
-def through_runner(engine: VllmEngine, prompts: list[str], journal: Path) -> Drawn:
+def through_runner(engine: VllmEngine, prompts: list[str], journal: Path) -> Samples:
     """As a stage asks: every request hashed, every answer on disk."""
-    requests = [Request("m", prompt, 1.0, MAX_TOKENS, seed) for prompt in prompts for seed in range(SAMPLES)]
+    requests = [GenerationRequest("m", prompt, 1.0, MAX_TOKENS, seed) for prompt in prompts for seed in range(SAMPLES)]
     runner = Runner(_Kept(engine), journal, "bench")
     with runner:
-        runner.ask(requests)
+        runner.run(requests)
         answers = [runner.get(request) for request in requests]
     return [(a.text, a.completion_tokens or 0) for a in answers if isinstance(a, Completion)]
 

@@ -10,103 +10,104 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import stages
+from stages.common.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
 
-_PATIENCE = 10.0
+CONNECT_TIMEOUT_S = 10.0
 """Seconds that the cluster at RAY_ADDRESS may take to accept a connection; Ray itself would try for minutes."""
 
 
-class ClusterError(ValueError):
-    """The cluster cannot be worked with; the message is one line that says why."""
+class ClusterError(UserError):
+    """The cluster cannot be used; the message is one line with the cause."""
 
 
 class Cluster:
-    """A program's place in a cluster, taken when it is first needed; `asked_by` is what begins each message.
+    """A connection to a cluster, made when it is first needed; `name` starts each message.
 
     This code must lie at the same path on every node.
     """
 
-    def __init__(self, asked_by: str) -> None:
-        self._asked_by = asked_by
-        self._joined = False
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._is_joined = False
 
     def join(self) -> None:
-        """Connect, unless this program is connected already; raises `ClusterError` where that cannot be."""
+        """Connect, unless this program is connected already; raise `ClusterError` where that fails."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
             from ray.data import DataContext
         except ImportError as error:
-            raise self.error(f"Ray cannot be imported ({error}); pip install 'stepkto-data[ray]'") from error
+            raise self._make_error(f"Ray cannot be imported ({error}); pip install 'stepkto-data[ray]'") from error
         if not ray.is_initialized():
-            self._knock(os.environ.get("RAY_ADDRESS", ""))
+            self._check_reachable(os.environ.get("RAY_ADDRESS", ""))
             root = str(Path(stages.__file__).resolve().parents[1])
             try:
                 ray.init(logging_level=logging.WARNING, runtime_env={"env_vars": {"PYTHONPATH": root}})
             except (ConnectionError, RuntimeError, ValueError) as error:
-                raise self.error(f"no cluster can be joined: {one_line(error)}") from error
-            self._joined = True
+                raise self._make_error(f"no cluster can be joined: {describe_cause(error)}") from error
+            self._is_joined = True
         DataContext.get_current().enable_progress_bars = False
 
-    def _knock(self, address: str) -> None:
-        """Raise `ClusterError` where `address` is a host and port, and nobody is there."""
+    def _check_reachable(self, address: str) -> None:
+        """Raise `ClusterError` where `address` is a host and port that does not accept connections."""
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if not host:  # none is named, or by a word of Ray's own, like "auto"
             return
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
         except (OSError, ValueError, OverflowError) as error:
-            raise self.error(f"no cluster can be joined: RAY_ADDRESS is {address!r}, {one_line(error)}") from error
+            cause = describe_cause(error)
+            raise self._make_error(f"no cluster can be joined: RAY_ADDRESS is {address!r}, {cause}") from error
 
-    def most(self, resource: str) -> int:
-        """How much of `resource`, such as CPU or GPU, the node has that has most of it."""
+    def get_largest(self, resource: str) -> int:
+        """The most of `resource`, such as CPU or GPU, that any single node has."""
         import ray
 
         return max((int(node["Resources"].get(resource, 0)) for node in ray.nodes() if node["Alive"]), default=0)
 
     def map(
-        self, tables: Sequence[pa.Table], work: Callable[[pa.Table], pa.Table], processors: int
+        self, tables: Sequence[pa.Table], work: Callable[[pa.Table], pa.Table], num_cpus: int
     ) -> Iterator[pa.Table]:
-        """What `work`, which must survive pickling, makes of each of `tables`, in any order.
+        """The results of `work`, which must survive pickling, for each of `tables`, in any order.
 
-        Each call has `processors` processors of one node to itself, and is made again elsewhere if its node is lost.
+        Each call has `num_cpus` processors of one node to itself, and is repeated elsewhere if its node is lost.
         Raises `ClusterError` where no node has as many, and where `work` fails.
         """
         self.join()
         from ray.data import from_arrow
         from ray.exceptions import RayError
 
-        if (most := self.most("CPU")) < processors:  # Ray would wait on
-            raise self.error(
-                f"a task wants {processors} processors of one node; no node of the cluster has over {most}"
+        if (available := self.get_largest("CPU")) < num_cpus:  # Ray would wait
+            raise self._make_error(
+                f"a task needs {num_cpus} processors of one node, but no node of the cluster has more than {available}"
             )
-        calls = from_arrow(list(tables)).map_batches(
+        results = from_arrow(list(tables)).map_batches(
             work,
             batch_size=None,  # a table is a batch
             batch_format="pyarrow",
-            num_cpus=processors,
+            num_cpus=num_cpus,
         )
         try:
-            yield from calls.iter_batches(batch_size=None, batch_format="pyarrow")
+            yield from results.iter_batches(batch_size=None, batch_format="pyarrow")
         except RayError as error:
-            raise self.error(one_line(error)) from error
+            raise self._make_error(describe_cause(error)) from error
 
-    def error(self, message: str) -> ClusterError:
-        """The error that says `message`."""
-        return ClusterError(f"{self._asked_by}: {message}")
+    def _make_error(self, message: str) -> ClusterError:
+        return ClusterError(f"{self._name}: {message}")
 
     def close(self) -> None:
         """Leave the cluster, which ends one of our own."""
-        if self._joined:
+        if self._is_joined:
             import ray
 
             ray.shutdown()
-            self._joined = False
+            self._is_joined = False
 
 
-def one_line(error: BaseException) -> str:
-    """The end of what `error` says, which in Ray's traceback is its cause."""
+def describe_cause(error: BaseException) -> str:
+    """The last 300 characters of an error's message on one line: in Ray's traceback they hold the cause."""
     return " ".join(str(error).split())[-300:]

@@ -1,8 +1,8 @@
-"""The journal: every finished item on disk at once, so that a killed stage goes on where it was.
+"""The journal: every finished item is stored at once, so that a killed stage continues where it stopped.
 
 One append-only file per kind of work, locked while a stage uses it. A line is a checksum and a JSON object
 ``{key: value, ...}``; the items of one line are stored together or not at all. Keys are content hashes of everything
-that determines an item, never positions, hence more problems or another arm find what is already there.
+that determines an item, never positions, so that more problems or another variant find what is already there.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from typing import Any, Self
 ROOT = Path("work/journal")
 """Where journals lie, below the repository's root: ignored by Git and DVC."""
 
-_CHECK = 16
+_CHECKSUM_DIGITS = 16
 
 
 class Journal:
     """A locked journal file; use as a context manager.
 
-    Raises `BlockingIOError` never: it waits for another process to finish with the same journal, and says so.
-    A torn last line (power loss, kill, full disk) is cut off; a damaged earlier line is skipped and counted in
-    `damaged`. Within a process one thread may put while another asks and gets.
+    It waits while another process uses the same journal, and says so. A torn last line (power loss, kill, full disk)
+    is cut off; a damaged earlier line is skipped and counted in `num_damaged`. Within a process one thread may put
+    while another gets.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.damaged = 0
-        self._where: dict[str, tuple[int, int]] = {}
+        self.num_damaged = 0
+        self._positions: dict[str, tuple[int, int]] = {}
         self._last: tuple[int, dict[str, Any]] = (-1, {})
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{self.path}: another process works on the same items; waiting for it", file=sys.stderr)
+            print(f"{self.path}: another process uses this journal; waiting for it", file=sys.stderr)
             fcntl.flock(self._file, fcntl.LOCK_EX)
         if not os.fstat(self._file.fileno()).st_size:
             _sync_folder(self.path.parent)
@@ -65,22 +65,25 @@ class Journal:
                     break
                 items = _decode(line)
                 if items is None:
-                    self.damaged += 1
+                    self.num_damaged += 1
                 else:
-                    self._where.update(dict.fromkeys(items, (position, len(line))))
+                    self._positions.update(dict.fromkeys(items, (position, len(line))))
                 position += len(line)
-        if self.damaged:
-            print(f"{self.path}: {self.damaged} damaged lines skipped; their items are done again", file=sys.stderr)
+        if self.num_damaged:
+            print(
+                f"{self.path}: {self.num_damaged} damaged lines skipped; their items are made again",
+                file=sys.stderr,
+            )
 
     def __contains__(self, key: str) -> bool:
-        return key in self._where
+        return key in self._positions
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._positions)
 
     def get(self, key: str) -> Any:
-        """The value under `key`; raises `KeyError`."""
-        position, length = self._where[key]
+        """The value under `key`; raise `KeyError`."""
+        position, length = self._positions[key]
         if self._last[0] == position:  # neighbours share a line: read and parse it once
             return self._last[1][key]
         items = _decode(os.pread(self._file.fileno(), length, position))
@@ -107,46 +110,46 @@ class Journal:
 
     def _append(self, batches: Sequence[Mapping[str, Any]]) -> None:
         lines = [_encode(batch) for batch in batches]
-        number = self._file.fileno()
-        position = os.fstat(number).st_size
+        descriptor = self._file.fileno()
+        position = os.fstat(descriptor).st_size
         written: dict[str, tuple[int, int]] = {}
         try:
             for batch, line in zip(batches, lines, strict=True):
-                _write_all(number, line)
+                _write_all(descriptor, line)
                 written.update(dict.fromkeys(batch, (position, len(line))))
                 position += len(line)
         except OSError:
-            with suppress(OSError):  # what cannot be cut off is a torn line: skipped when it is read
-                os.ftruncate(number, position)
+            with suppress(OSError):  # what cannot be cut off is a torn line, which readers skip
+                os.ftruncate(descriptor, position)
             raise
         finally:
-            os.fsync(number)
-            self._where.update(written)
+            os.fsync(descriptor)
+            self._positions.update(written)
 
 
-def _write_all(number: int, line: bytes) -> None:
-    rest = memoryview(line)
-    while rest:
-        rest = rest[os.write(number, rest) :]
+def _write_all(descriptor: int, line: bytes) -> None:
+    remaining = memoryview(line)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
 
 
 def _sync_folder(folder: Path) -> None:
     """Make a new file's name in `folder` survive a power loss."""
-    number = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
 def _encode(items: Mapping[str, Any]) -> bytes:
     body = json.dumps(dict(items), ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-    return hashlib.sha256(body).hexdigest()[:_CHECK].encode("ascii") + b" " + body + b"\n"
+    return hashlib.sha256(body).hexdigest()[:_CHECKSUM_DIGITS].encode("ascii") + b" " + body + b"\n"
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    check, _, body = line.rstrip(b"\n").partition(b" ")
-    if hashlib.sha256(body).hexdigest()[:_CHECK].encode("ascii") != check:
+    checksum, _, body = line.rstrip(b"\n").partition(b" ")
+    if hashlib.sha256(body).hexdigest()[:_CHECKSUM_DIGITS].encode("ascii") != checksum:
         return None
     value = json.loads(body)
     return value if isinstance(value, dict) else None

@@ -12,7 +12,7 @@ import polars as pl
 from stages.common.console import progress
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
-from stages.common.prompt import chat_messages, plain_prompt
+from stages.common.prompt import make_prompt
 from stages.common.tables import DropLog
 from stages.dataset.label_quality import LabelQuality
 from stages.dataset.round_tables import RoundShard, RoundTables, read_round_shard
@@ -94,9 +94,8 @@ def join_round(
 
 def format_prompt(problem: str, params: PromptParams) -> str:
     """A row's prompt: the text, or the chat's messages as JSON."""
-    return (
-        json.dumps(chat_messages(problem, params), ensure_ascii=False) if params.chat else plain_prompt(problem, params)
-    )
+    prompt = make_prompt(problem, params)
+    return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)
 
 
 def build_rows(kept: pl.DataFrame, labelled: RoundShard, prompt: PromptParams) -> pl.DataFrame:

@@ -62,7 +62,7 @@ class _Work:
     def draw(self, what: str, **changes: Any) -> pl.DataFrame:
         """SAMPLE rows of all problems by the recipe's sampling settings after `changes`."""
         settings = self.settings
-        params = settings.sample.model_copy(update={"problems": None, **changes})
+        params = settings.sample.model_copy(update={"num_problems": None, **changes})
         with self.part(f"{what}_sample"), self.asked(what) as costs:
             return sample_problems(
                 self.problems,
@@ -128,14 +128,14 @@ def measure(problems: pl.DataFrame, policy: Policy, settings: Settings, label: s
 
 def _drawn(work: _Work) -> tuple[dict[str, Counts], pl.DataFrame]:
     """What is counted of solutions drawn from the policy, and its greedy ones (rows of `per_sample`)."""
-    samples = work.draw("greedy", temperature=0.0, samples=1)
+    samples = work.draw("greedy", temperature=0.0, num_samples=1)
     judged = work.judge(samples, "greedy")
     work.tables["outcomes"] = work.grade(samples, "greedy")
     solutions = per_sample(samples, judged, work.tables["outcomes"])
     counts = greedy_counts(solutions)
     params = work.settings.evaluate
     if params.majority:
-        votes = work.draw("majority", temperature=params.temperature, samples=params.majority)
+        votes = work.draw("majority", temperature=params.temperature, num_samples=params.majority)
         verdicts = work.grade(votes, "majority")
         counts |= work.attempts(votes, verdicts)
         shape = shape_counts(votes.join(verdicts.select("sample_id", "answer"), on="sample_id", validate="1:1"))
@@ -146,7 +146,7 @@ def _drawn(work: _Work) -> tuple[dict[str, Counts], pl.DataFrame]:
 
 def _recorded(work: _Work) -> tuple[dict[str, Counts], pl.DataFrame]:
     """What is counted of recorded solutions, and the solutions (rows of `per_sample`)."""
-    samples = work.draw("recorded", samples=work.settings.evaluate.majority)
+    samples = work.draw("recorded", num_samples=work.settings.evaluate.majority)
     for missing in work.problems.join(samples, on="problem_id", how="anti").sort("problem_id").iter_rows(named=True):
         work.drops.drop("no recorded solution", missing["problem_id"], missing["problem"])
     if samples.is_empty():

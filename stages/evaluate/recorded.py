@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.params.sample import RecordedParams
+from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.policies import Policy
 from stages.common.provenance import compute_sha256
 from stages.common.statistics import Counts, Estimate
@@ -74,7 +74,9 @@ def evaluate_recorded(path: Path, settings: Settings) -> RecordedEvaluation:
     `ValueError` naming the row.
     """
     problems = read_problem_file(path.stem, path)
-    sample = settings.sample.model_copy(update={"engine": "recorded", "recorded": RecordedParams(path=str(path))})
+    sample = settings.sample.model_copy(
+        update={"engine": EngineParams(kind="recorded", recorded=RecordedParams(path=str(path)))}
+    )
     settings = Settings(**{**vars(settings), "sample": sample})
     policy = Policy(path.parent, compute_sha256(path), None, None)
     measured = measure(problems, policy, settings, path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.engines import find_engine_kind
 from stages.common.params.block import load, load_seed
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams
@@ -40,7 +41,7 @@ class Settings:
 
     @property
     def recorded(self) -> bool:
-        return self.sample.engine == "recorded"
+        return not find_engine_kind(self.sample.engine).generates
 
 
 def judge_name(judge: JudgeParams) -> str:

@@ -1,14 +1,5 @@
-"""Samples: K solutions per problem from a policy, by one of several engines."""
+"""Samples: K completions per problem from a policy, by any kind of engine."""
 
-from stages.common.prompt import chat_messages, plain_prompt
-from stages.sample.draw import Drawn, choose_problems, draw_samples, sample_problems, sampling_settings
+from stages.sample.sampling import SampleBatch, choose_problems, draw_samples, hash_sampling, sample_problems
 
-__all__ = [
-    "Drawn",
-    "chat_messages",
-    "choose_problems",
-    "draw_samples",
-    "plain_prompt",
-    "sample_problems",
-    "sampling_settings",
-]
+__all__ = ["SampleBatch", "choose_problems", "draw_samples", "hash_sampling", "sample_problems"]

@@ -15,7 +15,7 @@ from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
 from stages.common.provenance import describe_environment
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
-from stages.sample.draw import choose_problems, draw_samples
+from stages.sample.sampling import choose_problems, draw_samples
 
 
 def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) -> None:
@@ -28,10 +28,10 @@ def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) 
     pool = read_table(problems, PROBLEM, digits).filter(pl.col("split") == "train")
     if pool.is_empty():
         raise ValueError(f"{problems}: no training problem to sample from")
-    chosen = choose_problems(pool, source.hash, params.problems)
+    chosen = choose_problems(pool, source.hash, params.num_problems)
     drops = DropLog()
-    drawn = draw_samples(chosen, source, params, load_runtime(), seed, f"sample {out.name}", drops)
-    samples = drawn.samples
+    batch = draw_samples(chosen, source, params, load_runtime(), seed, f"sample {out.name}", drops)
+    samples = batch.samples
     with replace_dir(out) as folder:
         write_table(folder, SAMPLE, samples, digits)
     finish = samples["finish_reason"].value_counts()
@@ -41,13 +41,13 @@ def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) 
             "policy": source.hash,
             "problems": chosen.height,
             "samples": samples.height,
-            "engine": params.engine,
-            "from_journal": drawn.from_journal,
-            "generated": max(samples.height - drawn.from_journal, 0),
+            "engine": params.engine.kind,
+            "from_journal": batch.from_journal,
+            "generated": max(samples.height - batch.from_journal, 0),
             "prompt_tokens": samples["prompt_tokens"].sum(),
             "completion_tokens": samples["completion_tokens"].sum(),
-            "finish": dict(sorted(finish.iter_rows())),
-            "costs": drawn.costs,
+            "finish_reasons": dict(sorted(finish.iter_rows())),
+            "llm_usage": batch.llm_usage,
             "drops": drops.report(),
             "seconds": round(time.monotonic() - started, 1),
             "environment": describe_environment(),

@@ -40,9 +40,9 @@ def report(place: Path, stage: str, name: str = "M1") -> dict[str, Any]:
 
 def answers(place: Path, name: str = "M1") -> tuple[int, int]:
     """Requests that the last runs of a round's sampling and judging sent."""
-    return report(place, "sample", name)["costs"]["answers"], report(place, "judge", name)["llm_usage"]["judge"][
-        "answers"
-    ]
+    return report(place, "sample", name)["llm_usage"]["completions"], report(place, "judge", name)["llm_usage"][
+        "judge"
+    ]["answers"]
 
 
 def outputs(place: Path, name: str = "M1") -> dict[str, bytes]:
@@ -73,15 +73,15 @@ def test_what_it_cost_is_reported(place: Path) -> None:
     judged = report(place, "judge")
     costs = judged["llm_usage"]["judge"]
     replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
-    assert costs["answers"] == replies.height
+    assert costs["completions"] == replies.height
     assert costs["prompt_tokens"] == replies["prompt_tokens"].sum()
-    assert costs["money"] == pytest.approx(
+    assert costs["cost"] == pytest.approx(
         (costs["prompt_tokens"] * 0.5 + costs["completion_tokens"] * 1.5) / 1e6, abs=1e-6
     )
     assert sum(judged["replies"]["invalid"].values()) == replies["error"].drop_nulls().len()
     assert 0.5 < judged["agreement"]["mean"] < 1
     assert judged["unknown"]["rate"] == pytest.approx(judged["labels"]["unknown"] / judged["steps"], abs=1e-6)
-    assert report(place, "sample")["costs"]["currency"] == "USD"
+    assert report(place, "sample")["llm_usage"]["currency"] == "USD"
 
 
 def test_the_round_goes_on_to_a_model_and_its_evaluation(place: Path) -> None:
@@ -95,9 +95,9 @@ def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
     for name in ("M0", "M1"):
         costs = report(place, "evaluate", name)["costs"]
         assert set(costs) == {"greedy samples", "greedy judge", "majority samples"}
-        assert costs["majority samples"]["in_all"]["answers"] == 4 * costs["greedy samples"]["in_all"]["answers"]
+        assert costs["majority samples"]["total"]["completions"] == 4 * costs["greedy samples"]["total"]["completions"]
     metrics = json.loads((place / "reports/metrics.json").read_text(encoding="utf-8"))
-    assert {"sample_money", "judge_prompt_tokens", "evaluate_completion_tokens"} <= set(metrics["M1"])
+    assert {"sample_cost", "judge_prompt_tokens", "evaluate_completion_tokens"} <= set(metrics["M1"])
 
 
 def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
@@ -149,7 +149,7 @@ def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
 def test_what_is_sent_again(place: Path) -> None:
     before = outputs(place)
 
-    for path in (("sample", "served"), ("judge", "llm", "engine")):
+    for path in (("sample", "engine"), ("judge", "llm", "engine")):
         edit(place, *path, "concurrency", 3)
         edit(place, *path, "prices", None)
     assert {"sample@M1", "judge@M1"} <= set(ran(run(place, "dvc", "repro", "judge@M1")))
@@ -167,7 +167,7 @@ def test_what_is_sent_again(place: Path) -> None:
     assert answers(place, "K1")[0] == 128
     assert outputs(place) == before
 
-    edit(place, "sample", "problems", 33)
+    edit(place, "sample", "num_problems", 33)
     run(place, "dvc", "repro", "judge@M1")
     sampled, judged = answers(place)
     assert sampled == 4, "one problem more"
@@ -177,7 +177,7 @@ def test_what_is_sent_again(place: Path) -> None:
 
 
 def test_keys_are_in_nothing_that_stages_leave_behind(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    edit(place, "sample", "served", "kind", "openai")
+    edit(place, "sample", "engine", "kind", "openai")
     edit(place, "judge", "llm", "engine", "kind", "openai")
     edit(place, "judge", "llm", "mock", None)
     with fault_server(faults=0.2, hangs=0) as url, fault_server(always="401") as refusing:

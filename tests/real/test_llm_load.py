@@ -31,7 +31,9 @@ GROWTH_MB = 15
 STAGE = f"""
 import json, resource, sys
 from pathlib import Path
-from stages.common.engines import Completion, OpenAIEngine, Patience, Request, Runner
+from stages.common.engines import Completion, GenerationRequest, Runner
+from stages.common.engines.openai_engine import OpenAIEngine
+from stages.common.engines.retry_policy import RetryPolicy
 
 early, count = 0, int(sys.argv[3])
 
@@ -42,21 +44,21 @@ def memory():
 def requests():
     global early
     for seed in range(count):
-        if not early and runner.spent.answers >= 500:
+        if not early and runner.new_usage.completions >= 500:
             early = memory()
         prompt = f"Problem {{seed // 8}}: " + "x" * 5000
-        yield Request("policy", [{{"role": "user", "content": prompt}}], 1.0, 100, seed)
+        yield GenerationRequest("policy", [{{"role": "user", "content": prompt}}], 1.0, 100, seed)
 
-engine = OpenAIEngine("tiny", {CONCURRENCY}, Patience(60, 3, 0.05, 1))
+engine = OpenAIEngine("tiny", {CONCURRENCY}, RetryPolicy(60, 3, 0.05, 1))
 with Runner(engine, Path(sys.argv[1]), "load") as runner:
-    runner.ask(requests(), total=count, preflight=8)
+    runner.run(requests(), total=count, preflight=8)
     late = memory()
     with open(sys.argv[2], "w") as out:
         for request in requests():
             answer = runner.get(request)
             assert isinstance(answer, Completion), answer
             out.write(json.dumps([request.key, answer.text]) + "\\n")
-    print(json.dumps([early, late, runner.from_journal, runner.spent.answers]))
+    print(json.dumps([early, late, runner.from_journal, runner.new_usage.completions]))
 """
 
 

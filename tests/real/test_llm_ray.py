@@ -12,25 +12,26 @@ from typing import Any
 
 import pytest
 
-from stages.common.engines import Completion, EngineError, FakeEngine, Request, Runner
-from stages.common.engines.ray_engine import RayEngine, request_of, vars_of
-from stages.common.engines.request import Answered
+from stages.common.engines import Completion, EngineError, GenerationRequest, Runner
+from stages.common.engines.mock_engine import MockEngine
+from stages.common.engines.ray_engine import RayEngine, dump_request, load_request
+from stages.common.engines.request import Exchange
 from tests.support.ray_nodes import ray_head, wait_for_text
 
 pytest.importorskip("ray", reason="Ray is not installed here: pip install -e '.[ray]'")
 
-FAKE = partial(FakeEngine, 4, failing=0.05, cut=0.2)
+FAKE = partial(MockEngine, 4, failure_rate=0.05, truncation_rate=0.2)
 
 
-class Doomed(FakeEngine):
+class Doomed(MockEngine):
     """Writes down the batches that it starts, and never ends one on the node `doomed`."""
 
     def __init__(self, doomed: str, starts: Path) -> None:
-        super().__init__(4, failing=0.05, cut=0.2)
+        super().__init__(4, failure_rate=0.05, truncation_rate=0.2)
         self._doomed = doomed
         self._starts = starts
 
-    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         import ray
 
         batch, node = list(requests), ray.get_runtime_context().get_node_id()
@@ -41,8 +42,8 @@ class Doomed(FakeEngine):
         return super().complete(batch)
 
 
-class Refusing(FakeEngine):
-    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+class Refusing(MockEngine):
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         raise EngineError("the model is of no use")
 
 
@@ -53,11 +54,11 @@ def cluster() -> Iterator[Any]:
         yield made
 
 
-def requests(problems: int, samples: int = 4) -> list[Request]:
-    return [Request("m", f"{at} + 1?", 1.0, 9, seed) for at in range(problems) for seed in range(samples)]
+def requests(problems: int, samples: int = 4) -> list[GenerationRequest]:
+    return [GenerationRequest("m", f"{at} + 1?", 1.0, 9, seed) for at in range(problems) for seed in range(samples)]
 
 
-def written(runner: Runner, asked: list[Request]) -> bytes:
+def written(runner: Runner, asked: list[GenerationRequest]) -> bytes:
     """What a stage writes of the answers, in its own order."""
     answers = [runner.get(request) for request in asked]
     return json.dumps([a.to_json() if isinstance(a, Completion) else a.reason for a in answers]).encode()
@@ -71,7 +72,7 @@ def test_a_node_lost_at_work_changes_no_byte(cluster: Any, tmp_path: Path) -> No
     make = partial(Doomed, nodes[1].node_id, starts)
 
     class Killing(RayEngine):
-        def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+        def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
             answers = super().complete(requests)
             yield from islice(answers, 100)
             wait_for_text(starts, nodes[1].node_id)
@@ -79,12 +80,12 @@ def test_a_node_lost_at_work_changes_no_byte(cluster: Any, tmp_path: Path) -> No
             yield from answers
 
     with Runner(Killing(make, copies=4, gpus=0, concurrency=4), tmp_path / "ray.jsonl", "ray") as runner:
-        runner.ask(asked)
+        runner.run(asked)
         over_ray = written(runner, asked)
     with Runner(FAKE(), tmp_path / "alone.jsonl", "alone") as alone:
-        alone.ask(asked)
+        alone.run(asked)
         assert over_ray == written(alone, asked)
-    assert runner.spent == alone.spent, "nothing is counted twice"
+    assert runner.new_usage == alone.new_usage, "nothing is counted twice"
     lines = [line.split() for line in starts.read_text().splitlines()]
     lost = {batch for node, batch in lines if node == nodes[1].node_id}
     assert lost
@@ -112,8 +113,8 @@ def test_nothing_to_ask_joins_no_cluster() -> None:
 
 def test_requests_survive_the_way() -> None:
     chat = [{"role": "user", "content": 'a "b"\n\u00e9'}]
-    full = Request("m", chat, 0.7, 9, -1, top_p=0.9, stop=("\n", "x"), schema={"type": "object"})
-    for request in (full, Request("m", "p", 0.0, 1, None)):
-        back = request_of(json.loads(json.dumps(vars_of(request))))
+    full = GenerationRequest("m", chat, 0.7, 9, -1, top_p=0.9, stop=("\n", "x"), schema={"type": "object"})
+    for request in (full, GenerationRequest("m", "p", 0.0, 1, None)):
+        back = load_request(json.loads(json.dumps(dump_request(request))))
         assert back == request
         assert back.key == request.key

@@ -13,9 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from stages.common.engines import Completion, EngineError, Failure, FakeEngine, Model, Request, Runner, VllmEngine
-from stages.common.engines.copies import Copies
-from stages.common.engines.vllm_start import engine_options
+from stages.common.engines import Completion, EngineError, Failure, GenerationRequest, ModelId, Runner
+from stages.common.engines.mock_engine import MockEngine
+from stages.common.engines.replica_pool import ReplicaPool
+from stages.common.engines.vllm_engine import VllmEngine
+from stages.common.engines.vllm_start import make_engine_args
 from tests.support.small_llama import CONTEXT, PLAIN_VLLM, write_small_llama
 
 pytest.importorskip("vllm", reason="vLLM cannot be imported here; `make test-vllm` runs this with its CPU build")
@@ -50,10 +52,10 @@ def engine(folder: Path) -> Iterator[VllmEngine]:
 
 
 def make(folder: Path) -> VllmEngine:
-    return VllmEngine(Model(str(folder)), PLAIN_VLLM, 256)
+    return VllmEngine(ModelId(str(folder)), PLAIN_VLLM, 256)
 
 
-def ask(engine: VllmEngine, *requests: Request) -> list[Completion | Failure]:
+def ask(engine: VllmEngine, *requests: GenerationRequest) -> list[Completion | Failure]:
     """Results in the order of `requests`, which must all be different."""
     found = {request.key: result for request, result in engine.complete(requests)}
     assert len(found) == len(requests)
@@ -64,8 +66,8 @@ def texts(results: list[Completion | Failure]) -> list[str]:
     return [result.text for result in results if isinstance(result, Completion)]
 
 
-def samples(number: int, prompt: Any = QUESTION, **changes: Any) -> list[Request]:
-    return [replace(Request("m", prompt, 1.0, 24, seed), **changes) for seed in range(number)]
+def samples(number: int, prompt: Any = QUESTION, **changes: Any) -> list[GenerationRequest]:
+    return [replace(GenerationRequest("m", prompt, 1.0, 24, seed), **changes) for seed in range(number)]
 
 
 def test_a_sample_depends_on_its_seed_and_on_nothing_beside_it(engine: VllmEngine) -> None:
@@ -73,13 +75,13 @@ def test_a_sample_depends_on_its_seed_and_on_nothing_beside_it(engine: VllmEngin
     assert len(set(drawn)) == 8, "eight seeds, eight samples"
     assert texts(ask(engine, *samples(8)[::-1])) == drawn[::-1], "asked again, in another order"
     assert texts(ask(engine, samples(8)[5])) == [drawn[5]], "asked alone"
-    crowd = [Request("m", f"Add [{number}]", 1.0, 9, number) for number in range(40)]
+    crowd = [GenerationRequest("m", f"Add [{number}]", 1.0, 9, number) for number in range(40)]
     assert texts(ask(engine, *crowd[:20], *samples(8), *crowd[20:]))[20:28] == drawn, "asked in a crowd"
 
 
 def test_every_seed_is_taken_and_minus_one_is_a_seed_like_others(engine: VllmEngine) -> None:
     # Told apart by their low 32 bits: torch's generator for CPUs reads no more of a seed.
-    requests = [Request("m", QUESTION, 1.0, 24, seed) for seed in (-1, 0, 1 - 2**63, 2**62 + 2)]
+    requests = [GenerationRequest("m", QUESTION, 1.0, 24, seed) for seed in (-1, 0, 1 - 2**63, 2**62 + 2)]
     drawn = texts(ask(engine, *requests))
     assert len(set(drawn)) == len(requests)
     assert texts(ask(engine, *requests)) == drawn
@@ -95,7 +97,7 @@ def test_temperature_zero_is_greedy_and_as_transformers_decodes(engine: VllmEngi
     plain = "Add [4, 5]\n"
     prompts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)]
     prompts.append(tokenizer(plain)["input_ids"])
-    greedy = [Request("m", prompt, 0.0, 12, seed=None) for prompt in (chat, plain)]
+    greedy = [GenerationRequest("m", prompt, 0.0, 12, seed=None) for prompt in (chat, plain)]
     for result, ids in zip(ask(engine, *greedy), prompts, strict=True):
         assert isinstance(result, Completion)
         with torch.inference_mode():
@@ -121,10 +123,10 @@ def test_finish_reasons(engine: VllmEngine) -> None:
 
 
 def test_stop_strings_end_a_completion_and_are_no_part_of_it(engine: VllmEngine) -> None:
-    (whole,) = ask(engine, Request("m", QUESTION, 1.0, 60, 3))
+    (whole,) = ask(engine, GenerationRequest("m", QUESTION, 1.0, 60, 3))
     assert isinstance(whole, Completion)
     mark = whole.text[10:12]
-    (stopped,) = ask(engine, Request("m", QUESTION, 1.0, 60, 3, stop=("never said by it", mark)))
+    (stopped,) = ask(engine, GenerationRequest("m", QUESTION, 1.0, 60, 3, stop=("never said by it", mark)))
     assert isinstance(stopped, Completion)
     assert stopped.text == whole.text[: whole.text.index(mark)]
     assert stopped.finish_reason == "stop"
@@ -173,7 +175,7 @@ def test_one_bad_request_costs_no_other(engine: VllmEngine, fault: dict[str, Any
 
 def test_an_endless_stream_is_taken_as_there_is_room_and_can_be_left(engine: VllmEngine) -> None:
     taken = count()
-    stream = (Request("m", f"Add [{next(taken)}]", 1.0, 6, 0) for _ in count())
+    stream = (GenerationRequest("m", f"Add [{next(taken)}]", 1.0, 6, 0) for _ in count())
     answers = engine.complete(stream)
     assert len(list(islice(answers, 300))) == 300
     answers.close()
@@ -182,7 +184,7 @@ def test_an_endless_stream_is_taken_as_there_is_room_and_can_be_left(engine: Vll
 
 
 def test_a_run_goes_on_from_its_journal(engine: VllmEngine, tmp_path: Path) -> None:
-    class Once(FakeEngine):
+    class Once(MockEngine):
         asked = 0
 
         def __init__(self) -> None:
@@ -195,11 +197,11 @@ def test_a_run_goes_on_from_its_journal(engine: VllmEngine, tmp_path: Path) -> N
 
     requests = samples(30)
     with Runner(Once(), tmp_path / "j.jsonl", "first") as first:
-        first.ask(requests[:20], preflight=4)
+        first.run(requests[:20], preflight=4)
     with Runner(Once(), tmp_path / "j.jsonl", "second") as second:
-        second.ask(requests, preflight=4)
+        second.run(requests, preflight=4)
         results = [second.get(request) for request in requests]
-        report = second.spent.report()
+        report = second.new_usage.report()
     assert Once.asked == 30
     assert second.from_journal == 20
     assert texts(results) == texts(ask(engine, *requests)), "to the byte"
@@ -227,15 +229,15 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, tmp_path:
 
 def test_what_vllm_is_told() -> None:
     changes = {
-        "tensor_parallel": 4,
+        "tensor_parallel_size": 4,
         "max_model_len": 4096,
-        "gpu_memory": 0.8,
+        "gpu_memory_utilization": 0.8,
         "dtype": "bfloat16",
         "quantization": "fp8",
     }
     options: dict[str, Any] = {"max_num_seqs": 64, "trust_remote_code": True}
-    told = engine_options(
-        Model("some/model", "abc"), PLAIN_VLLM.model_copy(update={**changes, "options": options}), False
+    told = make_engine_args(
+        ModelId("some/model", "abc"), PLAIN_VLLM.model_copy(update={**changes, "engine_args": options}), False
     )
     assert told["trust_remote_code"] is False
     assert told["load_format"] == "safetensors"
@@ -243,20 +245,20 @@ def test_what_vllm_is_told() -> None:
     assert (told["revision"], told["tokenizer_revision"]) == ("abc", "abc")
     assert (told["dtype"], told["quantization"], told["gpu_memory_utilization"]) == ("bfloat16", "fp8", 0.8)
     assert "enforce_eager" not in told, "graphs are for accelerators"
-    assert engine_options(Model("some/model"), PLAIN_VLLM, cpu=True)["dtype"] == "float32"
+    assert make_engine_args(ModelId("some/model"), PLAIN_VLLM, cpu=True)["dtype"] == "float32"
 
 
 def test_copies_draw_the_same_with_vllm_apart_too_and_its_death_is_told(engine: VllmEngine, folder: Path) -> None:
     """Two copies: in one vLLM works in the copy's process, in the other, as by default, in one of its own."""
-    make_copy = partial(VllmEngine, Model(str(folder)), PLAIN_VLLM, 16)
-    copies = Copies(make_copy, [{"VLLM_ENABLE_V1_MULTIPROCESSING": flag} for flag in "01"], 16)
+    make_copy = partial(VllmEngine, ModelId(str(folder)), PLAIN_VLLM, 16)
+    copies = ReplicaPool(make_copy, [{"VLLM_ENABLE_V1_MULTIPROCESSING": flag} for flag in "01"], 16)
     asked = [request for at in range(40) for request in samples(2, prompt=f"Add [{at}]")]
     drawn = {request.key: result for request, result in copies.complete(asked)}
     alone = {request.key: result for request, result in engine.complete(asked)}
     assert {key: result.text for key, result in drawn.items() if isinstance(result, Completion)} == {
         key: result.text for key, result in alone.items() if isinstance(result, Completion)
     }
-    answers = copies.complete(Request("m", QUESTION, 1.0, 60, seed) for seed in count())
+    answers = copies.complete(GenerationRequest("m", QUESTION, 1.0, 60, seed) for seed in count())
     list(islice(answers, 10))
     for process in psutil.Process().children(recursive=True):
         if "VLLM" in " ".join(process.cmdline()):

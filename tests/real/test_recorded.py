@@ -9,12 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.recipe import read_recipe
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
+from stages.common.policies import Policy
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id, sample_id
 from stages.outcome import grade_samples
-from stages.sample.recorded import recorded_samples
+from stages.sample import draw_samples
 from stages.split import split_samples
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
@@ -34,16 +38,25 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
+def read_recorded(table: pl.DataFrame, path: Path, num_samples: int, drops: DropLog) -> pl.DataFrame:
+    engine = EngineParams(kind="recorded", recorded=RecordedParams(path=str(path)))
+    params = SampleParams(engine=engine, num_samples=num_samples)
+    policy = Policy(path.parent, "policy", None, None)
+    batch = draw_samples(table, policy, params, RuntimeParams(), 1, "test", drops)
+    assert (batch.llm_usage, batch.from_journal, batch.num_missing) == (None, 0, 0)
+    return batch.samples
+
+
 def test_solutions_become_samples(tmp_path: Path) -> None:
     path = write(
         tmp_path / "r.jsonl", {"problem": "1 + 1?", "answer": "2", "solutions": ["two", "2", "II"], "extra": 1}
     )
     drops = DropLog()
-    table = SAMPLE.check(recorded_samples(problems(("1 + 1?", "2")), path, "policy", "settings", 2, drops))
+    table = SAMPLE.check(read_recorded(problems(("1 + 1?", "2")), path, 2, drops))
     identity = problem_id("1 + 1?", "2")
-    assert table["text"].to_list() == ["two", "2"]
+    assert table["completion"].to_list() == ["two", "2"]
     assert table["sample_index"].to_list() == [0, 1]
-    assert table["sample_id"][1] == sample_id(identity, "policy", "settings", 1, "2")
+    assert table["sample_id"][1] == sample_id(identity, "policy", table["sampling_hash"][1], 1, "2")
     assert set(table["finish_reason"]) == {"stop"}
     assert table.select("seed", "prompt_tokens", "completion_tokens").null_count().row(0) == (2, 2, 2)
     assert drops.total == 0
@@ -51,7 +64,7 @@ def test_solutions_become_samples(tmp_path: Path) -> None:
 
 def test_white_space_and_numbers_do_not_part_a_problem_from_its_solutions(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", {"problem": " 1 +\n1?", "answer": 2.0, "solutions": ["two"]})
-    assert recorded_samples(problems(("1 + 1?", "2")), path, "p", "s", 8, DropLog()).height == 1
+    assert read_recorded(problems(("1 + 1?", "2")), path, 8, DropLog()).height == 1
 
 
 def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
@@ -71,7 +84,7 @@ def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
         good,
     )
     drops = DropLog()
-    table = recorded_samples(problems(("a?", "1")), path, "p", "s", 8, drops)
+    table = read_recorded(problems(("a?", "1")), path, 8, drops)
     assert table.select("sample_index", "completion").rows() == [(2, "one"), (5, "uno")]
     assert {reason: count["rows"] for reason, count in drops.report().items()} == {
         "not JSON": 4,
@@ -79,8 +92,8 @@ def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
         "problem missing or of another type": 1,
         "answer missing or of another type": 1,
         "solutions missing or of another type": 1,
-        "problem not among those asked for": 1,
-        "problem given before": 1,
+        "problem not requested": 1,
+        "problem repeated": 1,
         "solution not text": 2,
         "solution empty": 1,
         "solution badly encoded": 1,
@@ -88,15 +101,15 @@ def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"sample\.recorded\.path: .*nowhere\.jsonl: no such file"):
-        recorded_samples(problems(), tmp_path / "nowhere.jsonl", "p", "s", 8, DropLog())
+    with pytest.raises(FileNotFoundError, match=r"engine\.recorded\.path: .*nowhere\.jsonl: no such file"):
+        read_recorded(problems(), tmp_path / "nowhere.jsonl", 8, DropLog())
 
 
 def test_recipe_is_valid() -> None:
     recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "recorded-math.yaml")
-    assert recipe.sample.recorded is not None
+    assert recipe.sample.engine.recorded is not None
     assert recipe.problems.files is not None
-    assert [recipe.sample.recorded.path] == recipe.problems.files.paths
+    assert [recipe.sample.engine.recorded.path] == recipe.problems.files.paths
 
 
 def test_real_solutions_become_samples_steps_and_outcomes() -> None:
@@ -106,16 +119,23 @@ def test_real_solutions_become_samples_steps_and_outcomes() -> None:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     table = problems(*((row["problem"], row["answer"]) for row in rows))
     drops = DropLog()
-    samples = recorded_samples(table, path, "p", "s", 8, drops)
+    samples = read_recorded(table, path, 8, drops)
     assert (samples.height, drops.total) == (800, 0)
     steps = split_samples(samples, SplitParams(shape="auto", max_steps=64))
-    texts = dict(samples.select("sample_id", "text").iter_rows())
+    texts = dict(samples.select("sample_id", "completion").iter_rows())
     joined: dict[str, str] = {}
     for sample, start, end in steps.select("sample_id", "start", "end").iter_rows():
         joined[sample] = joined.get(sample, "") + texts[sample][start:end]
     assert joined == texts
+    hashed = samples["sampling_hash"][0]
     recorded = {
-        sample_id(problem_id(row["problem"], row["answer"]), "p", "s", index, row["solutions"][index]): bool(value)
+        sample_id(
+            problem_id(row["problem"], row["answer"]),
+            "policy",
+            hashed,
+            index,
+            row["solutions"][index],
+        ): bool(value)
         for row in rows
         for index, value in enumerate(row["recorded_correct"])
     }

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stages.common.engines import Completion, Model, Request, VllmEngine
-from stages.common.engines.vllm_engine import _Loaded
+from stages.common.engines import Completion, GenerationRequest, ModelId
+from stages.common.engines.vllm_engine import VllmEngine, _Loaded
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import write_manifest
@@ -98,8 +98,8 @@ def test_the_saved_policy_decodes_in_vllm_as_in_transformers(trained: Path, draw
     expected = decode(trained, prompts)
     assert len({tuple(ids) for ids in expected}) > 1, "the answers tell prompts apart"
     assert expected != decode(trained.with_name("M0"), prompts), "and policies"
-    greedy = [Request("trained", prompt, 0.0, TOKENS, seed=None) for prompt in prompts]
-    with closing(VllmEngine(Model(str(trained)), PLAIN_VLLM, 8)) as engine:
+    greedy = [GenerationRequest("trained", prompt, 0.0, TOKENS, seed=None) for prompt in prompts]
+    with closing(VllmEngine(ModelId(str(trained)), PLAIN_VLLM, 8)) as engine:
         answers = {request.key: answer for request, answer in engine.complete(greedy)}
     texts = [answer.text for request in greedy if isinstance(answer := answers[request.key], Completion)]
     assert [drawn[text] for text in texts] == expected

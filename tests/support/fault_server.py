@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         if self.buffer.startswith(b"\x16"):  # a client that wants TLS
-            self.send(400, "Bad Request", "plain HTTP here")
+            self.send(400, "Bad GenerationRequest", "plain HTTP here")
             assert self.transport is not None
             self.transport.close()
             return

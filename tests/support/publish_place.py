@@ -16,7 +16,7 @@ from stages.common.policies import read_policy
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
 from stages.dataset.training_files import RoundTables, build_dataset
 from tests.support import tiny_policy
-from tests.support.llm_settings import JUDGE, LLM_JUDGE
+from tests.support.llm_params import JUDGE, LLM_JUDGE
 from tests.support.report_fakes import write, write_stages
 
 SAMPLES = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common.params.llm import VllmParams
+from stages.common.params.engine import VllmParams
 from tests.support.tiny_policy import CHAT_TEMPLATE, byte_level_bpe, documents
 
 STRICT = "{% if messages[0]['role'] == 'stranger' %}{{ raise_exception('no strangers') }}{% endif %}"
@@ -14,15 +14,7 @@ CONTEXT = 512
 """Tokens that it reads."""
 
 
-PLAIN_VLLM = VllmParams(
-    dtype="auto",
-    quantization=None,
-    tensor_parallel=1,
-    data_parallel=1,
-    max_model_len=None,
-    gpu_memory=0.9,
-    options={},
-)
+PLAIN_VLLM = VllmParams()
 """Nothing special is asked of vLLM."""
 
 

@@ -29,7 +29,7 @@ from stages.evaluate.examples import COUNT, EXCERPT, KINDS, choose_examples
 from stages.evaluate.measure import equal_answers
 from stages.evaluate.metrics import greedy_counts, per_sample
 from stages.evaluate.settings import load_settings
-from tests.support.llm_settings import JUDGE, LLM_JUDGE
+from tests.support.llm_params import JUDGE, LLM_JUDGE
 
 RECIPE = Path(__file__).parents[2] / "params.yaml"
 RESAMPLING = Resampling(400, 7)

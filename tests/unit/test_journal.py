@@ -67,7 +67,7 @@ def write(path: Path, batches: list[dict[str, Any]]) -> dict[str, Any]:
 
 def content(path: Path) -> dict[str, Any]:
     with Journal(path) as journal:
-        return {key: journal.get(key) for key in journal._where}
+        return {key: journal.get(key) for key in journal._positions}
 
 
 @settings(max_examples=60)
@@ -79,7 +79,7 @@ def test_what_is_put_is_got_back(tmp_path_factory: pytest.TempPathFactory, batch
     with Journal(path) as journal:
         assert len(journal) == len(expected)
         assert all(key in journal for key in expected)
-        assert journal.damaged == 0
+        assert journal.num_damaged == 0
 
 
 @settings(max_examples=60)
@@ -121,7 +121,7 @@ def test_a_valid_line_that_is_no_object_or_garbage_is_counted(tmp_path: Path) ->
     path.write_bytes(b"\n" + b"garbage\n" + b"\x00\xff\n")
     assert write(path, [{"a": 1}]) == content(path)
     with Journal(path) as journal:
-        assert journal.damaged == 3
+        assert journal.num_damaged == 3
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
@@ -176,7 +176,7 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     first.stdout.readline()
     second = subprocess.run([*command, "b"], capture_output=True, text=True, check=True)
     assert first.wait() == 0
-    assert "another process works on the same items; waiting for it" in second.stderr
+    assert "another process uses this journal; waiting for it" in second.stderr
     assert content(path) == {f"{name}{number}": number for name in "ab" for number in range(20)}
     keys = [next(iter(json.loads(line.partition(b" ")[2]))) for line in path.read_bytes().splitlines()]
     assert keys == sorted(keys, key=lambda key: key[0]), "the lines of the two are not mixed"

@@ -24,7 +24,7 @@ from stages.judge.calibration import calibrate_judge, calibrate_judges, run_gate
 from stages.judge.calibration.benchmark_metrics import compute_metrics, is_match
 from stages.judge.calibration.comparison import PUBLISHED_F1, compare_judges, format_judge_rates
 from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
-from tests.support.llm_settings import JUDGE, LLM_JUDGE
+from tests.support.llm_params import JUDGE, LLM_JUDGE
 
 REAL = (Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "processbench").resolve()
 T, F, U = True, False, None
@@ -161,7 +161,7 @@ def test_the_exact_judge_scores_100_and_a_weak_one_does_not() -> None:
     bad = calibrate_judge(weak(0.2), 1, solutions, "test").metrics
     assert 0.05 < bad["f1"] < 0.8
     assert set(bad["by_generator"]) == {"model 0", "model 1", "model 2"}
-    assert bad["per_1000_solutions"]["judge"]["money"] > 0
+    assert bad["per_1000_solutions"]["judge"]["cost"] > 0
 
 
 def test_votes_gain_and_the_first_is_not_asked_for_twice() -> None:

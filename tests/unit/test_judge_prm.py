@@ -28,7 +28,7 @@ from stages.judge.calibration import calibrate_judges
 from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
 from stages.judge.prm import label_score
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout
-from tests.support.llm_settings import JUDGE
+from tests.support.llm_params import JUDGE
 from tests.support.tiny_policy import byte_level_bpe, documents
 
 TRL: dict[str, Any] = {

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.engines import EngineError, FakeEngine, Request, Runner
+from stages.common.engines import EngineError, GenerationRequest, Runner
+from stages.common.engines.mock_engine import MockEngine
 from stages.common.params.judge import LlmJudgeParams
 from stages.common.tables import REPLY
 from stages.judge.llm.judge_prompts import PROMPT_FOLDER, hash_prompt, render_prompt
@@ -21,7 +22,7 @@ from stages.judge.llm.vote_requests import ALL_STEPS
 from stages.judge.llm.voter import PREFLIGHT_REQUESTS, LlmVoter, identify_llm, identify_llm_judge
 from stages.judge.llm.votes import combine_labels, count_votes
 from stages.judge.step_labels import CompletionSteps, StepLabel
-from tests.support.llm_settings import ENGINE, LLM_JUDGE, openai
+from tests.support.llm_params import ENGINE, LLM_JUDGE, openai
 
 REPLIES = json.loads((Path(__file__).parents[1] / "data" / "judge_replies.json").read_text(encoding="utf-8"))
 YES, NO, LOST = StepVote(True, "yes"), StepVote(False, "no"), InvalidReply("it was not JSON", "not JSON")
@@ -120,7 +121,7 @@ def cases(count: int = 2, steps: tuple[str, ...] = ("1 + 1 = 2", "2 + 2 = 5")) -
     return [CompletionSteps(f"sample{n}", f"problem{n % 2}", f"What is {n}?", "It is.", steps) for n in range(count)]
 
 
-def good_reply(request: Request) -> str:
+def good_reply(request: GenerationRequest) -> str:
     """Calls a step wrong when it says 5."""
     assert request.schema is not None
     verdicts = request.schema["properties"]["verdicts"]
@@ -138,11 +139,11 @@ def ask(
     folder: Path,
     params: LlmJudgeParams,
     asked: Iterable[CompletionSteps],
-    reply: Callable[[Request], str] = good_reply,
+    reply: Callable[[GenerationRequest], str] = good_reply,
     votes: int = 1,
     **engine: Any,
 ) -> tuple[dict[str, list[list[Any]]], pl.DataFrame]:
-    with Runner(FakeEngine(8, reply=reply, **engine), folder / "judge.jsonl", "judge") as runner:
+    with Runner(MockEngine(8, reply=reply, **engine), folder / "judge.jsonl", "judge") as runner:
         said = LlmVoter(params, votes, 1, runner).collect_votes(list(asked))
     assert said.invalid_replies.total() == sum(row["error"] is not None for row in said.replies)
     return said.votes, REPLY.check(pl.DataFrame(said.replies, schema=REPLY.schema))
@@ -160,11 +161,11 @@ def test_every_step_gets_its_votes(tmp_path: Path, mode: str) -> None:
 
 
 def test_a_reply_of_no_use_is_asked_for_again_and_kept(tmp_path: Path) -> None:
-    def second_time(request: Request) -> str:
+    def second_time(request: GenerationRequest) -> str:
         again = "previous reply was invalid: it was not JSON" in request.prompt[0]["content"]  # type: ignore[index]
         return good_reply(request) if again else "Well, all steps look fine."
 
-    def first_few(request: Request) -> str:
+    def first_few(request: GenerationRequest) -> str:
         return good_reply(request) if "What is 0?" not in str(request.prompt) else second_time(request)
 
     found, replies = ask(tmp_path, settings(), cases(), first_few)
@@ -176,7 +177,7 @@ def test_a_reply_of_no_use_is_asked_for_again_and_kept(tmp_path: Path) -> None:
 
 
 def test_tries_are_bounded(tmp_path: Path) -> None:
-    def never(request: Request) -> str:
+    def never(request: GenerationRequest) -> str:
         return "no" if "What is 0?" in str(request.prompt) else good_reply(request)
 
     found, replies = ask(tmp_path, settings(max_attempts=2), cases(9), never)
@@ -188,7 +189,7 @@ def test_tries_are_bounded(tmp_path: Path) -> None:
 def test_answers_are_not_asked_for_twice(tmp_path: Path) -> None:
     counted: list[str] = []
 
-    def count(request: Request) -> str:
+    def count(request: GenerationRequest) -> str:
         counted.append(request.key)
         return good_reply(request)
 
@@ -201,7 +202,7 @@ def test_answers_are_not_asked_for_twice(tmp_path: Path) -> None:
 def test_useless_replies_stop_before_the_rest_is_asked(tmp_path: Path) -> None:
     counted: list[str] = []
 
-    def useless(request: Request) -> str:
+    def useless(request: GenerationRequest) -> str:
         counted.append(request.key)
         return "I like maths."
 

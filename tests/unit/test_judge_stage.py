@@ -38,7 +38,7 @@ from stages.judge import (
 from stages.judge.label_stats import LabelStats
 from stages.judge.llm import judge_prompts
 from stages.split import split_samples
-from tests.support.llm_settings import ENGINE, JUDGE, LLM_JUDGE
+from tests.support.llm_params import ENGINE, JUDGE, LLM_JUDGE
 
 Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
 """Problems, samples, steps."""
@@ -84,7 +84,7 @@ def weak(wrong: float = 0.0, useless: float = 0.0, **changes: Any) -> dict[str, 
 
 
 def sent(report: dict[str, Any]) -> int:
-    answers = report["llm_usage"]["judge"]["answers"]
+    answers = report["llm_usage"]["judge"]["completions"]
     assert isinstance(answers, int)
     return answers
 
@@ -166,7 +166,7 @@ def test_only_what_is_new_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = tables(100)
     first, report = judge(asked)
     assert sent(report) == 200
-    elsewhere = served(engine={**ENGINE, "concurrency": 64, "try_s": 1.0, "prices": None})
+    elsewhere = served(engine={**ENGINE, "concurrency": 64, "attempt_timeout_s": 1.0, "prices": None})
     again, report = judge(asked, llm=elsewhere, min_agreement=1.0)
     assert sent(report) == 0
     assert again.labels.drop("judge").equals(first.labels.drop("judge"))
@@ -297,7 +297,7 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: P
         keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
         assert sorted(keys) == sorted(replies["request_hash"])
         costs = json.loads((place / "report.json").read_text(encoding="utf-8"))["llm_usage"]["judge"]
-        assert costs["answers"] + costs["from_journal"] == replies.height
+        assert costs["completions"] + costs["from_journal"] == replies.height
         assert (costs["from_journal"] > 0) is bool(planned)
     assert outs[0] == outs[1]
     assert len(outs[0]) == 2

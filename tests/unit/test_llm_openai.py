@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.engines import Completion, EngineError, Failure, OpenAIEngine, Patience, Request, Result, Runner
+from stages.common.engines import Completion, EngineError, Failure, GenerationRequest, Response, Runner
+from stages.common.engines.openai_engine import OpenAIEngine
+from stages.common.engines.retry_policy import RetryPolicy
 from tests.support.fault_server import PERMANENT, TRANSIENT, fault_server, stats
 
 KEY = "sk-never-to-be-seen-0123456789"
-QUICK = Patience(deadline_s=30, try_s=1, first_pause_s=0.01, longest_pause_s=0.1)
+QUICK = RetryPolicy(request_timeout_s=30, attempt_timeout_s=1, first_delay_s=0.01, max_delay_s=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -26,11 +28,16 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-def requests(count: int) -> list[Request]:
-    return [Request("m", [{"role": "user", "content": f"{seed // 4} + 2?"}], 1.0, 100, seed) for seed in range(count)]
+def requests(count: int) -> list[GenerationRequest]:
+    return [
+        GenerationRequest("m", [{"role": "user", "content": f"{seed // 4} + 2?"}], 1.0, 100, seed)
+        for seed in range(count)
+    ]
 
 
-def answer(url: str, asked: list[Request], patience: Patience = QUICK, concurrency: int = 16) -> dict[str, Result]:
+def answer(
+    url: str, asked: list[GenerationRequest], patience: RetryPolicy = QUICK, concurrency: int = 16
+) -> dict[str, Response]:
     os.environ["OPENAI_BASE_URL"] = url  # restored by the fixture below
     return {request.key: result for request, result in OpenAIEngine("tiny", concurrency, patience).complete(asked)}
 
@@ -49,7 +56,7 @@ def closed_port() -> Iterator[str]:
 
 
 def test_chats_and_texts_are_answered() -> None:
-    text = Request("m", "2 + 2 =", 0.0, 8, None)
+    text = GenerationRequest("m", "2 + 2 =", 0.0, 8, None)
     with fault_server() as url:
         results = answer(url, [*requests(20), text])
         assert stats(url)["requests"] == 21
@@ -99,20 +106,20 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     with fault_server(always="429", retry_after="3600") as url:
         [result] = answer(url, requests(1)).values()
     assert isinstance(result, Failure)
-    assert result.tries == 1
+    assert result.num_attempts == 1
     assert result.kind == "HTTP 429 Too Many Requests"
     assert "slow down" in result.reason
-    assert time.monotonic() - started < QUICK.deadline_s
+    assert time.monotonic() - started < QUICK.request_timeout_s
 
 
 @pytest.mark.parametrize("fault", ["503", "hang", "reset"])
 def test_one_deadline_holds_for_all_tries(fault: str) -> None:
-    patience = Patience(deadline_s=2.0, try_s=0.3, first_pause_s=0.05, longest_pause_s=0.1)
+    patience = RetryPolicy(request_timeout_s=2.0, attempt_timeout_s=0.3, first_delay_s=0.05, max_delay_s=0.1)
     with fault_server(always=fault) as url:
         results = answer(url, requests(4), patience)
     for result in results.values():
         assert isinstance(result, Failure)
-        assert result.tries >= 2
+        assert result.num_attempts >= 2
         assert "within 2 s" in result.reason
 
 
@@ -122,7 +129,7 @@ def test_a_server_that_is_down_is_passed_over() -> None:
         assert stats(url)["answered"] == 200
     assert all(isinstance(result, Completion) for result in results.values())
     with closed_port() as closed:
-        [result] = answer(closed, requests(1), Patience(1.0, 1.0, 0.01, 0.05)).values()
+        [result] = answer(closed, requests(1), RetryPolicy(1.0, 1.0, 0.01, 0.05)).values()
     assert isinstance(result, Failure)
     assert result.kind == "ConnectError"
 
@@ -131,11 +138,11 @@ def test_a_server_without_the_tls_it_should_have_is_passed_over() -> None:
     with fault_server() as plain, fault_server() as url:
         secure = plain.replace("http:", "https:")
         results = answer(f"{secure},{url}", requests(60))
-        [alone] = answer(secure, requests(1), Patience(2.0, 2.0, 0.01, 0.05)).values()
+        [alone] = answer(secure, requests(1), RetryPolicy(2.0, 2.0, 0.01, 0.05)).values()
         assert stats(url)["answered"] == 60
     assert all(isinstance(result, Completion) for result in results.values())
     assert isinstance(alone, Failure)
-    assert alone.tries > 1
+    assert alone.num_attempts > 1
     assert "SSL" in alone.reason
 
 
@@ -154,9 +161,9 @@ def test_no_more_in_flight_than_asked_for() -> None:
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.common.engines.bound.LONGEST_REPLY", 100)
+    monkeypatch.setattr("stages.common.engines.openai_engine.MAX_REPLY_BYTES", 100)
     with fault_server() as url:
-        [result] = answer(url, requests(1), Patience(2.0, 1.0, 0.01, 0.05)).values()
+        [result] = answer(url, requests(1), RetryPolicy(2.0, 1.0, 0.01, 0.05)).values()
     assert isinstance(result, Failure)
     assert result.kind == "reply too long"
 
@@ -168,15 +175,16 @@ def test_a_stop_in_mid_run_keeps_the_answers_and_says_how_to_go_on(tmp_path: Pat
         with (
             Runner(engine, tmp_path / "j", "judge M1") as runner,
             pytest.raises(
-                EngineError, match=r"judge M1: 500 of the last 500 .*HTTP 429 Too Many Requests.*run the same again"
+                EngineError,
+                match=r"judge M1: 500 of the last 500 .*HTTP 429 Too Many Requests.*run the same command",
             ),
         ):
-            runner.ask(requests(5000))
+            runner.run(requests(5000))
     with fault_server() as url:
         os.environ["OPENAI_BASE_URL"] = url
         with Runner(OpenAIEngine("tiny", 64, QUICK), tmp_path / "j", "judge M1") as runner:
-            runner.ask(requests(100))
-            assert runner.spent.answers == 100
+            runner.run(requests(100))
+            assert runner.new_usage.completions == 100
 
 
 LOUD = """
@@ -184,12 +192,14 @@ import logging, sys
 logging.basicConfig(level=logging.DEBUG)
 from pathlib import Path
 from stages.common.console import run
-from stages.common.engines import OpenAIEngine, Patience, Request, Runner
+from stages.common.engines import GenerationRequest, Runner
+from stages.common.engines.openai_engine import OpenAIEngine
+from stages.common.engines.retry_policy import RetryPolicy
 def main():
-    engine = OpenAIEngine("tiny", 8, Patience(5, 1, 0.01, 0.1))
+    engine = OpenAIEngine("tiny", 8, RetryPolicy(5, 1, 0.01, 0.1))
     with Runner(engine, Path("work/journal/j.jsonl"), "loud") as runner:
-        runner.ask(Request("m", f"{seed} =", 1.0, 10, seed) for seed in range(60))
-        print([runner.get(Request("m", f"{seed} =", 1.0, 10, seed)) for seed in range(60)])
+        runner.run(GenerationRequest("m", f"{seed} =", 1.0, 10, seed) for seed in range(60))
+        print([runner.get(GenerationRequest("m", f"{seed} =", 1.0, 10, seed)) for seed in range(60)])
         print(vars(runner), repr(engine), file=sys.stderr)
     raise RuntimeError("a bug", engine, runner)
 run(main)
@@ -215,7 +225,7 @@ def test_the_key_is_in_nothing_that_a_run_leaves_behind(tmp_path: Path, settings
     assert child.returncode == 1
     output_text = (tmp_path / "output").read_text()
     assert "RuntimeError: ('a bug'" in output_text or "EngineError: model tiny" in output_text
-    assert "DEBUG:openai" in output_text
+    assert "DEBUG:httpcore2" in output_text
     left = [*titles, *(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())]
     assert len(left) >= 4
     for content in left:

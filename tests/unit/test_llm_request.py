@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.engines import Completion, Patience, Request
-from stages.common.engines.endpoints import EXCERPT, Rota, Secrets, from_environment
-from stages.common.engines.errors import EngineError
-from stages.common.engines.retry import Trouble, retry_after, trouble_of_status
-from stages.common.engines.wire import body_of, completion_of, path_of, said
+from stages.common.engines import Completion, GenerationRequest
+from stages.common.engines.engine import EngineError
+from stages.common.engines.openai_protocol import choose_path, read_completion, read_error_message, write_body
+from stages.common.engines.retry_policy import AttemptError, RetryPolicy, make_status_error, read_retry_after
+from stages.common.engines.servers import MAX_MESSAGE_CHARS, Secrets, ServerPicker, read_servers
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
-BASE = Request("policy", CHAT, 0.7, 100, 5)
+BASE = GenerationRequest("policy", CHAT, 0.7, 100, 5)
 OTHERS: dict[str, Any] = {
     "model": "other",
     "prompt": "2 + 2?",
@@ -39,18 +39,19 @@ json_values = st.recursive(
 
 
 def test_the_key_follows_from_every_field_and_nothing_else() -> None:
-    assert set(OTHERS) == {field.name for field in dataclasses.fields(Request)}
+    assert set(OTHERS) == {field.name for field in dataclasses.fields(GenerationRequest)} - {"custom_id"}
     keys = {BASE.key, *(dataclasses.replace(BASE, **{name: value}).key for name, value in OTHERS.items())}
     assert len(keys) == 1 + len(OTHERS)
-    assert Request("policy", [dict(reversed(m.items())) for m in CHAT], 0.7, 100, 5).key == BASE.key
-    assert Request("policy", "x", 1, 9, 0, 1).key == Request("policy", "x", 1.0, 9, 0, 1.0).key
+    assert dataclasses.replace(BASE, custom_id="p-0").key == BASE.key
+    assert GenerationRequest("policy", [dict(reversed(m.items())) for m in CHAT], 0.7, 100, 5).key == BASE.key
+    assert GenerationRequest("policy", "x", 1, 9, 0, 1).key == GenerationRequest("policy", "x", 1.0, 9, 0, 1.0).key
     # Written down: a key that changes makes every journal worthless, so the change has to be meant.
     assert BASE.key == "91251e88d7228c965219ab5dec57e7bc"
 
 
 def test_samples_of_one_prompt_are_one_family() -> None:
-    assert dataclasses.replace(BASE, seed=6, temperature=0.0).family == BASE.family
-    assert dataclasses.replace(BASE, prompt="2 + 3?").family != BASE.family
+    assert dataclasses.replace(BASE, seed=6, temperature=0.0).prompt_hash == BASE.prompt_hash
+    assert dataclasses.replace(BASE, prompt="2 + 3?").prompt_hash != BASE.prompt_hash
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,8 @@ def test_what_no_model_can_be_asked_is_refused(field: str, value: Any) -> None:
 
 
 def test_bodies_in_the_form_of_the_api() -> None:
-    assert path_of(BASE) == "/chat/completions"
-    assert body_of(BASE, "llama") == {
+    assert choose_path(BASE) == "/chat/completions"
+    assert write_body(BASE, "llama") == {
         "model": "llama",
         "messages": CHAT,
         "temperature": 0.7,
@@ -73,9 +74,9 @@ def test_bodies_in_the_form_of_the_api() -> None:
         "seed": 5,
     }
     schema = {"type": "object"}
-    plain = Request("policy", "2 + 2 =", 0.0, 8, None, stop=("\n",), schema=schema)
-    body = body_of(plain, "llama")
-    assert path_of(plain) == "/completions"
+    plain = GenerationRequest("policy", "2 + 2 =", 0.0, 8, None, stop=("\n",), schema=schema)
+    body = write_body(plain, "llama")
+    assert choose_path(plain) == "/completions"
     assert body["prompt"] == "2 + 2 ="
     assert body["stop"] == ["\n"]
     assert body["response_format"]["json_schema"]["schema"] == schema
@@ -98,37 +99,37 @@ def reply(**choice: Any) -> bytes:
     ],
 )
 def test_completions_are_read(choice: dict[str, Any], text: str, reason: str) -> None:
-    completion = completion_of("application/json; charset=utf-8", reply(**choice))
+    completion = read_completion("application/json; charset=utf-8", reply(**choice))
     assert completion == Completion(text, reason, 9, 3, 4, "m")
     assert Completion.from_json(json.loads(json.dumps(completion.to_json()))) == completion
 
 
 def test_a_server_may_count_nothing() -> None:
     body = b'{"model": "m", "choices": [{"text": "4", "finish_reason": "stop"}]}'
-    assert completion_of("application/json", body) == Completion("4", "stop", None, None, None, "m")
+    assert read_completion("application/json", body) == Completion("4", "stop", None, None, None, "m")
 
 
 @given(json_values | st.fixed_dictionaries({"choices": st.lists(json_values), "usage": json_values}), st.text())
-def test_any_reply_is_a_completion_or_trouble(value: Any, kind: str) -> None:
+def test_any_reply_is_a_completion_or_an_error(value: Any, kind: str) -> None:
     for content_type in ("application/json", kind):
         try:
-            completion = completion_of(content_type, json.dumps(value).encode())
-        except Trouble:
+            completion = read_completion(content_type, json.dumps(value).encode())
+        except AttemptError:
             continue
         else:
             completion.text.encode("utf-8")
 
 
 @given(st.binary())
-def test_any_bytes_are_a_completion_or_trouble_and_say_something(body: bytes) -> None:
-    with pytest.raises(Trouble):
-        completion_of("application/json", body)
-    assert isinstance(said(body), str)
+def test_any_bytes_are_a_completion_or_an_error_and_say_something(body: bytes) -> None:
+    with pytest.raises(AttemptError):
+        read_completion("application/json", body)
+    assert isinstance(read_error_message(body), str)
 
 
 def test_nested_beyond_bounds() -> None:
-    with pytest.raises(Trouble):
-        completion_of("application/json", b"[" * 100_000)
+    with pytest.raises(AttemptError):
+        read_completion("application/json", b"[" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +144,11 @@ def test_nested_beyond_bounds() -> None:
     ],
 )
 def test_what_an_error_says(body: bytes, text: str) -> None:
-    assert said(body) == text
+    assert read_error_message(body) == text
 
 
 def test_which_statuses_stop() -> None:
-    assert {status for status in range(400, 600) if not trouble_of_status(status, "", "", {}).stop} == {
+    assert {status for status in range(400, 600) if not make_status_error(status, "", "", None).is_final} == {
         408,
         409,
         425,
@@ -157,36 +158,36 @@ def test_which_statuses_stop() -> None:
 
 
 def test_retry_after_in_both_its_forms() -> None:
-    assert retry_after("2") == 2.0
-    assert retry_after("0.5") == 0.5
-    assert retry_after("-3") == 0.0
-    in_a_minute = retry_after(formatdate(time.time() + 60, usegmt=True))
+    assert read_retry_after("2") == 2.0
+    assert read_retry_after("0.5") == 0.5
+    assert read_retry_after("-3") == 0.0
+    in_a_minute = read_retry_after(formatdate(time.time() + 60, usegmt=True))
     assert in_a_minute is not None
     assert 50 < in_a_minute <= 60
-    assert retry_after("Sat, 01 Jan 2000 00:00:00 GMT") == 0.0
+    assert read_retry_after("Sat, 01 Jan 2000 00:00:00 GMT") == 0.0
     for senseless in (None, "", "soon", "inf", "nan", "Sat, 99 Jan"):
-        assert retry_after(senseless) is None
+        assert read_retry_after(senseless) is None
 
 
 @given(st.text(st.characters(codec=None)))
 def test_no_retry_after_is_too_odd(value: str) -> None:
-    seconds = retry_after(value)
+    seconds = read_retry_after(value)
     assert seconds is None or 0 <= seconds < float("inf")
 
 
 @given(st.integers(1, 10_000), st.none() | st.floats(0, 1000))
-def test_pauses_double_with_jitter_up_to_a_limit(tries: int, asked_for: float | None) -> None:
-    patience = Patience(100, 10, 0.5, 60)
-    pause = patience.pause(tries, asked_for)
+def test_pauses_double_with_jitter_up_to_a_limit(tries: int, retry_after_s: float | None) -> None:
+    policy = RetryPolicy(100, 10, 0.5, 60)
+    pause = policy.choose_delay(tries, retry_after_s)
     step = min(60, 0.5 * 2 ** min(tries - 1, 20))
-    low, high = (step / 2, step) if asked_for is None else (asked_for, asked_for + step / 10)
+    low, high = (step / 2, step) if retry_after_s is None else (retry_after_s, retry_after_s + step / 10)
     assert low <= pause <= high * (1 + 1e-9)
 
 
 @given(st.text(min_size=1, max_size=20), st.text(st.characters(codec="utf-8")), st.text())
 def test_what_is_cleaned_is_one_bounded_line_without_the_secret(secret: str, before: str, after: str) -> None:
-    cleaned = Secrets(secret).clean(before + secret + after)
-    assert len(cleaned) <= EXCERPT
+    cleaned = Secrets(secret).hide(before + secret + after)
+    assert len(cleaned) <= MAX_MESSAGE_CHARS
     assert cleaned.isprintable()
     if secret not in "[hidden]..." and secret.isprintable() and " " not in secret:
         assert secret not in cleaned.replace("[hidden]", "")
@@ -195,17 +196,17 @@ def test_what_is_cleaned_is_one_bounded_line_without_the_secret(secret: str, bef
 def test_servers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", " http://a:8000/v1/ ,https://me:pa%40ss@b.example/v1?x=1, http://[::1]:9/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-key\n")
-    endpoints, secrets = from_environment()
-    assert [endpoint.url for endpoint in endpoints] == [
+    servers, secrets = read_servers()
+    assert [server.url for server in servers] == [
         "http://a:8000/v1",
         "https://b.example/v1",
         "http://[::1]:9/v1",
     ]
-    assert endpoints[1].login == ("me", "pa@ss")
-    assert [endpoint.local for endpoint in endpoints] == [False, False, True]
+    assert servers[1].login == ("me", "pa@ss")
+    assert [server.is_local for server in servers] == [False, False, True]
     assert secrets.key == "sk-key"
-    assert secrets.clean("key sk-key, password pa@ss") == "key [hidden], password [hidden]"
-    assert "pa@ss" not in repr(endpoints)
+    assert secrets.hide("key sk-key, password pa@ss") == "key [hidden], password [hidden]"
+    assert "pa@ss" not in repr(servers)
     assert "sk-key" not in repr(secrets)
 
 
@@ -217,7 +218,7 @@ def test_a_useless_base_url_is_named_and_not_shown(url: str | None, monkeypatch:
     if url is not None:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(EngineError, match="OPENAI_BASE_URL: ") as caught:
-        from_environment()
+        read_servers()
     assert "secret" not in str(caught.value)
 
 
@@ -225,18 +226,18 @@ def test_a_key_with_odd_characters_is_named_and_not_shown(monkeypatch: pytest.Mo
     monkeypatch.setenv("OPENAI_BASE_URL", "http://a")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\u2026")
     with pytest.raises(EngineError, match="OPENAI_API_KEY: ") as caught:
-        from_environment()
+        read_servers()
     assert "secret" not in str(caught.value)
 
 
-def test_families_have_homes_and_go_elsewhere_when_those_are_down() -> None:
-    rota = Rota(3)
+def test_families_have_servers_of_and_go_elsewhere_when_those_are_down() -> None:
+    picker = ServerPicker(3)
     families = [str(number) for number in range(300)]
-    homes = {family: rota.choose(family, 0) for family in families}
-    assert {list(homes.values()).count(at) > 60 for at in range(3)} == {True}
-    assert all(rota.choose(family, 1) == (homes[family] + 1) % 3 for family in families)
-    rota.shun(1)
-    assert all(rota.choose(family, 0) == (homes[family] if homes[family] != 1 else 2) for family in families)
+    servers_of = {family: picker.pick(family, 0) for family in families}
+    assert {list(servers_of.values()).count(at) > 60 for at in range(3)} == {True}
+    assert all(picker.pick(family, 1) == (servers_of[family] + 1) % 3 for family in families)
+    picker.skip(1)
+    assert all(picker.pick(family, 0) == (servers_of[family] if servers_of[family] != 1 else 2) for family in families)
     for at in (0, 2):
-        rota.shun(at)
-    assert all(rota.choose(family, 0) == homes[family] for family in families), "all down: as if all were up"
+        picker.skip(at)
+    assert all(picker.pick(family, 0) == servers_of[family] for family in families), "all down: as if all were up"

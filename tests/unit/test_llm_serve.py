@@ -17,14 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.engines import Completion, EngineError, Model, Patience, Request, Runner, ServeEngine
-from stages.common.engines.serve import LOGS, serve_command
-from stages.common.params.llm import VllmParams
+from stages.common.engines import Completion, EngineError, GenerationRequest, ModelId, Runner
+from stages.common.engines.retry_policy import RetryPolicy
+from stages.common.engines.vllm_server import LOGS, ServeEngine, make_serve_command
+from stages.common.params.engine import VllmParams
 from tests.support.small_llama import PLAIN_VLLM
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL_VLLM = importlib.util.find_spec("vllm") is not None
-QUICK = Patience(deadline_s=30, try_s=5, first_pause_s=0.01, longest_pause_s=0.1)
+QUICK = RetryPolicy(request_timeout_s=30, attempt_timeout_s=5, first_delay_s=0.01, max_delay_s=0.1)
 
 
 @pytest.fixture
@@ -38,12 +39,14 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf-never-to-be-seen")
 
 
-def requests(count: int) -> list[Request]:
-    return [Request("m", [{"role": "user", "content": f"{seed} + 2?"}], 1.0, 100, seed) for seed in range(count)]
+def requests(count: int) -> list[GenerationRequest]:
+    return [
+        GenerationRequest("m", [{"role": "user", "content": f"{seed} + 2?"}], 1.0, 100, seed) for seed in range(count)
+    ]
 
 
-def engine(start_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> ServeEngine:
-    return ServeEngine(Model("org/tiny", "c0ffee"), vllm, 16, QUICK, start_s)
+def engine(start_timeout_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> ServeEngine:
+    return ServeEngine(ModelId("org/tiny", "c0ffee"), vllm, 16, QUICK, start_timeout_s)
 
 
 def log_text() -> str:
@@ -92,15 +95,15 @@ def test_a_server_is_started_once_and_ended(tmp_path: Path, monkeypatch: pytest.
         if not named_vllm:
             raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr("stages.common.engines.serve.distribution", find)
+    monkeypatch.setattr("stages.common.engines.vllm_server.distribution", find)
     with Runner(engine(), tmp_path / "j", "sample M1") as runner:
         assert not LOGS.exists(), "nothing is started before there is anything to ask"
-        runner.ask(requests(40), preflight=8)
+        runner.run(requests(40), preflight=8)
         server, worker = process_ids()
         assert is_alive(server)
         assert is_alive(worker)
         assert len({runner.get(request) for request in requests(40)}) == 40
-        runner.ask(requests(60))
+        runner.run(requests(60))
         assert process_ids() == [server, worker]
     assert not is_alive(server)
     wait_until_gone(worker)
@@ -110,19 +113,24 @@ def test_a_server_is_started_once_and_ended(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.usefixtures("stand_in")
 def test_nothing_is_started_where_all_is_in_the_journal(tmp_path: Path) -> None:
     with Runner(engine(), tmp_path / "j", "sample M1") as runner:
-        runner.ask(requests(3))
+        runner.run(requests(3))
     [log] = LOGS.glob("*.log")
     log.unlink()
     with Runner(engine(), tmp_path / "j", "sample M1") as runner:
-        runner.ask(requests(3))
+        runner.run(requests(3))
         assert runner.from_journal == 3
     assert not log.exists()
 
 
 @pytest.mark.parametrize(
-    ("fails", "start_s", "message", "last_line"),
+    ("fails", "start_timeout_s", "message", "last_line"),
     [
-        ("start", 60.0, "vLLM server of org/tiny: ended with code 1; its last lines stand above", "CUDA out of memory"),
+        (
+            "start",
+            60.0,
+            "vLLM server of org/tiny: ended with code 1; its last lines are shown",
+            "CUDA out of memory",
+        ),
         ("slow", 1.0, "vLLM server of org/tiny: not ready after 1 s", "processes"),
     ],
 )
@@ -131,12 +139,12 @@ def test_a_server_that_does_not_start_shows_its_log(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     fails: str,
-    start_s: float,
+    start_timeout_s: float,
     message: str,
     last_line: str,
 ) -> None:
     monkeypatch.setenv("STAND_IN", fails)
-    serving = engine(start_s)
+    serving = engine(start_timeout_s)
     try:
         with pytest.raises(EngineError, match=message):
             list(serving.complete(requests(1)))
@@ -160,19 +168,18 @@ def test_a_server_that_dies_stops_the_stage_and_keeps_the_answers(
         Runner(engine(), tmp_path / "j", "sample M1") as runner,
         pytest.raises(EngineError, match="vLLM server of org/tiny: ended with code 9"),
     ):
-        runner.ask(requests(1000))
-    assert time.monotonic() - started < QUICK.deadline_s, "it was not waited for until the deadline"
-    assert 0 < runner.spent.answers <= 29
+        runner.run(requests(1000))
+    assert time.monotonic() - started < QUICK.request_timeout_s, "it was not waited for until the deadline"
+    assert 0 < runner.new_usage.completions <= 29
     assert capfd.readouterr().err.count("the engine died") == 1
     monkeypatch.delenv("STAND_IN")
     with Runner(engine(), tmp_path / "j", "sample M1") as again:
-        again.ask(requests(100))
-        assert again.from_journal == runner.spent.answers
+        again.run(requests(100))
+        assert again.from_journal == runner.new_usage.completions
 
 
 STAGE = """
-from stages.common.engines import Model, Patience, Request, ServeEngine
-from test_llm_serve import engine, requests
+from tests.unit.test_llm_serve import engine, requests
 answers = engine().complete(requests(2000))
 next(answers)
 print("at work", flush=True)
@@ -196,12 +203,12 @@ def test_the_server_ends_however_the_stage_does(number: signal.Signals) -> None:
 def test_settings_become_flags() -> None:
     vllm = PLAIN_VLLM.model_copy(
         update={
-            "tensor_parallel": 8,
+            "tensor_parallel_size": 8,
             "quantization": "fp8",
-            "options": {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_seqs": 64},
+            "engine_args": {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_seqs": 64},
         }
     )
-    command = " ".join(serve_command(Model("org/tiny", "c0ffee"), vllm, "/s"))
+    command = " ".join(make_serve_command(ModelId("org/tiny", "c0ffee"), vllm, "/s"))
     assert (
         " org/tiny --uds /s --revision c0ffee --tokenizer-revision c0ffee --dtype auto --quantization fp8 " in command
     )
@@ -219,8 +226,8 @@ def test_a_folder_too_long_for_a_socket_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_a_missing_vllm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(EngineError, match="vLLM is not installed here"):
-        serve_command(Model("org/tiny"), PLAIN_VLLM, "/s")
+    with pytest.raises(EngineError, match="vLLM is not installed"):
+        make_serve_command(ModelId("org/tiny"), PLAIN_VLLM, "/s")
 
 
 @pytest.mark.skipif(not REAL_VLLM, reason="vLLM is not installed")
@@ -233,12 +240,12 @@ def test_real_vllm_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(f"VLLM_CPU_{name}", value)
     policy = write_policy(tmp_path / "policy", hidden=64)  # heads of 32, the smallest that vLLM takes
     vllm = PLAIN_VLLM.model_copy(
-        update={"dtype": "float32", "options": {"enforce_eager": True, "enable_chunked_prefill": False}}
+        update={"dtype": "float32", "engine_args": {"enforce_eager": True, "enable_chunked_prefill": False}}
     )
-    asked = [Request("m", f"Add [{seed // 4}]\n", 1.0, 12, seed) for seed in range(24)]
+    asked = [GenerationRequest("m", f"Add [{seed // 4}]\n", 1.0, 12, seed) for seed in range(24)]
     schema = {"type": "object", "properties": {"right": {"type": "boolean"}}, "required": ["right"]}
-    asked.append(Request("m", [{"role": "user", "content": "Is 2 + 2 = 4?"}], 1.0, 60, 1, schema=schema))
-    serving = ServeEngine(Model(str(policy)), vllm, 8, Patience(120, 60), start_s=300)
+    asked.append(GenerationRequest("m", [{"role": "user", "content": "Is 2 + 2 = 4?"}], 1.0, 60, 1, schema=schema))
+    serving = ServeEngine(ModelId(str(policy)), vllm, 8, RetryPolicy(120, 60), start_timeout_s=300)
     try:
         first, again = ({request.key: result for request, result in serving.complete(asked)} for _ in range(2))
     finally:

@@ -21,7 +21,7 @@ from stages.common.params.seed_model import SeedModelParams
 from stages.common.params.train import TrainParams
 from stages.common.plugins import load_plugins
 from stages.common.registry import Registry
-from tests.support.llm_settings import JUDGE, LLM_JUDGE, openai
+from tests.support.llm_params import JUDGE, LLM_JUDGE, openai
 
 RECIPE = read_yaml(Path("params.yaml"))
 RECIPES = [Path("params.yaml"), *sorted(Path("recipes").glob("*.yaml"))]

@@ -77,8 +77,8 @@ def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
 def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
     for name, tokens in (("M1", 1000), ("M2", 3000)):
         write_report(data, "sample", name, {"samples": 100, "completion_tokens": tokens})
-        every = {"answers": 50, "completion_tokens": 5 * tokens}
-        write_report(data, "judge", name, {"llm_usage": {"judge": {"in_all": every}}})
+        every = {"completions": 50, "completion_tokens": 5 * tokens}
+        write_report(data, "judge", name, {"llm_usage": {"judge": {"total": every}}})
         write_report(data, "split", name, {"samples": 100, "steps": 250})
     sampling, judging = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     assert sampling.completion_tokens == sampling.requests * 20

@@ -139,16 +139,16 @@ def test_page_shows_what_it_is_for(complete: tuple[Path, str]) -> None:
 
 
 def asked(money: float | None) -> dict[str, Any]:
-    every = {"answers": 4000, "prompt_tokens": 1_234_567, "completion_tokens": 89_000, "cache_hit_rate": 0.75}
-    every |= {"money": money, "currency": "USD" if money is not None else None, "failures": {}}
-    last = {**every, "answers": 10, "money": None if money is None else 0.01, "failures": {"HTTP 503": 3}}
-    return {"from_journal": 3990, **last, "in_all": every}
+    every = {"completions": 4000, "prompt_tokens": 1_234_567, "completion_tokens": 89_000, "cache_hit_rate": 0.75}
+    every |= {"cost": money, "currency": "USD" if money is not None else None, "failures": {}}
+    last = {**every, "completions": 10, "cost": None if money is None else 0.01, "failures": {"HTTP 503": 3}}
+    return {"from_journal": 3990, **last, "total": every}
 
 
 def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
     reports = round_reports("M1")
-    reports["sample"]["costs"] = asked(None)
-    reports["judge"]["costs"] = {"judge": {"model": "org/<judge>", **asked(1.5)}, "second judge": asked(2.25)}
+    reports["sample"]["llm_usage"] = asked(None)
+    reports["judge"]["llm_usage"] = {"judge": {"model": "org/<judge>", **asked(1.5)}, "second judge": asked(2.25)}
     reports["evaluate"]["costs"] = {"greedy samples": asked(0.5), "majority samples": asked(4.0)}
     for stage, report in reports.items():
         write(tmp_path / "stages" / stage / "M1.json", report)
@@ -161,7 +161,7 @@ def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
     assert metrics["M1"]["judge_money"] == 3.75
     assert metrics["M1"]["evaluate_money"] == 4.5
     assert metrics["M1"]["judge_prompt_tokens"] == 2 * 1_234_567
-    assert "sample_money" not in metrics["M1"]
+    assert "sample_cost" not in metrics["M1"]
     assert not [name for name in metrics["M0"] if "tokens" in name]
 
 

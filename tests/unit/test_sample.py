@@ -18,23 +18,16 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.seed_model import SeedModelParams, ToyCorpusParams, ToyModelParams
 from stages.common.policies import Policy, read_policy
+from stages.common.prompt import make_chat, make_plain_prompt
 from stages.common.tables import PROBLEM, problem_id, write_table
 from stages.common.toy_arithmetic import make_problems
-from stages.sample import chat_messages, plain_prompt, sample_problems
-from stages.sample.draw import choose_problems
+from stages.sample import choose_problems, sample_problems
 from stages.seed_model import write_seed_policy
 
 PROMPT = PromptParams(chat=False, system=None, template="{problem}\n")
-PARAMS = SampleParams(
-    engine="transformers",
-    served=None,
-    recorded=None,
-    prompt=PROMPT,
-    problems=None,
-    samples=3,
-    temperature=1.0,
-    max_tokens=24,
-    batch=6,
+ENGINE = {"kind": "transformers", "transformers": {"batch_size": 6}}
+PARAMS = SampleParams.model_validate(
+    {"engine": ENGINE, "prompt": PROMPT.model_dump(), "num_samples": 3, "temperature": 1.0, "max_tokens": 24}
 )
 RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
 
@@ -91,7 +84,7 @@ def test_more_problems_and_samples_keep_what_is_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first = draw(policy)
-    more = draw(policy, count=10, params=PARAMS.model_copy(update={"samples": 4}))
+    more = draw(policy, count=10, params=PARAMS.model_copy(update={"num_samples": 4}))
     assert set(first["sample_id"]) <= set(more["sample_id"])
     (journal,) = Path("work/journal/sample").iterdir()
     with Journal(journal) as kept:
@@ -100,7 +93,7 @@ def test_more_problems_and_samples_keep_what_is_there(
 
 def test_greedy_is_the_model_s_own_choice(policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    greedy = draw(policy, params=PARAMS.model_copy(update={"temperature": 0.0, "samples": 2}))
+    greedy = draw(policy, params=PARAMS.model_copy(update={"temperature": 0.0, "num_samples": 2}))
     assert (greedy.group_by("problem_id").agg(pl.col("completion").n_unique())["completion"] == 1).all()
 
 
@@ -114,8 +107,8 @@ def test_rounds_draw_different_problems_and_arms_the_same() -> None:
 
 def test_prompts_leave_braces_of_the_problem_alone() -> None:
     text = r"Solve $\frac{1}{x} = {problem}$ {0}"
-    assert plain_prompt(text, PROMPT) == text + "\n"
-    chat = chat_messages("x", PROMPT.model_copy(update={"chat": True, "system": "S"}))
+    assert make_plain_prompt(text, PROMPT) == text + "\n"
+    chat = make_chat("x", PROMPT.model_copy(update={"chat": True, "system": "S"}))
     assert [message["role"] for message in chat] == ["system", "user"]
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from stages.common.engines import find_engine_kind
 from stages.common.errors import UserError
 from stages.common.params.block import read_yaml, validate
 from stages.common.params.dataset import DatasetParams
@@ -89,7 +90,7 @@ def find_round_tables(root: Path, lock: Lock, name: str) -> list[TableSet]:
         shard_digits=sample.get_block(TablesParams, "tables").shard_digits,
         seed=sample.seed,
         split="train",
-        num_problems=sample.get_block(SampleParams, "sample").problems,
+        num_problems=sample.get_block(SampleParams, "sample").num_problems,
         sample=sample.get_block(SampleParams, "sample"),
         samples=Path(f"data/samples/{name}"),
         outcome=_find_params(lock, f"outcome@{name}").get_block(OutcomeParams, "outcome"),
@@ -147,9 +148,9 @@ def _build_evaluation_tables(
 ) -> list[TableSet]:
     """The tables in `folder`, where `policy` is evaluated on `problems` of `split`."""
     evaluate = params.get_block(EvaluateParams, "evaluate")
-    sample = params.get_block(SampleParams, "sample").model_copy(update={"problems": None})
-    several = sample.model_copy(update={"samples": evaluate.majority})
-    is_recorded = sample.engine == "recorded"
+    sample = params.get_block(SampleParams, "sample").model_copy(update={"num_problems": None})
+    several = sample.model_copy(update={"num_samples": evaluate.majority})
+    is_recorded = not find_engine_kind(sample.engine).generates
     judge = evaluate.judge or params.get_block(JudgeParams, "judge").model_copy(update={"label_noise": 0.0})
     judged = TableSet(
         name=f"evaluation of {title}",
@@ -158,7 +159,7 @@ def _build_evaluation_tables(
         seed=params.seed,
         split=split,
         num_problems=evaluate.problems,
-        sample=several if is_recorded else sample.model_copy(update={"temperature": 0.0, "samples": 1}),
+        sample=several if is_recorded else sample.model_copy(update={"temperature": 0.0, "num_samples": 1}),
         samples=folder / "samples",
         outcome=params.get_block(OutcomeParams, "outcome"),
         outcomes=folder / "outcomes",

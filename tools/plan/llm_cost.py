@@ -15,11 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.engines import Prices, Usage, prices_of
+from stages.common.engines import LlmUsage, find_engine_kind
 from stages.common.params.block import validate
+from stages.common.params.engine import EngineParams, PriceParams
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams
-from stages.common.params.llm import EngineParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.judge import make_judge
@@ -42,13 +42,13 @@ class CostEstimate:
     completion_tokens: int
     is_measured: bool
     """Whether the completions' length is that of an earlier run; otherwise it is the recipe's limit."""
-    prices: Prices | None
+    prices: PriceParams | None
 
     @property
     def money(self) -> float:
         """Its price without any prefix cache, 0 if there are no prices."""
-        usage = Usage(self.requests, self.prompt_tokens, self.completion_tokens)
-        return usage.money(self.prices) if self.prices else 0.0
+        usage = LlmUsage(self.requests, self.prompt_tokens, self.completion_tokens)
+        return usage.compute_cost(self.prices) if self.prices else 0.0
 
 
 class InputSizes:
@@ -99,7 +99,7 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
     evaluate = validate(EvaluateParams, params["evaluate"], "evaluate")
     evaluates = module == "stages.evaluate"  # it samples and judges by itself
     count, problem, reference = sizes.splits.get((evaluate.split or "") if evaluates else "train", (0, 0.0, 0.0))
-    count = min((evaluate.problems if evaluates else sample.problems) or count, count)
+    count = min((evaluate.problems if evaluates else sample.num_problems) or count, count)
     length = sizes.average("sample", "completion_tokens", "samples")
     tokens, is_measured = (sample.max_tokens, False) if length is None else (length, True)
 
@@ -107,23 +107,20 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
         model: str, requests: int, chars: float, reply: float, is_measured: bool, engine: EngineParams
     ) -> CostEstimate:
         prompt_tokens = round(requests * chars / CHARS_PER_TOKEN)
-        return CostEstimate(
-            stage, model, requests, prompt_tokens, round(requests * reply), is_measured, prices_of(engine)
-        )
+        return CostEstimate(stage, model, requests, prompt_tokens, round(requests * reply), is_measured, engine.prices)
 
-    if count and module != "stages.judge" and sample.engine == "served":
-        assert sample.served is not None
-        completions = count * (1 + evaluate.majority if evaluates else sample.samples)
+    if count and module != "stages.judge" and find_engine_kind(sample.engine).makes_requests:
+        completions = count * (1 + evaluate.majority if evaluates else sample.num_samples)
         chars = len(sample.prompt.template) + len(sample.prompt.system or "") + problem
-        yield estimate("the policy", completions, chars, tokens, is_measured, sample.served)
+        yield estimate("the policy", completions, chars, tokens, is_measured, sample.engine)
     for model in make_judge(judge, 0).llms if count and module != "stages.sample" else []:
-        requests = count * (1 if evaluates else sample.samples) * judge.num_votes
+        requests = count * (1 if evaluates else sample.num_samples) * judge.num_votes
         shown = tokens * CHARS_PER_TOKEN
         if model.mode == "step":  # a step is shown with those before it
             steps = sizes.average("split", "steps", "samples")
             steps = steps or validate(SplitParams, params["split"], "split").max_steps
             requests, shown = round(requests * steps), shown / 2
-        reply = sizes.average("judge", "llm_usage.judge.in_all.completion_tokens", "llm_usage.judge.in_all.answers")
+        reply = sizes.average("judge", "llm_usage.judge.total.completion_tokens", "llm_usage.judge.total.completions")
         chars = len(read_template(model.template)) + problem + reference + shown
         yield estimate(model.model, requests, chars, reply or model.max_tokens, reply is not None, model.engine)
 

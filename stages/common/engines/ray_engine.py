@@ -1,92 +1,111 @@
-"""The `ray` engine: requests shared by copies of a model over a Ray cluster, with Ray Data.
+"""The `ray` engine: requests shared by replicas of a model over a Ray cluster, with Ray Data.
 
-The cluster is the one at RAY_ADDRESS, else one on this machine for as long as the program runs. A node that is lost
-takes nothing along: what it had in work is done again by others, and equal seeds give equal samples.
+The cluster is the one at RAY_ADDRESS, else one on this machine for as long as the program runs. The loss of a node
+loses no work: its requests are repeated by others, and equal seeds give equal samples.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import fields, replace
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.common.cluster import Cluster, ClusterError, one_line
-from stages.common.engines.engine import Engine
-from stages.common.engines.errors import EngineError
-from stages.common.engines.request import Answered, Completion, Failure, Request, Result
+from stages.common.cluster import Cluster, ClusterError, describe_cause
+from stages.common.engines.engine import Engine, EngineError, ModelId
+from stages.common.engines.kinds import EngineContext
+from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
+from stages.common.engines.vllm_engine import VllmEngine, VllmKind
+from stages.common.params.engine import EngineParams
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-WINDOW = 100_000
-"""Requests that are one Ray dataset: held in the cluster's memory, answered by copies that load the model once."""
+CHUNK_SIZE = 100_000
+"""Requests per Ray dataset: held in the cluster's memory, completed by replicas that load the model once."""
 
-BATCH = 8
-"""Requests sent to a copy together, per one that it works on at once; at a batch's end some of its places are empty."""
+BATCH_FACTOR = 8
+"""Requests sent to a replica together, per request that it works on at once; at a batch's end some slots are empty."""
 
-Rows = dict[str, Any]
+RayBatch = dict[str, Any]
 """A batch in Ray's form: column by column."""
 
 
-class RayEngine:
-    """`copies` engines over the cluster, each made there by `make`, which must survive pickling.
+class RayKind(VllmKind):
+    """vLLM over a Ray cluster."""
 
-    Each has `gpus` GPUs of one node to itself, or none where the cluster has none, and works on `concurrency` requests
-    at once. Models in folders, and this code, must lie at the same path on every node.
+    @classmethod
+    def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> RayEngine:
+        """A folder's path is made absolute: a cluster's processes start in folders of their own."""
+        vllm = params.vllm
+        if Path(model.source).is_dir():
+            model = replace(model, source=str(Path(model.source).resolve()))
+        concurrency = -(-params.concurrency // vllm.data_parallel_size)
+        make = partial(VllmEngine, model, vllm, concurrency)
+        return RayEngine(make, vllm.data_parallel_size, vllm.tensor_parallel_size, concurrency)
+
+
+class RayEngine:
+    """`num_replicas` engines over the cluster, each made there by `make`, which must survive pickling.
+
+    Each has `num_gpus` GPUs of one node to itself, or none where the cluster has none, and works on `concurrency`
+    requests at once. Models in folders, and this code, must lie at the same path on every node.
     """
 
-    def __init__(self, make: Callable[[], Engine], copies: int, gpus: int, concurrency: int) -> None:
+    def __init__(self, make: Callable[[], Engine], num_replicas: int, num_gpus: int, concurrency: int) -> None:
         self._make = make
-        self._copies = copies
-        self._gpus = gpus
+        self._num_replicas = num_replicas
+        self._num_gpus = num_gpus
         self._concurrency = concurrency
         self._cluster = Cluster("engine ray")
 
-    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
-        """See `Engine.complete`; raises `EngineError` where Ray or a copy cannot go on. Up to `WINDOW` are taken."""
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
+        """See `Engine.complete`; raise `EngineError` where Ray or a replica fails. Up to `CHUNK_SIZE` are taken."""
         source = iter(requests)
-        while window := list(islice(source, WINDOW)):
-            self._join()
-            yield from self._answer(window)
+        while chunk := list(islice(source, CHUNK_SIZE)):
+            self._join_cluster()
+            yield from self._complete_chunk(chunk)
 
-    def _join(self) -> None:
-        """Connect to the cluster, unless this program is connected already, and look at its GPUs."""
+    def _join_cluster(self) -> None:
         try:
             self._cluster.join()
         except ClusterError as error:
             raise EngineError(str(error)) from error
-        most = self._cluster.most("GPU")
-        if 0 < most < self._gpus:  # Ray would wait on
+        available = self._cluster.get_largest("GPU")
+        if 0 < available < self._num_gpus:  # Ray would wait
             raise EngineError(
-                f"engine ray: a copy wants {self._gpus} GPUs of one node; no node of the cluster has over {most}"
+                f"engine ray: a replica needs {self._num_gpus} GPUs of one node, but no node of the cluster has more "
+                f"than {available}"
             )
-        self._gpus = self._gpus if most else 0
+        self._num_gpus = self._num_gpus if available else 0
 
-    def _answer(self, window: list[Request]) -> Iterator[Answered]:
+    def _complete_chunk(self, chunk: list[GenerationRequest]) -> Iterator[Exchange]:
         from ray.exceptions import RayError
 
         try:
-            for row in self._answered(window).iter_rows():
-                result = json.loads(row["result"])
-                if "refused" in result:
-                    raise EngineError(result["refused"])
-                yield window[row["at"]], _result(result)
+            for row in self._make_dataset(chunk).iter_rows():
+                value = json.loads(row["response"])
+                if "error" in value:
+                    raise EngineError(value["error"])
+                yield chunk[row["index"]], _load_response(value)
         except RayError as error:
-            raise EngineError(f"engine ray: {one_line(error)}; run again: what was answered is kept") from error
+            raise EngineError(f"engine ray: {describe_cause(error)}; run again: all completions are kept") from error
 
-    def _answered(self, window: list[Request]) -> Dataset:
-        """A lazy dataset of rows ``{at, result}``; neighbours stay together in its blocks."""
+    def _make_dataset(self, chunk: list[GenerationRequest]) -> Dataset:
+        """A lazy dataset of rows ``{index, response}``; neighbours stay together in its blocks."""
         from ray.data import ActorPoolStrategy, from_items
 
-        blocks = -(-len(window) // (BATCH * self._concurrency))
-        rows = [{"at": at, "request": json.dumps(vars_of(request))} for at, request in enumerate(window)]
-        return from_items(rows, override_num_blocks=blocks).map_batches(
-            _Copy,
+        num_blocks = -(-len(chunk) // (BATCH_FACTOR * self._concurrency))
+        rows = [{"index": index, "request": dump_request(request)} for index, request in enumerate(chunk)]
+        return from_items(rows, override_num_blocks=num_blocks).map_batches(
+            _Replica,
             fn_constructor_args=(self._make,),
             batch_size=None,  # a block is a batch
-            compute=ActorPoolStrategy(size=min(self._copies, blocks)),
-            num_gpus=self._gpus,
+            compute=ActorPoolStrategy(size=min(self._num_replicas, num_blocks)),
+            num_gpus=self._num_gpus,
             num_cpus=1,
         )
 
@@ -95,41 +114,39 @@ class RayEngine:
         self._cluster.close()
 
 
-class _Copy:
+class _Replica:
     """An engine in an actor of the cluster."""
 
     def __init__(self, make: Callable[[], Engine]) -> None:
         self._engine = make()
 
-    def __call__(self, batch: Rows) -> Rows:
-        """Columns ``at, request`` in; ``at, result`` out, row by row."""
-        requests = [request_of(json.loads(text)) for text in batch["request"]]
-        found: dict[str, Result] = {}
-        refused = "not answered"
+    def __call__(self, batch: RayBatch) -> RayBatch:
+        """Columns ``index, request`` in; ``index, response`` out, row by row."""
+        requests = [load_request(text) for text in batch["request"]]
+        values: dict[str, Any] = {}
+        error = "no response"
         try:
-            found.update((request.key, result) for request, result in self._engine.complete(requests))
-        except EngineError as error:  # as data: what is raised here comes out as a traceback in a text
-            refused = str(error)
-        written = [
-            _written(found[request.key]) if request.key in found else {"refused": refused} for request in requests
-        ]
-        return {"at": batch["at"], "result": [json.dumps(value) for value in written]}
+            values.update((request.key, _dump_response(result)) for request, result in self._engine.complete(requests))
+        except EngineError as raised:  # as data: an exception would come out as a traceback in a text
+            error = str(raised)
+        responses = [json.dumps(values.get(request.key, {"error": error})) for request in requests]
+        return {"index": batch["index"], "response": responses}
 
 
-def vars_of(request: Request) -> dict[str, Any]:
-    """`request` as JSON can hold it."""
-    fields = request.__dataclass_fields__
-    return {name: getattr(request, name) for name in fields}
+def dump_request(request: GenerationRequest) -> str:
+    """`request` as JSON."""
+    return json.dumps({field.name: getattr(request, field.name) for field in fields(request)})
 
 
-def request_of(value: dict[str, Any]) -> Request:
-    """The request that `vars_of` wrote."""
-    return Request(**{**value, "stop": tuple(value["stop"])})
+def load_request(text: str) -> GenerationRequest:
+    """The request that `dump_request` wrote."""
+    value = json.loads(text)
+    return GenerationRequest(**{**value, "stop": tuple(value["stop"])})
 
 
-def _written(result: Result) -> dict[str, Any]:
-    return {"failed" if isinstance(result, Failure) else "completed": dict(vars(result))}
+def _dump_response(response: Response) -> dict[str, Any]:
+    return {"failure" if isinstance(response, Failure) else "completion": dict(vars(response))}
 
 
-def _result(value: dict[str, Any]) -> Result:
-    return Failure(**value["failed"]) if "failed" in value else Completion(**value["completed"])
+def _load_response(value: dict[str, Any]) -> Response:
+    return Failure(**value["failure"]) if "failure" in value else Completion(**value["completion"])

@@ -1,58 +1,60 @@
-"""What is asked of a language model and what comes back."""
+"""A request to a language model, and the response to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from stages.common.tables import content_hash
+from stages.common.text import has_lone_surrogate
 
 Message = dict[str, str]
 """One message of a chat: ``{"role": ..., "content": ...}``."""
 
 _VERSION = 1
-"""Counts up when the same request would be answered differently by code of ours; old answers are then asked again."""
+"""Counts up when our code would respond to the same request differently; old completions are then generated again."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """One text wanted from a model. Equal requests have equal keys and are asked once.
+class GenerationRequest:
+    """A request for one completion. Equal requests have equal keys and are sent once.
 
-    Several samples of one prompt differ in `seed` alone. Where the model is served is the engine's affair and no part
-    of a request. Raises `ValueError` for what no model can be asked.
+    Several samples of one prompt differ in `seed` alone. Where the model is served is no part of a request. Raises
+    `ValueError` for values that no model can take.
     """
 
     model: str
     """Identity of the model: a policy's hash, or repo and revision. Not the name that a server gives it."""
     prompt: str | list[Message]
-    """Text to be continued, or a chat to be answered by the model's own chat template."""
+    """Text to be completed, or a chat to be answered through the model's own chat template."""
     temperature: float
     max_tokens: int
     seed: int | None
-    """In [-2**63, 2**63); None leaves the draw to the server and is asked once nonetheless."""
+    """In [-2**63, 2**63); None leaves the draw to the engine, and is nevertheless sent once."""
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
-    """Texts that end the completion; they are no part of it."""
+    """Texts that end the completion and are not part of it."""
     schema: Mapping[str, Any] | None = None
-    """JSON schema that the completion is held to."""
+    """JSON schema that the completion has to match, where the engine can enforce it."""
+    custom_id: str = field(default="", compare=False)
+    """The caller's own id, by which recorded completions are found; not part of the key."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
-            raise ValueError("request: prompt: empty")
+            raise ValueError("request: prompt: expected text, found none")
         if self.max_tokens < 1:
             raise ValueError(f"request: max_tokens: expected at least 1, found {self.max_tokens}")
         if self.seed is not None and not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"request: seed: expected 64 bits with a sign, found {self.seed}")
-        texts = [self.prompt] if isinstance(self.prompt, str) else [m["content"] for m in self.prompt]
-        for text in texts:
-            if not text.isascii():
-                _check_encoding(text)
+            raise ValueError(f"request: seed: expected a signed integer of 64 bits, found {self.seed}")
+        texts = [self.prompt] if isinstance(self.prompt, str) else [message["content"] for message in self.prompt]
+        if any(map(has_lone_surrogate, texts)):
+            raise ValueError("request: prompt: expected valid text, found half of a character (lone surrogate)")
 
     @cached_property
     def key(self) -> str:
-        """Hash of everything that determines the completion: the key of its answer in the journal."""
+        """Hash of everything that determines the completion: its key in the journal."""
         return content_hash(
             "llm",
             _VERSION,
@@ -67,52 +69,45 @@ class Request:
         )
 
     @cached_property
-    def family(self) -> str:
-        """Hash of model and prompt alone: requests of one family share a server's prefix cache."""
+    def prompt_hash(self) -> str:
+        """Hash of model and prompt alone: requests that share it share a server's prefix cache."""
         return content_hash("family", self.model, self.prompt)
-
-
-def _check_encoding(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"request: prompt: half a character (lone surrogate) at {error.start}") from error
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model answered, as reported; nothing in it is to be trusted."""
+    """A completion as the engine reports it; nothing in it is to be trusted."""
 
     text: str
     finish_reason: str
-    """`stop`, `length` when cut by `max_tokens`, `refusal`, or what else the server says."""
+    """`stop`, `length` when cut by `max_tokens`, `refusal`, or whatever else the server reports."""
     prompt_tokens: int | None
-    """Tokens in; None where not reported."""
+    """None where not reported."""
     completion_tokens: int | None
     cached_tokens: int | None
-    """Those of `prompt_tokens` that a prefix cache served; None where not reported."""
+    """Those of `prompt_tokens` that came from a prefix cache; None where not reported."""
     model: str
-    """Name of the model as the server reports it."""
+    """Name of the model as the engine reports it."""
 
     def to_json(self) -> dict[str, Any]:
-        """The journal's form of it."""
+        """The form that the journal stores."""
         return dict(vars(self))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Completion:
-        """The completion that `to_json` wrote; raises `TypeError` for anything else."""
+        """The completion that `to_json` wrote; raise `TypeError` for anything else."""
         return cls(**value)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that failed for good: `reason` in a few words, after `tries` tries. The next run asks it again."""
+    """A request that failed finally: `reason` in a few words, after `num_attempts`. The next run sends it again."""
 
     reason: str
-    tries: int
+    num_attempts: int
     kind: str = "failed"
     """A few words without detail, by which failures are counted."""
 
 
-Result = Completion | Failure
-Answered = tuple[Request, Result]
+Response = Completion | Failure
+Exchange = tuple[GenerationRequest, Response]

@@ -1,4 +1,4 @@
-"""The journal in front of an engine: what was answered is never asked again, what comes is kept at once."""
+"""The journal in front of an engine: no request is sent twice, and every completion is stored at once."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stages.common.engines.committer import Committer
-from stages.common.engines.cost import Meter, Prices, Usage
-from stages.common.engines.engine import Engine
-from stages.common.engines.errors import EngineError
-from stages.common.engines.request import Completion, Failure, Request, Result
+from stages.common.engines.engine import Engine, EngineError
+from stages.common.engines.journal_writer import JournalWriter
+from stages.common.engines.llm_usage import LlmUsage, UsageBar
+from stages.common.engines.request import Completion, Failure, GenerationRequest, Response
 from stages.common.journal import Journal
+from stages.common.params.engine import PriceParams
 
-WINDOW = 500
+FAILURE_WINDOW = 500
 """Requests over which failures are counted."""
 
-MOST_FAILING = 0.2
-"""Share of them that may fail for good."""
+MAX_FAILURE_RATE = 0.2
+"""Fraction of them that may fail finally."""
 
-LEAST = 20
-"""Requests below which a run is not judged by its failures when it ends: too few to say anything."""
+MIN_REQUESTS = 20
+"""Requests below which a run is not judged by its failures at its end: too few to tell."""
 
-Check = Callable[[Request, Completion], str | None]
+ReplyCheck = Callable[[GenerationRequest, Completion], str | None]
 """What is wrong with a completion, None if nothing; for the pre-flight."""
 
 
 class Runner:
-    """Asks an engine for what the journal at `path` lacks; a context manager that closes both.
+    """Sends an engine the requests that the journal at `path` lacks; a context manager that closes both.
 
-    `label` names the work in messages and in the progress bar.
+    `desc` names the work in messages and in the progress bar.
     """
 
-    def __init__(self, engine: Engine, path: Path, label: str, prices: Prices | None = None) -> None:
-        self.spent = Usage()
-        """What this run paid for; answers from the journal are not in it."""
-        self.used = Usage()
-        """What was asked for in this run, whichever run paid for it."""
+    def __init__(self, engine: Engine, path: Path, desc: str, prices: PriceParams | None = None) -> None:
+        self.new_usage = LlmUsage()
+        """What this run paid for; completions from the journal are not in it."""
+        self.total_usage = LlmUsage()
+        """What all completions of this run cost, whichever run paid for them."""
         self.failures: dict[str, Failure] = {}
-        """Requests that failed for good in this run, by key."""
+        """Requests that failed finally in this run, by key."""
         self.from_journal = 0
-        """Requests that were answered before."""
+        """Requests whose completions an earlier run stored."""
         self._engine = engine
         self._journal = Journal(path)
-        self._label = label
+        self._desc = desc
         self._prices = prices
-        self._asked: set[str] = set()
-        self._recent: deque[Failure | None] = deque(maxlen=WINDOW)
+        self._seen: set[str] = set()
+        self._recent: deque[Failure | None] = deque(maxlen=FAILURE_WINDOW)
 
     def __enter__(self) -> Self:
         self._journal.__enter__()
@@ -64,90 +64,90 @@ class Runner:
         finally:
             self._journal.__exit__(kind, error, trace)
 
-    def ask(
+    def run(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[GenerationRequest],
         total: int | None = None,
         preflight: int = 0,
-        check: Check | None = None,
+        check: ReplyCheck | None = None,
     ) -> None:
-        """Have all of `requests` answered, each once however often it is given; they may come from a generator.
+        """Complete all of `requests`, each once however often it is given; they may come from a generator.
 
-        `total` is their number, for the progress bar. With `preflight` the first so many go ahead alone: all must be
-        answered, unless an earlier run was, and at least half must pass `check`, before any other is sent. Raises
-        `EngineError` where asking must stop; all answers that came are kept, and a new run asks for the rest only.
+        `total` is their number, for the progress bar. With `preflight`, the first so many are sent alone: all must
+        succeed, unless an earlier run had success, and at least half must pass `check`, before any other is sent.
+        Raises `EngineError` where the run must stop; all completions are kept, and a new run sends the rest only.
         """
-        with Meter(self._label, total, self.spent, self._prices) as meter:
-            missing = self._missing(requests, meter)
+        with UsageBar(self._desc, total, self.new_usage, self._prices) as bar:
+            missing = self._find_missing(requests, bar)
             first = list(islice(missing, preflight))
             if first:
-                self._send(first, meter)
+                self._send(first, bar)
                 self._check_preflight(first, check)
-            self._send(missing, meter)
-        if len(self._recent) >= LEAST:
-            self._stop_if_too_many_fail()
+            self._send(missing, bar)
+        if len(self._recent) >= MIN_REQUESTS:
+            self._check_failure_rate()
 
-    def get(self, request: Request) -> Result:
-        """The answer to a request that was asked; raises `KeyError` for any other."""
+    def get(self, request: GenerationRequest) -> Response:
+        """The response to a request of this run; raise `KeyError` for any other."""
         if request.key in self.failures:
             return self.failures[request.key]
         return Completion.from_json(self._journal.get(request.key))
 
-    def costs(self) -> dict[str, Any]:
-        """For a stage's report: what this run paid for, and under `in_all` what all that it asked for has cost."""
-        paid = self.spent.report(self._prices)
-        return {"from_journal": self.from_journal, **paid, "in_all": self.used.report(self._prices)}
+    def report_usage(self) -> dict[str, Any]:
+        """For a stage's report: what this run paid for, and under `total` what all its completions have cost."""
+        new, total = (usage.report(self._prices) for usage in (self.new_usage, self.total_usage))
+        return {"from_journal": self.from_journal, **new, "total": total}
 
-    def _missing(self, requests: Iterable[Request], meter: Meter) -> Iterator[Request]:
+    def _find_missing(self, requests: Iterable[GenerationRequest], bar: UsageBar) -> Iterator[GenerationRequest]:
         for request in requests:
-            if request.key in self._asked:
+            if request.key in self._seen:
                 continue
-            self._asked.add(request.key)
+            self._seen.add(request.key)
             if request.key in self._journal:
                 self.from_journal += 1
-                self.used.add(self.get(request))
-                meter.skip()
+                self.total_usage.add(self.get(request))
+                bar.skip()
             else:
                 yield request
 
-    def _send(self, requests: Iterable[Request], meter: Meter) -> None:
-        with Committer(self._journal) as committer, closing(self._engine.complete(requests)) as answers:
-            for request, result in answers:
-                if isinstance(result, Failure):
-                    self.failures[request.key] = result
-                    self._recent.append(result)
+    def _send(self, requests: Iterable[GenerationRequest], bar: UsageBar) -> None:
+        with JournalWriter(self._journal) as writer, closing(self._engine.complete(requests)) as exchanges:
+            for request, response in exchanges:
+                if isinstance(response, Failure):
+                    self.failures[request.key] = response
+                    self._recent.append(response)
                 else:
-                    committer.add(request.key, result.to_json())
+                    writer.add(request.key, response.to_json())
                     self._recent.append(None)
-                self.used.add(result)
-                meter.saw(result)
-                if len(self._recent) == WINDOW and isinstance(result, Failure):
-                    self._stop_if_too_many_fail()
+                self.total_usage.add(response)
+                bar.add(response)
+                if len(self._recent) == FAILURE_WINDOW and isinstance(response, Failure):
+                    self._check_failure_rate()
 
-    def _check_preflight(self, first: list[Request], check: Check | None) -> None:
-        faults = []
+    def _check_preflight(self, first: list[GenerationRequest], check: ReplyCheck | None) -> None:
+        errors = []
         for request in first:
-            result = self.get(request)
-            if isinstance(result, Failure):
-                if self.from_journal:  # the server has answered before: what fails may be all that is left
+            response = self.get(request)
+            if isinstance(response, Failure):
+                if self.from_journal:  # the server worked before: what fails may be all that is left
                     continue
-                raise EngineError(f"{self._label}: pre-flight of {len(first)} requests: {result.reason}")
-            fault = check(request, result) if check is not None else None
-            if fault is not None:
-                faults.append(fault)
-        if 2 * len(faults) > len(first):
+                raise EngineError(f"{self._desc}: pre-flight of {len(first)} requests: {response.reason}")
+            error = check(request, response) if check is not None else None
+            if error is not None:
+                errors.append(error)
+        if 2 * len(errors) > len(first):
             raise EngineError(
-                f"{self._label}: pre-flight: {len(faults)} of {len(first)} replies are of no use: {faults[0]}; nothing "
-                "else was sent"
+                f"{self._desc}: pre-flight: {len(errors)} of {len(first)} replies are unusable: {errors[0]}; no "
+                "further request was sent"
             )
 
-    def _stop_if_too_many_fail(self) -> None:
+    def _check_failure_rate(self) -> None:
         failed = [failure for failure in self._recent if failure is not None]
-        if len(failed) <= MOST_FAILING * len(self._recent):
+        if len(failed) <= MAX_FAILURE_RATE * len(self._recent):
             return
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(f.kind for f in failed).most_common(4))
         raise EngineError(
-            f"{self._label}: {len(failed)} of the last {len(self._recent)} requests failed for good ({kinds}; "
-            f"the last: {failed[-1].reason}). {len(self._journal)} answers are kept in {self._journal.path}; when the "
-            "cause is gone, run the same again: it asks for the rest only"
+            f"{self._desc}: {len(failed)} of the last {len(self._recent)} requests failed finally ({kinds}; the last: "
+            f"{failed[-1].reason}). {len(self._journal)} completions are kept in {self._journal.path}; remove the "
+            "cause and run the same command again: it sends the rest only"
         )

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stages.common.params.block import KindParams, ParamsBlock
-from stages.common.params.llm import EngineParams
+from stages.common.params.engine import EngineParams
 
 
 class MockJudgeParams(ParamsBlock):
@@ -53,7 +53,7 @@ class LlmJudgeParams(ParamsBlock):
 
     @model_validator(mode="after")
     def _check_mock(self) -> Self:
-        if (self.engine.kind == "fake") is (self.mock is None):
+        if (self.engine.kind == "mock") is (self.mock is None):
             raise ValueError("mock: expected a block for an engine of kind mock, and null for every other kind")
         return self
 

@@ -1,50 +1,39 @@
-"""Settings of sampling."""
+"""Params of sampling."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from pydantic import Field
 
 from stages.common.params.block import ParamsBlock
-from stages.common.params.llm import EngineParams
+from stages.common.params.engine import EngineParams
 
 
 class PromptParams(ParamsBlock):
-    """How a problem becomes a prompt."""
+    """How a problem becomes a prompt. The paper's prompt is not known."""
 
-    chat: bool
+    chat: bool = True
     """Whether the policy's chat template is used; a plain prompt otherwise."""
-    system: str | None
+    system: str | None = None
     """System message of a chat, null for none."""
-    template: str = Field(pattern=r"\{problem\}")
-    """Text of the prompt with `{problem}` where the problem goes."""
-
-
-class RecordedParams(ParamsBlock):
-    """Solutions sampled elsewhere: JSON Lines with `problem`, `answer` and a list `solutions`."""
-
-    path: str
+    template: str = Field(
+        default="{problem}\nPlease reason step by step, and put your final answer within \\boxed{}.",
+        pattern=r"\{problem\}",
+    )
+    """Text of the prompt, with `{problem}` in place of the problem."""
 
 
 class SampleParams(ParamsBlock):
-    """`sample` block. The paper's own number of samples and temperature are not known."""
+    """`sample` block. The paper's number of samples and temperature are not known."""
 
-    engine: Literal["transformers", "recorded", "served"]
-    """`transformers` draws in this process, in batches; `recorded` reads what was sampled elsewhere; `served` asks by
-    request."""
-    served: EngineParams | None
-    """How requests are answered. To servers of kind openai the own name of a policy in a folder is its hash, as in
-    ``vllm serve models/M1 --served-model-name HASH``: a name that no other weights have."""
-    recorded: RecordedParams | None
-    prompt: PromptParams
-    problems: int | None = Field(ge=1)
-    """Training problems per round, drawn by the hash of problem and policy; null for all."""
-    samples: int = Field(ge=1)
+    engine: EngineParams = Field(default_factory=EngineParams)
+    """What generates the samples. Servers of kind openai know a policy in a folder by its hash, unless
+    `served_model_name` says otherwise: ``vllm serve models/M1 --served-model-name HASH``."""
+    prompt: PromptParams = PromptParams()
+    num_problems: int | None = Field(default=None, ge=1)
+    """Training problems per round, chosen by the hash of problem and policy; null for all."""
+    num_samples: int = Field(default=8, ge=1)
     """K, samples per problem."""
-    temperature: float = Field(ge=0)
+    temperature: float = Field(default=1.0, ge=0)
     """0 is greedy."""
-    max_tokens: int = Field(ge=1)
+    max_tokens: int = Field(default=2048, ge=1)
     """Longest completion, in tokens; a longer one is cut and marked `length`."""
-    batch: int = Field(ge=1)
-    """Sequences generated together by the transformers engine."""

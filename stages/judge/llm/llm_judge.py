@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.engines import Engine, FakeEngine, Model, Request, Runner, make_engine, prices_of
+from stages.common.engines import Engine, EngineContext, GenerationRequest, ModelId, Runner, make_engine
 from stages.common.journal import ROOT
 from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.tables import content_hash
@@ -49,7 +49,7 @@ class LlmJudge(Judge):
             for judge_index, model in enumerate(self.llms):
                 sent: dict[str, VoteRequest] = {}
                 journal = ROOT / "judge" / f"{content_hash(identify_llm(model))}.jsonl"
-                runner = stack.enter_context(Runner(_make_engine(model, sent), journal, desc, prices_of(model.engine)))
+                runner = stack.enter_context(Runner(_make_engine(model, sent), journal, desc, model.engine.prices))
                 self._voters.append(LlmVoter(model, self.params.num_votes, self.seed, runner, judge_index, sent))
             yield
         self._voters.clear()
@@ -85,11 +85,11 @@ class LlmJudge(Judge):
 
 
 def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest]) -> Engine:
-    mock, fake = params.mock, params.engine.fake
-    if mock is None or fake is None:
-        return make_engine(params.engine, Model(params.model, params.revision))
+    mock = params.mock
 
-    def reply(request: Request) -> str:
+    def reply(request: GenerationRequest) -> str:
+        assert mock is not None
         return make_mock_reply(sent[request.key], request.key, mock)
 
-    return FakeEngine(params.engine.concurrency, fake.latency_s, fake.failing, fake.cut, reply)
+    context = EngineContext(mock_reply=None if mock is None else reply)
+    return make_engine(params.engine, ModelId(params.model, params.revision), context)

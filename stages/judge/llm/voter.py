@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stages.common.engines import Completion, Model, Request, Result, Runner
+from stages.common.engines import Completion, GenerationRequest, ModelId, Response, Runner, identify_model
 from stages.common.params.judge import LlmJudgeParams
 from stages.common.tables import content_hash, seed_from
 from stages.judge.llm.judge_prompts import hash_prompt, render_prompt
@@ -42,7 +42,7 @@ class CollectedVotes:
 
 def identify_llm(params: LlmJudgeParams) -> str:
     """Name of the model in requests: the same on every server. A mock model has a name of its own."""
-    name = Model(params.model, params.revision).asked_through(params.engine)
+    name = identify_model(params.engine, ModelId(params.model, params.revision))
     return name if params.mock is None else f"{name} {content_hash(params.mock.model_dump())}"
 
 
@@ -99,7 +99,7 @@ class LlmVoter:
 
     def llm_usage(self) -> dict[str, Any]:
         """Tokens and cost, as `Runner` reports them."""
-        return {"model": self._params.model, **self._runner.costs()}
+        return {"model": self._params.model, **self._runner.report_usage()}
 
     def _check_length(self, completion: CompletionSteps) -> InvalidReply | None:
         if completion.num_chars <= self._params.max_chars:
@@ -111,7 +111,7 @@ class LlmVoter:
         """Send one request for each of `pending`; return those to be sent again."""
         self._sent.clear()
         preflight = 0 if self._is_tested else PREFLIGHT_REQUESTS
-        self._runner.ask(self._make_requests(pending, attempt), len(pending), preflight, self._find_error)
+        self._runner.run(self._make_requests(pending, attempt), len(pending), preflight, self._find_error)
         self._is_tested = True
         again: Pending = []
         for vote, previous in pending:
@@ -127,21 +127,21 @@ class LlmVoter:
             collected.add(vote, read)
         return again
 
-    def _make_requests(self, pending: Pending, attempt: int) -> Iterator[Request]:
+    def _make_requests(self, pending: Pending, attempt: int) -> Iterator[GenerationRequest]:
         for vote, previous in pending:
             request = self._make_request(vote, previous, attempt)
             self._sent[request.key] = vote
             yield request
 
-    def _find_error(self, request: Request, completion: Completion) -> str | None:
+    def _find_error(self, request: GenerationRequest, completion: Completion) -> str | None:
         read = _read_response(completion, self._sent[request.key])
         return read.error if isinstance(read, InvalidReply) else None
 
-    def _make_request(self, vote: VoteRequest, previous: InvalidReply | None, attempt: int) -> Request:
+    def _make_request(self, vote: VoteRequest, previous: InvalidReply | None, attempt: int) -> GenerationRequest:
         params, completion = self._params, vote.completion
         error = previous.error if previous else None
         prompt = render_prompt(params.template, completion.problem, completion.reference, vote.shown_steps, error)
-        return Request(
+        return GenerationRequest(
             model=self._model,
             prompt=[{"role": "user", "content": prompt}],
             temperature=params.temperature,
@@ -152,7 +152,12 @@ class LlmVoter:
         )
 
     def _make_row(
-        self, vote: VoteRequest, attempt: int, request: Request, response: Result, read: list[StepVote] | InvalidReply
+        self,
+        vote: VoteRequest,
+        attempt: int,
+        request: GenerationRequest,
+        response: Response,
+        read: list[StepVote] | InvalidReply,
     ) -> dict[str, Any]:
         copied = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens")
         is_complete = isinstance(response, Completion)
@@ -169,7 +174,7 @@ class LlmVoter:
         }
 
 
-def _read_response(response: Result, vote: VoteRequest) -> list[StepVote] | InvalidReply:
+def _read_response(response: Response, vote: VoteRequest) -> list[StepVote] | InvalidReply:
     if isinstance(response, Completion):
         return read_reply(response.text, response.finish_reason, vote.numbers)
     return InvalidReply(f"no response: {response.reason}", "no response")

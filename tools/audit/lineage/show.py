@@ -82,7 +82,9 @@ def _show_lineage(root: Path, lock: Lock, lineage: SampleLineage, limit: int) ->
     )
     yield format_line("policy", f"{sample['policy']}  {tables.policy}, made from {made_from}")
     yield format_line("sample", f"{sample['sample_id']}  index {sample['sample_index']}, seed {sample['seed']}")
-    params = f"{tables.sample.engine}, temperature {tables.sample.temperature}, up to {tables.sample.max_tokens} tokens"
+    params = (
+        f"{tables.sample.engine.kind}, temperature {tables.sample.temperature}, up to {tables.sample.max_tokens} tokens"
+    )
     usage = f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}"
     usage = shorten_for_terminal(usage, MAX_CHARS)
     yield format_line("", f"{params} (sampling_hash {sample['sampling_hash']}); {usage}")

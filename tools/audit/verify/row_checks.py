@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.engines import find_engine_kind
 from stages.common.tables import (
     LABEL,
     OUTCOME,
@@ -20,7 +21,7 @@ from stages.common.tables import (
     shard_names,
 )
 from stages.outcome import grade_samples
-from stages.sample import choose_problems, sampling_settings
+from stages.sample import choose_problems, hash_sampling
 from stages.split import split_samples
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
@@ -30,9 +31,6 @@ from tools.audit.verify.row_comparison import check_equal, check_parents, name_r
 
 UNSURE = ("no verdict in ", "the grading process died")
 """Verdicts that depend on the machine's speed or memory begin so."""
-
-DRAWS_ALL = "transformers"
-"""The engine that gives all samples; requests to others may fail."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,8 @@ def _check_samples(
     check_parents(results, "samples", path, samples, problems, ["problem_id"], "problem")
     results.count("samples", samples.height)
     splits = dict(problems.select("problem_id", "split").iter_rows())
-    sampling_hash, num_samples = sampling_settings(tables.sample, tables.seed), tables.sample.samples
+    sampling_hash, num_samples = hash_sampling(tables.sample, tables.seed), tables.sample.num_samples
+    engine = find_engine_kind(tables.sample.engine)
     for row in samples.iter_rows(named=True):
         problem, index = row["problem_id"], row["sample_index"]
         identity = sample_id(problem, row["policy"], row["sampling_hash"], index, row["completion"])
@@ -115,8 +114,7 @@ def _check_samples(
             "sample_id": identity,
             "policy": policy or row["policy"],
             "sampling_hash": sampling_hash,
-            # Other engines draw by rules of their own.
-            "seed": {"transformers": seed, "served": seed % 2**31, "recorded": None}[tables.sample.engine],
+            "seed": engine.choose_seed(seed),
         }
         errors = [f"{name} is {row[name]!r}, expected {value!r}" for name, value in expected.items()
                   if row[name] != value]  # fmt: skip
@@ -127,7 +125,7 @@ def _check_samples(
         if errors:
             where = f"{path}: sample {row['sample_id']} of problem {problem}"
             results.add_error("samples", where, "; ".join(errors))
-    if tables.sample.engine == DRAWS_ALL:
+    if _is_complete(tables):
         indices = samples.group_by("problem_id", maintain_order=True).agg(pl.col("sample_index").unique())
         for problem, found in indices.filter(pl.col("sample_index").list.len() < num_samples).iter_rows():
             missing = sorted({*range(num_samples)} - {*found})
@@ -148,7 +146,7 @@ def check_sampled_problems(results: CheckResults, root: Path, tables: TableSet, 
     for problem in sampled.join(expected, on="problem_id", how="anti", maintain_order="left")["problem_id"]:
         what = f"is not among the {tables.split} problems to sample"
         results.add_error("samples", f"{tables.samples}: problem {problem}", what)
-    if tables.sample.engine == DRAWS_ALL:
+    if _is_complete(tables):
         for problem in expected.join(sampled, on="problem_id", how="anti", maintain_order="left")["problem_id"]:
             results.add_error("samples", f"{tables.samples}: problem {problem}", "has no samples")
 
@@ -211,3 +209,9 @@ def _check_verdicts(
     sure = outcomes.join(unsure, on=SAMPLE_KEY, how="anti", maintain_order="left")
     expected = expected.join(unsure, on=SAMPLE_KEY, how="anti", maintain_order="left")
     check_equal(results, "verdicts", path, sure, expected, SAMPLE_KEY, "the verifier")
+
+
+def _is_complete(tables: TableSet) -> bool:
+    """Whether every sample must be there: requests may fail, and a file may hold fewer."""
+    engine = find_engine_kind(tables.sample.engine)
+    return engine.generates and not engine.makes_requests

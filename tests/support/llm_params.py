@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 ENGINE: dict[str, Any] = {
-    "kind": "fake",
-    "served_name": None,
+    "kind": "mock",
     "concurrency": 8,
-    "deadline_s": 20.0,
-    "try_s": 5.0,
-    "vllm": None,
-    "fake": {"latency_s": 0.0, "failing": 0.0, "cut": 0.0},
+    "request_timeout_s": 20.0,
+    "attempt_timeout_s": 5.0,
     "prices": {"prompt": 1.0, "cached": 0.5, "completion": 2.0, "currency": "USD"},
 }
 
@@ -42,4 +39,4 @@ JUDGE: dict[str, Any] = {
 
 def openai(**changes: Any) -> dict[str, Any]:
     """An engine that asks the servers of the environment."""
-    return {**ENGINE, "kind": "openai", "fake": None, **changes}
+    return {**ENGINE, "kind": "openai", **changes}

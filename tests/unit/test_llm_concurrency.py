@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from stages.common.engines.request import Completion, Failure, Request, Result
-from stages.common.engines.window import AHEAD, Answer, Stopping, answer_all
+from stages.common.engines.concurrency import PREFETCH, Responder, StopSignal, respond_concurrently
+from stages.common.engines.request import Completion, Failure, GenerationRequest, Response
 
 
-def request(number: int) -> Request:
-    return Request("m", f"prompt {number}", 1.0, 10, number)
+def request(number: int) -> GenerationRequest:
+    return GenerationRequest("m", f"prompt {number}", 1.0, 10, number)
 
 
-def completion(request: Request) -> Completion:
+def completion(request: GenerationRequest) -> Completion:
     return Completion(str(request.seed), "stop", 1, 1, 0, "m")
 
 
@@ -31,14 +31,14 @@ class Work:
         self.closed = False
 
     @asynccontextmanager
-    async def open(self, stopping: Stopping) -> AsyncIterator[Answer]:
-        async def answer(request: Request) -> Result:
+    async def open(self, stop: StopSignal) -> AsyncIterator[Responder]:
+        async def answer(request: GenerationRequest) -> Response:
             self.started += 1
             self.now += 1
             self.most = max(self.most, self.now)
             try:
                 if request.seed in self.stuck:
-                    await stopping.pause(3600)
+                    await stop.sleep(3600)
                 await asyncio.sleep(0.001 * ((request.seed or 0) % 7))
                 if request.seed == self.stop_at:
                     raise RuntimeError("no more")
@@ -58,28 +58,28 @@ def test_all_are_answered_once_with_few_at_a_time(count: int, concurrency: int) 
     work = Work()
     taken = given = 0
 
-    def source() -> Iterator[Request]:
+    def source() -> Iterator[GenerationRequest]:
         nonlocal taken
         for number in range(count):
             taken += 1
-            assert taken - given <= AHEAD * concurrency + 1
+            assert taken - given <= PREFETCH * concurrency + 1
             yield request(number)
 
     seeds = []
-    for asked, result in answer_all(work.open, source(), concurrency):
+    for asked, result in respond_concurrently(work.open, source(), concurrency):
         given += 1
         assert result == completion(asked)
         seeds.append(asked.seed)
     assert sorted(seed for seed in seeds if seed is not None) == list(range(count))
     assert work.most <= concurrency
     assert work.closed == (count > 0)
-    assert not [thread for thread in threading.enumerate() if thread.name == "llm-window"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "engine-loop"]
 
 
 def test_a_fault_comes_after_the_answers_and_ends_pauses() -> None:
     work = Work(stop_at=20, stuck=frozenset({3, 5}))
     seen = []
-    answers = answer_all(work.open, map(request, range(10_000)), 8)
+    answers = respond_concurrently(work.open, map(request, range(10_000)), 8)
     with pytest.raises(RuntimeError, match="no more"):
         seen.extend(asked.seed for asked, _ in answers)
     assert set(range(20)) - {3, 5} <= {*seen, *range(13, 20)}
@@ -90,7 +90,7 @@ def test_a_fault_comes_after_the_answers_and_ends_pauses() -> None:
 
 def test_closing_early_gives_up_what_is_in_work() -> None:
     work = Work(stuck=frozenset(range(2, 10_000)))
-    answers = answer_all(work.open, map(request, range(10_000)), 4)
+    answers = respond_concurrently(work.open, map(request, range(10_000)), 4)
     assert {next(answers)[0].seed, next(answers)[0].seed} == {0, 1}
     answers.close()
     assert work.closed
@@ -99,29 +99,29 @@ def test_closing_early_gives_up_what_is_in_work() -> None:
 
 def test_a_fault_of_the_opener_and_of_the_source() -> None:
     @asynccontextmanager
-    async def refuse(_stopping: Stopping) -> AsyncIterator[Answer]:
+    async def refuse(_stop: StopSignal) -> AsyncIterator[Responder]:
         raise ValueError("no key")
         yield
 
     with pytest.raises(ValueError, match="no key"):
-        list(answer_all(refuse, [request(1)], 4))
+        list(respond_concurrently(refuse, [request(1)], 4))
 
-    def breaking() -> Iterator[Request]:
+    def breaking() -> Iterator[GenerationRequest]:
         yield from map(request, range(20))
         raise KeyError("bad row")
 
     work = Work()
     with pytest.raises(KeyError, match="bad row"):
-        list(answer_all(work.open, breaking(), 2))
+        list(respond_concurrently(work.open, breaking(), 2))
     assert work.closed
 
 
 def test_a_failure_is_a_result_like_any_other() -> None:
     @asynccontextmanager
-    async def fail(_stopping: Stopping) -> AsyncIterator[Answer]:
-        async def answer(_request: Request) -> Result:
+    async def fail(_stop: StopSignal) -> AsyncIterator[Responder]:
+        async def answer(_request: GenerationRequest) -> Response:
             return Failure("gone", 3)
 
         yield answer
 
-    assert [result for _, result in answer_all(fail, map(request, range(5)), 2)] == [Failure("gone", 3)] * 5
+    assert [result for _, result in respond_concurrently(fail, map(request, range(5)), 2)] == [Failure("gone", 3)] * 5

@@ -1,4 +1,4 @@
-"""Copies of an engine that share requests: every one answered once, families together, faults and ends told."""
+"""ReplicaPool of an engine that share requests: every one answered once, families together, faults and ends told."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.engines import Completion, Engine, EngineError, FakeEngine, Request, Runner
-from stages.common.engines.copies import LARGEST_FAMILY, Copies, devices, families_of
-from stages.common.engines.request import Answered
+from stages.common.engines import Completion, Engine, EngineError, GenerationRequest, Runner
+from stages.common.engines.mock_engine import MockEngine
+from stages.common.engines.replica_pool import MAX_GROUP_SIZE, ReplicaPool, assign_gpus, group_by_prompt
+from stages.common.engines.request import Exchange
 
 
-class Telling(FakeEngine):
+class Telling(MockEngine):
     """Says in its answers which process and which environment they come from."""
 
     def __init__(self, latency_s: float = 0.001) -> None:
         super().__init__(4, latency_s, reply=lambda _: f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}")
 
 
-class Refusing(FakeEngine):
-    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+class Refusing(MockEngine):
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         for request in islice(requests, 5):
-            yield request, self._answer(request)
+            yield request, self._respond(request)
         raise EngineError("the model is of no use")
 
 
-class Dying(FakeEngine):
-    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+class Dying(MockEngine):
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         for request in islice(requests, 5):
-            yield request, self._answer(request)
+            yield request, self._respond(request)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def copies(make: partial[Engine] | type[Engine], number: int = 2) -> Copies:
-    return Copies(partial(make), devices(1, number), concurrency=4)
+def copies(make: partial[Engine] | type[Engine], number: int = 2) -> ReplicaPool:
+    return ReplicaPool(partial(make), assign_gpus(1, number), concurrency=4)
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +50,8 @@ def no_devices_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def requests(problems: int, samples: int = 4) -> list[Request]:
-    return [Request("m", f"{at} + 1?", 1.0, 9, seed) for at in range(problems) for seed in range(samples)]
+def requests(problems: int, samples: int = 4) -> list[GenerationRequest]:
+    return [GenerationRequest("m", f"{at} + 1?", 1.0, 9, seed) for at in range(problems) for seed in range(samples)]
 
 
 def is_alive(process_id: int) -> bool:
@@ -88,7 +89,7 @@ def test_every_request_is_answered_once_and_families_stay_together() -> None:
 
 
 def test_copies_answer_as_one_engine_does() -> None:
-    make = partial(FakeEngine, 4, latency_s=0.001, failing=0.1, cut=0.2)
+    make = partial(MockEngine, 4, latency_s=0.001, failure_rate=0.1, truncation_rate=0.2)
     asked = requests(25)
     engine = copies(make)
     together = {request.key: result for request, result in engine.complete(asked)}
@@ -103,7 +104,7 @@ def test_nothing_to_ask_starts_nothing() -> None:
 def test_a_stream_is_taken_as_there_is_room_and_leaving_it_ends_the_copies() -> None:
     taken = count()
     engine = copies(Telling)
-    answers = engine.complete(Request("m", f"{next(taken)}", 1.0, 9, 0) for _ in count())
+    answers = engine.complete(GenerationRequest("m", f"{next(taken)}", 1.0, 9, 0) for _ in count())
     found = [result for _, result in islice(answers, 100)]
     answers.close()
     assert next(taken) < 200
@@ -114,28 +115,28 @@ def test_a_stream_is_taken_as_there_is_room_and_leaving_it_ends_the_copies() -> 
 
 
 @pytest.mark.parametrize(
-    ("make", "said"), [(Refusing, "the model is of no use"), (Dying, r"copy . of 2 .* ended by itself .*-9.*kept")]
+    ("make", "said"), [(Refusing, "the model is of no use"), (Dying, r"replica . of 2 .* ended by itself .*-9.*kept")]
 )
-def test_faults_of_a_copy_are_told_after_its_answers(make: type[FakeEngine], said: str, tmp_path: Path) -> None:
+def test_faults_of_a_copy_are_told_after_its_answers(make: type[MockEngine], said: str, tmp_path: Path) -> None:
     with (
         pytest.raises(EngineError, match=said),
         Runner(copies(partial(make, 4)), tmp_path / "j.jsonl", "first") as first,
     ):
-        first.ask(requests(50))
-    assert first.spent.answers >= 5
-    with Runner(FakeEngine(4), tmp_path / "j.jsonl", "second") as second:
-        second.ask(requests(50))
-    assert second.from_journal == first.spent.answers
-    assert second.spent.answers == 200 - first.spent.answers
+        first.run(requests(50))
+    assert first.new_usage.completions >= 5
+    with Runner(MockEngine(4), tmp_path / "j.jsonl", "second") as second:
+        second.run(requests(50))
+    assert second.from_journal == first.new_usage.completions
+    assert second.new_usage.completions == 200 - first.new_usage.completions
 
 
 def test_copies_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "import os\nfrom itertools import count\nfrom test_llm_copies import Request, Telling, copies\n"
+        "import os\nfrom itertools import count\nfrom test_llm_replicas import GenerationRequest, Telling, copies\n"
         "if __name__ == '__main__':\n"
         "    os.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
-        "    for _, result in copies(Telling).complete(Request('m', str(n), 1.0, 9, 0) for n in count()):\n"
+        "    for _, result in copies(Telling).complete(GenerationRequest('m', str(n), 1.0, 9, 0) for n in count()):\n"
         "        print(result.text, flush=True)\n",
         encoding="utf-8",
     )
@@ -151,15 +152,15 @@ def test_copies_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_families() -> None:
-    assert [len(family) for family in families_of(requests(3))] == [4, 4, 4]
-    assert [len(family) for family in families_of(requests(1, LARGEST_FAMILY + 3))] == [LARGEST_FAMILY, 3]
-    endless: Iterator[Request] = (Request("m", "p", 1.0, 9, seed) for seed in count())
-    assert len(next(families_of(endless))) == LARGEST_FAMILY
+    assert [len(family) for family in group_by_prompt(requests(3))] == [4, 4, 4]
+    assert [len(family) for family in group_by_prompt(requests(1, MAX_GROUP_SIZE + 3))] == [MAX_GROUP_SIZE, 3]
+    endless: Iterator[GenerationRequest] = (GenerationRequest("m", "p", 1.0, 9, seed) for seed in count())
+    assert len(next(group_by_prompt(endless))) == MAX_GROUP_SIZE
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert devices(2, 2) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
+    assert assign_gpus(2, 2) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
-    assert devices(1, 3)[2] == {"CUDA_VISIBLE_DEVICES": "7"}
-    with pytest.raises(EngineError, match="2 copies of 2 GPUs are wanted; CUDA_VISIBLE_DEVICES names 3"):
-        devices(2, 2)
+    assert assign_gpus(1, 3)[2] == {"CUDA_VISIBLE_DEVICES": "7"}
+    with pytest.raises(EngineError, match="CUDA_VISIBLE_DEVICES: expected 4 GPUs for 2 replicas of 2, found 3"):
+        assign_gpus(2, 2)

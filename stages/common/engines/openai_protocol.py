@@ -1,23 +1,24 @@
-"""Requests and replies in the form of the OpenAI API. Replies are checked here and nowhere trusted."""
+"""Requests and replies of the OpenAI API. Replies are checked here and trusted nowhere."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from stages.common.engines.request import Completion, Request
-from stages.common.engines.retry import Trouble
+from stages.common.engines.request import Completion, GenerationRequest
+from stages.common.engines.retry_policy import AttemptError
+from stages.common.text import replace_lone_surrogates
 
 
-def path_of(request: Request) -> str:
-    """Path below the base URL: a text is continued, a chat answered."""
+def choose_path(request: GenerationRequest) -> str:
+    """The path below the base URL: a text is completed, a chat is answered."""
     return "/completions" if isinstance(request.prompt, str) else "/chat/completions"
 
 
-def body_of(request: Request, served: str) -> dict[str, Any]:
-    """Body of the request to a server that knows the model as `served`."""
+def write_body(request: GenerationRequest, model_name: str) -> dict[str, Any]:
+    """The body of the request to a server that knows the model as `model_name`."""
     body: dict[str, Any] = {
-        "model": served,
+        "model": model_name,
         "prompt" if isinstance(request.prompt, str) else "messages": request.prompt,
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
@@ -33,54 +34,53 @@ def body_of(request: Request, served: str) -> dict[str, Any]:
     return body
 
 
-def completion_of(content_type: str, body: bytes) -> Completion:
-    """The completion in a reply of status 200; raises `Trouble` for what is none."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if not kind.endswith("json"):
-        raise Trouble("wrong content type", kind[:100] or "none")
+def read_completion(content_type: str, body: bytes) -> Completion:
+    """The completion in a reply of status 200; raise `AttemptError` for anything else."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not media_type.endswith("json"):
+        raise AttemptError("wrong content type", media_type[:100] or "none")
     try:
         reply = json.loads(body)
         choice = reply["choices"][0]
-        text, reason = _text_and_reason(choice)
+        text, reason = _read_choice(choice)
         usage = reply.get("usage") or {}
         details = usage.get("prompt_tokens_details") or {}
         return Completion(
             text=text,
             finish_reason=reason,
-            prompt_tokens=_count(usage.get("prompt_tokens")),
-            completion_tokens=_count(usage.get("completion_tokens")),
-            cached_tokens=_count(details.get("cached_tokens")),
+            prompt_tokens=_read_count(usage.get("prompt_tokens")),
+            completion_tokens=_read_count(usage.get("completion_tokens")),
+            cached_tokens=_read_count(details.get("cached_tokens")),
             model=str(reply.get("model"))[:200],
         )
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
-        raise Trouble("reply is not JSON", type(error).__name__) from None
+        raise AttemptError("reply is not JSON", type(error).__name__) from None
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Trouble("reply is no completion", type(error).__name__) from None
+        raise AttemptError("reply is no completion", type(error).__name__) from None
 
 
-def _text_and_reason(choice: dict[str, Any]) -> tuple[str, str]:
+def _read_choice(choice: dict[str, Any]) -> tuple[str, str]:
     reason = str(choice["finish_reason"])[:50]
     if "message" not in choice:
-        return _text(choice["text"]), reason
+        return _read_text(choice["text"]), reason
     message = choice["message"]
     if message.get("refusal"):
-        return _text(message["refusal"]), "refusal"
-    return _text(message["content"] or ""), reason  # null where a tool was called or nothing was said
+        return _read_text(message["refusal"]), "refusal"
+    return _read_text(message["content"] or ""), reason  # null after a tool call or an empty answer
 
 
-def _text(value: Any) -> str:
-    """`value` as text that every table can hold: half characters, which JSON can spell, become U+FFFD."""
+def _read_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, found {type(value).__name__}")
-    return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return replace_lone_surrogates(value)
 
 
-def _count(value: Any) -> int | None:
+def _read_count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
-def said(body: bytes) -> str:
-    """What an error reply says, as far as it can be told."""
+def read_error_message(body: bytes) -> str:
+    """The message in an error reply, or the reply's own text where it has no known form."""
     text = body[:10_000].decode("utf-8", "replace")
     try:
         value = json.loads(body[:100_000])

@@ -12,43 +12,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.engines import Completion, Failure, Request
-from stages.common.engines.request import Answered
+from stages.common.engines import Completion, Failure, GenerationRequest, ModelId, make_engine
+from stages.common.engines.request import Exchange
 from stages.common.journal import ROOT
-from stages.common.params.llm import EngineParams
+from stages.common.params.engine import EngineParams
 from stages.common.params.runtime import RuntimeParams
-from stages.common.params.sample import PromptParams, SampleParams
+from stages.common.params.sample import SampleParams
 from stages.common.policies import Policy
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id
 from stages.common.toy_arithmetic import make_problems
-from stages.sample import Drawn, draw_samples, sample_problems
-from stages.sample import asked as asked_module
-from stages.sample.asked import _model
-from stages.sample.draw import sampling_settings
+from stages.sample import SampleBatch, draw_samples, from_engine, hash_sampling, sample_problems
 from tests.support.fault_server import fault_server, stats
-from tests.support.llm_settings import ENGINE, openai
+from tests.support.llm_params import ENGINE, openai
 
 POLICY = Policy(Path("models/M1"), "a" * 32, None, None)
 RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
 
 
-def settings(**changes: Any) -> SampleParams:
-    base = SampleParams(
-        engine="served",
-        served=None,
-        recorded=None,
-        prompt=PromptParams(chat=True, system=None, template="{problem}\n"),
-        problems=None,
-        samples=4,
-        temperature=1.0,
-        max_tokens=24,
-        batch=1,
-    ).model_dump()
-    return SampleParams.model_validate({**base, "served": ENGINE, **changes})
+def make_params(**changes: Any) -> SampleParams:
+    base = {"engine": ENGINE, "prompt": {"template": "{problem}\n"}, "num_samples": 4, "max_tokens": 24}
+    return SampleParams.model_validate({**base, **changes})
 
 
-def fake(**changes: Any) -> dict[str, Any]:
-    return {**ENGINE, "fake": {**ENGINE["fake"], **changes}}
+def mock(**changes: Any) -> dict[str, Any]:
+    return {**ENGINE, "mock": changes}
 
 
 def problems(count: int) -> pl.DataFrame:
@@ -59,7 +46,7 @@ def problems(count: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=PROBLEM.schema, orient="row")
 
 
-def draw(params: SampleParams, count: int = 10, drops: DropLog | None = None, policy: Policy = POLICY) -> Drawn:
+def draw(params: SampleParams, count: int = 10, drops: DropLog | None = None, policy: Policy = POLICY) -> SampleBatch:
     drawn = draw_samples(problems(count), policy, params, RUNTIME, 1, "sample", drops or DropLog())
     SAMPLE.check(drawn.samples)
     return drawn
@@ -70,60 +57,65 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def sent(drawn: Drawn) -> int:
-    assert drawn.costs is not None
-    answers = drawn.costs["answers"]
+def sent(drawn: SampleBatch) -> int:
+    assert drawn.llm_usage is not None
+    answers = drawn.llm_usage["completions"]
     assert isinstance(answers, int)
     return answers
 
 
 def test_every_problem_gets_its_samples_with_what_the_engine_said_of_them() -> None:
-    drawn = draw(settings(served=fake(cut=0.2)))
+    drawn = draw(make_params(engine=mock(truncation_rate=0.2)))
     assert drawn.samples.height == 40
     assert drawn.samples.group_by("problem_id").len()["len"].to_list() == [4] * 10
     assert drawn.samples["seed"].n_unique() == 40
     assert set(drawn.samples["finish_reason"]) == {"stop", "length"}
     assert drawn.samples["completion_tokens"].min() > 0  # type: ignore[operator]
-    assert drawn.costs is not None
-    assert drawn.costs["prompt_tokens"] == drawn.samples["prompt_tokens"].sum()
-    assert drawn.costs["money"] > 0
+    assert drawn.llm_usage is not None
+    assert drawn.llm_usage["prompt_tokens"] == drawn.samples["prompt_tokens"].sum()
+    assert drawn.llm_usage["cost"] > 0
 
 
 def test_samples_of_a_problem_are_asked_for_together() -> None:
-    drawn = draw(settings()).samples.sort("problem_id", "sample_index")["completion"].to_list()
+    drawn = draw(make_params()).samples.sort("problem_id", "sample_index")["completion"].to_list()
     (journal,) = (ROOT / "sample").iterdir()
     lines = [json.loads(line.split(" ", 1)[1]) for line in journal.read_text(encoding="utf-8").splitlines()]
     assert [answer["text"] for line in lines for answer in line.values()] == drawn
 
 
 def test_nothing_is_asked_for_twice() -> None:
-    first = draw(settings())
+    first = draw(make_params())
     assert (sent(first), first.from_journal) == (40, 0)
-    faster = {**ENGINE, "concurrency": 64, "try_s": 1.0, "prices": None}
-    again = draw(settings(served=faster, batch=9))
+    faster = {**ENGINE, "concurrency": 64, "attempt_timeout_s": 1.0, "prices": None}
+    again = draw(make_params(engine=faster))
     assert (sent(again), again.from_journal) == (0, 40)
     assert again.samples.equals(first.samples)
-    more = draw(settings(), 11)
+    more = draw(make_params(), 11)
     assert (sent(more), more.from_journal) == (4, 40)
-    assert sent(draw(settings(samples=5))) == 10
+    assert sent(draw(make_params(num_samples=5))) == 10
 
 
 def test_another_server_is_asked_for_nothing_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with fault_server() as one, fault_server() as other:
         monkeypatch.setenv("OPENAI_BASE_URL", one)
-        first = draw(settings(served=openai()))
+        first = draw(make_params(engine=openai()))
         monkeypatch.setenv("OPENAI_BASE_URL", other)
-        again = draw(settings(served=openai(concurrency=99, served_name="x")), 11)
+        again = draw(make_params(engine=openai(concurrency=99, served_model_name="x")), 11)
         assert (stats(one)["requests"], stats(other)["requests"]) == (40, 4)
     assert again.from_journal == 40
     assert set(first.samples["sample_id"]) <= set(again.samples["sample_id"])
 
 
 def test_a_fake_is_never_taken_for_the_policy() -> None:
-    assert sampling_settings(settings(), 1) != sampling_settings(settings(served=openai()), 1)
-    assert _model(POLICY, EngineParams.model_validate(openai())).source == POLICY.hash
-    hub = Policy(Path("models/M0"), "b" * 32, "org/model", "c" * 40)
-    assert _model(hub, EngineParams.model_validate(openai())).source == "org/model"
+    assert hash_sampling(make_params(), 1) != hash_sampling(make_params(engine=openai()), 1)
+    assert _model_name(POLICY) == POLICY.hash
+    assert _model_name(Policy(Path("models/M0"), "b" * 32, "org/model", "c" * 40)) == "org/model"
+
+
+def _model_name(policy: Policy) -> str:
+    """What servers elsewhere are sent as the model's name."""
+    model = ModelId(policy.source, policy.revision, policy.hash)
+    return make_engine(EngineParams.model_validate(openai()), model)._model_name  # type: ignore[attr-defined]
 
 
 class Moody:
@@ -132,7 +124,7 @@ class Moody:
     def __init__(self, failing: str, silent: str) -> None:
         self.failing, self.silent = failing, silent
 
-    def complete(self, requests: Iterable[Request]) -> Generator[Answered, None, None]:
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         for request in requests:
             prompt = request.prompt[0]["content"]  # type: ignore[index]
             if self.failing in prompt:
@@ -148,16 +140,16 @@ def test_a_sample_without_an_answer_costs_no_other(monkeypatch: pytest.MonkeyPat
     last = problems(40).sort("problem_id").tail(2)["problem"].to_list()
     drops = DropLog()
     with monkeypatch.context() as patch:
-        patch.setattr(asked_module, "make_engine", lambda *_: Moody(*last))
-        drawn = draw(settings(), 40, drops)
-        with pytest.raises(ValueError, match="evaluate: 4 samples got no answer; run again"):
-            sample_problems(problems(40), POLICY, settings(), RUNTIME, 1, "evaluate")
-    assert (drawn.samples.height, drawn.unanswered) == (39 * 4, 4)
+        patch.setattr(from_engine, "make_engine", lambda *_: Moody(*last))
+        drawn = draw(make_params(), 40, drops)
+        with pytest.raises(ValueError, match="evaluate: 4 samples have no completion; run again"):
+            sample_problems(problems(40), POLICY, make_params(), RUNTIME, 1, "evaluate")
+    assert (drawn.samples.height, drawn.num_missing) == (39 * 4, 4)
     assert drawn.samples["completion"].to_list().count(" ") == 4, "to say nothing is an answer"
-    assert {reason: drop["rows"] for reason, drop in drops.report().items()} == {"no answer came": 4}
-    assert drawn.costs is not None
-    assert drawn.costs["failures"] == {"HTTP 500": 4}
-    assert sent(draw(settings(), 40)) == 4, "what failed is asked for again, and nothing else"
+    assert {reason: drop["rows"] for reason, drop in drops.report().items()} == {"no completion": 4}
+    assert drawn.llm_usage is not None
+    assert drawn.llm_usage["failures"] == {"HTTP 500": 4}
+    assert sent(draw(make_params(), 40)) == 4, "what failed is asked for again, and nothing else"
 
 
 @given(st.sampled_from(["temperature", "max_tokens", "prompt"]))
@@ -167,4 +159,4 @@ def test_what_determines_a_sample_is_in_its_settings(name: str) -> None:
         "max_tokens": 25,
         "prompt": {"chat": True, "system": "Be brief.", "template": "{problem}\n"},
     }
-    assert sampling_settings(settings(**{name: other[name]}), 1) != sampling_settings(settings(), 1)
+    assert hash_sampling(make_params(**{name: other[name]}), 1) != hash_sampling(make_params(), 1)

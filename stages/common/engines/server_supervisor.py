@@ -1,7 +1,7 @@
-"""``python guard.py FOLDER COMMAND...``: runs a server, and ends it with all its processes when standard input closes.
+"""``python server_supervisor.py FOLDER COMMAND...``: runs a server; ends all its processes when standard input closes.
 
-The program that started it holds the other end of that pipe, and the system closes it however that program ends, by
-SIGKILL too. FOLDER is then removed. Run by its path, hence with nothing but the standard library.
+The program that started it holds the other end of that pipe, which the system closes however that program ends, also
+by SIGKILL. FOLDER is then removed. Run by its path, hence with nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ def main() -> int:
 
     def end_with_input() -> None:
         os.read(0, 1)  # nothing is ever sent
-        _signal(server.pid, signal.SIGTERM)
+        _signal_group(server.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             server.wait(GRACE_S)
-        _signal(server.pid, signal.SIGKILL)
+        _signal_group(server.pid, signal.SIGKILL)
 
     threading.Thread(target=end_with_input, daemon=True).start()
     code = server.wait()
-    _signal(server.pid, signal.SIGKILL)  # workers that it has left behind
+    _signal_group(server.pid, signal.SIGKILL)  # workers that it has left behind
     shutil.rmtree(sys.argv[1], ignore_errors=True)
     return code if code >= 0 else 128 - code
 
 
-def _signal(group: int, number: signal.Signals) -> None:
+def _signal_group(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(group, number)
 

@@ -1,0 +1,98 @@
+"""Kinds of engines: what the rest of the code asks of a kind, the registry, and from params to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stages.common.engines.engine import Engine, ModelId
+from stages.common.engines.request import GenerationRequest
+from stages.common.params.engine import EngineParams
+from stages.common.params.runtime import RuntimeParams, load_runtime
+from stages.common.registry import Registry
+from stages.common.tables import DropLog
+
+
+@dataclass(frozen=True)
+class EngineContext:
+    """What a caller gives an engine besides its params."""
+
+    runtime: RuntimeParams | None = None
+    """The machine's params; None: those in params.yaml."""
+    mock_reply: Callable[[GenerationRequest], str] | None = None
+    """Text of a mock engine's completion; None: the engine's own."""
+    drops: DropLog = field(default_factory=DropLog)
+    """Counts rows of a file that cannot be used."""
+
+    def get_runtime(self) -> RuntimeParams:
+        """The machine's params."""
+        return self.runtime or load_runtime()
+
+
+class EngineKind:
+    """One kind of engine. A new kind is a subclass in a module of its own, and a line in `ENGINES` or in a plugin.
+
+    The params of a kind from outside are `EngineParams.kind_params`.
+    """
+
+    generates: bool = True
+    """Whether it generates with the model; false where it reads completions that were recorded elsewhere."""
+    makes_requests: bool = True
+    """Whether requests may fail one by one and cost money: then they are planned, priced and tested by a pre-flight."""
+    is_mock: bool = False
+    """Whether its completions are made up, so that a caller may supply them."""
+
+    @classmethod
+    def check_params(cls, params: EngineParams) -> None:
+        """Raise `ValueError` with one line if `params` do not fit together."""
+        if params.served_model_name is not None:
+            raise ValueError(f"served_model_name: only for kind openai, found kind {params.kind}; set it to null")
+
+    @classmethod
+    def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> Engine:
+        """An engine that runs `model`; nothing is loaded, started or looked up yet."""
+        raise NotImplementedError
+
+    @classmethod
+    def identify_model(cls, params: EngineParams, model: ModelId) -> str:
+        """What a request names as its model: equal for all kinds and params under which the model says the same."""
+        return str(model)
+
+    @classmethod
+    def name_sampler(cls, params: EngineParams) -> str:
+        """What stands for the engine in the hash of the params that determine a sample."""
+        return cls.identify_model(params, ModelId("served policy"))
+
+    @classmethod
+    def choose_seed(cls, seed: int) -> int | None:
+        """The seed of a request, made from `seed` in [0, 2**63): 31 bits, which every server takes."""
+        return seed % 2**31
+
+
+ENGINES: Registry[type[EngineKind]] = Registry(
+    "engine",
+    {
+        "mock": "stages.common.engines.mock_engine:MockKind",
+        "openai": "stages.common.engines.openai_engine:OpenAIKind",
+        "ray": "stages.common.engines.ray_engine:RayKind",
+        "recorded": "stages.common.engines.recorded_engine:RecordedKind",
+        "serve": "stages.common.engines.vllm_server:ServeKind",
+        "transformers": "stages.common.engines.transformers_engine:TransformersKind",
+        "vllm": "stages.common.engines.vllm_engine:VllmKind",
+    },
+)
+
+
+def find_engine_kind(params: EngineParams) -> type[EngineKind]:
+    """The kind that `params` name; raise `UserError` for an unknown one."""
+    return ENGINES.get(params.kind)
+
+
+def make_engine(params: EngineParams, model: ModelId, context: EngineContext | None = None) -> Engine:
+    """The engine of `params`, to run `model`; nothing is loaded, started or looked up yet."""
+    return find_engine_kind(params).make_engine(params, model, context or EngineContext())
+
+
+def identify_model(params: EngineParams, model: ModelId) -> str:
+    """What a request names as its model where the engine of `params` runs it: the key of its completions."""
+    return find_engine_kind(params).identify_model(params, model)

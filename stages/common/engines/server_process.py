@@ -1,0 +1,93 @@
+"""A server process of this program: started, waited for, and ended whatever happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from stages.common.engines import server_supervisor
+from stages.common.engines.engine import EngineError
+from stages.common.engines.servers import KEY_VARIABLE, URLS_VARIABLE, Secrets
+
+POLL_S = 0.25
+"""Seconds between two checks of a server that is starting; its end is noticed at once."""
+
+NUM_LOG_LINES = 30
+"""Lines shown of the log of a server that failed."""
+
+MAX_FOLDER_CHARS = 70
+"""Longest path of the folder for temporary files: a socket's path may have 103 characters on any system."""
+
+
+class ServerProcess:
+    """A server that listens at `socket`, a path in a folder that only this user may enter, not at a port.
+
+    `make_command` makes its command line from that path. Its output goes to the file `log`, whose last lines are shown
+    when it fails. Raises `EngineError` where it cannot be started.
+    """
+
+    def __init__(self, name: str, make_command: Callable[[str], Sequence[str]], log: Path) -> None:
+        self._name = name
+        self._log = log
+        self._log_shown = False
+        folder = tempfile.gettempdir()
+        if len(folder) > MAX_FOLDER_CHARS:
+            raise EngineError(f"TMPDIR: {folder} is too long for a socket; set TMPDIR to a shorter path")
+        folder = tempfile.mkdtemp(prefix="stepkto-")
+        self.socket = f"{folder}/socket"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        print(f"{name}: starting; log: {log}", file=sys.stderr, flush=True)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the recipe's model, no shell
+                [sys.executable, "-I", server_supervisor.__file__, folder, *make_command(self.socket)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env={name: value for name, value in os.environ.items() if name not in (KEY_VARIABLE, URLS_VARIABLE)},
+                start_new_session=True,  # so that this program handles an interrupt from the keyboard
+            )
+
+    def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
+        """Return once it `is_ready`; raise `EngineError` when it ends, or is not ready within `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while not is_ready():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_S)
+            self.check()
+            if time.monotonic() > deadline:
+                raise self._make_error(f"not ready after {timeout_s:g} s")
+
+    def check(self) -> None:
+        """Raise `EngineError` if it has ended."""
+        code = self._process.poll()
+        if code is not None:
+            raise self._make_error(f"ended with code {code}")
+
+    def stop(self) -> None:
+        """End it and its processes; may be called twice."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(server_supervisor.GRACE_S + 10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _make_error(self, what: str) -> EngineError:
+        if not self._log_shown:  # every request in flight meets the error
+            self._log_shown = True
+            print(f"--- the end of {self._log}", *self._read_log(), "---", sep="\n", file=sys.stderr, flush=True)
+        return EngineError(f"{self._name}: {what}; its last lines are shown above, the whole log is {self._log}")
+
+    def _read_log(self) -> list[str]:
+        secrets = Secrets(os.environ.get("HF_TOKEN"))
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - 100_000))
+            lines = log.read().decode("utf-8", "replace").splitlines()
+        return [secrets.hide(line) for line in lines[-NUM_LOG_LINES:]]

@@ -1,0 +1,185 @@
+"""The `transformers` engine: batches of prompts through one model, each sample with random draws of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.common.device import choose_device
+from stages.common.engines.engine import EngineError, ModelId
+from stages.common.engines.kinds import EngineContext, EngineKind
+from stages.common.engines.prompt_encoder import PromptEncoder, PromptError
+from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest
+from stages.common.errors import describe_error
+from stages.common.params.engine import EngineParams
+from stages.common.policies import Policy
+from stages.common.tables import seed_from
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TransformersKind(EngineKind):
+    """The model in this process, by transformers."""
+
+    makes_requests = False
+
+    @classmethod
+    def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> TransformersEngine:
+        """Needs the machine's number of threads and device."""
+        return TransformersEngine(model, params.transformers.batch_size, context)
+
+    @classmethod
+    def identify_model(cls, params: EngineParams, model: ModelId) -> str:
+        """A name of its own: from equal seeds other engines draw other samples."""
+        return f"{model} transformers"
+
+    @classmethod
+    def name_sampler(cls, params: EngineParams) -> str:
+        """Independent of the batch size."""
+        return "transformers"
+
+    @classmethod
+    def choose_seed(cls, seed: int) -> int | None:
+        """All 63 bits."""
+        return seed
+
+
+class TransformersEngine:
+    """Loads `model` at the first request, so that a run served from the journal needs none.
+
+    Neighbours are generated `batch_size` at a time, in float32 on a CPU and bfloat16 on a GPU. A JSON schema is not
+    enforced: the caller checks what it gets. Raises `EngineError` for a model without weights.
+    """
+
+    def __init__(self, model: ModelId, batch_size: int, context: EngineContext) -> None:
+        self._model_id = model
+        self._batch_size = batch_size
+        self._context = context
+        self._loaded: tuple[Any, PromptEncoder] | None = None
+
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
+        """See `Engine.complete`; deterministic in the requests on one kind of hardware."""
+        source = iter(requests)
+        while batch := list(islice(source, self._batch_size)):
+            for group in _split_by_params(batch):
+                yield from self._generate(group)
+
+    def close(self) -> None:
+        """Release the model."""
+        self._loaded = None
+
+    def _load(self) -> tuple[Any, PromptEncoder]:
+        if self._loaded is None:
+            import torch
+
+            runtime = self._context.get_runtime()
+            torch.set_num_threads(runtime.num_threads)
+            device, model = choose_device(runtime.device), self._model_id
+            encoder = PromptEncoder(model)
+            encoder.tokenizer.padding_side = "left"
+            if encoder.tokenizer.pad_token_id is None:
+                encoder.tokenizer.pad_token = encoder.tokenizer.eos_token
+            dtype = "bfloat16" if device == "cuda" else "float32"
+            try:
+                weights = Policy(Path(model.source), str(model), model.source, model.revision)
+                self._loaded = weights.load_model(device, dtype), encoder
+            except (OSError, ValueError) as error:
+                raise EngineError(f"{model.source}: expected a model, found none: {describe_error(error)}") from error
+        return self._loaded
+
+    def _generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Exchange]:
+        """Exchanges of one batch, whose requests differ in prompt and seed only."""
+        import torch
+
+        model, encoder = self._load()
+        prompts: list[tuple[GenerationRequest, list[int]]] = []
+        for request in requests:
+            try:
+                prompts.append((request, encoder.encode(request)))
+            except PromptError as error:
+                yield request, Failure(str(error), 1, "invalid prompt")
+        if not prompts:
+            return
+        batch = encoder.tokenizer.pad({"input_ids": [ids for _, ids in prompts]}, return_tensors="pt").to(model.device)
+        stop = list(requests[0].stop)
+        stopping = {"stop_strings": stop, "tokenizer": encoder.tokenizer} if stop else {}
+        width = batch["input_ids"].shape[1]
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                do_sample=False,
+                logits_processor=_make_processors([request for request, _ in prompts]),
+                max_new_tokens=requests[0].max_tokens,
+                pad_token_id=encoder.tokenizer.pad_token_id,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                **stopping,
+            )
+        ends = model.generation_config.eos_token_id
+        end_ids = set(ends if isinstance(ends, list) else [ends])
+        for (request, ids), row in zip(prompts, output[:, width:].tolist(), strict=True):
+            yield request, self._read_completion(request, len(ids), row, end_ids)
+
+    def _read_completion(
+        self, request: GenerationRequest, num_prompt_tokens: int, row: list[int], end_ids: set[int]
+    ) -> Completion:
+        _, encoder = self._load()
+        length = next((at for at, token in enumerate(row) if token in end_ids), None)
+        tokens = row if length is None else row[:length]
+        text = encoder.tokenizer.decode(tokens, skip_special_tokens=True)
+        stops = [at for stop in request.stop if (at := text.find(stop)) >= 0]
+        return Completion(
+            text=text[: min(stops)] if stops else text,
+            finish_reason="length" if length is None and not stops else "stop",
+            prompt_tokens=num_prompt_tokens,
+            completion_tokens=len(tokens) + (length is not None),
+            cached_tokens=None,
+            model=self._model_id.source,
+        )
+
+
+class SeededGumbel:
+    """Turns greedy decoding into sampling: adds Gumbel noise to log-probabilities at the given temperature.
+
+    The largest of logits / temperature + Gumbel noise is an exact draw from the softmax, and each row's noise comes
+    from its own seed, so that a sample does not depend on which others are drawn beside it.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        self._generators = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+        self._temperature = temperature
+
+    def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """`scores` of shape [rows, vocabulary]; returns the same shape."""
+        import torch
+
+        noise = np.stack([generator.gumbel(size=scores.shape[1]) for generator in self._generators])
+        return scores / self._temperature + torch.from_numpy(noise).to(scores)
+
+
+def _make_processors(requests: Sequence[GenerationRequest]) -> Any:
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+    temperature, top_p = requests[0].temperature, requests[0].top_p
+    processors = LogitsProcessorList()
+    if temperature > 0:
+        if top_p < 1:
+            processors += [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)]
+        seeds = [seed_from(r.key) if r.seed is None else r.seed % 2**64 for r in requests]
+        processors.append(SeededGumbel(seeds, 1.0 if top_p < 1 else temperature))
+    return processors
+
+
+def _split_by_params(batch: Sequence[GenerationRequest]) -> list[list[GenerationRequest]]:
+    """`batch` in parts that one call of `generate` can sample together."""
+    groups: dict[tuple[Any, ...], list[GenerationRequest]] = {}
+    for request in batch:
+        groups.setdefault((request.temperature, request.top_p, request.max_tokens, request.stop), []).append(request)
+    return list(groups.values())

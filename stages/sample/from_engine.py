@@ -1,0 +1,97 @@
+"""SAMPLE rows from an engine: one request per sample, and what is kept of each completion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from stages.common.engines import (
+    Completion,
+    EngineContext,
+    Exchange,
+    GenerationRequest,
+    ModelId,
+    Runner,
+    find_engine_kind,
+    identify_model,
+    make_engine,
+)
+from stages.common.engines.recorded_engine import NOT_RECORDED, make_custom_id
+from stages.common.journal import ROOT
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import SampleParams
+from stages.common.policies import Policy
+from stages.common.prompt import make_prompt
+from stages.common.tables import SAMPLE, DropLog, sample_id, seed_from
+
+PREFLIGHT = 8
+"""Requests that must succeed before all others are sent."""
+
+
+class SampleSource:
+    """The requests and rows of one policy and sampling hash.
+
+    Samples for which no completion came are counted in `drops`.
+    """
+
+    def __init__(
+        self, problems: pl.DataFrame, policy: Policy, params: SampleParams, sampling_hash: str, drops: DropLog
+    ) -> None:
+        self._problems = problems.sort("problem_id").select("problem_id", "problem")
+        self._policy = policy
+        self._params = params
+        self._hash = sampling_hash
+        self._drops = drops
+        self._kind = find_engine_kind(params.engine)
+        self._model = ModelId(policy.source, policy.revision, policy.hash)
+
+    def read(self, runtime: RuntimeParams, desc: str) -> tuple[pl.DataFrame, dict[str, Any] | None]:
+        """All rows, unsorted, and the usage of requests, null for engines that complete without a journal.
+
+        Raises `EngineError` where generation must stop; all completions are kept in the journal.
+        """
+        engine = make_engine(self._params.engine, self._model, EngineContext(runtime, drops=self._drops))
+        if not self._kind.generates:
+            return self._make_table(engine.complete(self._make_requests())), None
+        journal = ROOT / "sample" / f"{self._policy.hash}-{self._hash}.jsonl"
+        with Runner(engine, journal, desc, self._params.engine.prices) as runner:
+            total = self._problems.height * self._params.num_samples
+            runner.run(self._make_requests(), total, PREFLIGHT if self._kind.makes_requests else 0)
+            exchanges = ((request, runner.get(request)) for request in self._make_requests())
+            return self._make_table(exchanges), runner.report_usage()
+
+    def _make_requests(self) -> Iterator[GenerationRequest]:
+        """Samples of one problem are neighbours: they share their prompt."""
+        params, model = self._params, identify_model(self._params.engine, self._model)
+        for identity, problem in self._problems.iter_rows():
+            prompt = make_prompt(problem, params.prompt)
+            for index in range(params.num_samples):
+                seed = self._kind.choose_seed(seed_from("sample", identity, self._policy.hash, self._hash, index))
+                custom_id = make_custom_id(identity, index)
+                yield GenerationRequest(model, prompt, params.temperature, params.max_tokens, seed, custom_id=custom_id)
+
+    def _make_table(self, exchanges: Iterator[Exchange]) -> pl.DataFrame:
+        rows = []
+        for request, response in exchanges:
+            identity, _, index = request.custom_id.rpartition("-")
+            if isinstance(response, Completion):
+                rows.append(self._make_row(identity, int(index), request.seed, response))
+            elif response.kind != NOT_RECORDED:
+                self._drops.drop("no completion", f"problem {identity}, sample {index}", response.reason)
+        return pl.DataFrame(rows, schema=SAMPLE.schema)
+
+    def _make_row(self, problem: str, index: int, seed: int | None, completion: Completion) -> dict[str, Any]:
+        return {
+            "sample_id": sample_id(problem, self._policy.hash, self._hash, index, completion.text),
+            "problem_id": problem,
+            "policy": self._policy.hash,
+            "sampling_hash": self._hash,
+            "sample_index": index,
+            "seed": seed,
+            "completion": completion.text,
+            "finish_reason": completion.finish_reason,
+            "prompt_tokens": completion.prompt_tokens,
+            "completion_tokens": completion.completion_tokens,
+        }

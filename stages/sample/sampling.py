@@ -1,0 +1,90 @@
+"""Sampling: which problems are sampled, and what determines a sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from stages.common.engines import find_engine_kind
+from stages.common.errors import UserError
+from stages.common.params.runtime import RuntimeParams
+from stages.common.params.sample import SampleParams
+from stages.common.policies import Policy
+from stages.common.tables import DropLog, content_hash, settings_hash
+from stages.sample.from_engine import SampleSource
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """SAMPLE rows, unsorted, and how they were made."""
+
+    samples: pl.DataFrame
+    from_journal: int
+    """How many an earlier run had generated."""
+    llm_usage: dict[str, Any] | None
+    """Usage of this run's requests; null for engines that make none."""
+    num_missing: int
+    """Requests that failed finally; their samples are missing."""
+
+
+def hash_sampling(params: SampleParams, seed: int) -> str:
+    """Hash of what determines a sample besides problem, policy and index.
+
+    Independent of the number of samples, and of where and how fast they are generated.
+    """
+    hashed = params.model_dump(mode="json", include={"prompt", "temperature", "max_tokens"})
+    engine = find_engine_kind(params.engine).name_sampler(params.engine)
+    return settings_hash({**hashed, "engine": engine, "seed": seed})
+
+
+def choose_problems(problems: pl.DataFrame, policy: str, count: int | None) -> pl.DataFrame:
+    """`count` problems by the hash of problem and policy: others each round, the same for variants of a policy."""
+    if count is None or count >= problems.height:
+        return problems.sort("problem_id")
+    order = pl.Series("order", [content_hash("choose", policy, p) for p in problems["problem_id"]])
+    return problems.with_columns(order).sort("order").head(count).drop("order").sort("problem_id")
+
+
+def draw_samples(
+    problems: pl.DataFrame,
+    policy: Policy,
+    params: SampleParams,
+    runtime: RuntimeParams,
+    seed: int,
+    desc: str,
+    drops: DropLog,
+) -> SampleBatch:
+    """Draw ``params.num_samples`` samples for each of `problems` (PROBLEM columns).
+
+    Finished samples are in the journal and never drawn again. `desc` names the progress bar. Raises `UserError` for
+    params, a policy or a server that cannot be used.
+    """
+    source = SampleSource(problems, policy, params, hash_sampling(params, seed), drops)
+    samples, usage = source.read(runtime, desc)
+    kind = find_engine_kind(params.engine)
+    missing = problems.height * params.num_samples - samples.height if kind.generates else 0
+    return SampleBatch(samples, usage["from_journal"] if usage else 0, usage if kind.makes_requests else None, missing)
+
+
+def sample_problems(
+    problems: pl.DataFrame,
+    policy: Policy,
+    params: SampleParams,
+    runtime: RuntimeParams,
+    seed: int,
+    desc: str,
+    drops: DropLog | None = None,
+    llm_usage: dict[str, Any] | None = None,
+) -> pl.DataFrame:
+    """The samples of `draw_samples`, complete; raise `UserError` where one is missing.
+
+    The usage of requests is entered in `llm_usage` as "samples".
+    """
+    batch = draw_samples(problems, policy, params, runtime, seed, desc, drops or DropLog())
+    if batch.num_missing:
+        raise UserError(f"{desc}: {batch.num_missing} samples have no completion; run again to request these only")
+    if llm_usage is not None and batch.llm_usage is not None:
+        llm_usage["samples"] = batch.llm_usage
+    return batch.samples
