@@ -53,7 +53,7 @@ def label(recipe: Path, problems: Path, samples: Path, steps: Path, out: Path, r
             if judge.has_replies:
                 reply_writer.write(shard, labels.replies)
             stats.add(labels)
-        llm_usage = judge.llm_usage()
+        llm_usage = judge.report_usage()
     write_json(
         report,
         {

@@ -76,7 +76,7 @@ class Judge(ABC):
         """Hold engines, models and journals open; `desc` is the progress bar's title."""
         yield
 
-    def llm_usage(self) -> dict[str, Any]:
+    def report_usage(self) -> dict[str, Any]:
         """Tokens and cost of this run by judge (``judge``, ``second judge``); empty without language models."""
         return {}
 
@@ -174,5 +174,5 @@ def judge_samples(
     with open_judge(params, seed, desc) as judge:
         labels = judge.label(problems, samples, steps).labels
         if llm_usage is not None:
-            llm_usage |= judge.llm_usage()
+            llm_usage |= judge.report_usage()
         return labels

@@ -72,7 +72,7 @@ def judge(asked: Tables, **changes: Any) -> tuple[Labels, dict[str, Any]]:
     with open_judge(params, 1, "judge") as opened:
         labels = opened.label(*asked)
         tally.add(labels)
-        return labels, {**tally.report(), "llm_usage": opened.llm_usage()}
+        return labels, {**tally.report(), "llm_usage": opened.report_usage()}
 
 
 def served(**changes: Any) -> dict[str, Any]:

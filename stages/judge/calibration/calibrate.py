@@ -36,7 +36,7 @@ def calibrate_judge(params: JudgeParams, seed: int, rows: Sequence[ProcessBenchR
     params = params.model_copy(update={"label_noise": 0.0})
     tables = build_tables(rows)
     with open_judge(params, seed, desc) as judge:
-        labels, usage, identity = judge.label(*tables).labels, judge.llm_usage(), judge.identity
+        labels, usage, identity = judge.label(*tables).labels, judge.report_usage(), judge.identity
     with open_judge(params.model_copy(update={"num_votes": 1}), seed, desc) as judge:
         first_vote = judge.label(*tables).labels  # replies are in the journal
     known = labels.drop_nulls("label")

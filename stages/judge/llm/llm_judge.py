@@ -70,9 +70,9 @@ class LlmJudge(Judge):
         replies = [row for of_model in collected for row in of_model.replies]
         return Judgement(labels, replies, sum((of_model.invalid_replies for of_model in collected), Counter()))
 
-    def llm_usage(self) -> dict[str, Any]:
+    def report_usage(self) -> dict[str, Any]:
         """Usage by `JUDGE_NAMES`."""
-        return {name: voter.llm_usage() for name, voter in zip(JUDGE_NAMES, self._voters, strict=False)}
+        return {name: voter.report_usage() for name, voter in zip(JUDGE_NAMES, self._voters, strict=False)}
 
     def recount(self, evidence: LabelEvidence) -> pl.DataFrame | None:
         """From the votes, read again from the replies."""

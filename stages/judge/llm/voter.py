@@ -97,7 +97,7 @@ class LlmVoter:
             collected.add(vote, error)
         return collected
 
-    def llm_usage(self) -> dict[str, Any]:
+    def report_usage(self) -> dict[str, Any]:
         """Tokens and cost, as `Runner` reports them."""
         return {"model": self._params.model, **self._runner.report_usage()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stages.judge.rules.arithmetic.tokens import Token
+from stages.judge.rules.arithmetic.tokens import OPERAND_ENDS, OPERAND_STARTS, Token
 from stages.judge.rules.arithmetic.word_lists import (
     CONNECTIVES,
     MODIFIERS_AFTER,
@@ -15,10 +15,7 @@ from stages.judge.rules.arithmetic.word_lists import (
     is_unit,
 )
 
-_OPERAND_ENDS = frozenset({"number", "close", "percent", "unit", "bang"})
-_OPERAND_STARTS = frozenset({"number", "open", "money", "command"})
-
-_NOTE_PRECEDERS = _OPERAND_ENDS | {"word"}
+_NOTE_PRECEDERS = OPERAND_ENDS | {"word"}
 
 
 @dataclass
@@ -120,9 +117,9 @@ class _OperandSplitter:
         following = after[0].kind if after else ""
         before = self._last
         lower_words = {word.lower() for word in run.words}
-        if before in _OPERAND_ENDS:
+        if before in OPERAND_ENDS:
             return self._add_after_operand(run, lower_words, following, after)
-        if before == "operator" or following not in _OPERAND_STARTS:
+        if before == "operator" or following not in OPERAND_STARTS:
             self._current.skip_reason = f"{' '.join(run.words)[:40]} is not a number"
         elif following:
             self._start_after_words(run, lower_words)
@@ -133,7 +130,7 @@ class _OperandSplitter:
             self._current.skip_reason = f"{run.words[0][:20]} joined to a number"
         if run.words[0].lower() in MODIFIERS_AFTER or (len(run.words) == 1 and lower_words & MODIFIERS_AFTER):
             self._current.skip_reason = f"followed by {run.words[0]}"
-        if following in _OPERAND_STARTS:
+        if following in OPERAND_STARTS:
             is_joined = not lower_words & (CONNECTIVES - {"and"})
             if is_joined:
                 self._current.skip_reason = "number after a unit"

@@ -69,8 +69,8 @@ _RELATION_COMMANDS = make_word_set(
 )
 _COMMANDS = {"frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sqrt": "sqrt", "binom": "binom",
              "dbinom": "binom", "tbinom": "binom", "pi": "pi"}  # fmt: skip
-_NUMBER_STARTS = frozenset({"number", "open", "money", "command"})
-_NUMBER_ENDS = frozenset({"number", "close", "percent", "unit", "bang"})
+OPERAND_STARTS = frozenset({"number", "open", "money", "command"})
+OPERAND_ENDS = frozenset({"number", "close", "percent", "unit", "bang"})
 
 
 def tokenize(text: str) -> list[Token]:
@@ -119,10 +119,10 @@ def _merge_products(tokens: list[Token]) -> list[Token]:
     while position < len(tokens):
         token = tokens[position]
         length = 1
-        if token.kind in ("word", "letter") and result and result[-1].kind in _NUMBER_ENDS:
+        if token.kind in ("word", "letter") and result and result[-1].kind in OPERAND_ENDS:
             length = 2 if _starts_with_any(tokens, position, ("divided", "by"), ("multiplied", "by")) else 1
             after = tokens[position + length] if position + length < len(tokens) else None
-            if after is not None and after.kind in _NUMBER_STARTS:
+            if after is not None and after.kind in OPERAND_STARTS:
                 is_operator = token.has_space if after.has_space else not token.has_space and after.kind != "open"
                 if token.text in ("x", "X") and is_operator:
                     token = Token("operator", "*", token.has_space)
