@@ -110,7 +110,7 @@ def _make(folder: Path, samples: int) -> None:
                 lines.write(json.dumps(row) + "\n")
         solutions.with_suffix(".part").rename(solutions)
     recipe = yaml.safe_load(Path("recipes/recorded-math.yaml").read_text(encoding="utf-8"))
-    recipe["tables"]["shard_digits"] = DIGITS
+    recipe["tables"] = {"shard_digits": DIGITS}
     recipe["problems"]["files"] = {"paths": [solutions.name], "source": "day_world"}
     recipe["sample"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "toy_arithmetic"

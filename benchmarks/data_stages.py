@@ -178,8 +178,8 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
     """Measure `stages` at every size, each in a folder of its own below `place` that is gone afterwards."""
     rows = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
     recipe = yaml.safe_load((ROOT / "recipes/recorded-math.yaml").read_text(encoding="utf-8"))
-    recipe["tables"]["shard_digits"] = DIGITS
-    recipe["runtime"]["num_workers"] = os.cpu_count() or 1
+    recipe["tables"] = {"shard_digits": DIGITS}
+    recipe["runtime"] = {"num_workers": os.cpu_count() or 1}
     # Every sample is kept: the most that there can be to write.
     everything: dict[str, Any] = {"max_correct": None, "max_incorrect": None, "require_both": False}
     recipe["dataset"] |= {**everything, "balance": False, "deduplicate": False}

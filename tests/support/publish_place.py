@@ -41,7 +41,7 @@ def make_place(
     """
     recipe = yaml.safe_load((Path(__file__).parents[2] / "recipes/smoke.yaml").read_text(encoding="utf-8"))
     recipe["rounds"] = {"M1": {"policy": "M0"}}
-    recipe["tables"]["shard_digits"] = digits
+    recipe["tables"] = {"shard_digits": digits}
     recipe["sample"]["prompt"] = {"chat": chat, "system": "Add." if chat else None, "template": "{problem}\n"}
     recipe["dataset"] = PARAMS.model_dump()
     if served:
