@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-PROJECT_FILES = ("stages", "dvc.yaml", ".dvcignore")
+PROJECT_FILES = ("stages", "plugins", "requirements.lock", "dvc.yaml", ".dvcignore")
 """What the graph needs to run."""
 
 

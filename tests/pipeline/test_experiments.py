@@ -10,6 +10,7 @@ import yaml
 
 from experiments.summary_tables import compute_t_quantile, format_tables
 from experiments.variants import EXPERIMENTS, build_rounds, list_rounds
+from experiments.workspace import PROJECT_FILES
 from stages.common.params.recipe import read_recipe
 
 
@@ -66,3 +67,8 @@ def test_committed_tables_follow_from_the_committed_metrics(experiment: str) -> 
     folder = Path("docs/results")
     tables = format_tables(pl.read_csv(folder / f"{experiment}.csv"), EXPERIMENTS[experiment], 3)
     assert (folder / f"{experiment}.md").read_text(encoding="utf-8") == tables
+
+
+def test_a_workspace_holds_the_code_that_the_graph_reads() -> None:
+    graph = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert set(graph["code"]["deps"]) <= set(PROJECT_FILES)
