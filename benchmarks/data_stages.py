@@ -93,7 +93,9 @@ def make_round(folder: Path, rows: list[dict[str, Any]], samples: int) -> int:
     for problem in problems:
         by_shard[problem[0][:DIGITS]].append(problem)
     for shard, members in by_shard.items():
-        known = [(name, "train", "math", text, "", answer, "bench", copy) for name, text, answer, _, copy in members]
+        known = [
+            (name, "train", "math", text, "", answer, "bench", copy, "math") for name, text, answer, _, copy in members
+        ]
         writers[0].write(shard, pl.DataFrame(known, schema=PROBLEM.schema, orient="row"))
         drawn = list(_samples(rows, members))
         writers[1].write(shard, pl.DataFrame([sample for sample, _ in drawn], schema=SAMPLE.schema, orient="row"))

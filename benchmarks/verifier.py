@@ -1,4 +1,4 @@
-"""How fast and how right the grader is, beside plain math-verify, in one run."""
+"""Speed and agreement of the maths verifier beside plain math-verify, in one run."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.outcome import normal, reading
-from stages.outcome.grader import Grader
-from stages.outcome.reading import Entry
-from stages.outcome.verdict import Verdict
+from stages.common.verifiers import Verdict, VerifierInput
+from stages.common.verifiers.math import MathVerifier
+from stages.common.verifiers.math.compare import decision, normal_form
 
 _GOLD_KEYS = ("gold", "answer")
-_TIMES = 5
-"""Times that few and many workers are measured, in turns, since one busy moment of the machine weighs much in a run."""
+_NUM_RUNS = 5
+"""Times that one and several workers are timed in turns, since load on the machine changes a single run much."""
 
-_EXPECTED_KEYS = ("value", "expected", "recorded_correct")
+_EXPECTED_KEYS = ("is_correct", "value", "expected", "recorded_correct")
 
 
-class Case(NamedTuple):
-    """An entry and the verdict that the file expects, None where it says nothing."""
+class BenchInput(NamedTuple):
+    """An input and the verdict that the file expects, None where it says nothing."""
 
-    entry: Entry
+    given: VerifierInput
     expected: bool | None
 
 
-class Rate(NamedTuple):
-    """What a run took: wall clock and processor seconds of all its processes, their start apart."""
+class Throughput(NamedTuple):
+    """Pairs of a run, and the wall clock and processor seconds of all its processes, their start excluded."""
 
     pairs: int
     wall: float
@@ -46,41 +45,48 @@ class Rate(NamedTuple):
 
 def bench(path: Path, solutions: int, workers: int, timeout_s: float) -> None:
     """Print throughput on the pairs in `path`, on the distinct ones and on `solutions` of them, and who agrees."""
-    cases = _read_cases(path)
-    entries = [case.entry for case in cases]
-    read = [reading.read(entry) for entry in entries]
-    distinct = list(dict.fromkeys((one.gold, one.answer) for one in read if one.answer is not None))
-    alone = [Entry(gold, f"\\boxed{{{answer}}}") for gold, answer in distinct]
-    _say(f"{path.name}: {len(entries)} pairs, {len(alone)} distinct; repeated to {solutions}")
-    _say(f"{'':34} {'pairs/s':>12} {'per processor s':>16}")
+    inputs = _read_inputs(path)
+    given = [one.given for one in inputs]
+    prepared = [decision.prepare_input(one) for one in given]
+    distinct = list(dict.fromkeys((one.gold, one.answer) for one in prepared if one.answer is not None))
+    alone = [VerifierInput(gold, f"\\boxed{{{answer}}}") for gold, answer in distinct]
+    _print(f"{path.name}: {len(given)} pairs, {len(alone)} distinct; repeated to {solutions}")
+    _print(f"{'':34} {'pairs/s':>12} {'per processor s':>16}")
 
-    plain_alone = _row("math-verify, distinct alone", _plain(alone)[1])
-    plain, plain_all = _plain(entries)
-    _row("math-verify, all", plain_all)
+    plain_alone = _print_row("math-verify, distinct alone", _time_math_verify(alone)[1])
+    plain, plain_all = _time_math_verify(given)
+    _print_row("math-verify, all", plain_all)
     own: list[Verdict] = []
-    _row("here, all", _graded(entries, 1, timeout_s, own.append))
-    here_alone = _row("here, distinct alone", _graded(alone, 1, timeout_s))
-    shared = _graded(alone, workers, timeout_s)
-    _row(f"here, distinct alone, {workers} workers", shared)
+    _print_row("here, all", _time_verifier(given, 1, timeout_s, own.append))
+    here_alone = _print_row("here, distinct alone", _time_verifier(alone, 1, timeout_s))
+    shared = _time_verifier(alone, workers, timeout_s)
+    _print_row(f"here, distinct alone, {workers} workers", shared)
 
-    few = _graded(_repeated(entries, solutions // 10), 1, timeout_s)
-    before = _peak()
-    runs = [[_graded(_repeated(entries, solutions), count, timeout_s) for count in (1, workers)] for _ in range(_TIMES)]
-    one = _row(f"here, {solutions}", _median(run[0] for run in runs))
-    many = _row(f"here, {solutions}, {workers} workers", _median(run[1] for run in runs))
-    per_core = _ratio(one, plain_all)
-    _say(f"times math-verify per processor: {per_core:.1f}, distinct alone {_ratio(here_alone, plain_alone):.1f}")
-    _say(
+    few = _time_verifier(_repeat(given, solutions // 10), 1, timeout_s)
+    before = _peak_mb()
+    runs = [
+        [_time_verifier(_repeat(given, solutions), count, timeout_s) for count in (1, workers)]
+        for _ in range(_NUM_RUNS)
+    ]
+    one = _print_row(f"here, {solutions}", _choose_median(run[0] for run in runs))
+    many = _print_row(f"here, {solutions}, {workers} workers", _choose_median(run[1] for run in runs))
+    per_core = _compare_speed(one, plain_all)
+    per_core_alone = _compare_speed(here_alone, plain_alone)
+    _print(f"times math-verify per processor: {per_core:.1f}, distinct alone {per_core_alone:.1f}")
+    _print(
         f"times one worker with {workers} of them on {os.cpu_count()} cores: "
         f"{one.wall / many.wall:.2f}, distinct alone {here_alone.wall / shared.wall:.2f}"
     )
-    _say(f"peak memory: {before} MB after {few.pairs} pairs, {_peak()} MB after {solutions}; a worker {_largest()} MB")
-    _agreement(cases, [verdict.value is True for verdict in own], plain)
+    _print(
+        f"peak memory: {before} MB after {few.pairs} pairs, {_peak_mb()} MB after {solutions}; "
+        f"a worker {_largest_child_mb()} MB"
+    )
+    _print_agreement(inputs, [verdict.is_correct is True for verdict in own], plain)
 
 
-def _read_cases(path: Path) -> list[Case]:
-    """Cases of a file of JSON lines or of one list; rows are ``{gold, answer or pred}`` or ``{answer, solutions}``."""
-    cases: list[Case] = []
+def _read_inputs(path: Path) -> list[BenchInput]:
+    """Return the inputs in JSON lines or one list: ``{gold, answer or pred}`` or ``{answer, solutions}``."""
+    inputs: list[BenchInput] = []
     text = path.read_text(encoding="utf-8")
     rows = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
     for number, row in enumerate(rows, start=1):
@@ -92,85 +98,87 @@ def _read_cases(path: Path) -> list[Case]:
         expected = next((row[key] for key in _EXPECTED_KEYS if row.get(key) is not None), None)
         wanted = expected if isinstance(expected, list) else repeat(expected, len(texts))
         for text, value in zip(texts, wanted, strict=True):
-            cases.append(Case(Entry(str(gold), str(text)), None if value is None else bool(value)))
-    return cases
+            inputs.append(BenchInput(VerifierInput(str(gold), str(text)), None if value is None else bool(value)))
+    return inputs
 
 
-def _repeated(entries: list[Entry], count: int) -> Iterator[Entry]:
-    """`count` entries; verdicts do not know problems, so repeated entries are those of other problems too."""
-    return islice(chain.from_iterable(repeat(entries)), count)
+def _repeat(given: list[VerifierInput], count: int) -> Iterator[VerifierInput]:
+    """Yield `count` inputs, repeating `given`."""
+    return islice(chain.from_iterable(repeat(given)), count)
 
 
-def _plain(entries: list[Entry]) -> tuple[list[bool], Rate]:
-    """What math-verify says when it is used as its documentation does."""
+def _time_math_verify(given: list[VerifierInput]) -> tuple[list[bool], Throughput]:
+    """Return math-verify's verdicts and speed, used as in its documentation."""
     import math_verify
 
     math_verify.verify(math_verify.parse(r"$0.5, \frac{2}{3}$"), math_verify.parse(r"$\pi+3\sqrt{10}, 2.5$"))
     began, used = time.perf_counter(), time.process_time()
     verdicts = [
-        bool(math_verify.verify(math_verify.parse(_formula(entry.gold)), math_verify.parse(entry.solution)))
-        for entry in entries
+        bool(math_verify.verify(math_verify.parse(_write_formula(one.gold)), math_verify.parse(one.completion)))
+        for one in given
     ]
-    return verdicts, Rate(len(entries), time.perf_counter() - began, time.process_time() - used)
+    return verdicts, Throughput(len(given), time.perf_counter() - began, time.process_time() - used)
 
 
-def _formula(gold: str) -> str:
+def _write_formula(gold: str) -> str:
     return gold if "$" in gold or "\\boxed" in gold else f"${gold}$"
 
 
-def _graded(
-    entries: Iterable[Entry],
+def _time_verifier(
+    given: Iterable[VerifierInput],
     workers: int,
     timeout_s: float,
     keep: Callable[[Verdict], object] = lambda _: None,
-) -> Rate:
-    """The rate of a fresh grader that has read nothing yet and has started its processes."""
-    for remembered in (normal.normalise, reading._understood, reading._decide):
-        remembered.cache_clear()
-    with closing(Grader(workers, timeout_s)) as grader:
-        grader.start()
+) -> Throughput:
+    """Return the speed of a new verifier with started processes and empty caches."""
+    for cached in (normal_form.normalise_answer, decision._read_gold, decision.decide_answer):
+        cached.cache_clear()
+    with closing(MathVerifier(workers, timeout_s)) as verifier:
+        list(verifier.verify_many(VerifierInput(r"\sqrt{2}", rf"\boxed{{\sqrt{{{n + 3}}}}}") for n in range(workers)))
+        verifier._comparisons.clear()
         began, used = time.perf_counter(), time.process_time()
         count = 0
-        for verdict in grader.grade(entries):
+        for verdict in verifier.verify_many(given):
             keep(verdict)
             count += 1
         wall = time.perf_counter() - began
-        processor = time.process_time() - used + grader.processor_s
-    return Rate(count, wall, processor)
+        algebra = sum(pending.seconds for pending in verifier._comparisons.values())
+        processor = time.process_time() - used + algebra
+    return Throughput(count, wall, processor)
 
 
-def _median(rates: Iterable[Rate]) -> Rate:
-    """The run of middle length by the clock."""
-    return sorted(rates, key=lambda rate: rate.wall)[_TIMES // 2]
+def _choose_median(runs: Iterable[Throughput]) -> Throughput:
+    """Return the run with the median wall clock."""
+    return sorted(runs, key=lambda one: one.wall)[_NUM_RUNS // 2]
 
 
-def _peak() -> int:
+def _peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _largest() -> int:
+def _largest_child_mb() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
 
 
-def _agreement(cases: list[Case], own: list[bool], plain: list[bool]) -> None:
-    _say(f"verdicts as math-verify's: {sum(map(bool.__eq__, own, plain))} of {len(cases)}")
-    judged = [number for number, case in enumerate(cases) if case.expected is not None]
+def _print_agreement(inputs: list[BenchInput], own: list[bool], plain: list[bool]) -> None:
+    _print(f"verdicts as math-verify's: {sum(map(bool.__eq__, own, plain))} of {len(inputs)}")
+    known = [number for number, one in enumerate(inputs) if one.expected is not None]
     for name, verdicts in (("here", own), ("math-verify", plain)):
-        right = sum(verdicts[number] is cases[number].expected for number in judged)
-        if judged:
-            _say(f"verdicts as expected, {name}: {right} of {len(judged)}")
+        num_expected = sum(verdicts[number] is inputs[number].expected for number in known)
+        if known:
+            _print(f"verdicts as expected, {name}: {num_expected} of {len(known)}")
 
 
-def _ratio(one: Rate, other: Rate) -> float:
+def _compare_speed(one: Throughput, other: Throughput) -> float:
     return (one.pairs / one.processor) / (other.pairs / other.processor)
 
 
-def _row(name: str, rate: Rate) -> Rate:
-    _say(f"{name:34} {rate}")
-    return rate
+def _print_row(name: str, speed: Throughput) -> Throughput:
+    _print(f"{name:34} {speed}")
+    return speed
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

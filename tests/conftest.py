@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from stages.common.provenance import compute_sha256
 from stages.common.toy_arithmetic import make_problems
-from stages.outcome import extract_answer
+from stages.common.verifiers import VERIFIERS
 from tests.support.clones import clone, edit, run
 
 # Machines are shared and slow, so neither speed of an example nor of drawing it is judged.
@@ -47,9 +47,10 @@ def _make_smoke(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     clone(place, "smoke")
     benchmark = place / "benchmark.jsonl"
+    verifier = VERIFIERS.get("math")()
     with benchmark.open("w", encoding="utf-8") as lines:
         for row in make_problems("test", 3, seed=99):
-            answer = extract_answer(row["solution"])
+            answer = verifier.extract(row["solution"])
             assert answer is not None
             lines.write(json.dumps({"problem": row["problem"], "answer": answer.text}) + "\n")
     file = {"path": benchmark.name, "sha256": compute_sha256(benchmark)}

@@ -92,6 +92,7 @@ def _table(name: str, origin: str, rows: Iterable[tuple[str, dict[str, Any]]]) -
                 "answer": answer,
                 "origin": origin,
                 "origin_row": number,
+                "task": "math",
             }
         )
     if not problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import polars as pl
 from stages.common.policies import Policy
 from stages.common.statistics import BY_PROBLEM, Counts, to_report
 from stages.common.tables import DropLog, content_hash
+from stages.common.verifiers import VerifierSet
 from stages.evaluate.attempts import attempt_counts
 from stages.evaluate.correct import correct
 from stages.evaluate.examples import choose_examples
@@ -20,7 +21,7 @@ from stages.evaluate.majority import Pair
 from stages.evaluate.metrics import COMPARED, flagged_counts, greedy_counts, per_sample, shape_counts, solution_counts
 from stages.evaluate.settings import Settings
 from stages.judge import judge_samples
-from stages.outcome import grade_many, grade_samples
+from stages.outcome import verify_samples
 from stages.sample import sample_problems
 from stages.split import split_samples
 
@@ -87,7 +88,7 @@ class _Work:
     def grade(self, samples: pl.DataFrame, what: str) -> pl.DataFrame:
         """OUTCOME rows of `samples` (SAMPLE rows)."""
         with self.part(f"{what}_grade"):
-            return grade_samples(self.problems, samples, self.settings.outcome, self.settings.runtime.num_workers)
+            return verify_samples(self.problems, samples, self.settings.outcome, self.settings.runtime.num_workers)
 
     def attempts(self, samples: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, Counts]:
         """What is counted of several samples per problem."""
@@ -160,11 +161,9 @@ def _recorded(work: _Work) -> tuple[dict[str, Counts], pl.DataFrame]:
 
 
 def equal_answers(pairs: Sequence[Pair], settings: Settings) -> list[bool | None]:
-    """The grader's equality of two sampled answers."""
-    # The grader takes a solution for its second: in a box, the answer is all that it finds there.
-    boxed = [(earlier, f"\\boxed{{{later}}}") for earlier, later in pairs]
-    verdicts = grade_many(boxed, settings.runtime.num_workers, settings.outcome.timeout_s)
-    return [verdict.value for verdict in verdicts]
+    """Whether the two sampled answers of each pair are equal by the verifier."""
+    with closing(VerifierSet(settings.runtime.num_workers, settings.outcome.timeout_s)) as verifiers:
+        return verifiers.equal_many([("math", *pair) for pair in pairs])
 
 
 def _by_problem(counts: dict[str, Counts]) -> dict[str, Any]:

@@ -1,23 +1,5 @@
-"""Outcomes: does a solution's final answer equal the gold answer?"""
+"""Outcomes: whether the final answer of each sample equals the gold answer, by the verifier of the problem's task."""
 
-from __future__ import annotations
+from stages.outcome.verify_table import verify_samples
 
-from typing import TYPE_CHECKING
-
-from stages.outcome.extract import Answer, extract_answer
-from stages.outcome.grade import grade, grade_many
-from stages.outcome.verdict import Verdict, grader_version
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from stages.common.params.outcome import OutcomeParams
-
-__all__ = ["Answer", "Verdict", "extract_answer", "grade", "grade_many", "grade_samples", "grader_version"]
-
-
-def grade_samples(problems: pl.DataFrame, samples: pl.DataFrame, params: OutcomeParams, workers: int) -> pl.DataFrame:
-    """See `stages.outcome.samples.grade_samples`. Tables are loaded late: the grading processes do without them."""
-    from stages.outcome import samples as tables
-
-    return tables.grade_samples(problems, samples, params, workers)
+__all__ = ["verify_samples"]

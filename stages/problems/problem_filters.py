@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stages.common.gold_answers import GoldAnswer, GoldRules
 from stages.common.params.problems import FilterParams
 from stages.common.text import has_lone_surrogate
 from stages.problems.candidate import Candidate
-from stages.problems.gold import answers_differ, last_boxed, no_result
 from stages.problems.question_filters import asks_for_proof_only, has_multiple_questions, needs_figure
 from stages.problems.text_filters import has_broken_encoding, is_foreign_script
 
@@ -31,19 +31,6 @@ def find_drop_reason(candidate: Candidate, params: FilterParams) -> str | None:
     return next((reason for enabled, reason, matches in filters if enabled and matches()), None)
 
 
-def find_gold_answer(candidate: Candidate, params: FilterParams) -> tuple[str | None, str]:
-    """The gold answer and "", or None and the reason why there is none.
-
-    A given answer takes precedence over the box. Boxes with different answers mean that the solution answers several
-    questions, and the last need not be the one asked.
-    """
-    answer = candidate.answer if candidate.answer is not None else last_boxed(candidate.solution)
-    if answer is None:
-        return None, "no boxed answer"
-    if not answer:
-        return None, "empty box"
-    if no_result(answer):
-        return None, "answer is no result"
-    if params.drop_multiple_questions and candidate.answer is None and answers_differ(candidate.solution):
-        return None, "several different answers"
-    return answer, ""
+def find_gold_answer(candidate: Candidate, params: FilterParams, rules: GoldRules) -> GoldAnswer:
+    """The gold answer: the one given, else what the rules find in the solution, or the reason why there is none."""
+    return rules.find_gold(candidate.solution, candidate.answer, require_single=params.drop_multiple_questions)

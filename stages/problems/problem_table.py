@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.console import progress
+from stages.common.gold_answers import GOLD_RULES, GoldAnswer, GoldRules
 from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
 from stages.common.tables import (
     PROBLEM,
@@ -21,9 +22,8 @@ from stages.common.tables import (
     write_table,
 )
 from stages.common.tables.drops import MAX_EXAMPLES
-from stages.problems.candidate import read_candidate
+from stages.problems.candidate import Candidate, read_candidate
 from stages.problems.contamination import EvaluationSet
-from stages.problems.gold import comparable
 from stages.problems.near_duplicates import find_near_duplicates
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.problem_readers import read_rows
@@ -40,8 +40,9 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
     about 2 KB each in NuminaMath. Raises `ValueError` where no row is kept.
     """
     drops = DropLog()
-    num_rows, problems = _read_problems(params, seed, drops)
-    problems = _drop_duplicates(problems, drops)
+    rules = GOLD_RULES.get(params.task)()
+    num_rows, problems = _read_problems(params, seed, drops, rules)
+    problems = _drop_duplicates(problems, drops, rules)
     contamination = None
     if params.decontamination is not None:
         evaluation = EvaluationSet(params.decontamination.files, params.decontamination.ngram)
@@ -80,7 +81,9 @@ def assign_split(identity: str, fractions: SplitFractions | None) -> str:
     return "validation" if position < fractions.test + fractions.validation else "train"
 
 
-def _read_problems(params: ProblemsParams, seed: int, drops: DropLog) -> tuple[Counter[str], list[Problem]]:
+def _read_problems(
+    params: ProblemsParams, seed: int, drops: DropLog, rules: GoldRules
+) -> tuple[Counter[str], list[Problem]]:
     """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order."""
     num_rows: Counter[str] = Counter()
     problems = []
@@ -93,24 +96,25 @@ def _read_problems(params: ProblemsParams, seed: int, drops: DropLog) -> tuple[C
         reason = find_drop_reason(candidate, params.filters)
         # A source that cannot be a name is counted as not known: the report must not hold a megabyte of it.
         num_rows["" if reason in ("lone surrogate", "too long") else candidate.source] += 1
-        answer, error = (None, reason) if reason else find_gold_answer(candidate, params.filters)
-        if answer is None:
-            drops.drop(error, raw.location, candidate.problem)
+        gold = GoldAnswer(None, reason) if reason else find_gold_answer(candidate, params.filters, rules)
+        if gold.text is None:
+            drops.drop(gold.reason, raw.location, candidate.problem)
         else:
-            problems.append(_make_problem(raw, candidate.source, candidate.problem, candidate.solution, answer))
+            problems.append(_make_problem(raw, candidate, gold.text, params.task))
     return num_rows, problems
 
 
-def _make_problem(raw: RawRow, source: str, problem: str, solution: str, answer: str) -> Problem:
+def _make_problem(raw: RawRow, candidate: Candidate, answer: str, task: str) -> Problem:
     return {
-        "problem_id": problem_id(problem, answer),
+        "problem_id": problem_id(candidate.problem, answer),
         "split": raw.split,
-        "source": source,
-        "problem": problem,
-        "solution": solution,
+        "source": candidate.source,
+        "problem": candidate.problem,
+        "solution": candidate.solution,
         "answer": answer,
         "origin": raw.origin,
         "origin_row": raw.row,
+        "task": task,
     }
 
 
@@ -118,14 +122,14 @@ def _locate(problem: Problem) -> str:
     return f"{problem['origin']}, row {problem['origin_row']}"
 
 
-def _drop_duplicates(problems: list[Problem], drops: DropLog) -> list[Problem]:
+def _drop_duplicates(problems: list[Problem], drops: DropLog, rules: GoldRules) -> list[Problem]:
     """One problem per normalised text, none where its answers conflict; sorted by id."""
     same_text: defaultdict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         same_text[content_hash(normalise_text(problem["problem"]))].append(problem)
     kept = []
     for group in same_text.values():
-        if len({comparable(problem["answer"]) for problem in group}) > 1:
+        if len({rules.make_key(problem["answer"]) for problem in group}) > 1:
             for problem in group:
                 drops.drop("conflicting answers", _locate(problem), f"{problem['answer']} | {problem['problem']}")
             continue

@@ -90,7 +90,8 @@ def hexed(number: int) -> str:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two problems of two solutions each: 0 right with a wrong step, 1 right, 2 of hostile steps, 3 without verdict."""
     place = tmp_path_factory.mktemp("page")
-    problem = {"split": "train", "solution": "Because $x=1$.", "answer": "$1$", "origin": "o", "origin_row": 1}
+    problem = {"split": "train", "solution": "Because $x=1$.", "answer": "$1$", "origin": "o"}
+    problem |= {"origin_row": 1, "task": "math"}
     problems = [problem | {"problem_id": hexed(n), "source": s, "problem": t} for n, s, t in (
         (0, "olympiads", "What is $\\sqrt{1}$?"), (1, "cn_k12", HOSTILE[0]))]  # fmt: skip
     steps_of = {0: ["a\n", LAST], 1: ["b\n", LAST], 2: [*HOSTILE, LAST], 3: ["c\n", LAST]}

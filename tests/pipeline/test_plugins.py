@@ -18,6 +18,7 @@ from pydantic import Field
 
 from stages.common.engines import ENGINES, Completion, EngineKind, Failure
 from stages.common.params.block import ParamsBlock
+from stages.common.gold_answers import GOLD_RULES, GoldRules
 from stages.common.verifiers import VERIFIERS, ExtractedAnswer, Verifier
 from stages.judge import JUDGES, Judge, Judgement, StepLabel
 
@@ -93,6 +94,7 @@ class StringMatch(Verifier):
 ENGINES.register("backwards", BackwardsKind, BackwardsParams)
 JUDGES.register("letter_count", LetterCountJudge, LetterCountParams)
 VERIFIERS.register("string_match", StringMatch)
+GOLD_RULES.register("string_match", GoldRules)
 '''
 
 WORDS = ["stone", "river", "cloud", "grain", "plant", "table", "light", "mouse", "bread", "candle"]

@@ -10,8 +10,8 @@ import time
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from stages.outcome import extract_answer, grade
-from stages.outcome.extract import LONGEST
+from stages.common.verifiers import verify_answer
+from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, extract_answer
 
 LIMIT = 1.0
 HUNG = 30.0
@@ -50,15 +50,15 @@ TEXTS = st.one_of(
 
 @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(TEXTS, TEXTS, st.booleans())
-def check(gold: str, text: str, cut: bool) -> None:
+def check(gold: str, text: str, is_truncated: bool) -> None:
     """Extraction finds what lies in the text, and grading gives a verdict."""
-    found = extract_answer(text, cut)
+    found = extract_answer(text, is_truncated)
     if found is not None:
         assert 0 <= found.start < found.end <= len(text)
-        assert 0 < len(found.text) <= LONGEST
+        assert 0 < len(found.text) <= MAX_ANSWER_CHARS
     faulthandler.dump_traceback_later(HUNG, exit=True)
-    verdict = grade(gold, text, LIMIT)
-    assert verdict.value in (True, False, None)
+    verdict = verify_answer(gold, text, timeout_s=LIMIT)
+    assert verdict.is_correct in (True, False, None)
     assert verdict.reason
     faulthandler.cancel_dump_traceback_later()
 
@@ -70,7 +70,7 @@ def main() -> None:
         "--seed", type=int, default=int(time.time()), help="rounds are drawn from it and its successors"
     )
     arguments = parser.parse_args()
-    grade("x", "x+1-1")  # what loads late is loaded
+    verify_answer("x", "x+1-1")  # what loads late is loaded
     end = time.monotonic() + arguments.seconds
     rounds = 0
     while time.monotonic() < end:

@@ -16,8 +16,8 @@ from stages.common.cluster import Cluster, ClusterError
 from stages.common.params.outcome import OutcomeParams
 from stages.common.provenance import hash_folder
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter
-from stages.outcome import grade_samples, samples, stage
-from stages.outcome.samples import grade_over_ray
+from stages.outcome import stage, verify_samples, verify_table
+from stages.outcome.verify_table import verify_on_ray
 from tests.support.ray_nodes import ray_head, wait_for_text
 
 PARAMS = OutcomeParams(timeout_s=5.0)
@@ -27,12 +27,12 @@ ENDLESS = r"\boxed{9^{9^{9^9}}}"
 
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "TASK", 20)
+    monkeypatch.setattr(verify_table, "TASK_SAMPLES", 20)
 
 
 def tables(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Problems with a right, a wrong and an unfinished sample each, every other one a matter of algebra."""
-    problem: dict[str, Any] = dict.fromkeys(PROBLEM.schema, "-") | {"origin_row": 0}
+    problem: dict[str, Any] = dict.fromkeys(PROBLEM.schema, "-") | {"origin_row": 0, "task": "math"}
     sample: dict[str, Any] = dict.fromkeys(SAMPLE.schema) | {"policy": "-", "settings": "-"}
     problems, drawn = [], []
     for at in reversed(range(count)):
@@ -65,12 +65,12 @@ class Older(Backwards):
 
 
 def test_rows_are_in_their_order_whichever_task_ends_first() -> None:
-    assert_frame_equal(grade_over_ray(*tables(20), PARAMS, 1, Backwards(SPREAD)), grade_samples(*tables(20), PARAMS, 1))
+    assert_frame_equal(verify_on_ray(*tables(20), PARAMS, 1, Backwards(SPREAD)), verify_samples(*tables(20), PARAMS, 1))
 
 
-def test_a_node_with_another_grader_is_told() -> None:
-    with pytest.raises(ValueError, match="a node of the cluster grades with 'rules of old', this one with '"):
-        grade_over_ray(*tables(20), PARAMS, 1, Older(SPREAD))
+def test_a_node_with_another_verifier_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a node of the cluster has verifier 'rules of old', this machine \['"):
+        verify_on_ray(*tables(20), PARAMS, 1, Older(SPREAD))
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         ClusterError, match=r"^runtime.distributed: ray: Ray cannot be imported .*'stepkto-data\[ray\]'$"
     ):
-        grade_over_ray(*tables(2), PARAMS, 2, Cluster(SPREAD))
+        verify_on_ray(*tables(2), PARAMS, 2, Cluster(SPREAD))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_nothing_to_grade_joins_no_cluster(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "ray", None)
     problems, drawn = tables(2)
     assert_frame_equal(
-        grade_over_ray(problems, drawn.clear(), PARAMS, 2, Cluster(SPREAD)), pl.DataFrame(schema=OUTCOME.schema)
+        verify_on_ray(problems, drawn.clear(), PARAMS, 2, Cluster(SPREAD)), pl.DataFrame(schema=OUTCOME.schema)
     )
 
 
@@ -123,7 +123,7 @@ def check(
     for table, rows in zip((PROBLEM, SAMPLE), drawn, strict=True):
         Path(table.name).mkdir()
         ShardWriter(Path(table.name), table).write("all", rows)
-    stage.check_round(*(Path(name) for name in ("params.yaml", PROBLEM.name, SAMPLE.name, "out", "report.json")))
+    stage.verify_round(*(Path(name) for name in ("params.yaml", PROBLEM.name, SAMPLE.name, "out", "report.json")))
     return hash_folder(Path("out"))
 
 
@@ -154,7 +154,7 @@ class Doomed:
 
         node = ray.get_runtime_context().get_node_id()
         with self._starts.open("a") as file:
-            file.write(f"{node} {table['at'][0]}\n")
+            file.write(f"{node} {table['row'][0]}\n")
         if node == self._node and self._starts.read_text().count(node) > 1:
             threading.Event().wait()
         return self._work(table)
@@ -173,7 +173,7 @@ def test_a_node_lost_at_work_changes_no_row(cluster: Any, tmp_path: Path) -> Non
             yield from graded
 
     asked = tables(120)
-    assert_frame_equal(grade_over_ray(*asked, PARAMS, 2, Killing(SPREAD)), grade_samples(*asked, PARAMS, 2))
+    assert_frame_equal(verify_on_ray(*asked, PARAMS, 2, Killing(SPREAD)), verify_samples(*asked, PARAMS, 2))
     lines = [line.split() for line in starts.read_text().splitlines()]
     lost = [task for node, task in lines if node == doomed.node_id][-1]
     assert lost in [task for node, task in lines if node != doomed.node_id], "what it had in work was done again"
@@ -181,4 +181,4 @@ def test_a_node_lost_at_work_changes_no_row(cluster: Any, tmp_path: Path) -> Non
 
 def test_more_processors_than_any_node_has_are_not_waited_for(cluster: Any) -> None:
     with pytest.raises(ClusterError, match="a task wants 64 processors of one node; no node of the cluster has over 2"):
-        grade_over_ray(*tables(2), PARAMS, 64, Cluster(SPREAD))
+        verify_on_ray(*tables(2), PARAMS, 64, Cluster(SPREAD))

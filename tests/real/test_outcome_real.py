@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stages.outcome import Verdict, grade_many
+from stages.common.verifiers import Verdict, verify_answers
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
 BENCHMARKS = ["math500", "amc23", "aime24"]
@@ -23,7 +23,7 @@ def real_rows(name: str) -> list[dict[str, Any]]:
 
 
 def verdicts(pairs: list[tuple[str, str]]) -> list[Verdict]:
-    return list(grade_many(pairs, workers=2))
+    return list(verify_answers(pairs, num_workers=2))
 
 
 def beside_others(golds: list[str], steps: tuple[int, ...]) -> list[tuple[str, str]]:
@@ -36,7 +36,9 @@ def test_recorded_verdicts() -> None:
     rows = real_rows("recorded/math_100x8.jsonl")
     given = verdicts([(str(row["answer"]), solution) for row in rows for solution in row["solutions"]])
     recorded = [bool(value) for row in rows for value in row["recorded_correct"]]
-    differing = [(v.gold, v.answer, v.value) for v, value in zip(given, recorded, strict=True) if v.value is not value]
+    differing = [
+        (v.gold, v.answer, v.is_correct) for v, value in zip(given, recorded, strict=True) if v.is_correct is not value
+    ]
     assert len(given) == 800
     assert differing == [("10{,}000", "10000", True)]  # the recorder's error
 
@@ -47,7 +49,7 @@ def test_cases_of_math_verify() -> None:
     differing = {
         (row["source"].split("::")[1], row["pred"])
         for v, row in zip(given, rows, strict=True)
-        if (v.value is True) is not bool(row["expected"])
+        if (v.is_correct is True) is not bool(row["expected"])
     }
     assert len(rows) == 249
     assert differing == {
@@ -60,16 +62,16 @@ def test_cases_of_math_verify() -> None:
 def test_golds_of_benchmarks(name: str) -> None:
     rows = real_rows(f"benchmarks/{name}.jsonl")
     golds = [str(row["answer"]) for row in rows]
-    assert [v for v in verdicts([(gold, gold) for gold in golds]) if v.value is not True] == []
+    assert [v for v in verdicts([(gold, gold) for gold in golds]) if v.is_correct is not True] == []
     solved = [(str(row["answer"]), str(row["solution"])) for row in rows if "solution" in row]
-    assert [v for v in verdicts(solved) if v.value is not True] == []
-    alike = {(v.gold, v.answer) for v in verdicts(beside_others(golds, (1, 3))) if v.value is not False}
+    assert [v for v in verdicts(solved) if v.is_correct is not True] == []
+    alike = {(v.gold, v.answer) for v in verdicts(beside_others(golds, (1, 3))) if v.is_correct is not False}
     assert alike <= {("5", "x=5")}
 
 
 def test_golds_of_gsm8k() -> None:
     solutions = [str(row["answer"]) for row in real_rows("gsm8k/train.jsonl")]
     golds = [solution.split("####")[1].strip() for solution in solutions]
-    assert [v for v in verdicts([(gold, gold) for gold in golds]) if v.value is not True] == []
-    assert [v for v in verdicts(list(zip(golds, solutions, strict=True))) if v.value is not True] == []
-    assert [v for v in verdicts(beside_others(golds, (1, 2))) if v.value is not False] == []
+    assert [v for v in verdicts([(gold, gold) for gold in golds]) if v.is_correct is not True] == []
+    assert [v for v in verdicts(list(zip(golds, solutions, strict=True))) if v.is_correct is not True] == []
+    assert [v for v in verdicts(beside_others(golds, (1, 2))) if v.is_correct is not False] == []

@@ -17,7 +17,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.policies import Policy
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id, sample_id
-from stages.outcome import grade_samples
+from stages.outcome import verify_samples
 from stages.sample import draw_samples
 from stages.split import split_samples
 
@@ -27,6 +27,7 @@ REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
 def problems(*pairs: tuple[str, str]) -> pl.DataFrame:
     rows = [
         dict.fromkeys(PROBLEM.schema, "-")
+        | {"task": "math"}
         | {"problem_id": problem_id(problem, answer), "problem": problem, "answer": answer, "origin_row": row}
         for row, (problem, answer) in enumerate(pairs)
     ]
@@ -139,6 +140,6 @@ def test_real_solutions_become_samples_steps_and_outcomes() -> None:
         for row in rows
         for index, value in enumerate(row["recorded_correct"])
     }
-    outcomes = grade_samples(table, samples, OutcomeParams(timeout_s=5.0), workers=2)
+    outcomes = verify_samples(table, samples, OutcomeParams(timeout_s=5.0), num_workers=2)
     agreed = sum(recorded[sample] is value for sample, value in outcomes.select("sample_id", "value").iter_rows())
     assert agreed >= 799

@@ -94,7 +94,7 @@ def _rows(problems: int, policy: str, note: str) -> dict[str, list[dict[str, Any
         identity = problem_id(text, answer)
         rows["problem"].append(
             {"problem_id": identity, "split": "train", "source": "sums", "problem": text, "solution": f"It is {answer}",
-             "answer": answer, "origin": "sums train", "origin_row": at}
+             "answer": answer, "origin": "sums train", "origin_row": at, "task": "math"}
         )  # fmt: skip
         for index in range(SAMPLES):
             _add_sample(rows, identity, policy, index, *_solve(numbers, rng), answer)

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import data_stages as bench_data
 from benchmarks.data_stages import Measured, bench, growth, make_round, session_memory, shifted
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
-from stages.outcome import grade_many
+from stages.common.verifiers import verify_answers
 
 ROWS = [
     {"problem": "Six times seven?", "answer": "42", "recorded_correct": [True, False],
@@ -31,7 +31,7 @@ def test_copies_are_problems_of_their_own_and_verdicts_hold(tmp_path: Path) -> N
     assert (problems.height, samples.height, outcomes.height) == (20, 40, 40)
     assert sorted(problems["answer"]) == sorted([*map(str, range(42, 52)), *["\\frac12"] * 10])
     both = samples.join(problems, on="problem_id").join(outcomes.select("sample_id", "value"), on="sample_id")
-    found = [verdict.value for verdict in grade_many(list(both.select("answer", "text").iter_rows()), 1, 5.0)]
+    found = [verdict.is_correct for verdict in verify_answers(list(both.select("answer", "text").iter_rows()), 1, 5.0)]
     assert found == both["value"].to_list()
 
 

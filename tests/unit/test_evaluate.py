@@ -180,7 +180,7 @@ LINES = ["2 + 2 = 4\n", "4 + 1 = 6\n", "so 6"]
 
 
 def problems(count: int, split: str = "test") -> pl.DataFrame:
-    rows = [(f"{at:032x}", split, "fake", f"problem {at}", "", "6", "fake", at) for at in range(count)]
+    rows = [(f"{at:032x}", split, "fake", f"problem {at}", "", "6", "fake", at, "math") for at in range(count)]
     return pl.DataFrame(rows, schema=PROBLEM.schema, orient="row")
 
 
@@ -221,7 +221,7 @@ class Stages:
             rows.append((sample, problem, step, label, f"reason {step}", 1, 1.0, None, "j"))
         return pl.DataFrame(rows, schema=LABEL.schema, orient="row")
 
-    def grade_samples(self, problems: Any, samples: pl.DataFrame, *_: Any) -> pl.DataFrame:
+    def verify_samples(self, problems: Any, samples: pl.DataFrame, *_: Any) -> pl.DataFrame:
         answers = ["6", "6.0", "7", None]
         rows = []
         for sample, problem, index in samples.select("sample_id", "problem_id", "sample_index").iter_rows():
@@ -229,15 +229,14 @@ class Stages:
             rows.append((sample, problem, answer, None, answer in ("6", "6.0"), "", "g"))
         return pl.DataFrame(rows, schema=OUTCOME.schema, orient="row")
 
-    def grade_many(self, pairs: Sequence[tuple[str, str]], *_: Any) -> list[Any]:
-        bare = [(earlier, later.removeprefix("\\boxed{").removesuffix("}")) for earlier, later in pairs]
-        return [SimpleNamespace(value=value) for value in same_number(bare)]
+    def equal_answers(self, pairs: Sequence[tuple[str, str]], *_: Any) -> list[Any]:
+        return list(same_number(pairs))
 
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     fakes = Stages()
-    for name in ("sample_problems", "split_samples", "judge_samples", "grade_samples", "grade_many"):
+    for name in ("sample_problems", "split_samples", "judge_samples", "verify_samples", "equal_answers"):
         monkeypatch.setattr(measure_module, name, getattr(fakes, name))
     return fakes
 
@@ -437,7 +436,7 @@ def examples_of(count: int, fakes: Stages) -> list[dict[str, Any]]:
     steps = fakes.split_samples(samples, None)
     judged = fakes.judge_samples(asked, samples, steps, None)  # type: ignore[arg-type]
     return choose_examples(
-        asked, samples, steps, judged, per_sample(samples, judged, fakes.grade_samples(asked, samples))
+        asked, samples, steps, judged, per_sample(samples, judged, fakes.verify_samples(asked, samples))
     )
 
 

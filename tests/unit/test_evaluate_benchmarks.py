@@ -14,8 +14,8 @@ from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import BenchmarkParams
 from stages.common.provenance import compute_sha256
 from stages.common.tables import PROBLEM, problem_id
+from stages.common.verifiers import verify_answers
 from stages.evaluate.benchmarks import read_benchmark, read_problem_file
-from stages.outcome import grade_many
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "benchmarks")
 REVISION = "0" * 40
@@ -142,10 +142,10 @@ def test_real_benchmarks_are_read_and_their_gold_answers_graded_right(name: str,
     table = read_problem_file(name, path)
     assert table.height == rows
     pairs = [(answer, f"So the answer is $\\boxed{{{answer}}}$.") for answer in table["answer"]]
-    assert [verdict.value for verdict in grade_many(pairs, 2, 5.0)] == [True] * rows
+    assert [verdict.is_correct for verdict in verify_answers(pairs, 2, 5.0)] == [True] * rows
 
 
 def test_answers_written_in_another_way_are_right_too() -> None:
     """AIME's gold answers are padded with zeros, AMC's were floats: solutions write neither."""
     pairs = [("025", "\\boxed{25}"), ("27", "\\boxed{27.0}"), ("204", "\\boxed{024}")]
-    assert [verdict.value for verdict in grade_many(pairs, 1, 5.0)] == [True, True, False]
+    assert [verdict.is_correct for verdict in verify_answers(pairs, 1, 5.0)] == [True, True, False]

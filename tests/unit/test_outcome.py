@@ -21,29 +21,35 @@ from hypothesis import strategies as st
 
 from stages.common.params.outcome import OutcomeParams
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, read_table, write_table
-from stages.outcome import extract_answer, grade, grade_many, grade_samples, grader_version
-from stages.outcome.exact import read_number
-from stages.outcome.fast import decide_fast
-from stages.outcome.latex import for_algebra
-from stages.outcome.normal import normalise
+from stages.common.verifiers import VERIFIERS, verify_answer, verify_answers
+from stages.common.verifiers.math.compare.exact_numbers import parse_number
+from stages.common.verifiers.math.compare.formula_text import prepare_formula
+from stages.common.verifiers.math.compare.normal_form import normalise_answer
+from stages.common.verifiers.math.compare.rule_based import compare_by_rules
+from stages.outcome import verify_samples
 
 DATA = Path(__file__).parents[1] / "data"
+MATH_VERSION = VERIFIERS.get("math")().version
 PAIRS = json.loads((DATA / "outcome_pairs.json").read_text(encoding="utf-8"))
 
 
 def test_equality() -> None:
-    verdicts = grade_many([(case["gold"], case["answer"]) for case in PAIRS], workers=2)
-    wrong = [(case, v.value, v.reason) for case, v in zip(PAIRS, verdicts, strict=True) if v.value is not case["value"]]
+    verdicts = verify_answers([(case["gold"], case["answer"]) for case in PAIRS], num_workers=2)
+    wrong = [
+        (case, v.is_correct, v.reason)
+        for case, v in zip(PAIRS, verdicts, strict=True)
+        if v.is_correct is not case["is_correct"]
+    ]
     assert wrong == []
 
 
 def test_verdict_tells_how_it_was_reached() -> None:
-    verdict = grade("7", r"so \boxed{8}")
-    assert (verdict.value, verdict.gold, verdict.answer, verdict.found_by) == (False, "7", "8", "box")
+    verdict = verify_answer("7", r"so \boxed{8}")
+    assert (verdict.is_correct, verdict.gold, verdict.answer, verdict.extraction_rule) == (False, "7", "8", "box")
     assert verdict.reason == "exact numbers"
     assert verdict.seconds >= 0
-    assert re.fullmatch(r"math-verify \S+ latex2sympy2_extended \S+ sympy \S+ rules [0-9a-f]{8}", grader_version())
-    assert verdict.grader == grader_version()
+    assert re.fullmatch(r"math-verify \S+ latex2sympy2_extended \S+ sympy \S+ rules [0-9a-f]{8}", MATH_VERSION)
+    assert verdict.verifier == MATH_VERSION
 
 
 def test_a_killed_pair_costs_its_neighbours_nothing() -> None:
@@ -53,9 +59,9 @@ def test_a_killed_pair_costs_its_neighbours_nothing() -> None:
         for index, text in enumerate(killers, start=7)
         for pair in ((r"\sqrt{2}", text), (r"\sqrt{2}", rf"2^{{1/2}} \cdot {index}/{index}"))
     ]
-    verdicts = list(grade_many(pairs, workers=2, timeout_s=5.0))
-    assert [(v.value, v.reason) for v in verdicts[::2]] == [(None, "no verdict in 5 s")] * len(killers)
-    assert [v.value for v in verdicts[1::2]] == [True] * len(killers)
+    verdicts = list(verify_answers(pairs, num_workers=2, timeout_s=5.0))
+    assert [(v.is_correct, v.reason) for v in verdicts[::2]] == [(None, "no verdict in 5 s")] * len(killers)
+    assert [v.is_correct for v in verdicts[1::2]] == [True] * len(killers)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -70,9 +76,9 @@ def test_no_more_pairs_are_held_than_the_window(workers: int) -> None:
             yield str(asked), str(asked)
 
     ahead = []
-    with closing(grade_many(pairs(), workers=workers, timeout_s=1.0)) as verdicts:
+    with closing(verify_answers(pairs(), num_workers=workers, timeout_s=1.0)) as verdicts:
         for given, verdict in enumerate(islice(verdicts, 40_000), start=1):
-            assert verdict.value is (None if given == 1 else True)
+            assert verdict.is_correct is (None if given == 1 else True)
             ahead.append(asked - given)
     assert max(ahead) < 20_000
 
@@ -86,15 +92,15 @@ class Text(str):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_strings_of_another_kind_are_strings(workers: int) -> None:
     pairs = [(Text("x"), Text(r"\boxed{x+1-1}")), (Text("7"), Text("8" * 300))]
-    assert [verdict.value for verdict in grade_many(pairs, workers=workers)] == [True, False]
+    assert [verdict.is_correct for verdict in verify_answers(pairs, num_workers=workers)] == [True, False]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are listed in /proc, which is not here")
 def test_grading_processes_end_with_their_parent() -> None:
     program = (
-        "import os, signal; from stages.outcome import grade_many\n"
-        "verdicts = grade_many([('x', 'x+1-1'), ('x', '9^{9^{9^9}}')], timeout_s=300)\n"
-        "print(next(verdicts).value, os.getpid(), flush=True)\n"
+        "import os, signal; from stages.common.verifiers import verify_answers\n"
+        "verdicts = verify_answers([('x', 'x+1-1'), ('x', '9^{9^{9^9}}')], timeout_s=300)\n"
+        "print(next(verdicts).is_correct, os.getpid(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     command = [sys.executable, "-c", program]
@@ -114,17 +120,18 @@ def _grading_processes(parent: str) -> list[str]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().decode(errors="replace").split("\0")
-            if parent in words and any(word == "stages.outcome.nursery" for word in words):
+            if parent in words and any(word == "stages.common.verifiers.math.process.forkserver" for word in words):
                 found.append(path.parent.name)
     return found
 
 
 def test_pairs_that_need_no_algebra_start_no_process() -> None:
     program = (
-        "from stages.outcome import grade_many; import sys, stages.outcome.pool as pool\n"
-        "pool.Worker = None\n"
+        "import sys, stages.common.verifiers.math.process.process_pool as pool\n"
+        "from stages.common.verifiers import verify_answers\n"
+        "pool.subprocess = None\n"
         "pairs = [('7', r'\\boxed{8}'), ('even', 'odd'), ('yes', 'no'), ('12', 'even'), ('even', '8a'), ('3', '')]\n"
-        "assert [v.value for v in grade_many(pairs)] == [False] * 6\n"
+        "assert [v.is_correct for v in verify_answers(pairs)] == [False] * 6\n"
         "assert not {'sympy', 'math_verify'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -134,11 +141,11 @@ def test_pairs_that_need_no_algebra_start_no_process() -> None:
     "text", ["__import__", "a.__class__", "f('x')", 'f("x")', "lambda x", "`x`", "x@y", "x\0", "é"]
 )
 def test_what_looks_like_code_is_not_read_as_a_formula(text: str) -> None:
-    assert for_algebra(text) is None
+    assert prepare_formula(text) is None
 
 
 def ways_of_writing(number: Fraction) -> list[str]:
-    """A number in the ways that both the fast path and math-verify know."""
+    """A number in the ways that both the rules and math-verify know."""
     sign, top, bottom = "-" if number < 0 else "", abs(number.numerator), number.denominator
     ways = [f"{sign}{top}/{bottom}", rf"{sign}\frac{{{top}}}{{{bottom}}}", rf"\dfrac{{{number.numerator}}}{{{bottom}}}"]
     if bottom == 1:
@@ -166,11 +173,11 @@ _LISTS = st.tuples(_ELEMENTS, _ELEMENTS, st.sampled_from(["({})", r"\{{{}\}}", "
 
 @given(st.one_of(_NUMBERS, _LISTS))
 @settings(max_examples=300)
-def test_fast_path_never_says_the_opposite_of_math_verify(pair: tuple[str, str]) -> None:
+def test_rules_never_say_the_opposite_of_math_verify(pair: tuple[str, str]) -> None:
     """But for the rules that docs/outcome.md states: percent, two units, a set beside a point."""
     import math_verify
 
-    fast = decide_fast(*pair)
+    fast = compare_by_rules(*pair)
     if fast is not None and not fast[1].startswith("units differ"):
         parsed = [math_verify.parse(f"${text}$", parsing_timeout=None) for text in pair]
         assert fast[0] is math_verify.verify(*parsed, timeout_seconds=None)
@@ -179,31 +186,34 @@ def test_fast_path_never_says_the_opposite_of_math_verify(pair: tuple[str, str])
 @given(st.integers(0, 10**12))
 def test_numbers_are_read_as_they_are_written(number: int) -> None:
     for text in (str(number), f"{number:,}", rf"\${number:,}", f"{number}.0", f"{number:,}".replace(",", "{,}")):
-        read = read_number(normalise(text))
+        read = parse_number(normalise_answer(text))
         assert read is not None
         assert read.value == number
 
 
 @given(st.text(max_size=200))
 def test_normal_form_is_stable_and_nothing_fails(text: str) -> None:
-    assert normalise(normalise(text)) in (normalise(text), normalise(normalise(normalise(text))))
-    assert decide_fast(text, text) is not None
-    for_algebra(normalise(text))
+    assert normalise_answer(normalise_answer(text)) in (
+        normalise_answer(text),
+        normalise_answer(normalise_answer(normalise_answer(text))),
+    )
+    assert compare_by_rules(text, text) is not None
+    prepare_formula(normalise_answer(text))
 
 
 def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
-    problem = dict.fromkeys(PROBLEM.schema, "-") | {"problem_id": "p", "answer": "12", "origin_row": 0}
+    problem = dict.fromkeys(PROBLEM.schema, "-") | {"problem_id": "p", "answer": "12", "origin_row": 0, "task": "math"}
     texts = [(r"\boxed{12}", "stop"), ("The answer is 12", "length"), ("The answer is 13", "stop"), ("", "stop")]
     rows = [
-        dict.fromkeys(SAMPLE.schema) | {"sample_id": f"s{index}", "problem_id": "p", "policy": "-", "settings": "-"}
-        | {"sample_index": index, "completion": text, "finish_reason": finish}
+        dict.fromkeys(SAMPLE.schema) | {"sample_id": f"s{index}", "problem_id": "p", "policy": "-"}
+        | {"sampling_hash": "-", "sample_index": index, "completion": text, "finish_reason": finish}
         for index, (text, finish) in enumerate(texts)
     ]  # fmt: skip
     return pl.DataFrame([problem], schema=PROBLEM.schema), pl.DataFrame(rows, schema=SAMPLE.schema)
 
 
 def test_table_has_a_row_per_sample() -> None:
-    table = OUTCOME.check(grade_samples(*tables(), OutcomeParams(timeout_s=5.0), workers=1))
+    table = OUTCOME.check(verify_samples(*tables(), OutcomeParams(timeout_s=5.0), num_workers=1))
     assert table.select("sample_id", "answer", "extraction_rule", "is_correct", "reason").rows() == [
         ("s0", "12", "box", True, "same text"),
         ("s1", None, None, False, "no answer"),
@@ -215,11 +225,11 @@ def test_table_has_a_row_per_sample() -> None:
 def test_sample_without_problem_is_refused() -> None:
     problems, samples = tables()
     with pytest.raises(ValueError, match="4 have no problem, the first is s0"):
-        grade_samples(problems.clear(), samples, OutcomeParams(timeout_s=5.0), workers=1)
+        verify_samples(problems.clear(), samples, OutcomeParams(timeout_s=5.0), num_workers=1)
 
 
 def test_command_writes_outcomes_and_report(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("tables: {shard_digits: 0}\noutcome: {timeout_s: 5.0}\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text("tables: {shard_digits: 0}\n", encoding="utf-8")
     for name, table, frame in zip(("problems", "samples"), (PROBLEM, SAMPLE), tables(), strict=True):
         write_table(tmp_path / name, table, frame, 0)
     arguments = [f"--{name}={tmp_path / path}" for name, path in (
@@ -227,13 +237,13 @@ def test_command_writes_outcomes_and_report(tmp_path: Path) -> None:
         ("report", "r.json"),
     )]  # fmt: skip
     subprocess.run([sys.executable, "-m", "stages.outcome", *arguments], check=True)
-    assert read_table(tmp_path / "out", OUTCOME, 0)["value"].to_list() == [True, False, False, False]
+    assert read_table(tmp_path / "out", OUTCOME, 0)["is_correct"].to_list() == [True, False, False, False]
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert report["verdicts"] == {"right": 1, "wrong": 3, "unknown": 0}
-    assert report["found_by"] == {"box": 1, "sentence": 1, "nothing": 2}
+    assert report["verdicts"] == {"correct": 1, "incorrect": 3, "unknown": 0}
+    assert report["extraction_rules"] == {"box": 1, "sentence": 1, "none": 2}
 
 
 def test_extraction_is_what_grading_uses() -> None:
-    found = extract_answer("The answer is 5.")
+    found = VERIFIERS.get("math")().extract("The answer is 5.")
     assert found is not None
-    assert grade("5", "The answer is 5.").found_by == found.found_by
+    assert verify_answer("5", "The answer is 5.").extraction_rule == found.rule

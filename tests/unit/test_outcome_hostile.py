@@ -19,18 +19,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import outcome
-from stages.outcome import Verdict, grade_many, guard
-from stages.outcome.extract import LONGEST
-from stages.outcome.latex import for_algebra
-from stages.outcome.normal import normalise
+from stages.common.verifiers import Verdict, math, verify_answers
+from stages.common.verifiers.math.compare.formula_text import prepare_formula
+from stages.common.verifiers.math.compare.normal_form import normalise_answer
+from stages.common.verifiers.math.compare.sympy_sandbox import parse_sympy_number
+from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS
 
 HOSTILE = [
     json.loads(line)
     for line in (Path(__file__).parents[1] / "data" / "hostile_answers.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 POOL = 1500 << 20
-"""Bytes that all grading processes may take together."""
+"""Bytes that all verifier processes may take together."""
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="processes are seen in /proc only")
 
@@ -46,21 +46,21 @@ def written(row: dict[str, object]) -> str:
 TEXTS = [written(row) for row in HOSTILE]
 
 
-def grading_processes() -> list[Path]:
-    """Folders in /proc of the grading processes that were started from here."""
+def verifier_processes() -> list[Path]:
+    """Folders in /proc of the verifier processes that were started from here."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"stages.outcome.nursery" in words and str(os.getpid()).encode() in words:
+            if b"stages.common.verifiers.math.process.forkserver" in words and str(os.getpid()).encode() in words:
                 found.append(folder)
     return found
 
 
 def memory_taken() -> int:
-    """Bytes of all grading processes, what they share counted in each."""
+    """Bytes of all verifier processes, what they share counted in each."""
     pages = 0
-    for folder in grading_processes():
+    for folder in verifier_processes():
         with suppress(OSError):
             pages += int((folder / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -68,7 +68,7 @@ def memory_taken() -> int:
 
 @contextmanager
 def most_memory() -> Iterator[list[int]]:
-    """A list of what the grading processes took, looked at twenty times a second."""
+    """A list of what the verifier processes took, looked at twenty times a second."""
     seen = [0]
     done = threading.Event()
 
@@ -87,11 +87,11 @@ def most_memory() -> Iterator[list[int]]:
 
 def check(pairs: list[tuple[str, str]], limit: float) -> list[Verdict]:
     with most_memory() as taken:
-        verdicts = list(grade_many(pairs, workers=2, timeout_s=limit))
+        verdicts = list(verify_answers(pairs, num_workers=2, timeout_s=limit))
     assert len(verdicts) == len(pairs)
     assert max(verdict.seconds for verdict in verdicts) <= limit + 1
     assert 0 < max(taken) < POOL
-    assert grading_processes() == []
+    assert verifier_processes() == []
     return verdicts
 
 
@@ -108,8 +108,8 @@ def test_hostile_answers_cost_their_time_and_their_neighbours_nothing(
     monkeypatch.chdir(tmp_path)
     pairs = [pair for index, text in enumerate(TEXTS) for pair in ((r"\sqrt{2}", text), ("7", rf"\boxed{{{index}}}"))]
     verdicts = check(pairs, limit=0.25)
-    assert [verdict.value for verdict in verdicts[1::2]] == [index == 7 for index in range(len(TEXTS))]
-    assert [verdict.answer for verdict in verdicts[::2] if verdict.value is True] == []
+    assert [verdict.is_correct for verdict in verdicts[1::2]] == [index == 7 for index in range(len(TEXTS))]
+    assert [verdict.answer for verdict in verdicts[::2] if verdict.is_correct is True] == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,7 +117,7 @@ def test_hostile_answers_cost_their_time_and_their_neighbours_nothing(
 def test_hostile_golds_are_no_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     verdicts = check([(text, r"\sqrt{2}") for text in TEXTS], limit=0.25)
-    assert [verdict.gold for verdict in verdicts if verdict.value is True] == []
+    assert [verdict.gold for verdict in verdicts if verdict.is_correct is True] == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,8 +133,7 @@ def patterns_in(value: object) -> Iterator[re.Pattern[str]]:
 
 PATTERNS = {
     pattern
-    for module in pkgutil.iter_modules(outcome.__path__, "stages.outcome.")
-    if not module.name.endswith("__main__")
+    for module in pkgutil.walk_packages(math.__path__, "stages.common.verifiers.math.")
     for pattern in patterns_in(list(vars(importlib.import_module(module.name)).values()))
 }
 
@@ -142,7 +141,9 @@ PATTERNS = {
 def test_no_pattern_falls_for_bait() -> None:
     """A pattern that tries everything would take hours here and is cut off."""
     bait = [
-        text[: LONGEST // 2] for row, text in zip(HOSTILE, TEXTS, strict=True) if row["source"] == "bait for a pattern"
+        text[: MAX_ANSWER_CHARS // 2]
+        for row, text in zip(HOSTILE, TEXTS, strict=True)
+        if row["source"] == "bait for a pattern"
     ]
     program = (
         "import json, re, sys\n"
@@ -165,7 +166,7 @@ CODE = [
 
 @given(st.lists(st.sampled_from(CODE), max_size=25).map("".join))
 def test_nothing_with_a_name_and_an_attribute_gets_past_the_guard(text: str) -> None:
-    formula = for_algebra(normalise(text))
+    formula = prepare_formula(normalise_answer(text))
     if formula is not None:
         assert "__" not in formula
         assert not set(formula) & set('"`@#$\0')
@@ -174,10 +175,9 @@ def test_nothing_with_a_name_and_an_attribute_gets_past_the_guard(text: str) -> 
 
 PROGRAM = """
 import builtins, json, sys
-from stages.outcome.algebra import Algebra
+from stages.common.verifiers.math.compare.algebra import load_algebra
 
-algebra = Algebra()
-algebra.warm_up()
+compare = load_algebra()
 real, evaluated = builtins.eval, []
 
 def noted(code, *rest):
@@ -187,7 +187,7 @@ def noted(code, *rest):
 builtins.eval = noted
 for text in json.load(sys.stdin):
     try:
-        algebra.compare("1", text)
+        compare("1", text)
     except Exception:
         pass
 print(json.dumps(evaluated))
@@ -207,7 +207,7 @@ def test_no_text_is_evaluated_even_past_the_guard() -> None:
 @given(st.lists(st.sampled_from(CODE), max_size=12).map("".join))
 def test_only_numbers_are_read_where_sympy_would_evaluate(text: str) -> None:
     try:
-        number = guard.read_number(text)
+        number = parse_sympy_number(text)
     except ValueError:
         return
     assert str(text).replace(".", "").isdigit()

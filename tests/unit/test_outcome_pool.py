@@ -1,107 +1,67 @@
-"""The pool of grading processes: it recovers from whatever ends them, and finds what did."""
+"""The verifier's processes: their pool recovers from whatever ends them, and finds the pair that did."""
 
 from __future__ import annotations
 
-import json
 import os
-import select
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from stages.outcome import child, grade_many, pool
-from stages.outcome.processes import Processes
-from stages.outcome.worker import Chunk, Job, Reply
+from stages.common.verifiers import verify_answers
+from stages.common.verifiers.math.process.process_pool import ProcessPool
+
+FRAGILE = "tests.support.fragile_compare:load"
 
 
-class Fragile:
-    """A worker that dies of an entry with the word KILL."""
-
-    with_algebra = False
-    seconds = 0.0
-    deadline = 1e8
-    read_chunks: list[int]
-
-    def __init__(self, processes: Processes, timeout_s: float) -> None:
-        self.fileno, self._wake = os.pipe()
-        self.job: Job | None = None
-        self.ahead: Chunk | None = None
-
-    def give_ahead(self, chunk: Chunk) -> bool:
-        return False
-
-    def give(self, job: Job) -> None:
-        self.job = job
-        os.write(self._wake, b"!")
-
-    def read(self) -> list[tuple[Job, Reply]]:
-        os.read(self.fileno, 1)
-        assert isinstance(self.job, Chunk)
-        entries = [tuple(entry) for entry in self.job.entries]
-        if any("KILL" in entry[1] for entry in entries):
-            raise EOFError
-        self.read_chunks.append(len(entries))
-        job, self.job = self.job, None
-        return [(job, Reply(json.loads(json.dumps(child._readings(entries))), 0.0))]
-
-    def kill(self) -> None:
-        os.close(self.fileno)
-        os.close(self._wake)
+@pytest.fixture
+def pool() -> Iterator[ProcessPool]:
+    with closing(ProcessPool(FRAGILE, 2, 5.0)) as made:
+        yield made
 
 
-def test_a_batch_that_kills_is_halved_down_to_what_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "Worker", Fragile)
-    monkeypatch.setattr(Fragile, "read_chunks", [], raising=False)
+def test_a_pair_that_kills_its_process_costs_no_other(pool: ProcessPool) -> None:
     fatal = {17, 18, 200}
-    pairs = [(str(row), rf"\boxed{{{row}}}" + "KILL" * (row in fatal)) for row in range(300)]
-    verdicts = list(grade_many(pairs, workers=2))
-    assert {row for row, verdict in enumerate(verdicts) if verdict.value is None} == fatal
-    assert {verdicts[row].reason for row in fatal} == {"the grading process died of it"}
-    assert all(verdict.value for row, verdict in enumerate(verdicts) if row not in fatal)
-    assert max(Fragile.read_chunks) > 40  # halved, and not taken apart
+    pending = [pool.submit(str(row), "KILL" if row in fatal else str(row)) for row in range(300)]
+    decisions = [pool.wait(one) for one in pending]
+    assert {row for row, decision in enumerate(decisions) if decision[0] is None} == fatal
+    assert {decisions[row][1] for row in fatal} == {"the verifier process died"}
+    assert all(decision[0] for row, decision in enumerate(decisions) if row not in fatal)
 
 
-def nursery() -> int:
-    """The one child of this process that grading processes are copied from."""
+def server() -> int:
+    """The one child of this process that verifier processes are copied from."""
     for status in Path("/proc").glob("[0-9]*/status"):
         with suppress(OSError):
             command = status.with_name("cmdline").read_bytes()
-            if b"stages.outcome.nursery" in command and f"PPid:\t{os.getpid()}\n" in status.read_text():
+            if b"process.forkserver" in command and f"PPid:\t{os.getpid()}\n" in status.read_text():
                 return int(status.parent.name)
-    raise AssertionError("no nursery")
+    raise AssertionError("no server")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are seen in /proc only")
 def test_the_pool_recovers_from_the_end_of_all_its_processes() -> None:
     pairs = [("x", f"x+{number}-{number}") for number in range(40)]
-    verdicts = grade_many(pairs, workers=2)
-    assert next(verdicts).value is True
-    os.kill(nursery(), signal.SIGKILL)
-    assert [verdict.value for verdict in verdicts] == [True] * 39
-
-
-def first_line(descriptor: int) -> bytes:
-    """What a process says first; nothing where none says anything for long."""
-    readable, _, _ = select.select([descriptor], [], [], 60.0)
-    return os.read(descriptor, 100).strip() if readable else b""
+    verdicts = verify_answers(pairs, num_workers=2)
+    assert next(verdicts).is_correct is True
+    os.kill(server(), signal.SIGKILL)
+    assert [verdict.is_correct for verdict in verdicts] == [True] * 39
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are seen in /proc only")
-def test_a_nursery_that_is_dead_and_not_seen_to_be_takes_no_pair_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    processes = Processes(64 << 20)
-    ends = [os.pipe(), os.pipe()]
-    processes.start(ends[0][0], ends[1][1])
-    assert first_line(ends[1][0]).isdigit()
-    os.kill(nursery(), signal.SIGKILL)
-    assert processes._nursery is not None
-    processes._nursery.wait()
-    monkeypatch.setattr(processes._nursery, "poll", lambda: None)
-    again = [os.pipe(), os.pipe()]
-    processes.start(again[0][0], again[1][1])
-    assert first_line(again[1][0]).isdigit()
-    processes.close()
-    for end in (*ends, *again):
-        for descriptor in end:
-            os.close(descriptor)
+def test_a_server_that_died_unnoticed_takes_no_pair_with_it(pool: ProcessPool) -> None:
+    assert pool.wait(pool.submit("1", "1")) == (True, "compared")
+    os.kill(server(), signal.SIGKILL)
+    assert pool._server is not None
+    pool._server.wait()
+    assert pool.wait(pool.submit("2", "2")) == (True, "compared")
+    assert pool.wait(pool.submit("3", "4")) == (False, "compared")
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_verdicts_do_not_depend_on_the_number_of_workers(num_workers: int) -> None:
+    pairs = [(r"\sqrt{2}", text) for text in (r"2^{1/2}", r"\sqrt{3}", "9^{9^{9^9}}", r"\frac{2}{\sqrt{2}}", "1.5")]
+    verdicts = verify_answers(pairs, num_workers=num_workers, timeout_s=2.0)
+    assert [verdict.is_correct for verdict in verdicts] == [True, False, None, True, False]

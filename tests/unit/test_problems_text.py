@@ -11,11 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.gold_answers import GOLD_RULES
+from stages.common.gold_answers.boxes import find_boxes
+from stages.common.gold_answers.math_gold import (
+    find_boxed_answer,
+    has_different_answers,
+    is_no_result,
+    make_comparison_key,
+)
 from stages.common.params.problems import FilterParams
-from stages.problems import last_boxed
 from stages.problems.candidate import Candidate, read_candidate
 from stages.problems.contamination import EvaluationSet
-from stages.problems.gold import answers_differ, comparable, find_boxes, no_result
 from stages.problems.near_duplicates import compute_jaccard, find_near_duplicates, hash_shingles
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.question_filters import asks_for_proof_only, find_parts, has_multiple_questions, needs_figure
@@ -31,6 +37,7 @@ FILTERS = FilterParams(
     drop_non_text=True,
     max_chars=20_000,
 )
+MATH = GOLD_RULES.get("math")()
 NOTHING = FILTERS.model_copy(
     update={name: False for name in FilterParams.model_fields if name.startswith("drop_")} | {"drop_sources": []}
 )
@@ -53,13 +60,13 @@ def judge(candidate: Candidate | str) -> tuple[str | None, str | None]:
     reason = find_drop_reason(candidate, FILTERS)
     if reason is not None:
         return reason, None
-    answer, fault = find_gold_answer(candidate, FILTERS)
+    answer, fault = find_gold_answer(candidate, FILTERS, MATH)
     return fault or None, answer
 
 
 @pytest.mark.parametrize("case", cases("boxes.jsonl"), ids=lambda case: repr(case["text"])[:40])
 def test_the_last_box_is_found(case: dict[str, Any]) -> None:
-    assert last_boxed(case["text"]) == case["answer"]
+    assert find_boxed_answer(case["text"]) == case["answer"]
 
 
 @pytest.mark.parametrize("case", cases("questions.jsonl"), ids=lambda case: repr(case["problem"])[:40])
@@ -98,9 +105,9 @@ def test_figures_are_seen_where_there_are_some_and_hardly_elsewhere() -> None:
 def test_the_box_of_a_real_solution_is_the_recorded_answer() -> None:
     rows = [row.value for row in read_file(real("recorded/math_100x8.jsonl"))]
     differing = {
-        row["idx"]: (last_boxed(row["reference_solution"]), row["answer"])
+        row["idx"]: (find_boxed_answer(row["reference_solution"]), row["answer"])
         for row in rows
-        if comparable(last_boxed(row["reference_solution"]) or "") != comparable(row["answer"])
+        if make_comparison_key(find_boxed_answer(row["reference_solution"]) or "") != make_comparison_key(row["answer"])
     }
     # Units and signs that the authors of the recorded answers took off, and nothing else.
     assert len(differing) <= 8, differing
@@ -118,7 +125,7 @@ nested = st.recursive(
 
 @given(st.text(alphabet="ab {}1\n"), nested.filter(lambda text: "\\" not in text), st.text(alphabet="ab 1\n"))
 def test_whatever_is_boxed_comes_back(before: str, content: str, after: str) -> None:
-    assert last_boxed(f"{before}; \\boxed{{{content}}}{after}") == content.strip()
+    assert find_boxed_answer(f"{before}; \\boxed{{{content}}}{after}") == content.strip()
 
 
 @given(st.lists(st.sampled_from(["\\boxed{", "\\boxed ", "\\fbox{", "{", "}", "\\{", "\\", "$", "5", " and ", "\n"])))
@@ -127,15 +134,15 @@ def test_any_heap_of_braces_gives_boxes_that_lie_in_the_text_in_order(pieces: li
     end = 0
     for box in find_boxes(text):
         assert end <= box.start < box.end <= len(text)
-        assert box.content in text[box.start : box.end]
+        assert box.start <= box.inner_start <= box.inner_end <= box.end
         end = box.end
-    assert (last_boxed(text) is None) == (find_boxes(text) == [])
-    assert answers_differ(text) in (True, False)
+    assert (find_boxed_answer(text) is None) == (find_boxes(text) == [])
+    assert has_different_answers(text) in (True, False)
 
 
 def test_a_heap_of_open_boxes_is_read_in_one_pass() -> None:
-    assert last_boxed("\\boxed{" * 200_000) is None
-    assert last_boxed("\\boxed{" * 100_000 + "7" + "}" * 100_000) == "7"
+    assert find_boxed_answer("\\boxed{" * 200_000) is None
+    assert find_boxed_answer("\\boxed{" * 100_000 + "7" + "}" * 100_000) == "7"
 
 
 @given(st.text())
@@ -151,21 +158,21 @@ def test_checks_take_any_text(text: str) -> None:
     ["See solution", "see the proof above.", "\\text{Proved}", "The statement is proven.", "Q.E.D.", "", "notfound"],
 )
 def test_answers_that_say_nothing(answer: str) -> None:
-    assert no_result(answer)
+    assert is_no_result(answer)
 
 
 @pytest.mark.parametrize("answer", ["0", "A", "\\text{even}", "\\text{no solution}", "x \\text{ or } y", "\\emptyset"])
 def test_answers_that_say_something(answer: str) -> None:
-    assert not no_result(answer)
+    assert not is_no_result(answer)
 
 
 def test_answers_that_differ_in_looks_only_are_the_same() -> None:
-    assert comparable("x = \\dfrac{1}{2}.") == comparable("\\frac{1}{2}")
-    assert comparable("\\textbf{(113) }") == comparable("113")
-    assert comparable("025") == comparable("25")
-    assert comparable("\\left( 1, 2 \\right)") == comparable("(1,2)")
-    assert comparable("0.25") != comparable("25")
-    assert comparable("-3") != comparable("3")
+    assert make_comparison_key("x = \\dfrac{1}{2}.") == make_comparison_key("\\frac{1}{2}")
+    assert make_comparison_key("\\textbf{(113) }") == make_comparison_key("113")
+    assert make_comparison_key("025") == make_comparison_key("25")
+    assert make_comparison_key("\\left( 1, 2 \\right)") == make_comparison_key("(1,2)")
+    assert make_comparison_key("0.25") != make_comparison_key("25")
+    assert make_comparison_key("-3") != make_comparison_key("3")
 
 
 def test_given_answers_count_before_the_box() -> None:

@@ -56,6 +56,7 @@ def problems(count: int) -> pl.DataFrame:
                 answer,
                 "made",
                 at,
+                "math",
             )
         )
     return pl.DataFrame(rows, schema=PROBLEM.schema, orient="row")

@@ -40,7 +40,7 @@ def mock(**changes: Any) -> dict[str, Any]:
 
 def problems(count: int) -> pl.DataFrame:
     rows = [
-        (problem_id(row["problem"], "1"), "train", "day_world", row["problem"], row["solution"], "1", "made", at)
+        (problem_id(row["problem"], "1"), "train", "toy", row["problem"], row["solution"], "1", "made", at, "math")
         for at, row in enumerate(make_problems("train", count, 1))
     ]
     return pl.DataFrame(rows, schema=PROBLEM.schema, orient="row")

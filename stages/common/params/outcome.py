@@ -1,4 +1,4 @@
-"""Settings of the outcome check."""
+"""Params of the outcome stage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stages.common.params.block import ParamsBlock
 
 
 class OutcomeParams(ParamsBlock):
-    """`outcome` block."""
+    """`outcome` block. The verifier is chosen by the problem's `task`."""
 
-    timeout_s: float = Field(gt=0)
-    """Seconds after which one comparison is given up and its verdict is "cannot tell"."""
+    timeout_s: float = Field(default=5.0, gt=0)
+    """Seconds after which the comparison of two answers ends and its verdict is unknown. The paper: not known."""

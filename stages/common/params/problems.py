@@ -96,6 +96,8 @@ class ProblemsParams(ParamsBlock):
     hub: HubDatasetParams | None = HubDatasetParams()
     files: FilesParams | None = None
     """Required for reader `files`."""
+    task: str = "math"
+    """The task of the problems, which chooses the verifier of their answers."""
     filters: FilterParams = FilterParams()
     near_duplicates: NearDuplicateParams | None = None
     """How near-duplicates are dropped; null keeps them."""

@@ -62,6 +62,7 @@ PROBLEM = Table(
         Column("answer", pl.String, "gold answer: content of the reference solution's last box, or as given"),
         Column("origin", pl.String, "where the row was read: generator, or data set and revision, or file and sha256"),
         Column("origin_row", pl.Int64, "0-based row in its origin"),
+        Column("task", pl.String, "the task of the problem, which chooses the verifier of its answers, e.g. math"),
     ),
 )
 

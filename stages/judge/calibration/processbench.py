@@ -72,7 +72,7 @@ def build_tables(rows: Sequence[ProcessBenchRow]) -> tuple[pl.DataFrame, pl.Data
     origin = {"split": "test", "source": "people", "solution": "", "answer": "", "origin": "people", "origin_row": 0}
     sampling = {"policy": "", "sampling_hash": "", "sample_index": 0, "finish_reason": "stop"}
     return (
-        pl.DataFrame([{**origin, **row} for row in problems.values()], schema=PROBLEM.schema),
+        pl.DataFrame([{**origin, "task": "math", **row} for row in problems.values()], schema=PROBLEM.schema),
         pl.DataFrame([{**sampling, **row} for row in samples], schema=SAMPLE.schema),
         pl.DataFrame(steps, schema=STEP.schema, orient="row"),
     )

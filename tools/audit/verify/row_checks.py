@@ -20,7 +20,8 @@ from stages.common.tables import (
     seed_from,
     shard_names,
 )
-from stages.outcome import grade_samples
+from stages.common.verifiers import UNSTABLE_REASONS
+from stages.outcome import verify_samples
 from stages.sample import choose_problems, hash_sampling
 from stages.split import split_samples
 from tools.audit.check_results import CheckResults
@@ -28,9 +29,6 @@ from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
 from tools.audit.table_sets import TableSet
 from tools.audit.verify.label_checks import check_labels
 from tools.audit.verify.row_comparison import check_equal, check_parents, name_row, read_checked
-
-UNSURE = ("no verdict in ", "the grading process died")
-"""Verdicts that depend on the machine's speed or memory begin so."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +200,8 @@ def _check_verdicts(
     outcomes: pl.DataFrame,
 ) -> None:
     path = f"{tables.outcomes}/{keys.shard}.parquet"
-    expected = grade_samples(problems, samples, tables.outcome, workers=1)
-    is_unsure = pl.any_horizontal(pl.col("reason").str.starts_with(reason) for reason in UNSURE)
+    expected = verify_samples(problems, samples, tables.outcome, num_workers=1)
+    is_unsure = pl.any_horizontal(pl.col("reason").str.starts_with(reason) for reason in UNSTABLE_REASONS)
     unsure = pl.concat([outcomes, expected]).filter(is_unsure)
     results.note_not_recomputed("verdicts", "verdicts that ran out of time", unsure["sample_id"].n_unique())
     sure = outcomes.join(unsure, on=SAMPLE_KEY, how="anti", maintain_order="left")

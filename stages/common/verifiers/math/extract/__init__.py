@@ -1,0 +1,1 @@
+"""Where a final answer stands in a completion, and the gold answer in a reference solution."""

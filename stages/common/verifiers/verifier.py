@@ -1,0 +1,92 @@
+"""The verifier of a task: finds final answers in completions and compares them with gold answers."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+Decision = tuple[bool | None, str]
+"""Whether two answers are equal (None: unknown), and the reason in a few words."""
+
+UNSTABLE_REASONS = ("no verdict in ", "the verifier process died")
+"""How the reasons begin that depend on the machine's speed or memory."""
+
+
+class ExtractedAnswer(NamedTuple):
+    """An answer: its `text`, its span in the completion in code points, and the rule that found it."""
+
+    text: str
+    start: int
+    end: int
+    rule: str
+
+
+class VerifierInput(NamedTuple):
+    """A gold answer and a completion; `is_truncated`: the token limit ended the completion."""
+
+    gold: str
+    completion: str
+    is_truncated: bool = False
+
+
+class Verdict(NamedTuple):
+    """Whether the answer of a completion equals the gold answer; None: unknown.
+
+    `gold` and `answer` as the verifier read them; `answer` and `extraction_rule` are None where none was found.
+    `seconds` are of processor time, or of wall clock where the time limit ended the comparison.
+    """
+
+    is_correct: bool | None
+    reason: str
+    gold: str
+    answer: str | None
+    extraction_rule: str | None
+    seconds: float
+    verifier: str
+
+
+class Verifier(ABC):
+    """Verifies the answers of one task. A subclass needs `version`, `extract` and `equal`.
+
+    `version` must change with every rule and package that can change a verdict. Methods must not raise for any text.
+    """
+
+    version: str
+
+    def __init__(self, num_workers: int = 1, timeout_s: float = 5.0) -> None:
+        if num_workers < 1:
+            raise ValueError(f"num_workers: expected at least 1, found {num_workers}")
+        if timeout_s <= 0:
+            raise ValueError(f"timeout_s: expected more than 0, found {timeout_s}")
+        self.num_workers = num_workers
+        self.timeout_s = timeout_s
+
+    @abstractmethod
+    def extract(self, completion: str, is_truncated: bool = False) -> ExtractedAnswer | None:
+        """Return the final answer stated in `completion`, None if there is none."""
+
+    @abstractmethod
+    def equal(self, first: str, second: str) -> bool | None:
+        """Return whether two answers are equal; None: unknown."""
+
+    def equal_many(self, pairs: Iterable[tuple[str, str]]) -> list[bool | None]:
+        """Return `equal` for each pair, in order."""
+        return [self.equal(*pair) for pair in pairs]
+
+    def verify(self, gold: str, completion: str, is_truncated: bool = False) -> Verdict:
+        """Return the verdict on one completion."""
+        started = time.process_time()
+        found = self.extract(completion, is_truncated)
+        is_correct = False if found is None else self.equal(gold, found.text)
+        reason = "no answer" if found is None else {True: "equal", False: "not equal", None: "unknown"}[is_correct]
+        text, rule = (None, None) if found is None else (found.text, found.rule)
+        return Verdict(is_correct, reason, gold, text, rule, time.process_time() - started, self.version)
+
+    def verify_many(self, inputs: Iterable[VerifierInput]) -> Iterator[Verdict]:
+        """Yield the verdict on each of `inputs`, in order."""
+        return (self.verify(*one) for one in inputs)
+
+    def close(self) -> None:  # noqa: B027 - most verifiers hold nothing
+        """Release processes. The verifier cannot be used afterwards."""
