@@ -17,8 +17,8 @@ def draw_plot(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -
     with drawing(LIGHT):
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9, 3.4), layout="constrained")
-        panels = figure.subplots(1, len(PANELS))
+        fig = Figure(figsize=(9, 3.4), layout="constrained")
+        panels = fig.subplots(1, len(PANELS))
         for axes, (metric, title) in zip(panels, PANELS.items(), strict=True):
             for index, variant in enumerate(variants):
                 values = [
@@ -38,4 +38,4 @@ def draw_plot(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -
             axes.set_title(title, loc="left")
             axes.set_ylim(bottom=0)
         panels[0].legend(loc="lower right")
-        return to_png(figure)
+        return to_png(fig)

@@ -70,7 +70,7 @@ def test_planted_mistakes_are_there_and_answers_often_survive_them() -> None:
         if False in verdicts:
             incorrect += 1
             parsed, total = parse_problem(problem), 0
-            total = parsed.start + sum(e.operand if e.sign == "+" else -e.operand for e in parsed.events)
+            total = parsed.start + sum(e.amount if e.sign == "+" else -e.amount for e in parsed.events)
             survived += solution.endswith(f"\\boxed{{{parsed.compute_answer(total)}}}")
     assert 0.3 < incorrect / 3000 < 0.9
     assert 0.05 < survived / incorrect < 0.5

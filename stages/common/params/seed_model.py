@@ -15,7 +15,7 @@ class ToyCorpusParams(ParamsBlock):
     num_documents: int = Field(default=40000, ge=100)
     """Problems with a solution."""
     forgotten_carry_rate: float = Field(default=0.65, ge=0, le=1)
-    """Chance to forget a needed carry or borrow at operand 9; it rises from 0 at operand 2 in equal steps."""
+    """Chance to forget a needed carry or borrow at amount 9; it rises from 0 at amount 2 in equal steps."""
     slip_rate: float = Field(default=0.02, ge=0, le=1)
     """Chance that a step's result is off by one."""
 

@@ -29,7 +29,7 @@ def _draw_problem(rng: random.Random) -> tuple[str, ToyProblem]:
         value = event.apply(value)
         events.append(event)
         verb = rng.choice(GAIN_VERBS if event.sign == "+" else LOSS_VERBS)
-        sentences.append(f"Day {day}: {verb} {event.operand}. ")
+        sentences.append(f"Day {day}: {verb} {event.amount}. ")
     question = rng.choices(list(QUESTION_WEIGHTS), list(QUESTION_WEIGHTS.values()))[0]
     bound = rng.randint(1, 9) * 10 if question == "more" else 0
     question_text = {
@@ -63,12 +63,12 @@ def _write_solution(
         correct = result = event.apply(value)
         if rng is not None:
             has_carry = correct // 10 != value // 10
-            if has_carry and rng.random() < forgotten_carry_rate * (event.operand - 2) / 7:
+            if has_carry and rng.random() < forgotten_carry_rate * (event.amount - 2) / 7:
                 result = correct - 10 if event.sign == "+" else correct + 10
             elif rng.random() < slip_rate:
                 result = correct + rng.choice((-1, 1))
             result = min(max(result, 0), 99)
-        lines.append(f"Step {number}: {value} {event.sign} {event.operand} = {result}")
+        lines.append(f"Step {number}: {value} {event.sign} {event.amount} = {result}")
         value = result
     closing = problem.compute_closing(value)
     if closing:
@@ -88,7 +88,7 @@ def make_problems(split: str, count: int, seed: int) -> Iterator[dict[str, Any]]
 def make_corpus(count: int, seed: int, forgotten_carry_rate: float, slip_rate: float) -> Iterator[tuple[str, str]]:
     """`count` (problem, solution) pairs whose solutions contain planted mistakes.
 
-    `forgotten_carry_rate` is the chance to forget a needed carry or borrow at operand 9, rising from 0 at operand 2;
+    `forgotten_carry_rate` is the chance to forget a needed carry or borrow at amount 9, rising from 0 at amount 2;
     `slip_rate` the chance of a result off by one.
     """
     for text, problem, rng in _draw_problems("corpus", count, seed):

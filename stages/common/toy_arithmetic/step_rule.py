@@ -27,14 +27,14 @@ _ANSWER = re.compile(r"The answer is \\boxed\{(\w+)\}")
 
 @dataclass(frozen=True)
 class DayEvent:
-    """One day's change: `sign` is + or -, `operand` 2 to 9."""
+    """One day's change: `sign` is + or -, `amount` 2 to 9."""
 
     sign: Literal["+", "-"]
-    operand: int
+    amount: int
 
     def apply(self, value: int) -> int:
         """The count after this day, from the count before it."""
-        return value + self.operand if self.sign == "+" else value - self.operand
+        return value + self.amount if self.sign == "+" else value - self.amount
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def parse_problem(text: str) -> ToyProblem:
     if match is None:
         raise ValueError(f"not a toy-arithmetic problem: {text[:80]!r}")
     events = []
-    for _, verb, operand in _EVENT.findall(match["events"]):
+    for _, verb, amount in _EVENT.findall(match["events"]):
         if verb not in GAIN_VERBS + LOSS_VERBS:
             raise ValueError(f"not a toy-arithmetic event: {verb!r}")
-        events.append(DayEvent("+" if verb in GAIN_VERBS else "-", int(operand)))
+        events.append(DayEvent("+" if verb in GAIN_VERBS else "-", int(amount)))
     for question, pattern in _QUESTIONS.items():
         found = pattern.fullmatch(match["question"])
         if found:
@@ -93,7 +93,7 @@ class StepVerdict:
 def judge_step(problem: ToyProblem, position: int, text: str, before: str | None) -> StepVerdict:
     """Judge the step at 0-based `position`; `before` is the result that the step before it states (None: it has none).
 
-    A step is correct when its operation and operand are those of its event, its left operand is the result *stated*
+    A step is correct when its operation and amount are those of its event, its left number is the result *stated*
     before it (the start for the first step), and its equation holds: an error counts once, where it is made.
     The answer line is correct when it follows from the result stated before it.
     """
@@ -112,7 +112,7 @@ def judge_step(problem: ToyProblem, position: int, text: str, before: str | None
     match = _STEP.fullmatch(text.strip())
     if match is None:
         return StepVerdict(False, "not a step of this form", None)
-    number, left, sign, operand, result = match.groups()
+    number, left, sign, amount, result = match.groups()
     if position >= last:
         return StepVerdict(False, "no step is expected here", result)
     if int(number) != position + 1:
@@ -121,13 +121,13 @@ def judge_step(problem: ToyProblem, position: int, text: str, before: str | None
         return StepVerdict(False, f"starts from {left}, not {previous}", result)
     if position < len(problem.events):
         event = problem.events[position]
-        if (sign, int(operand)) != (event.sign, event.operand):
-            return StepVerdict(False, f"event {position + 1} is {event.sign} {event.operand}", result)
+        if (sign, int(amount)) != (event.sign, event.amount):
+            return StepVerdict(False, f"event {position + 1} is {event.sign} {event.amount}", result)
         expected = str(event.apply(int(left)))
     else:
         closing = problem.compute_closing(int(left))
-        if closing is None or f"{sign} {operand}" != closing[0]:
+        if closing is None or f"{sign} {amount}" != closing[0]:
             return StepVerdict(False, "not the operation in the question", result)
         expected = closing[1]
     is_correct = result == expected
-    return StepVerdict(is_correct, "equation holds" if is_correct else f"{left} {sign} {operand} is {expected}", result)
+    return StepVerdict(is_correct, "equation holds" if is_correct else f"{left} {sign} {amount} is {expected}", result)
