@@ -1,4 +1,4 @@
-"""Rows that come shard by shard, written in another order: sorted part by part on disk, so that memory stays flat."""
+"""External sort: rows that arrive shard by shard are written in another order with constant memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ POSITION = "place"
 
 
 class ExternalSort:
-    """Takes rows in any order and writes them by their `POSITION`; use as a context manager around `add`.
+    """Takes rows in any order and writes them by their `POSITION`; a context manager around the calls of `add`.
 
-    Rows wait in `folder`, one file for each `ROW_GROUP` places, hence no more than that many are sorted at once.
+    Rows are kept in `folder`, one file per `ROW_GROUP` positions, so that only that many are sorted at a time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,29 +43,29 @@ class ExternalSort:
         for group in marked.partition_by("_part"):
             part, table = group["_part"][0], group.drop("_part").to_arrow()
             if part not in self._writers:
-                self._writers[part] = pa.ipc.new_file(self._path(part), table.schema)
+                self._writers[part] = pa.ipc.new_file(self._locate(part), table.schema)
             self._writers[part].write_table(table)
 
     def write(self, files: dict[Path, Sequence[str]]) -> None:
         """Write all rows in order into each of `files`, with the columns named there; after the context has ended.
 
-        A part is a row group, and one is held at a time.
+        Each part is one row group; memory holds one.
         """
         with ExitStack() as stack:
             writers: dict[Path, pq.ParquetWriter] = {}
             for part in sorted(self._writers):
-                rows = pl.read_ipc(self._path(part)).sort(POSITION)
-                self._path(part).unlink()
+                rows = pl.read_ipc(self._locate(part)).sort(POSITION)
+                self._locate(part).unlink()
                 for path, columns in files.items():
                     table = rows.select(columns).to_arrow(compat_level=pl.CompatLevel.oldest())
                     if path not in writers:
-                        writers[path] = stack.enter_context(_writer(path, table.schema))
+                        writers[path] = stack.enter_context(_open_writer(path, table.schema))
                     writers[path].write_table(table, row_group_size=ROW_GROUP)
 
-    def _path(self, part: int) -> Path:
+    def _locate(self, part: int) -> Path:
         return self.folder / f"part-{part:06d}.arrow"
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    # Without Arrow's own notes on types, which would tell readers of this writer's kinds of strings and lists.
+def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Without Arrow's schema, which would make readers use this writer's types of strings and lists.
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, store_schema=False)

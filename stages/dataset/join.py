@@ -1,4 +1,4 @@
-"""The first pass over a round: shard by shard what is kept becomes rows, and everything is counted."""
+"""The first pass over a round: shard by shard, samples are selected and become rows, and everything is counted."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ LEVELS = ("outcome", "step")
 
 @dataclass
 class LabelCounts:
-    """Counts of right, wrong and unknown labels at both levels."""
+    """Counts of correct, incorrect and unknown labels at both levels."""
 
     counts: Counter[tuple[str, bool | None]] = field(default_factory=Counter)
 
     def add(self, outcomes: pl.Series, steps: pl.Series) -> None:
+        """Count the labels (True, False or null) of some samples and of their steps."""
         for level, labels in zip(LEVELS, (outcomes, steps), strict=True):
             for label, count in labels.value_counts().iter_rows():
                 self.counts[level, label] += count
@@ -38,16 +39,17 @@ class LabelCounts:
         self.add(rows["label"], steps.struct.field("label"))
 
     def report(self) -> dict[str, dict[str, int]]:
+        """``{"outcome" or "step": {"correct", "incorrect", "unknown"}}``."""
         names = {"correct": True, "incorrect": False, "unknown": None}
         return {level: {name: self.counts[level, label] for name, label in names.items()} for level in LEVELS}
 
 
 @dataclass
 class JoinedRound:
-    """What the first pass leaves: files of rows, in each a shard's by problem and sample id, and what was counted.
+    """The rows of a round in files, one per shard, sorted by problem and sample id, and what was counted.
 
-    `keys` has a row for each of them, in their order: problem_id, a number here since a million of them are held at
-    once, and label.
+    `keys` has a row for each row of the files, in their order: problem_id (renumbered from 0, since a million of them
+    are held at once) and label.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -59,37 +61,35 @@ class JoinedRound:
 
 
 def join_round(
-    inputs: RoundTables, shards: list[str], params: DatasetParams, prompt: PromptParams, seed: int, folder: Path
+    tables: RoundTables, shards: list[str], params: DatasetParams, prompt: PromptParams, seed: int, folder: Path
 ) -> JoinedRound:
-    """Select from every shard and write its rows into `folder`.
+    """Select samples from every shard and write their rows into `folder`.
 
     Rows: sample_id, problem_id, prompt, completion, label, and steps, a list of {start, end, label}. Raises
-    `ValueError` when nothing is left, or when a table names a row that another lacks.
+    `ValueError` if no row is left, or if a table names a row that another lacks.
     """
-    found = JoinedRound()
-    keys, problems = [], 0
-    for shard in progress(shards, "select", unit="shards"):
-        labelled = read_round_shard(inputs, shard)
-        found.quality.add(labelled)
-        found.before.add(labelled.samples["label"], labelled.steps["label"])
-        kept = select_samples(labelled.samples, params, seed, found.drops)
-        rows = build_rows(kept, labelled, prompt)
-        if rows.height != kept.height:
-            missing = kept.height - rows.height
-            raise ValueError(f"{missing} samples have no problem or no steps in {inputs.problems}, {inputs.steps}")
+    joined = JoinedRound()
+    keys, num_problems = [], 0
+    for name in progress(shards, "select", unit="shards"):
+        shard = read_round_shard(tables, name)
+        joined.quality.add(shard)
+        joined.before.add(shard.samples["label"], shard.steps["label"])
+        selected = select_samples(shard.samples, params, seed, joined.drops)
+        rows = build_rows(selected, shard, prompt)
+        if rows.height != selected.height:
+            num_missing = selected.height - rows.height
+            raise ValueError(f"{num_missing} samples have no problem or no steps in {tables.problems}, {tables.steps}")
         if rows.is_empty():
             continue
-        found.after.add_rows(rows)
-        found.files.append(folder / f"{shard}.arrow")
-        rows.write_ipc(found.files[-1])
-        numbers = rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + problems), "label")
-        problems = numbers["problem_id"][-1] + 1
-        keys.append(numbers)
+        joined.after.add_rows(rows)
+        joined.files.append(folder / f"{name}.arrow")
+        rows.write_ipc(joined.files[-1])
+        keys.append(rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + num_problems), "label"))
+        num_problems = keys[-1]["problem_id"][-1] + 1
     if not keys:
-        counts = {reason: entry["rows"] for reason, entry in found.drops.report().items()}
-        raise ValueError(f"{inputs.samples}: no sample is left to train on; dropped {counts}")
-    found.keys = pl.concat(keys, rechunk=True)
-    return found
+        raise ValueError(f"{tables.samples}: no sample is left to train on; dropped {joined.drops.counts()}")
+    joined.keys = pl.concat(keys, rechunk=True)
+    return joined
 
 
 def format_prompt(problem: str, params: PromptParams) -> str:
@@ -98,15 +98,15 @@ def format_prompt(problem: str, params: PromptParams) -> str:
     return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False)
 
 
-def build_rows(kept: pl.DataFrame, labelled: RoundShard, prompt: PromptParams) -> pl.DataFrame:
-    """The rows of `kept` that have a problem and steps, sorted by problem and sample id."""
-    steps = labelled.steps.join(kept.select("sample_id"), on="sample_id", how="semi", maintain_order="left")
+def build_rows(selected: pl.DataFrame, shard: RoundShard, prompt: PromptParams) -> pl.DataFrame:
+    """The rows of `selected` that have a problem and steps, sorted by problem and sample id."""
+    steps = shard.steps.join(selected.select("sample_id"), on="sample_id", how="semi", maintain_order="left")
     per_sample = steps.group_by("sample_id", maintain_order=True).agg(steps=pl.struct("start", "end", "label"))
-    problems = labelled.problems.join(kept.select("problem_id"), on="problem_id", how="semi")
-    prompts = pl.Series("prompt", [format_prompt(problem, prompt) for problem in problems["problem"]], dtype=pl.String)
+    problems = shard.problems.join(selected.select("problem_id"), on="problem_id", how="semi")
+    prompts = pl.Series("prompt", [format_prompt(text, prompt) for text in problems["problem"]], dtype=pl.String)
     return (
-        kept.join(problems.select("problem_id", prompts), on="problem_id", how="inner")
+        selected.join(problems.select("problem_id", prompts), on="problem_id", how="inner")
         .join(per_sample, on="sample_id", how="inner")
-        .select("sample_id", "problem_id", "prompt", "completion", label="label", steps="steps")
+        .select("sample_id", "problem_id", "prompt", "completion", "label", "steps")
         .sort("problem_id", "sample_id")
     )

@@ -1,4 +1,4 @@
-"""One shard of a round with everything known about it: what labels are selected from and measured on."""
+"""One shard of a round with its labels: what samples are selected from and label quality is measured on."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class RoundShard:
     """One shard's tables, joined by id.
 
     - ``problems``: problem_id, source, problem
-    - ``samples``: sample_id, problem_id, text, and label: the outcome's verdict, null where unknown
-    - ``steps``: sample_id, step, start, end, label (null where unknown), votes, agreement; sorted by sample and step
+    - ``samples``: sample_id, problem_id, completion, and label: the outcome, null where unknown
+    - ``steps``: sample_id, step, start, end, label (null where unknown), num_votes, agreement; sorted by sample, step
     """
 
     problems: pl.DataFrame
@@ -35,17 +35,17 @@ class RoundShard:
     steps: pl.DataFrame
 
 
-def read_round_shard(inputs: RoundTables, shard: str) -> RoundShard:
-    """Read one shard. Raises `ValueError` where labels are those of other steps."""
-    steps = read_shard(inputs.steps, STEP, shard).select("sample_id", "step", "start", "end")
-    judged = read_shard(inputs.labels, LABEL, shard).select("sample_id", "step", "label", "num_votes", "agreement")
-    together = steps.join(judged, on=["sample_id", "step"], how="inner")
-    if not together.height == steps.height == judged.height:
-        raise ValueError(f"{inputs.labels}: its steps are not those of {inputs.steps}")
-    outcomes = read_shard(inputs.outcomes, OUTCOME, shard).select("sample_id", label="is_correct")
-    samples = read_shard(inputs.samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
+def read_round_shard(tables: RoundTables, shard: str) -> RoundShard:
+    """Read one shard. Raises `ValueError` if the labels belong to other steps."""
+    steps = read_shard(tables.steps, STEP, shard).select("sample_id", "step", "start", "end")
+    labels = read_shard(tables.labels, LABEL, shard).select("sample_id", "step", "label", "num_votes", "agreement")
+    steps_with_labels = steps.join(labels, on=["sample_id", "step"], how="inner")
+    if not steps_with_labels.height == steps.height == labels.height:
+        raise ValueError(f"{tables.labels}: its steps are not those of {tables.steps}")
+    outcomes = read_shard(tables.outcomes, OUTCOME, shard).select("sample_id", label="is_correct")
+    samples = read_shard(tables.samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
     return RoundShard(
-        read_shard(inputs.problems, PROBLEM, shard).select("problem_id", "source", "problem"),
+        read_shard(tables.problems, PROBLEM, shard).select("problem_id", "source", "problem"),
         samples.join(outcomes, on="sample_id", how="left", maintain_order="left"),
-        together.sort("sample_id", "step"),
+        steps_with_labels.sort("sample_id", "step"),
     )

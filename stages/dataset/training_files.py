@@ -1,4 +1,4 @@
-"""From one round's tables to KTO and Step-KTO rows with a manifest."""
+"""The files of a data set: KTO and Step-KTO rows in training order, and their manifest."""
 
 from __future__ import annotations
 
@@ -25,28 +25,27 @@ STEP_KTO = (*KTO, "steps")
 
 
 def build_dataset(
-    inputs: RoundTables, params: DatasetParams, prompt: PromptParams, seed: int, digits: int, folder: Path
+    tables: RoundTables, params: DatasetParams, prompt: PromptParams, seed: int, digits: int, folder: Path
 ) -> dict[str, Any]:
     """Write ``kto.parquet``, ``step_kto.parquet`` and ``manifest.json`` into `folder`; return the report.
 
     Both files hold the same rows in training order. `kto`: sample_id, problem_id, prompt, completion, label.
     `step_kto` adds ``steps``: a list of {start, end, label}, offsets in code points into the completion, label null
-    where unknown. Rows wait on disk for their place, so that memory holds one shard and a few numbers per row. Raises
-    `ValueError` when nothing is left, or when a table names a row that another lacks.
+    where unknown. Rows are sorted on disk, so that memory holds one shard and a few numbers per row. Raises
+    `ValueError` if no row is left, or if a table names a row that another lacks.
     """
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as waiting:
-        found = join_round(inputs, shard_names(digits), params, prompt, seed, Path(waiting))
-        ordered = order_for_training(found.keys.with_row_index("row"), params.kl_block_size, seed)
-        places = np.empty(ordered.height, dtype=np.int64)
-        places[ordered["row"].to_numpy()] = np.arange(ordered.height)
-        _write(found.files, pl.Series(POSITION, places), Path(waiting), folder)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
+        joined = join_round(tables, shard_names(digits), params, prompt, seed, Path(temporary))
+        ordered = order_for_training(joined.keys.with_row_index("row"), params.kl_block_size, seed)
+        positions = np.empty(ordered.height, dtype=np.int64)
+        positions[ordered["row"].to_numpy()] = np.arange(ordered.height)
+        _write_files(joined.files, pl.Series(POSITION, positions), Path(temporary), folder)
     files = hash_folder(folder)
-    drops = {reason: entry["rows"] for reason, entry in found.drops.report().items()}
-    description = describe_dataset(ordered, found.before, found.after, drops, params, prompt)
+    description = describe_dataset(ordered, joined.before, joined.after, joined.drops.counts(), params, prompt)
     manifest = {**description, "files": files, "hash": hash_manifest(files)}
     write_json(folder / "manifest.json", manifest)
     report = {**manifest, "manifest": manifest["hash"]}
-    return {**report, "drops": found.drops.report(), "quality": found.quality.report()}
+    return {**report, "drops": joined.drops.report(), "quality": joined.quality.report()}
 
 
 def describe_dataset(
@@ -57,7 +56,7 @@ def describe_dataset(
     params: DatasetParams,
     prompt: PromptParams,
 ) -> dict[str, Any]:
-    """What the manifest says besides files and hash. `ordered`: problem_id and label of all rows in training order."""
+    """The manifest without files and hash. `ordered`: problem_id and label of all rows in training order."""
     labels = {"before": before.report(), "after": after.report()}
     return {
         "format": "chat" if prompt.chat else "text",
@@ -73,13 +72,13 @@ def describe_dataset(
     }
 
 
-def _write(files: list[Path], places: pl.Series, waiting: Path, folder: Path) -> None:
-    """Write the rows of `files` by their `places`, one for each row in order, and delete what was read."""
-    done = 0
-    with ExternalSort(waiting) as external:
+def _write_files(files: list[Path], positions: pl.Series, temporary: Path, folder: Path) -> None:
+    """Write the rows of `files` in the order of `positions`, one for each row, and delete `files`."""
+    num_read = 0
+    with ExternalSort(temporary) as external_sort:
         for path in progress(files, "write", unit="shards"):
             rows = pl.read_ipc(path)
-            external.add(rows.with_columns(places[done : done + rows.height]))
-            done += rows.height
+            external_sort.add(rows.with_columns(positions[num_read : num_read + rows.height]))
+            num_read += rows.height
             path.unlink()
-    external.write({folder / "kto.parquet": KTO, folder / "step_kto.parquet": STEP_KTO})
+    external_sort.write({folder / "kto.parquet": KTO, folder / "step_kto.parquet": STEP_KTO})

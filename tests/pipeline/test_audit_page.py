@@ -160,7 +160,7 @@ def index(root: Path) -> Index:
         (Wanted(kind="judges disagree"), [1]),
         (Wanted(kind="unknown verdict"), [1]),
         (Wanted(kind="dropped: outcome unknown"), [1]),
-        (Wanted(kind="dropped: more than the problem's share"), [0]),
+        (Wanted(kind="dropped: more than the limit per problem"), [0]),
         (Wanted(source="olympiads", kind="judges disagree"), []),
         (Wanted(kind="' or 1=1"), []),
     ],

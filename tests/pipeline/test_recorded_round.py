@@ -83,7 +83,7 @@ def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
     assert kto.group_by("prompt", "label").len()["len"].max() <= 2  # type: ignore[operator]
     report = json.loads((place / "reports/stages/dataset/M1.json").read_text(encoding="utf-8"))
     assert kto.height + sum(drop["rows"] for drop in report["drops"].values()) == 800
-    assert report["drops"]["problem lacks a right or a wrong sample"]["rows"] > 500
+    assert report["drops"]["problem lacks a correct or an incorrect sample"]["rows"] > 500
     assert set(read_table(place / "data/labels/M1", LABEL, 0)["label"]) == {None}
 
 

@@ -76,10 +76,10 @@ def test_drops_are_named() -> None:
     counts = {reason: entry["rows"] for reason, entry in drops.report().items()}
     assert counts == {
         "outcome unknown": 1,
-        "same text for the same problem": 1,
-        "problem lacks a right or a wrong sample": 1,
-        "more than the problem's share": 1,
-        "balance of right and wrong": 1,
+        "same completion for the same problem": 1,
+        "problem lacks a correct or an incorrect sample": 1,
+        "more than the limit per problem": 1,
+        "balance of correct and incorrect": 1,
     }
 
 

@@ -103,7 +103,7 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     assert rounds[1][3].startswith("82.4% (78.9%")
     drops = {(row[0], row[1]): row[2] for row in table(section(text, "Dropped rows"))}
     assert drops["problems", "source orca\\_math"] == "31"
-    assert ("dataset", "same text for the same problem") in drops
+    assert ("dataset", "same completion for the same problem") in drops
     assert ["M1", "sample", "12.4", "315,000"] in table(section(text, "Cost"))
     judge = section(text, "Judge")
     assert "Votes per step: 3, of which 60.0% must agree" in judge

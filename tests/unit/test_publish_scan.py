@@ -162,10 +162,7 @@ def test_only_what_public_texts_hold_can_be_accepted(tmp_path: Path) -> None:
 
 
 def test_patterns_are_read_alike_by_both_engines() -> None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     texts = [*PLANTED.values(), *HARMLESS]
     for pattern in PATTERNS.values():
-        found = pc.match_substring_regex(pa.array(texts), pattern).to_pylist()
+        found = pl.Series(texts).str.contains(pattern).to_list()
         assert found == [re.search(pattern, text) is not None for text in texts]

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+
+import polars as pl
 
 from stages.common.console import progress
 from tools.publish.preconditions import RefusedError
@@ -32,7 +33,7 @@ PATTERNS = {
     ),
     "e-mail address": r"\b[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
 }
-"""Kind of private data and its pattern, in a syntax that Python and RE2 read alike."""
+"""Kind of private data and its pattern, in a syntax that Python and polars read alike."""
 
 ACCEPTABLE = frozenset({"e-mail address", "personal path"})
 """Kinds that the user may accept after a look: public problem collections hold some."""
@@ -109,35 +110,25 @@ def _scan_parquet(path: Path, name: str, patterns: Mapping[str, str]) -> Iterato
             yield PrivateMatch(name, f"metadata {text.split()[0]}", kind)
     first = 0
     for batch in file.iter_batches(batch_size=4096):
-        for column, values in zip(batch.schema.names, batch.columns, strict=True):
-            for row, kind in _scan_values(values, patterns):
-                yield PrivateMatch(name, f"row {first + row}, column {column}", kind)
+        rows = pl.DataFrame(pl.from_arrow(batch)).with_row_index("_row", offset=first)
+        for column in batch.schema.names:
+            for texts in _iterate_texts(rows.select("_row", text=column)):
+                for kind, pattern in patterns.items():
+                    matches = texts.filter(pl.col("text").str.contains(pattern))["_row"].unique().sort()
+                    yield from (PrivateMatch(name, f"row {row}, column {column}", kind) for row in matches)
         first += batch.num_rows
 
 
-def _scan_values(values: Any, patterns: Mapping[str, str]) -> Iterator[tuple[int, str]]:
-    """(row, kind) of every match in the strings of an Arrow array, however deeply nested."""
-    import numpy as np
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
-    for rows, texts in _iterate_texts(values, np.arange(len(values))):
-        for kind, pattern in patterns.items():
-            hits = pc.match_substring_regex(texts, pattern).fill_null(False).to_numpy(zero_copy_only=False)
-            yield from ((int(row), kind) for row in np.unique(rows[hits]))
-
-
-def _iterate_texts(values: Any, rows: Any) -> Iterator[tuple[Any, Any]]:
-    """The string arrays inside `values`, each with the row that every one of its strings belongs to."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        yield rows, values
-    elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-        yield from _iterate_texts(values.flatten(), rows[pc.list_parent_indices(values).to_numpy()])
-    elif pa.types.is_struct(values.type):
-        for field in values.flatten():
-            yield from _iterate_texts(field, rows)
+def _iterate_texts(values: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Frames (_row, text) of all strings in a frame whose `text` is of any type, however deeply nested."""
+    dtype = values.schema["text"]
+    if isinstance(dtype, pl.String):
+        yield values
+    elif isinstance(dtype, pl.List):
+        yield from _iterate_texts(values.explode("text"))
+    elif isinstance(dtype, pl.Struct):
+        for field in dtype.fields:
+            yield from _iterate_texts(values.select("_row", text=pl.col("text").struct.field(field.name)))
 
 
 def _scan_bytes(path: Path, name: str, patterns: Mapping[str, str]) -> Iterator[PrivateMatch]:

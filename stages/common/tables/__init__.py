@@ -1,4 +1,4 @@
-"""Records: the tables between stages, their ids, and how they are written to disk."""
+"""The tables between stages, their ids, and how they are stored."""
 
 from stages.common.tables.drops import DropLog
 from stages.common.tables.ids import (

@@ -1,4 +1,4 @@
-"""Content hashes: an id says what a thing is, so the same thing has the same id in every run and on every machine."""
+"""Content hashes: the same content has the same id in every run and on every machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def content_hash(*parts: Any, digits: int = ID_DIGITS) -> str:
 
 
 def normalise_text(text: str) -> str:
-    """Unicode NFC with runs of white space made one space: what counts as the same problem text."""
+    """Unicode NFC, with each run of white space replaced by one space; equal results are the same problem text."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -31,12 +31,12 @@ def problem_id(problem: str, answer: str) -> str:
 
 
 def settings_hash(settings: dict[str, Any]) -> str:
-    """Hash of the settings that determine a sample (temperature, length, prompt), never of their number."""
+    """Hash of the params that determine a sample (temperature, length, prompt), without the number of samples."""
     return content_hash("settings", settings)
 
 
 def sample_id(problem: str, policy: str, settings: str, index: int, text: str) -> str:
-    """Id of a sample: `problem` id, `policy` manifest hash, `settings` hash, `index` (0-based), and its text."""
+    """Id of a sample: problem id, policy manifest hash, sampling params hash, 0-based index, and completion."""
     return content_hash("sample", problem, policy, settings, index, text)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `nullable` columns say in `meaning` what null stands for."""
+    """One column; the `meaning` of a `nullable` one says what null means."""
 
     name: str
     dtype: pl.DataType | type[pl.DataType]
@@ -30,7 +30,7 @@ class Table:
         return {column.name: column.dtype for column in self.columns}
 
     def check(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return `frame` with the columns in order; raise `ValueError` naming the first that does not fit."""
+        """Return `frame` with the columns in order; raise `ValueError` naming the first that does not match."""
         missing = [name for name in self.schema if name not in frame.columns]
         extra = [name for name in frame.columns if name not in self.schema]
         if missing or extra:
@@ -48,7 +48,7 @@ class Table:
 
 
 _PROBLEM_ID = Column("problem_id", pl.String, "content hash of the normalised problem text and gold answer")
-_SAMPLE_ID = Column("sample_id", pl.String, "content hash of problem, policy, settings, index and text")
+_SAMPLE_ID = Column("sample_id", pl.String, "content hash of problem, policy, sampling params, index and completion")
 
 PROBLEM = Table(
     "problem",
@@ -60,7 +60,7 @@ PROBLEM = Table(
         Column("problem", pl.String, "problem text as given"),
         Column("solution", pl.String, "reference solution as given"),
         Column("answer", pl.String, "gold answer: content of the reference solution's last box, or as given"),
-        Column("origin", pl.String, "where the row was read: generator, or data set and revision, or file and sha256"),
+        Column("origin", pl.String, "source of the row: generator, or data set and revision, or file and sha256"),
         Column("origin_row", pl.Int64, "0-based row in its origin"),
         Column("task", pl.String, "the task of the problem, which chooses the verifier of its answers, e.g. math"),
     ),
@@ -76,7 +76,7 @@ SAMPLE = Table(
         Column("sampling_hash", pl.String, "hash of the sampling params"),
         Column("sample_index", pl.Int32, "0-based index among the problem's samples"),
         Column("seed", pl.Int64, "seed of this sample's random draws, null where the sampler has none", nullable=True),
-        Column("completion", pl.String, "the sampled solution, special tokens removed"),
+        Column("completion", pl.String, "the sampled completion, special tokens removed"),
         Column("finish_reason", pl.String, "stop, or length when cut by the token limit"),
         Column("prompt_tokens", pl.Int32, "tokens in, null where not recorded", nullable=True),
         Column("completion_tokens", pl.Int32, "tokens out, null where not recorded", nullable=True),
@@ -102,12 +102,12 @@ LABEL = Table(
         _SAMPLE_ID,
         _PROBLEM_ID,
         Column("step", pl.Int32, "0-based position of the step in its sample"),
-        Column("label", pl.Boolean, "True right, False wrong, null unknown", nullable=True),
-        Column("reason", pl.String, "why the label is what it is, in a few words"),
-        Column("num_votes", pl.Int32, "number of votes asked of the judge"),
-        Column("agreement", pl.Float64, "share of the votes that say what the label says, 0 to 1"),
-        Column("first_error", pl.Int32, "0-based first wrong step of the sample, null if none", nullable=True),
-        Column("judge", pl.String, "hash of the judge: its kind, model, prompt and settings"),
+        Column("label", pl.Boolean, "True correct, False incorrect, null unknown", nullable=True),
+        Column("reason", pl.String, "reason for the label, in a few words"),
+        Column("num_votes", pl.Int32, "number of votes of the judge"),
+        Column("agreement", pl.Float64, "fraction of the votes that agree with the label, 0 to 1"),
+        Column("first_error", pl.Int32, "0-based first incorrect step of the sample, null if none", nullable=True),
+        Column("judge", pl.String, "hash of the judge: its kind, model, prompt and params"),
     ),
 )
 
@@ -118,14 +118,19 @@ REPLY = Table(
         _SAMPLE_ID,
         _PROBLEM_ID,
         Column("judge_index", pl.Int32, "0 for the judge, 1 for the second judge"),
-        Column("step", pl.Int32, "0-based step asked about, -1 for all steps of the sample in one call"),
+        Column("step", pl.Int32, "0-based step of the request, -1 for all steps of the sample in one request"),
         Column("vote", pl.Int32, "0-based vote"),
-        Column("attempt", pl.Int32, "0-based try for this vote"),
+        Column("attempt", pl.Int32, "0-based attempt at this vote"),
         Column("request_hash", pl.String, "hash of everything that determined the reply"),
-        Column("text", pl.String, "the reply as it came, null where none came", nullable=True),
-        Column("error", pl.String, "why the reply gave no verdicts, null where it did", nullable=True),
-        Column("finish_reason", pl.String, "as the server said, null where no reply came", nullable=True),
-        Column("model", pl.String, "the model's name as the server said, null where no reply came", nullable=True),
+        Column("text", pl.String, "the raw reply, null where there is none", nullable=True),
+        Column("error", pl.String, "why the reply has no verdicts, null where it has", nullable=True),
+        Column("finish_reason", pl.String, "as reported by the server, null where there is no reply", nullable=True),
+        Column(
+            "model",
+            pl.String,
+            "model name reported by the server, null where there is no reply",
+            nullable=True,
+        ),
         Column("prompt_tokens", pl.Int64, "tokens in, null where not reported", nullable=True),
         Column("completion_tokens", pl.Int64, "tokens out, null where not reported", nullable=True),
     ),
@@ -139,8 +144,13 @@ OUTCOME = Table(
         _PROBLEM_ID,
         Column("answer", pl.String, "the final answer as extracted, null if none was found", nullable=True),
         Column("extraction_rule", pl.String, "the extraction rule that found it, null if none", nullable=True),
-        Column("is_correct", pl.Boolean, "True equal to gold, False not, null cannot tell", nullable=True),
-        Column("reason", pl.String, "how the verdict was reached, in a few words"),
+        Column(
+            "is_correct",
+            pl.Boolean,
+            "True equals the gold answer, False does not, null unknown",
+            nullable=True,
+        ),
+        Column("reason", pl.String, "reason for the verdict, in a few words"),
         Column("verifier", pl.String, "version of the verifier: packages and rule-table hash"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Tables on disk: parquet shards by hash prefix, the same bytes for the same rows, complete or not there at all."""
+"""Tables on disk: Parquet shards by hash prefix, the same bytes for the same rows, either complete or absent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import polars as pl
 from stages.common.tables.schema import Table
 
 ROW_GROUP = 65_536
-"""Rows per parquet row group: fixed, since the writer's own choice would follow the machine's thread count."""
+"""Rows per parquet row group: fixed, since the writer's default depends on the machine's thread count."""
 
 
 @contextmanager
 def replace_dir(out: Path) -> Iterator[Path]:
-    """Give a temporary directory that becomes `out` when the block ends well: "it exists" means "it is complete"."""
+    """A temporary directory that becomes `out` when the block ends without error: `out` is complete or absent."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -35,7 +35,7 @@ def replace_dir(out: Path) -> Iterator[Path]:
 
 
 def shard_names(digits: int) -> list[str]:
-    """Names of all shards when ids are spread by their first `digits` hex digits; one shard `all` for 0."""
+    """Names of all shards, the first `digits` hex digits of their problem ids; one shard `all` for 0."""
     if digits == 0:
         return ["all"]
     return [f"{number:0{digits}x}" for number in range(16**digits)]
@@ -50,7 +50,7 @@ class ShardWriter:
         self.rows = 0
 
     def write(self, shard: str, frame: pl.DataFrame) -> None:
-        """Write one shard; raise `ValueError` for a misfitting column or two rows under one key."""
+        """Write one shard; raise `ValueError` for an invalid column or a duplicate key."""
         frame = self.table.check(frame).sort(self.table.key)
         if frame.select(self.table.key).is_duplicated().any():
             raise ValueError(f"table {self.table.name}, shard {shard}: two rows share a key {self.table.key}")
@@ -64,7 +64,7 @@ class ShardWriter:
 def write_table(folder: Path, table: Table, frame: pl.DataFrame, digits: int) -> int:
     """Write `frame` into `folder`, sharded by the first `digits` hex digits of problem_id; return the rows written.
 
-    Raises `ValueError` for a misfitting column, two rows under one key, or a problem_id that is no hex number.
+    Raises `ValueError` for an invalid column, a duplicate key, or a problem_id that is no hex number.
     """
     writer = ShardWriter(folder, table)
     for shard in shard_names(digits):
@@ -92,7 +92,7 @@ def read_table(folder: Path, table: Table, digits: int) -> pl.DataFrame:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as sorted, indented JSON with a closing newline; the file appears whole or not at all."""
+    """Write `value` as sorted, indented JSON with a closing newline; the file is written completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
