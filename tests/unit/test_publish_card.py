@@ -311,7 +311,7 @@ def test_a_policy_without_weights_is_not_published(place: Path, tmp_path: Path) 
 def test_a_round_of_recorded_solutions_without_judge_and_measurement_says_so(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", problems=4)
     recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
-    recipe["sample"] |= {"engine": "recorded", "recorded": {"path": "x.jsonl"}}
+    recipe["sample"]["engine"] = {"kind": "recorded", "recorded": {"path": "x.jsonl"}}
     recipe["judge"]["kind"] = "none"
     (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     path = place / "data/labels/M1/all.parquet"

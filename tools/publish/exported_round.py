@@ -8,7 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.engines import find_engine_kind
 from stages.common.params.block import ParamsError, load, read_yaml
+from stages.common.params.engine import EngineParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.recipe import resolve
 from stages.common.params.tables import TablesParams
@@ -51,7 +53,7 @@ class ExportedRound:
     @property
     def is_recorded(self) -> bool:
         """Whether the completions were sampled elsewhere and recorded."""
-        return bool(self.params["sample"]["engine"] == "recorded")
+        return not find_engine_kind(EngineParams.model_validate(self.params["sample"]["engine"])).generates
 
     @property
     def judge(self) -> Judge:
