@@ -7,14 +7,14 @@ import statistics
 import polars as pl
 
 from experiments.variants import Variant, list_rounds
-from stages.report.style import LIGHT, MARKERS, drawing, to_png
+from stages.report.plot_style import LIGHT, MARKERS, save_png, use_theme
 
 PANELS = {"pass_at_1": "Pass@1, %", "stepwise_error": "correct answers with an incorrect step, %"}
 
 
 def draw_plot(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -> bytes:
     """PNG of `table`: rows of reports/rounds.csv with a column `seed`."""
-    with drawing(LIGHT):
+    with use_theme(LIGHT):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(9, 3.4), layout="constrained")
@@ -38,4 +38,4 @@ def draw_plot(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -
             axes.set_title(title, loc="left")
             axes.set_ylim(bottom=0)
         panels[0].legend(loc="lower right")
-        return to_png(fig)
+        return save_png(fig)

@@ -1,7 +1,7 @@
-"""Evaluation: how often a policy is right, alone and by vote, and how often by wrong steps."""
+"""Evaluation: how often a policy is correct, alone and by majority vote, and how often with incorrect steps."""
 
-from stages.evaluate.attempts import pass_at_k
-from stages.evaluate.evaluate import evaluate_policy
-from stages.evaluate.majority import majority_winners
+from stages.evaluate.evaluation import evaluate_policy
+from stages.evaluate.majority import choose_majority
+from stages.evaluate.pass_at_k import estimate_pass_at_k
 
-__all__ = ["evaluate_policy", "majority_winners", "pass_at_k"]
+__all__ = ["choose_majority", "estimate_pass_at_k", "evaluate_policy"]

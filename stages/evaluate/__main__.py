@@ -1,6 +1,6 @@
-"""``python -m stages.evaluate``: measure one policy on problems held out.
+"""``python -m stages.evaluate``: evaluate one policy on held-out problems.
 
-``python -m stages.evaluate recorded FILE.jsonl`` measures solutions sampled elsewhere, without any model.
+``python -m stages.evaluate recorded FILE.jsonl`` evaluates completions sampled elsewhere, without any model.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from stages.common.tables import (
     write_json,
     write_table,
 )
-from stages.evaluate.evaluate import evaluate_policy
-from stages.evaluate.recorded import recorded
-from stages.evaluate.settings import load_settings
+from stages.evaluate.evaluation import evaluate_policy
+from stages.evaluate.evaluation_params import load_params
+from stages.evaluate.recorded_completions import run_recorded
 
 TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
 """Table by the last part of the folder that it is written to."""
@@ -37,23 +37,22 @@ def evaluate(recipe: Path, problems: Path, policy: Path, out: Path, report: Path
     """Evaluate one policy."""
     started = time.monotonic()
     digits = load(TablesParams, recipe, "tables").shard_digits
-    settings = load_settings(recipe)
+    params = load_params(recipe)
     source = read_policy(policy)
-    if settings.evaluate.split is None and not settings.evaluate.benchmarks:
+    if params.evaluate.split is None and not params.evaluate.benchmarks:
         with replace_dir(out):
             write_json(report, {"policy": source.hash, "split": None, "metrics": {}})
         return
-    table = read_table(problems, PROBLEM, digits)
-    evaluation = evaluate_policy(table, source, settings, f"evaluate {out.name}")
+    evaluation = evaluate_policy(read_table(problems, PROBLEM, digits), source, params, f"evaluate {out.name}")
     with replace_dir(out) as folder:
-        for place, table in evaluation.tables.items():
-            write_table(folder / place, TABLES[Path(place).name], table, digits)
+        for name, table in evaluation.tables.items():
+            write_table(folder / name, TABLES[Path(name).name], table, digits)
     seconds = round(time.monotonic() - started, 1)
     write_json(report, {**evaluation.report, "seconds": seconds, "environment": describe_environment()})
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["recorded"]:
-        run(lambda: recorded(sys.argv[2:]))
+        run(lambda: run_recorded(sys.argv[2:]))
     else:
         run_stage(evaluate)

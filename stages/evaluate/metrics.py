@@ -1,88 +1,93 @@
-"""From the tables of an evaluation to what its metrics count."""
+"""From the tables of an evaluation to the counts behind its metrics."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from stages.common.statistics import Counts, count
+from stages.common.statistics import Counts, count_by_problem
 
-RIGHT = pl.col("is_correct").fill_null(False)
-_WRONG = ~pl.col("is_correct").fill_null(True)
+IS_CORRECT = pl.col("is_correct").fill_null(False)
+_IS_INCORRECT = ~pl.col("is_correct").fill_null(True)
 _ONE = pl.lit(True)
 
-COMPARED = ("pass_at_1", "stepwise_error")
-"""Metrics of solutions whose counts by problem a report keeps, to compare rounds."""
+COMPARED_METRICS = ("pass_at_1", "stepwise_error")
+"""Metrics of completions whose counts by problem a report stores, to compare rounds."""
 
 
-def per_sample(samples: pl.DataFrame, judged: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
-    """One row per sample: its outcome, and how many of its steps are right, wrong and unknown.
+def summarize_samples(samples: pl.DataFrame, labels: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+    """One row per sample: its outcome and the numbers of its correct, incorrect and unknown steps.
 
-    Columns ``problem_id, sample_id, finish_reason, completion_tokens, answer, value, right_steps, wrong_steps,
-    unknown_steps``, sorted by problem_id.
+    Columns ``problem_id, sample_id, finish_reason, completion_tokens, answer, is_correct, num_correct_steps,
+    num_incorrect_steps, num_unknown_steps``, sorted by problem_id.
     """
-    steps = judged.group_by("sample_id").agg(
-        (pl.col("label") == True).sum().alias("right_steps"),  # noqa: E712 - an expression, not a truth test
-        (pl.col("label") == False).sum().alias("wrong_steps"),  # noqa: E712
-        pl.col("label").is_null().sum().alias("unknown_steps"),
+    steps = labels.group_by("sample_id").agg(
+        num_correct_steps=pl.col("label").fill_null(False).sum(),
+        num_incorrect_steps=(~pl.col("label").fill_null(True)).sum(),
+        num_unknown_steps=pl.col("label").is_null().sum(),
     )
     return (
         samples.select("problem_id", "sample_id", "sample_index", "finish_reason", "completion_tokens")
         .join(outcomes.select("sample_id", "answer", "is_correct"), on="sample_id", how="left", validate="1:1")
         .join(steps, on="sample_id", how="left", validate="1:1")
-        .with_columns(pl.col("right_steps", "wrong_steps", "unknown_steps").fill_null(0).cast(pl.Int64))
+        .with_columns(pl.col("^num_.*_steps$").fill_null(0).cast(pl.Int64))
         .sort("problem_id", "sample_index")
         .drop("sample_index")
     )
 
 
-def greedy_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
-    """What is counted of one greedy solution per problem (rows of `per_sample`).
+def count_greedy(summary: pl.DataFrame) -> dict[str, Counts]:
+    """Counts of one greedy completion per problem (rows of `summarize_samples`).
 
-    ``pass_at_1``: right answers among problems; a verdict "cannot tell" is not right. The others as in
-    `solution_counts`.
+    ``pass_at_1``: correct answers among problems; an unknown verdict is not correct. The others as in
+    `count_completions`.
     """
-    return {"pass_at_1": count(solutions, RIGHT, _ONE)} | solution_counts(solutions)
+    return {"pass_at_1": count_by_problem(summary, IS_CORRECT, _ONE)} | count_completions(summary)
 
 
-def solution_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
-    """What is counted of solutions whose steps were judged, whatever their number per problem (rows of `per_sample`).
+def count_completions(summary: pl.DataFrame) -> dict[str, Counts]:
+    """Counts of completions with labelled steps, any number per problem (rows of `summarize_samples`).
 
-    - ``stepwise_error``: right answers that have a wrong step, among right answers with at least one judged step.
-    - ``wrong_all_steps_right``: wrong answers whose steps are all right, among wrong ones with a judged step.
-    - ``unknown_steps``: steps without a label among steps; ``unknown_outcome``: verdicts "cannot tell" among solutions.
-    - ``no_answer``, ``length_cut``: solutions without an answer, and cut by the token limit, among solutions.
-    - ``tokens_per_solution``: completion tokens by solutions whose tokens were recorded.
+    - ``stepwise_error``: correct answers with an incorrect step, among correct answers with a step of known label.
+    - ``incorrect_answer_correct_steps``: incorrect answers with correct steps only, among incorrect answers with a
+      step of known label.
+    - ``unknown_steps``: steps without a label among steps; ``unknown_outcome``: unknown verdicts among completions.
+    - ``no_answer``, ``truncated``, ``tokens_per_completion``: see `count_formats`.
 
-    A solution of which no step is judged says nothing about steps, hence it is in neither of the two step ratios.
+    A completion without any known label says nothing about steps, so neither of the two ratios of steps counts it.
     """
-    judged = (pl.col("right_steps") + pl.col("wrong_steps")) > 0
-    wrong_step = pl.col("wrong_steps") > 0
-    all_right = (pl.col("wrong_steps") == 0) & (pl.col("unknown_steps") == 0)
-    steps = pl.col("right_steps") + pl.col("wrong_steps") + pl.col("unknown_steps")
+    correct, incorrect, unknown = (pl.col(f"num_{name}_steps") for name in ("correct", "incorrect", "unknown"))
+    is_judged = (correct + incorrect) > 0
+    is_flawless = (incorrect == 0) & (unknown == 0)
     return {
-        "stepwise_error": count(solutions, RIGHT & judged & wrong_step, RIGHT & judged),
-        "wrong_all_steps_right": count(solutions, _WRONG & judged & all_right, _WRONG & judged),
-        "unknown_steps": count(solutions, pl.col("unknown_steps"), steps),
-        "unknown_outcome": count(solutions, pl.col("is_correct").is_null(), _ONE),
-        **shape_counts(solutions),
+        "stepwise_error": count_by_problem(summary, IS_CORRECT & (incorrect > 0), IS_CORRECT & is_judged),
+        "incorrect_answer_correct_steps": count_by_problem(
+            summary, _IS_INCORRECT & is_judged & is_flawless, _IS_INCORRECT & is_judged
+        ),
+        "unknown_steps": count_by_problem(summary, unknown, correct + incorrect + unknown),
+        "unknown_outcome": count_by_problem(summary, pl.col("is_correct").is_null(), _ONE),
+        **count_formats(summary),
     }
 
 
-def shape_counts(solutions: pl.DataFrame) -> dict[str, Counts]:
-    """The last three of `solution_counts`, which need no judge: ``no_answer, length_cut, tokens_per_solution``."""
+def count_formats(summary: pl.DataFrame) -> dict[str, Counts]:
+    """Counts that need no judge.
+
+    ``no_answer`` and ``truncated``: completions without an answer, and truncated by the token limit, among completions;
+    ``tokens_per_completion``: completion tokens by completions whose tokens were recorded.
+    """
     tokens = pl.col("completion_tokens")
     return {
-        "no_answer": count(solutions, pl.col("answer").is_null(), _ONE),
-        "length_cut": count(solutions, pl.col("finish_reason") == "length", _ONE),
-        "tokens_per_solution": count(solutions, tokens.fill_null(0), tokens.is_not_null()),
+        "no_answer": count_by_problem(summary, pl.col("answer").is_null(), _ONE),
+        "truncated": count_by_problem(summary, pl.col("finish_reason") == "length", _ONE),
+        "tokens_per_completion": count_by_problem(summary, tokens.fill_null(0), tokens.is_not_null()),
     }
 
 
-def flagged_counts(solutions: pl.DataFrame) -> Counts:
-    """Right answers in which the judge calls some step wrong, among all right answers that have a step.
+def count_apparent_errors(summary: pl.DataFrame) -> Counts:
+    """Correct answers in which the judge labels some step incorrect, among all correct answers that have a step.
 
-    Unlike ``stepwise_error``, a solution that the judge says nothing about counts as one in which it finds nothing
-    wrong: a judge's error rates are counted like that.
+    Unlike for ``stepwise_error``, a completion without any known label counts as one without an incorrect step,
+    because a judge's error rates are measured that way.
     """
-    has_steps = (pl.col("right_steps") + pl.col("wrong_steps") + pl.col("unknown_steps")) > 0
-    return count(solutions, RIGHT & (pl.col("wrong_steps") > 0), RIGHT & has_steps)
+    has_steps = pl.sum_horizontal("^num_.*_steps$") > 0
+    return count_by_problem(summary, IS_CORRECT & (pl.col("num_incorrect_steps") > 0), IS_CORRECT & has_steps)

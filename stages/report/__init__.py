@@ -1,5 +1,5 @@
-"""The report: what the rounds gave, as a page, plots, a table, and metrics."""
+"""The report: the results of all rounds as a page, plots, a table and metrics."""
 
-from stages.report.build import build_report
+from stages.report.report_files import show_report, write_report
 
-__all__ = ["build_report"]
+__all__ = ["show_report", "write_report"]

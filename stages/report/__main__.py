@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from stages.common.console import run
-from stages.report.build import build_report, show_report
+from stages.report import show_report, write_report
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     if arguments.command == "show":
         print(show_report(arguments.recipe, arguments.out))
     else:
-        print(build_report(arguments.recipe, arguments.stages, arguments.out))
+        print(write_report(arguments.recipe, arguments.stages, arguments.out))
 
 
 if __name__ == "__main__":

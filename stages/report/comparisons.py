@@ -1,64 +1,57 @@
-"""Whether one model is better than another: both on the same problems, with an interval of the difference."""
+"""Pairs of policies compared on the same problems, with an interval of the difference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.common.statistics import Comparison, Resampling, compare_reports
+from stages.common.statistics import Bootstrap, Comparison, compare_reports
 from stages.common.tables import seed_from
-from stages.report.measures import Measure, problem_sets
-from stages.report.sources import Model, arms
+from stages.report.evaluation_metrics import list_problem_sets
+from stages.report.stage_reports import PolicyReports, list_variants
 
-RESAMPLING = Resampling(2000, seed_from("compare"))
-"""Of the report's own: how a difference is drawn must not depend on how each model was measured."""
+BOOTSTRAP = Bootstrap(2000, seed_from("compare"))
+"""The report's own, so that a difference does not depend on how each policy was evaluated."""
 
 
 @dataclass(frozen=True)
-class Contest:
-    """`model` held against `other` on one set of problems: how each metric changed."""
+class PolicyComparison:
+    """`policy` compared with `other` on one set of problems: how each metric changed."""
 
     problems: str
-    model: Model
-    other: Model
+    policy: PolicyReports
+    other: PolicyReports
     changes: dict[str, Comparison]
 
 
-def contests(models: list[Model]) -> list[Contest]:
-    """Every round against the one that it started from, and every other arm's round against the first arm's.
+def compare_policies(policies: list[PolicyReports]) -> list[PolicyComparison]:
+    """Every policy compared with the one that it starts from, and every other variant with the first one.
 
     Pairs that were not evaluated on the same problems are left out.
     """
-    found = []
-    for it in problem_sets(models):
-        for other, model in _pairs(models):
-            before, after = it.reports.get(other.name), it.reports.get(model.name)
-            if changes := compare_reports(before, after, RESAMPLING):
-                found.append(Contest(it.title, model, other, changes))
-    return found
+    comparisons = []
+    for problem_set in list_problem_sets(policies):
+        for other, policy in _list_pairs(policies):
+            before, after = problem_set.reports.get(other.name), problem_set.reports.get(policy.name)
+            if changes := compare_reports(before, after, BOOTSTRAP):
+                comparisons.append(PolicyComparison(problem_set.title, policy, other, changes))
+    return comparisons
 
 
-def changes_over_policy(models: list[Model]) -> dict[str, dict[str, Comparison]]:
-    """How each model differs from the one that it started from on the recipe's problems, by model and metric."""
-    by_name = {model.name: model for model in models}
+def compare_with_start(policies: list[PolicyReports]) -> dict[str, dict[str, Comparison]]:
+    """By policy and metric, the change from the policy that it starts from, on the recipe's problems."""
+    evaluations = {policy.name: policy.reports.get("evaluate") for policy in policies}
     return {
-        model.name: compare_reports(
-            by_name[model.policy].reports.get("evaluate"), model.reports.get("evaluate"), RESAMPLING
-        )
-        for model in models
-        if model.policy
+        policy.name: compare_reports(evaluations[policy.start_policy], evaluations[policy.name], BOOTSTRAP)
+        for policy in policies
+        if policy.start_policy
     }
 
 
-def measures_compared(found: list[Contest]) -> list[Measure]:
-    """The metrics of all comparisons, in the order of the page."""
-    return Measure.known({key for contest in found for key in contest.changes})
-
-
-def _pairs(models: list[Model]) -> list[tuple[Model, Model]]:
-    by_name = {model.name: model for model in models}
-    pairs = [(by_name[model.policy], model) for model in models if model.policy]
-    first, *others = arms(models)
-    of_depth = {model.depth: model for model in first}
+def _list_pairs(policies: list[PolicyReports]) -> list[tuple[PolicyReports, PolicyReports]]:
+    by_name = {policy.name: policy for policy in policies}
+    pairs = [(by_name[policy.start_policy], policy) for policy in policies if policy.start_policy]
+    first, *others = list_variants(policies)
+    at_depth = {policy.depth: policy for policy in first}
     for chain in others:
-        pairs += [(of_depth[model.depth], model) for model in chain[1:] if model.depth in of_depth]
+        pairs += [(at_depth[policy.depth], policy) for policy in chain[1:] if policy.depth in at_depth]
     return pairs

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.report.bars import draw_drops, draw_labels, draw_seconds, draw_tokens
-from stages.report.lines import draw_accuracy, draw_stepwise
-from stages.report.sources import Sources
-from stages.report.style import Theme
+from stages.report.bar_plots import draw_drops, draw_labels, draw_seconds, draw_tokens
+from stages.report.metric_plots import draw_accuracy, draw_stepwise
+from stages.report.plot_style import Theme
+from stages.report.stage_reports import StageReports
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,36 +22,33 @@ class Plot:
     name: str
     title: str
     caption: str
-    draw: Callable[[Sources, Theme], Figure | None]
-    """Gives null where there is nothing to draw."""
+    draw: Callable[[StageReports, Theme], Figure | None]
+    """Returns None if there is nothing to draw."""
 
 
 PLOTS = (
     Plot(
         "pass_at_1",
-        "Right answers by round",
+        "Correct answers by round",
         "Pass@1 and majority vote on held-out problems; whiskers are 95% intervals.",
         draw_accuracy,
     ),
     Plot(
         "stepwise_error",
-        "Right answers that have a wrong step",
-        "Share of greedy right answers with at least one wrong step, by round; whiskers are 95% intervals.",
+        "Correct answers with an incorrect step",
+        "Fraction of correct greedy answers with at least one incorrect step; whiskers are 95% intervals.",
         draw_stepwise,
     ),
     Plot(
         "labels",
-        "Label balance, before and after selection",
+        "Label balance before and after selection",
         "Labels of sampled answers and of their steps in each round.",
         draw_labels,
     ),
-    Plot("drops", "Rows dropped by reason", "All rounds together, the most frequent reasons.", draw_drops),
+    Plot("drops", "Rows dropped by reason", "The most frequent reasons over all rounds.", draw_drops),
     Plot(
-        "seconds",
-        "Seconds by stage",
-        "Wall-clock time of each stage; what a journal already held costs no time again.",
-        draw_seconds,
+        "seconds", "Seconds by stage", "Wall-clock time of each stage; work found in a journal is free.", draw_seconds
     ),
-    Plot("tokens", "Tokens by model", "Tokens read and written by sampling and written by evaluation.", draw_tokens),
+    Plot("tokens", "Tokens by policy", "Tokens of prompts and completions in sampling and evaluation.", draw_tokens),
 )
 """All plots, in the order of the page."""

@@ -22,7 +22,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
-from stages.common.statistics import VERDICT_LABELS, cohens_kappa, read_verdicts
+from stages.common.statistics import JUDGE_LABELS, compute_kappa, read_human_labels
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
 from tools.audit.page.label_log import Agreement, agreements, append_verdict
 from tools.audit.page.page_html import page, static_page
@@ -175,7 +175,7 @@ def test_where_there_is_nothing_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no round has samples here"):
         build_index(tmp_path, [PART])
     with pytest.raises(FileNotFoundError, match=r"said\.jsonl: no such file"):
-        read_verdicts(tmp_path / "said.jsonl")
+        read_human_labels(tmp_path / "said.jsonl")
 
 
 def test_choices_are_those_that_something_fits(index: Index) -> None:
@@ -241,7 +241,7 @@ def test_formulas_are_rendered(root: Path, index: Index, tmp_path: Path) -> None
     path.write_text(static_page(root, [PART], index, Wanted(source="olympiads"), 5, 0), encoding="utf-8")
     dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
     assert '<annotation encoding="application/x-tex">\\sqrt{1}</annotation>' in dom
-    assert 'class="step wrong' in dom
+    assert 'class="step incorrect' in dom
     assert "data:font/woff2" in dom
     assert "url(fonts/" not in dom
 
@@ -280,7 +280,7 @@ def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> N
 
 def test_the_server(root: Path, tmp_path: Path) -> None:
     verdicts = tmp_path / "said.jsonl"
-    good = {"round": "M1", "sample_id": hexed(0), "step": 0, "right": True}
+    good = {"round": "M1", "sample_id": hexed(0), "step": 0, "is_correct": True}
 
     async def visit() -> None:
         app = make_app(root, [PART], "me", verdicts, LOOPBACK)
@@ -308,61 +308,64 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
                 assert answer.status == 200
             async with client.post(f"{base}/verdict", data=json.dumps(good)) as answer:
                 assert answer.status == 415
-            for bad in ({"round": "M9"}, {"step": 7}, {"step": "0"}, {"right": "yes"}, {"sample_id": None}):
+            for bad in ({"round": "M9"}, {"step": 7}, {"step": "0"}, {"is_correct": "yes"}, {"sample_id": None}):
                 async with client.post(f"{base}/verdict", json=good | bad) as answer:
                     assert answer.status == 400, bad
-            async with client.post(f"{base}/verdict", json=good | {"right": "x" * 100_000}) as answer:
+            async with client.post(f"{base}/verdict", json=good | {"is_correct": "x" * 100_000}) as answer:
                 assert answer.status in (400, 413)
         await runner.cleanup()
 
     asyncio.run(visit())
-    (said,) = read_verdicts(verdicts)
-    assert said == good | {"person": "me", "label": "wrong", "judge": "j"}
+    (said,) = read_human_labels(verdicts)
+    assert said == good | {"annotator": "me", "label": "incorrect", "judge": "j"}
 
 
 def verdict(**cells: Any) -> dict[str, Any]:
     return {
-        "person": "me", "round": "M1", "sample_id": hexed(0), "step": 0, "right": True, "label": "right", "judge": "j",
+        "annotator": "me", "round": "M1", "sample_id": hexed(0), "step": 0, "is_correct": True, "label": "correct",
+        "judge": "j",
     } | cells  # fmt: skip
 
 
 def test_verdicts_are_appended_and_the_last_counts(tmp_path: Path) -> None:
     path = tmp_path / "some/said.jsonl"
-    for right in (True, False):
-        append_verdict(path, verdict(right=right))
+    for is_correct in (True, False):
+        append_verdict(path, verdict(is_correct=is_correct))
     append_verdict(path, verdict(step=1, label="unknown"))
-    append_verdict(path, verdict(person="you"))
+    append_verdict(path, verdict(annotator="you"))
     assert len(path.read_text(encoding="utf-8").splitlines()) == 4
-    assert [said["right"] for said in read_verdicts(path)] == [False, True, True]
-    assert agreements(read_verdicts(path)) == [Agreement("j", 2, 1, 0.5, 0.0)]
-    with pytest.raises(ValueError, match="label: expected one of right, wrong"):
+    assert [said["is_correct"] for said in read_human_labels(path)] == [False, True, True]
+    assert agreements(read_human_labels(path)) == [Agreement("j", 2, 1, 0.5, 0.0)]
+    with pytest.raises(ValueError, match="label: expected one of correct, incorrect"):
         append_verdict(path, verdict(label="maybe"))
     path.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"said\.jsonl:1: expected an object with person"):
-        read_verdicts(path)
+    with pytest.raises(ValueError, match=r"said\.jsonl:1: expected an object with annotator"):
+        read_human_labels(path)
 
 
 def test_kappa_of_a_known_table() -> None:
     # Two readers of 50 proposals: kappa is 0.4 (en.wikipedia.org/wiki/Cohen's_kappa, "Simple example").
     pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
-    assert cohens_kappa(pairs) == pytest.approx(0.4)
-    assert cohens_kappa([(True, True)] * 3) is None
-    assert cohens_kappa([]) is None
+    assert compute_kappa(pairs) == pytest.approx(0.4)
+    assert compute_kappa([(True, True)] * 3) is None
+    assert compute_kappa([]) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
 def test_kappa_is_one_for_the_same_labels_and_never_more(pairs: list[tuple[bool, bool]]) -> None:
-    kappa = cohens_kappa(pairs)
+    kappa = compute_kappa(pairs)
     assert kappa is None or -1 <= kappa <= 1
-    assert cohens_kappa([(a, a) for a, _ in pairs]) in (None, 1.0)
+    assert compute_kappa([(a, a) for a, _ in pairs]) in (None, 1.0)
 
 
-@given(st.dictionaries(st.sampled_from(["person", "step", "label"]), st.none() | st.integers() | st.text(max_size=3)))
+@given(
+    st.dictionaries(st.sampled_from(["annotator", "step", "label"]), st.none() | st.integers() | st.text(max_size=3))
+)
 def test_a_verdict_of_another_shape_is_refused(tmp_path_factory: pytest.TempPathFactory, cells: dict[str, Any]) -> None:
-    shapes = {"person": str, "step": int, "label": str}
+    shapes = {"annotator": str, "step": int, "label": str}
     right = (
         all(type(value) is shapes[key] for key, value in cells.items())
-        and cells.get("label", "right") in VERDICT_LABELS
+        and cells.get("label", "correct") in JUDGE_LABELS
     )
     path = tmp_path_factory.getbasetemp() / "refused.jsonl"
     if right:

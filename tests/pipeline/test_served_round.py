@@ -93,7 +93,7 @@ def test_the_round_goes_on_to_a_model_and_its_evaluation(place: Path) -> None:
 
 def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
     for name in ("M0", "M1"):
-        costs = report(place, "evaluate", name)["costs"]
+        costs = report(place, "evaluate", name)["llm_usage"]
         assert set(costs) == {"greedy samples", "greedy judge", "majority samples"}
         assert costs["majority samples"]["total"]["completions"] == 4 * costs["greedy samples"]["total"]["completions"]
     metrics = json.loads((place / "reports/metrics.json").read_text(encoding="utf-8"))

@@ -29,13 +29,13 @@ def estimate(value: float, of: int = 500, width: float = 0.035) -> dict[str, Any
     }
 
 
-def example(kind: str, wrong: bool, value: bool | None) -> dict[str, Any]:
-    lines = ["Step 1: 76 + 2 = 78\n", f"Step 2: 78 + 8 = {76 if wrong else 86}\n", "Step 3: 86 % 10 = 6\n"]
+def example(kind: str, has_error: bool, is_correct: bool | None) -> dict[str, Any]:
+    lines = ["Step 1: 76 + 2 = 78\n", f"Step 2: 78 + 8 = {76 if has_error else 86}\n", "Step 3: 86 % 10 = 6\n"]
     text = "".join(lines) + "The answer is \\boxed{6}"
     ends = [sum(map(len, lines[: at + 1])) for at in range(3)]
     steps = [{"start": end - len(line), "end": end, "label": True, "reason": "holds"}
              for end, line in zip(ends, lines, strict=True)]  # fmt: skip
-    if wrong:
+    if has_error:
         steps[1] |= {"label": False, "reason": "78 + 8 is 86, not 76"}
     steps.append({"start": ends[-1], "end": len(text), "label": None, "reason": "no equation"})
     return {
@@ -43,25 +43,25 @@ def example(kind: str, wrong: bool, value: bool | None) -> dict[str, Any]:
         "problem": "Mia has 76 cards. Day 1: finds 2. Day 2: wins 8. Last digit of the cards?",
         "gold": "6",
         "answer": "6",
-        "value": value,
-        "text": text,
-        "characters": len(text),
+        "is_correct": is_correct,
+        "completion": text,
+        "num_chars": len(text),
         "steps": steps,
         "finish_reason": "stop",
     }
 
 
-def by_problem(right: int, of: int, k: int) -> dict[str, Any]:
-    """Counts of the first `right` problems solved, by one answer and by the vote."""
+def by_problem(num_correct: int, of: int, k: int) -> dict[str, Any]:
+    """Counts of the first `num_correct` problems solved, by one answer and by the vote."""
     counts = {
-        "numerators": " ".join("1" if at < right else "0" for at in range(of)),
+        "numerators": " ".join("1" if at < num_correct else "0" for at in range(of)),
         "denominators": " ".join(["1"] * of),
     }
     return {"problems": f"{of} problems", "pass_at_1": counts, f"maj_at_{k}": counts}
 
 
 def benchmark(name: str, of: int, k: int = 8) -> dict[str, Any]:
-    """A benchmark's part of an evaluation's report: seven tenths of the share that is right in the split."""
+    """A benchmark's part of an evaluation's report: seven tenths of the split's fraction of correct answers."""
     share = round(PASS[name] * 0.7 * of) / of
     return {
         "origin": f"owner/name@{'0' * 40} test",
@@ -69,36 +69,37 @@ def benchmark(name: str, of: int, k: int = 8) -> dict[str, Any]:
             "pass_at_1": estimate(share, of),
             f"maj_at_{k}": estimate(share, of),
             "stepwise_error": estimate(ERROR[name], round(share * of), 0.03),
-            "stepwise_flagged": estimate(ERROR[name], round(share * of), 0.03),
-            "stepwise_error_corrected": estimate(ERROR[name] / 2, round(share * of), 0.03),
+            "stepwise_error_apparent": estimate(ERROR[name], round(share * of), 0.03),
+            "stepwise_error_bias_corrected": estimate(ERROR[name] / 2, round(share * of), 0.03),
             "no_answer": estimate(0.05, of),
         },
-        "counts": {"problems": of},
+        "num_rows": {"problems": of},
         "by_problem": by_problem(round(share * of), of, k),
     }
 
 
 def evaluation(name: str, k: int = 8) -> dict[str, Any]:
-    right = round(PASS[name] * 500)
-    kinds = [("right with a wrong step", True, True), ("right", False, True), ("wrong", True, False)]
+    num_correct = round(PASS[name] * 500)
+    kinds = [("correct answer, incorrect step", True, True), ("correct answer", False, True),
+             ("incorrect answer", True, False)]  # fmt: skip
     return {
         "policy": f"{name.lower()}{'0' * 30}",
         "metrics": {
             "pass_at_1": estimate(PASS[name]),
             f"maj_at_{k}": estimate(min(1.0, PASS[name] + 0.05)),
-            "stepwise_error": estimate(ERROR[name], right, 0.03),
-            "wrong_all_steps_right": estimate(0.02, 500 - right, 0.02),
+            "stepwise_error": estimate(ERROR[name], num_correct, 0.03),
+            "incorrect_answer_correct_steps": estimate(0.02, 500 - num_correct, 0.02),
             f"avg_at_{k}": estimate(PASS[name], 500 * k),
             "pass_at_2": estimate(min(1.0, PASS[name] + 0.04)),
             "unknown_steps": estimate(0.18, 2600, 0.01),
             "unknown_outcome": estimate(0.0),
             "no_answer": estimate(0.012),
-            "length_cut": estimate(0.004),
-            "tokens_per_solution": {"value": 41.3, "low": 40.8, "high": 41.9, "numerator": 20650, "denominator": 500},
+            "truncated": estimate(0.004),
+            "tokens_per_completion": {"value": 41.3, "low": 40.8, "high": 41.9, "numerator": 20650, "denominator": 500},
         },
-        "counts": {"problems": 500},
-        "by_problem": by_problem(right, 500, k),
-        "judge": {"name": "exact", "of_training": "exact", "rates": None, "people": people()},
+        "num_rows": {"problems": 500},
+        "by_problem": by_problem(num_correct, 500, k),
+        "judge": {"name": "exact", "training_judge": "exact", "rates": None, "human_labels": human_labels()},
         "completion_tokens": 186_000,
         "examples": [example(*kinds[at % 3]) for at in range(12)],
         "seconds": 14.2,
@@ -106,13 +107,16 @@ def evaluation(name: str, k: int = 8) -> dict[str, Any]:
     }
 
 
-def people() -> dict[str, Any]:
-    """What an evaluation's report says of the judge against people."""
+def human_labels() -> dict[str, Any]:
+    """An evaluation's report on the judge's agreement with human labels."""
     return {
-        "verdicts": 90,
-        "concerned": 80,
-        "steps": 80,
-        "said_of": {"right": {"right": 50, "wrong": 2, "unknown": 4}, "wrong": {"right": 4, "wrong": 18, "unknown": 2}},
+        "num_labels": 90,
+        "num_matched": 80,
+        "num_steps": 80,
+        "confusion": {
+            "correct": {"correct": 50, "incorrect": 2, "unknown": 4},
+            "incorrect": {"correct": 4, "incorrect": 18, "unknown": 2},
+        },
         "agreement": estimate(68 / 74, 74, 0.06),
         "kappa": {"value": 0.802, "low": 0.651, "high": 0.931},
         "rates": {"sensitivity": {"value": 0.85, "denominator": 20}, "specificity": {"value": None, "denominator": 0}},
@@ -156,7 +160,8 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
     return {
         "sample": {
             "samples": 4000, "problems": 500, "prompt_tokens": 152_000, "completion_tokens": 163_000,
-            "finish": {"stop": 3980, "length": 20}, "from_journal": 0, "generated": 4000, "seconds": 12.4, "drops": {},
+            "finish_reasons": {"stop": 3980, "length": 20}, "from_journal": 0, "generated": 4000, "seconds": 12.4,
+            "drops": {},
         },
         "split": {"samples": 4000, "steps": 20_000, "seconds": 0.8},
         "judge": {"steps": 20_000, "labels": step, "seconds": 1.1},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,24 +14,25 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.common.console import run_stage
 from stages.common.params.evaluate import JudgeRatesParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.sample import SampleParams
 from stages.common.policies import read_policy, write_manifest
 from stages.common.provenance import compute_sha256
-from stages.common.statistics import Estimate, Resampling, compare_reports
+from stages.common.statistics import Bootstrap, Estimate, compare_reports
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate import __main__ as command
-from stages.evaluate import evaluate_policy, majority_winners
-from stages.evaluate import measure as measure_module
-from stages.evaluate.examples import COUNT, EXCERPT, KINDS, choose_examples
-from stages.evaluate.measure import equal_answers
-from stages.evaluate.metrics import greedy_counts, per_sample
-from stages.evaluate.settings import load_settings
+from stages.evaluate import choose_majority, evaluate_policy
+from stages.evaluate import problem_set as problem_set_module
+from stages.evaluate.evaluation_params import load_params
+from stages.evaluate.examples import EXAMPLE_KINDS, MAX_EXAMPLES, MAX_EXCERPT_CHARS, choose_examples
+from stages.evaluate.metrics import count_greedy, summarize_samples
+from stages.evaluate.problem_set import compare_answers
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 
 RECIPE = Path(__file__).parents[2] / "params.yaml"
-RESAMPLING = Resampling(400, 7)
+BOOTSTRAP = Bootstrap(400, 7)
 
 
 # Votes
@@ -78,30 +78,34 @@ def same_number(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
     ],
 )
 def test_majority(answers: list[str | None], winner: int, count: int) -> None:
-    it = majority_winners(*votes({"a": answers}), same_number)
+    it = choose_majority(*votes({"a": answers}), same_number)
     assert it.row(0, named=True) == {
-        "problem_id": "a", "sample_id": f"a-{winner}", "answer": answers[winner], "is_correct": False, "votes": count,
-    }  # fmt: skip
+        "problem_id": "a",
+        "sample_id": f"a-{winner}",
+        "answer": answers[winner],
+        "is_correct": False,
+        "num_votes": count,
+    }
 
 
 def test_answers_of_different_problems_are_never_compared_and_pairs_asked_once() -> None:
-    asked: list[tuple[str, str]] = []
+    calls: list[tuple[str, str]] = []
 
     def equality(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
-        asked.extend(pairs)
+        calls.extend(pairs)
         return same_number(pairs)
 
     samples, outcomes = votes({"a": ["1", "2", "1"], "b": ["1", "2"], "c": ["3", "3"], "d": ["4"]}, right=["2", "3"])
-    winners = majority_winners(samples, outcomes, equality)
-    assert asked == [("1", "2")]
+    winners = choose_majority(samples, outcomes, equality)
+    assert calls == [("1", "2")]
     assert winners["is_correct"].to_list() == [False, False, True, False]
 
 
-def test_the_grader_is_not_asked_where_all_agree() -> None:
+def test_the_verifier_is_not_called_where_all_agree() -> None:
     def equality(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
         raise AssertionError(pairs)
 
-    assert majority_winners(*votes({"a": ["1", "1"]}), equality).height == 1
+    assert choose_majority(*votes({"a": ["1", "1"]}), equality).height == 1
 
 
 @settings(deadline=None)
@@ -111,27 +115,27 @@ def test_majority_is_what_counting_by_hand_says(answers: list[str | None]) -> No
     classes = [value[answer] for answer in answers]
     told = [it for it in classes if it is not None] or classes
     best = max(told, key=lambda it: (told.count(it), -classes.index(it)))
-    (row,) = majority_winners(*votes({"a": answers}), same_number).iter_rows(named=True)
+    (row,) = choose_majority(*votes({"a": answers}), same_number).iter_rows(named=True)
     assert row["sample_id"] == f"a-{classes.index(best)}"
-    assert row["votes"] == classes.count(best)
+    assert row["num_votes"] == classes.count(best)
 
 
 # Metrics
 
 
-def greedy_metrics(solutions: pl.DataFrame, resampling: Resampling) -> dict[str, Estimate]:
-    return {name: counts.estimate(resampling) for name, counts in greedy_counts(solutions).items()}
+def greedy_metrics(solutions: pl.DataFrame, resampling: Bootstrap) -> dict[str, Estimate]:
+    return {name: counts.estimate(resampling) for name, counts in count_greedy(solutions).items()}
 
 
 def solutions(*rows: tuple[bool | None, str | None, str, list[bool | None], int | None]) -> pl.DataFrame:
-    """`per_sample` of one sample per problem: value, answer, finish reason, step labels, tokens."""
+    """`summarize_samples` of one sample per problem: value, answer, finish reason, step labels, tokens."""
     samples, judged, outcomes = [], [], []
     for at, (value, answer, finish, labels, tokens) in enumerate(rows):
         problem, sample = f"p{at:02d}", f"s{at:02d}"
         samples.append((sample, problem, "p", "s", 0, 0, "text", finish, 1, tokens))
         judged += [(sample, problem, step, label, "", 1, 1.0, None, "j") for step, label in enumerate(labels)]
         outcomes.append((sample, problem, answer, None, value, "", "g"))
-    return per_sample(
+    return summarize_samples(
         pl.DataFrame(samples, schema=SAMPLE.schema, orient="row"),
         pl.DataFrame(judged, schema=LABEL.schema, orient="row"),
         pl.DataFrame(outcomes, schema=OUTCOME.schema, orient="row"),
@@ -151,26 +155,26 @@ def test_every_metric_counts_what_it_says() -> None:
             (False, None, "length", [], 10),
             (None, "3", "stop", [True], 0),
         ),
-        RESAMPLING,
+        BOOTSTRAP,
     )
     counts = {name: (it.numerator, it.denominator) for name, it in metrics.items()}
     assert counts == {
         "pass_at_1": (4, 9),
         "stepwise_error": (1, 3),
-        "wrong_all_steps_right": (1, 3),
+        "incorrect_answer_correct_steps": (1, 3),
         "unknown_steps": (4, 14),
         "unknown_outcome": (1, 9),
         "no_answer": (1, 9),
-        "length_cut": (1, 9),
-        "tokens_per_solution": (100, 8),
+        "truncated": (1, 9),
+        "tokens_per_completion": (100, 8),
     }
-    assert metrics["tokens_per_solution"].value == 12.5
+    assert metrics["tokens_per_completion"].value == 12.5
 
 
 def test_ratios_of_nothing_are_null() -> None:
-    metrics = greedy_metrics(solutions((False, None, "stop", [], None)), RESAMPLING)
+    metrics = greedy_metrics(solutions((False, None, "stop", [], None)), BOOTSTRAP)
     assert metrics["pass_at_1"].value == 0
-    for name in ("stepwise_error", "wrong_all_steps_right", "unknown_steps", "tokens_per_solution"):
+    for name in ("stepwise_error", "incorrect_answer_correct_steps", "unknown_steps", "tokens_per_completion"):
         assert metrics[name] == Estimate(None, None, None, 0, 0)
 
 
@@ -185,20 +189,20 @@ def problems(count: int, split: str = "test") -> pl.DataFrame:
 
 
 class Stages:
-    """Stand-ins for sampling, splitting, judging and grading; `asked` keeps the settings they were given.
+    """Stand-ins for sampling, splitting, judging and verifying; `calls` keeps the params of each call.
 
-    Of four problems, one is right, one right with a wrong step, one wrong, and one without an answer.
+    Of four problems, one is correct, one correct with an incorrect step, one incorrect, and one without an answer.
     """
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.calls: list[Any] = []
 
     def sample_problems(self, problems: pl.DataFrame, policy: Any, params: SampleParams, *_: Any) -> pl.DataFrame:
-        self.asked.append(params)
+        self.calls.append(params)
         rows = [
             (f"{problem[-8:]}-{params.temperature}-{k}", problem, policy.hash, "s", k, 0, "".join(LINES), "stop", 5, 12)
             for problem in problems["problem_id"]
-            for k in range(params.samples)
+            for k in range(params.num_samples)
         ]
         return pl.DataFrame(rows[::-1], schema=SAMPLE.schema, orient="row")
 
@@ -214,7 +218,7 @@ class Stages:
     def judge_samples(
         self, problems: Any, samples: Any, steps: pl.DataFrame, params: JudgeParams, *_: Any
     ) -> pl.DataFrame:
-        self.asked.append(params)
+        self.calls.append(params)
         rows = []
         for sample, problem, step in steps.select("sample_id", "problem_id", "step").iter_rows():
             label = None if step == 2 else not (step == 1 and int(problem, 16) % 4 == 1)
@@ -229,16 +233,16 @@ class Stages:
             rows.append((sample, problem, answer, None, answer in ("6", "6.0"), "", "g"))
         return pl.DataFrame(rows, schema=OUTCOME.schema, orient="row")
 
-    def equal_answers(self, pairs: Sequence[tuple[str, str]], *_: Any) -> list[Any]:
+    def compare_answers(self, pairs: Sequence[tuple[str, str]], *_: Any) -> list[Any]:
         return list(same_number(pairs))
 
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
-    fakes = Stages()
-    for name in ("sample_problems", "split_samples", "judge_samples", "verify_samples", "equal_answers"):
-        monkeypatch.setattr(measure_module, name, getattr(fakes, name))
-    return fakes
+    mocks = Stages()
+    for name in ("sample_problems", "split_samples", "judge_samples", "verify_samples", "compare_answers"):
+        monkeypatch.setattr(problem_set_module, name, getattr(mocks, name))
+    return mocks
 
 
 @pytest.fixture
@@ -254,7 +258,7 @@ def recipe(folder: Path, **blocks: dict[str, Any]) -> Path:
     """The project's recipe with `blocks` changed."""
     value = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
     for name, changes in blocks.items():
-        value[name] |= changes
+        value[name] = (value.get(name) or {}) | changes
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(value), encoding="utf-8")
     return path
@@ -265,8 +269,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, recipe_path: Path
     monkeypatch.chdir(RECIPE.parent)
     arguments = {"recipe": recipe_path, "problems": folder / "problems", "policy": policy,
                  "out": folder / "out", "report": folder / "report.json"}  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["evaluate", *(part for k, v in arguments.items() for part in (f"--{k}", str(v)))])
-    command.main()
+    run_stage(command.evaluate, [part for k, v in arguments.items() for part in (f"--{k}", str(v))])
     value = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert isinstance(value, dict)
     return value
@@ -274,23 +277,24 @@ def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, recipe_path: Path
 
 def test_a_whole_evaluation(stages: Stages, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_table(tmp_path / "problems", PROBLEM, pl.concat([problems(8), problems(20, "train").tail(12)]), 1)
-    changed = recipe(tmp_path, records={"shard_digits": 1}, judge={"label_noise": 0.25}, evaluate={"majority": 4})
+    changes = {"tables": {"shard_digits": 1}, "judge": {"label_noise": 0.25}, "evaluate": {"num_majority_samples": 4}}
+    changed = recipe(tmp_path, **changes)
     report = run_command(monkeypatch, tmp_path, changed, policy)
 
-    greedy, judge, majority = stages.asked
-    assert (greedy.temperature, greedy.samples, greedy.problems) == (0.0, 1, None)
-    assert (majority.temperature, majority.samples, majority.problems) == (0.7, 4, None)
+    greedy, judge, majority = stages.calls
+    assert (greedy.temperature, greedy.num_samples, greedy.num_problems) == (0.0, 1, None)
+    assert (majority.temperature, majority.num_samples, majority.num_problems) == (0.7, 4, None)
     assert judge.label_noise == 0
 
     counts = {name: (it["numerator"], it["denominator"]) for name, it in report["metrics"].items()}
     assert counts["pass_at_1"] == (4, 8)
     assert counts["stepwise_error"] == (2, 4)
-    assert counts["wrong_all_steps_right"] == (0, 4)
+    assert counts["incorrect_answer_correct_steps"] == (0, 4)
     assert counts["unknown_steps"] == (8, 24)
     # By problem modulo 4 the votes are 6 6 6.0 6.0, then 6.0 6.0 7 7, then 7 7 and none, then none and 6 6.
     assert counts["maj_at_4"] == (6, 8)
     assert report["policy"] == read_policy(policy).hash
-    assert report["counts"]["problems"] == 8
+    assert report["num_rows"]["problems"] == 8
     assert report["completion_tokens"] == 12 * (8 + 32)
     assert report["seconds"] >= 0
     assert "packages" in report["environment"]
@@ -316,18 +320,18 @@ def test_the_same_bytes_come_again(
     assert len(results[0][1]) == 6
 
 
-def test_votes_are_compared_by_the_real_grader() -> None:
-    chosen = load_settings(RECIPE)
+def test_votes_are_compared_by_the_real_verifier() -> None:
+    chosen = load_params(RECIPE)
     answers = ["\\frac{1}{2}", "0.5", "the answer is 3", "(1, 2)", "(1,2)", "x\ny", "5\\"]
     samples, outcomes = votes({"a": [answers[2], *answers], "b": ["2", "\\frac12", "1/2"]}, right=["0.5"])
-    winners = majority_winners(samples, outcomes, lambda pairs: equal_answers(pairs, chosen))
+    winners = choose_majority(samples, outcomes, lambda pairs: compare_answers(pairs, chosen))
     assert winners["answer"].to_list() == ["the answer is 3", "\\frac12"]
-    assert winners["votes"].to_list() == [2, 2]
-    assert equal_answers([(answers[0], answers[1]), (answers[3], answers[4])], chosen) == [True, True]
+    assert winners["num_votes"].to_list() == [2, 2]
+    assert compare_answers([(answers[0], answers[1]), (answers[3], answers[4])], chosen) == [True, True]
 
 
 def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    chosen = load_settings(recipe(tmp_path, evaluate={"majority": 0, "problems": 3}))
+    chosen = load_params(recipe(tmp_path, evaluate={"num_majority_samples": 0, "num_problems": 3}))
     it = evaluate_policy(problems(8), read_policy(policy), chosen, "label")
     assert set(it.tables) == {"samples", "steps", "labels", "outcomes"}
     assert it.report["metrics"]["pass_at_1"]["denominator"] == 3
@@ -337,24 +341,24 @@ def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: P
 def test_a_policy_without_weights_is_refused(stages: Stages, tmp_path: Path) -> None:
     write_manifest(tmp_path, {})
     with pytest.raises(ValueError, match="no weights"):
-        evaluate_policy(problems(2), read_policy(tmp_path), load_settings(RECIPE), "label")
-    assert stages.asked == []
+        evaluate_policy(problems(2), read_policy(tmp_path), load_params(RECIPE), "label")
+    assert stages.calls == []
 
 
 def test_a_policy_of_the_hub_has_its_weights_there(stages: Stages, tmp_path: Path) -> None:
     write_manifest(tmp_path, {}, hub=("owner/name", "0" * 40, {"model.safetensors": "0"}))
-    assert evaluate_policy(problems(2), read_policy(tmp_path), load_settings(RECIPE), "label").report["examples"]
+    assert evaluate_policy(problems(2), read_policy(tmp_path), load_params(RECIPE), "label").report["examples"]
 
 
-def test_recorded_solutions_are_refused(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    chosen = load_settings(recipe(tmp_path, sample={"engine": "recorded", "recorded": {"path": "x"}}))
+def test_recorded_completions_are_refused(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    chosen = load_params(recipe(tmp_path, sample={"engine": {"kind": "recorded", "recorded": {"path": "x"}}}))
     with pytest.raises(ValueError, match=r"sample\.engine"):
         evaluate_policy(problems(2), read_policy(policy), chosen, "label")
 
 
 def test_an_empty_split_is_named(stages: Stages, policy: Path) -> None:
     with pytest.raises(ValueError, match=r"evaluate\.split: no problem is in split test"):
-        evaluate_policy(problems(2, "train"), read_policy(policy), load_settings(RECIPE), "label")
+        evaluate_policy(problems(2, "train"), read_policy(policy), load_params(RECIPE), "label")
 
 
 def test_benchmarks_are_measured_beside_the_split(
@@ -364,7 +368,7 @@ def test_benchmarks_are_measured_beside_the_split(
     path = tmp_path / "mine.jsonl"
     path.write_text("".join(json.dumps({"question": f"q {at}", "answer": 6}) + "\n" for at in range(3)), "utf-8")
     mine = {"hub": None, "file": {"path": str(path), "sha256": compute_sha256(path)}}
-    both = recipe(tmp_path, evaluate={"majority": 2, "benchmarks": {"mine": mine}})
+    both = recipe(tmp_path, evaluate={"num_majority_samples": 2, "benchmarks": {"mine": mine}})
     report = run_command(monkeypatch, tmp_path, both, policy)
     assert report["metrics"]["pass_at_1"]["denominator"] == 4
     (name,) = report["benchmarks"]
@@ -380,7 +384,7 @@ def test_benchmarks_are_measured_beside_the_split(
     assert read_table(folder / "problems", PROBLEM, 0)["answer"].to_list() == ["6"] * 3
     assert read_table(folder / "majority" / "samples", SAMPLE, 0).height == 6
 
-    alone = recipe(tmp_path, evaluate={"majority": 0, "split": None, "benchmarks": {"mine": mine}})
+    alone = recipe(tmp_path, evaluate={"num_majority_samples": 0, "split": None, "benchmarks": {"mine": mine}})
     report = run_command(monkeypatch, tmp_path, alone, policy)
     assert (report["metrics"], report["split"]) == ({}, None)
     assert report["benchmarks"]["mine"]["metrics"]["pass_at_1"]["denominator"] == 3
@@ -393,61 +397,64 @@ def test_nothing_to_measure_is_an_empty_report(
 ) -> None:
     report = run_command(monkeypatch, tmp_path, recipe(tmp_path, evaluate={"split": None}), policy)
     assert report == {"policy": read_policy(policy).hash, "split": None, "metrics": {}}
-    assert stages.asked == []
+    assert stages.calls == []
 
 
 def test_another_judge_measures_and_its_errors_are_corrected(stages: Stages, policy: Path, tmp_path: Path) -> None:
     judge = {**JUDGE, "llm": {**LLM_JUDGE, "model": "owner/judge"}}
     rates = {"sensitivity": {"value": 0.9, "denominator": 500}, "specificity": {"value": 0.8, "denominator": 500}}
-    changes = {"majority": 0, "judge": judge, "judge_rates": rates}
+    changes = {"num_majority_samples": 0, "judge": judge, "judge_rates": rates}
     report = evaluate_policy(
-        problems(8), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+        problems(8), read_policy(policy), load_params(recipe(tmp_path, evaluate=changes)), "label"
     ).report
-    assert stages.asked[1].llm.model == "owner/judge"
-    assert report["judge"] == {"name": "owner/judge", "of_training": "toy_arithmetic", "rates": rates}
+    assert stages.calls[1].llm.model == "owner/judge"
+    assert report["judge"] == {"name": "owner/judge", "training_judge": "toy_arithmetic", "rates": rates}
     metrics = report["metrics"]
-    assert (metrics["stepwise_flagged"]["numerator"], metrics["stepwise_flagged"]["denominator"]) == (2, 4)
-    assert metrics["stepwise_error_corrected"]["value"] == pytest.approx((0.5 - 0.2) / 0.7)
-    assert metrics["stepwise_error_corrected"]["low"] < (0.5 - 0.2) / 0.7 < metrics["stepwise_error_corrected"]["high"]
+    apparent, corrected = metrics["stepwise_error_apparent"], metrics["stepwise_error_bias_corrected"]
+    assert (apparent["numerator"], apparent["denominator"]) == (2, 4)
+    assert corrected["value"] == pytest.approx((0.5 - 0.2) / 0.7)
+    assert corrected["low"] < (0.5 - 0.2) / 0.7 < corrected["high"]
 
 
 def test_evaluations_can_be_compared_problem_by_problem(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    chosen = load_settings(recipe(tmp_path, evaluate={"majority": 4}))
+    chosen = load_params(recipe(tmp_path, evaluate={"num_majority_samples": 4}))
     report = evaluate_policy(problems(8), read_policy(policy), chosen, "label").report
     assert set(report["by_problem"]) == {"problems", "pass_at_1", "stepwise_error", "avg_at_4", "maj_at_4"}
     for name, counts in report["by_problem"].items():
         if name != "problems":
             for part in ("numerator", "denominator"):
                 assert sum(map(int, counts[f"{part}s"].split())) == report["metrics"][name][part]
-    found = compare_reports(report, report, RESAMPLING)
+    found = compare_reports(report, report, BOOTSTRAP)
     assert found["pass_at_1"].difference == 0
     assert found["pass_at_1"].p_value == 1
     fewer = evaluate_policy(problems(7), read_policy(policy), chosen, "label").report
-    assert compare_reports(report, fewer, RESAMPLING) == {}
+    assert compare_reports(report, fewer, BOOTSTRAP) == {}
 
 
 # Examples
 
 
-def examples_of(count: int, fakes: Stages) -> list[dict[str, Any]]:
-    asked = problems(count)
-    params = SampleParams.model_validate(yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["sample"] | {"samples": 1})
-    samples = fakes.sample_problems(asked, SimpleNamespace(hash="h"), params)
-    steps = fakes.split_samples(samples, None)
-    judged = fakes.judge_samples(asked, samples, steps, None)  # type: ignore[arg-type]
+def examples_of(count: int, mocks: Stages) -> list[dict[str, Any]]:
+    calls = problems(count)
+    params = SampleParams.model_validate(
+        yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["sample"] | {"num_samples": 1}
+    )
+    samples = mocks.sample_problems(calls, SimpleNamespace(hash="h"), params)
+    steps = mocks.split_samples(samples, None)
+    judged = mocks.judge_samples(calls, samples, steps, None)  # type: ignore[arg-type]
     return choose_examples(
-        asked, samples, steps, judged, per_sample(samples, judged, fakes.verify_samples(asked, samples))
+        calls, samples, steps, judged, summarize_samples(samples, judged, mocks.verify_samples(calls, samples))
     )
 
 
 def test_examples_are_mixed_complete_and_the_same_again() -> None:
     examples = examples_of(40, Stages())
-    assert len(examples) == COUNT
-    assert [it["kind"] for it in examples[:6]] == [*KINDS[:3], *KINDS[:3]]
+    assert len(examples) == MAX_EXAMPLES
+    assert [it["kind"] for it in examples[:6]] == [*EXAMPLE_KINDS[:3], *EXAMPLE_KINDS[:3]]
     assert examples == examples_of(40, Stages())
     first = examples[0]
-    assert first["text"] == "".join(LINES)
-    assert [first["text"][step["start"] : step["end"]] for step in first["steps"]] == LINES
+    assert first["completion"] == "".join(LINES)
+    assert [first["completion"][step["start"] : step["end"]] for step in first["steps"]] == LINES
     assert [step["label"] for step in first["steps"]] == [True, False, None]
     assert [step["reason"] for step in first["steps"]] == ["reason 0", "reason 1", "reason 2"]
     assert (first["gold"], first["answer"], first["is_correct"]) == ("6", "6.0", True)
@@ -457,22 +464,22 @@ def test_fewer_problems_give_fewer_examples() -> None:
     assert {it["problem"] for it in examples_of(3, Stages())} == {"problem 0", "problem 1", "problem 2"}
 
 
-def test_a_huge_solution_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_completion_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "LINES", ["a" * 3000, "b" * 100_000, "c" * 10])
     it = examples_of(1, Stages())[0]
-    assert (len(it["text"]), it["characters"], it["step_count"]) == (EXCERPT, 103_010, 3)
-    assert [(step["start"], step["end"]) for step in it["steps"]] == [(0, 3000), (3000, EXCERPT)]
+    assert (len(it["completion"]), it["num_chars"], it["num_steps"]) == (MAX_EXCERPT_CHARS, 103_010, 3)
+    assert [(step["start"], step["end"]) for step in it["steps"]] == [(0, 3000), (3000, MAX_EXCERPT_CHARS)]
 
 
-# The judge against people
+# The judge and human labels
 
 
-def said(sample: str, step: int, right: bool, person: str = "a") -> str:
-    keys = {"person": person, "round": "M1", "sample_id": sample, "step": step, "right": right}
+def human_label(sample: str, step: int, is_correct: bool, annotator: str = "a") -> str:
+    keys = {"annotator": annotator, "round": "M1", "sample_id": sample, "step": step, "is_correct": is_correct}
     return json.dumps(keys | {"label": "none", "judge": "another"}) + "\n"
 
 
-def people(folder: Path, lines: list[str]) -> dict[str, str]:
+def write_human_labels(folder: Path, lines: list[str]) -> dict[str, str]:
     path = folder / "said.jsonl"
     path.write_text("".join(lines), encoding="utf-8")
     return {"path": str(path), "sha256": compute_sha256(path)}
@@ -482,24 +489,30 @@ def greedy(problem: int) -> str:
     return f"{problem:08x}-0.0-0"
 
 
-def test_people_score_the_judge(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    # The judge says right, right, unknown, of problem 1 and 5 right, wrong, unknown; answers 0, 1, 4 and 5 are right.
-    lines = [said(greedy(0), step, True) for step in range(3)]
-    lines += [said(greedy(1), 0, False), said(greedy(1), 0, True), said(greedy(1), 1, False)]  # the last one counts
-    lines += [said(greedy(4), 1, False), said(greedy(2), 0, True), said(greedy(2), 1, False)]
-    lines += [said(greedy(5), 1, False, person) for person in "ab"] + [said(greedy(5), 1, True, "c")]
-    lines += [said(greedy(5), 0, True, "a"), said(greedy(5), 0, False, "b")]  # a tie
-    lines += [said("elsewhere", 0, True), said(greedy(0), 7, True)]
-    changes = {"majority": 2, "people": people(tmp_path, lines)}
+def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    # The judge's labels are correct, correct, unknown, for problems 1 and 5 correct, incorrect, unknown; answers 0, 1,
+    # 4 and 5 are correct.
+    lines = [human_label(greedy(0), step, True) for step in range(3)]
+    lines += [
+        human_label(greedy(1), 0, False),
+        human_label(greedy(1), 0, True),
+        human_label(greedy(1), 1, False),
+    ]  # the last one counts
+    lines += [human_label(greedy(4), 1, False), human_label(greedy(2), 0, True), human_label(greedy(2), 1, False)]
+    lines += [human_label(greedy(5), 1, False, person) for person in "ab"] + [human_label(greedy(5), 1, True, "c")]
+    lines += [human_label(greedy(5), 0, True, "a"), human_label(greedy(5), 0, False, "b")]  # a tie
+    lines += [human_label("elsewhere", 0, True), human_label(greedy(0), 7, True)]
+    changes = {"num_majority_samples": 2, "human_labels": write_human_labels(tmp_path, lines)}
     report = evaluate_policy(
-        problems(8), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+        problems(8), read_policy(policy), load_params(recipe(tmp_path, evaluate=changes)), "label"
     ).report
-    found = report["judge"]["people"]
-    # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both right 4, both wrong 2, judge right and people wrong 2.
-    assert (found["verdicts"], found["concerned"], found["steps"]) == (15, 13, 9)
-    assert found["said_of"] == {
-        "right": {"right": 4, "wrong": 0, "unknown": 1}, "wrong": {"right": 2, "wrong": 2, "unknown": 0},
-    }  # fmt: skip
+    found = report["judge"]["human_labels"]
+    # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both correct 4, both incorrect 2, only the judge correct 2.
+    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (15, 13, 9)
+    assert found["confusion"] == {
+        "correct": {"correct": 4, "incorrect": 0, "unknown": 1},
+        "incorrect": {"correct": 2, "incorrect": 2, "unknown": 0},
+    }
     assert (found["agreement"]["numerator"], found["agreement"]["denominator"]) == (6, 8)
     expected = (0.75 - (6 / 8 * 4 / 8 + 2 / 8 * 4 / 8)) / 0.5
     assert found["kappa"]["value"] == pytest.approx(expected)
@@ -510,39 +523,46 @@ def test_people_score_the_judge(stages: Stages, policy: Path, tmp_path: Path) ->
     assert JudgeRatesParams.model_validate(found["rates"]).sensitivity.denominator == 3
 
 
-def test_verdicts_on_other_steps_are_said_to_be(stages: Stages, policy: Path, tmp_path: Path) -> None:
-    changes = {"majority": 0, "people": people(tmp_path, [said("elsewhere", 0, True)])}
+def test_labels_of_other_steps_are_reported_as_such(stages: Stages, policy: Path, tmp_path: Path) -> None:
+    changes = {
+        "num_majority_samples": 0,
+        "human_labels": write_human_labels(tmp_path, [human_label("elsewhere", 0, True)]),
+    }
     report = evaluate_policy(
-        problems(4), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+        problems(4), read_policy(policy), load_params(recipe(tmp_path, evaluate=changes)), "label"
     ).report
-    note = "people's verdicts (1) are on no step evaluated here"
-    assert report["judge"]["people"] == {"verdicts": 1, "concerned": 0, "note": note}
+    note = "none of the 1 human labels is on an evaluated step"
+    assert report["judge"]["human_labels"] == {"num_labels": 1, "num_matched": 0, "note": note}
 
 
-def test_people_score_the_judge_on_benchmarks_too(stages: Stages, policy: Path, tmp_path: Path) -> None:
+def test_human_labels_score_the_judge_on_benchmarks_too(stages: Stages, policy: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(json.dumps({"question": "q", "answer": 6}) + "\n", "utf-8")
     mine = {"hub": None, "file": {"path": str(path), "sha256": compute_sha256(path)}}
-    changes = {"majority": 2, "split": None, "benchmarks": {"majority": mine}}  # a benchmark may be called so
+    changes = {
+        "num_majority_samples": 2,
+        "split": None,
+        "benchmarks": {"majority": mine},
+    }  # a benchmark may be called so
     evaluated = evaluate_policy(
-        problems(2), read_policy(policy), load_settings(recipe(tmp_path, evaluate=changes)), "label"
+        problems(2), read_policy(policy), load_params(recipe(tmp_path, evaluate=changes)), "label"
     )
     sample, problem = evaluated.tables["benchmarks/majority/samples"].row(0)[:2]
     wrong = int(problem, 16) % 4 == 1
-    lines = [said(sample, 0, True), said(sample, 1, not wrong), said(sample, 2**40, True)]
-    chosen = load_settings(recipe(tmp_path, evaluate={**changes, "people": people(tmp_path, lines)}))
-    found = evaluate_policy(problems(2), read_policy(policy), chosen, "label").report["judge"]["people"]
-    assert (found["verdicts"], found["concerned"], found["steps"]) == (3, 2, 2)
+    lines = [human_label(sample, 0, True), human_label(sample, 1, not wrong), human_label(sample, 2**40, True)]
+    chosen = load_params(recipe(tmp_path, evaluate={**changes, "human_labels": write_human_labels(tmp_path, lines)}))
+    found = evaluate_policy(problems(2), read_policy(policy), chosen, "label").report["judge"]["human_labels"]
+    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (3, 2, 2)
     assert found["agreement"]["value"] == 1
     assert found["rates"]["specificity"]["denominator"] == 0
 
 
-def test_a_file_of_verdicts_that_grew_is_refused_before_anything_is_sampled(
+def test_a_file_of_labels_that_grew_is_refused_before_anything_is_sampled(
     stages: Stages, policy: Path, tmp_path: Path
 ) -> None:
-    settings_of = {"people": people(tmp_path, [said(greedy(0), 0, True)])}
-    chosen = load_settings(recipe(tmp_path, evaluate=settings_of))
-    people(tmp_path, [said(greedy(0), 0, True), said(greedy(0), 1, True)])
-    with pytest.raises(ValueError, match=r"said\.jsonl: another file than the recipe's: its sha256 is [0-9a-f]{64}"):
+    settings_of = {"human_labels": write_human_labels(tmp_path, [human_label(greedy(0), 0, True)])}
+    chosen = load_params(recipe(tmp_path, evaluate=settings_of))
+    write_human_labels(tmp_path, [human_label(greedy(0), 0, True), human_label(greedy(0), 1, True)])
+    with pytest.raises(ValueError, match=r"said\.jsonl: sha256: expected [0-9a-f]{64}, found [0-9a-f]{64}"):
         evaluate_policy(problems(4), read_policy(policy), chosen, "label")
-    assert stages.asked == []
+    assert stages.calls == []

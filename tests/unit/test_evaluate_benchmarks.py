@@ -67,7 +67,7 @@ def test_a_file_becomes_problems(tmp_path: Path) -> None:
         (b'{"problem": "x", "answer": ""}', "b.jsonl:2: answer: expected text or a number"),
         (b'{"problem": "x", "answer": ["3"]}', "b.jsonl:2: answer: expected text or a number"),
         (b'{"problem": "x", "answer": NaN}', "b.jsonl:2: answer: expected a finite number"),
-        (b'{"problem": "x", "answer": "\\ud800"}', "b.jsonl:2: answer: half a character"),
+        (b'{"problem": "x", "answer": "\\ud800"}', "b.jsonl:2: answer: expected UTF-8 text, found a lone surrogate"),
         (b'{"problem": "x", "answer": "3", "solution": 4}', "b.jsonl:2: solution or reference_solution: expected"),
         (json.dumps(ROW).encode(), "b.jsonl:2: the same problem and answer as .*b.jsonl:1"),
     ],
@@ -85,7 +85,7 @@ def test_no_file_no_row_and_another_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no problem to evaluate"):
         read_problem_file("b", write(tmp_path / "b.jsonl"))
     path = write(tmp_path / "b.jsonl", ROW)
-    with pytest.raises(ValueError, match=f"its sha256 is {compute_sha256(path)}, expected {'0' * 64}"):
+    with pytest.raises(ValueError, match=f"sha256: expected {'0' * 64}, found {compute_sha256(path)}"):
         read_benchmark("b", of_file(path, "0" * 64))
 
 
@@ -123,8 +123,8 @@ HUB = {"repo": "owner/name", "revision": REVISION, "split": "test"}
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"hub": None, "file": None}, "either of the hub or a file"),
-        ({"hub": HUB, "file": {"path": "x", "sha256": "0" * 64}}, "either of the hub or a file"),
+        ({"hub": None, "file": None}, "expected either hub or file"),
+        ({"hub": HUB, "file": {"path": "x", "sha256": "0" * 64}}, "expected either hub or file"),
         ({"hub": HUB | {"revision": "main"}, "file": None}, r"b\.hub\.revision"),
         ({"hub": None, "file": {"path": "x", "sha256": "abc"}}, r"b\.file\.sha256"),
     ],

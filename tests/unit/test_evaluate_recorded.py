@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
-from stages.evaluate import __main__ as command
-from stages.evaluate.recorded import DEFAULT_RECIPE, RecordedEvaluation, describe, evaluate_recorded
-from stages.evaluate.settings import load_settings
+from stages.evaluate.evaluation_params import load_params
+from stages.evaluate.recorded_completions import (
+    DEFAULT_RECIPE,
+    RecordedEvaluation,
+    evaluate_recorded,
+    format_recorded,
+    run_recorded,
+)
 
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
 
@@ -27,7 +32,7 @@ def write(path: Path, *rows: Any) -> Path:
 
 
 def measure(path: Path) -> RecordedEvaluation:
-    return evaluate_recorded(path, load_settings(DEFAULT_RECIPE))
+    return evaluate_recorded(path, load_params(DEFAULT_RECIPE))
 
 
 def figures(evaluation: RecordedEvaluation) -> dict[str, tuple[float, int]]:
@@ -48,9 +53,9 @@ def test_solutions_are_measured_by_the_grader(tmp_path: Path) -> None:
     assert found["maj_at_8"] == (1, 3)
     assert found["pass_at_8"] == (0, 0)  # no problem has eight solutions
     assert found["unknown_steps"][0] == found["unknown_steps"][1] > 0
-    assert "length_cut" not in found  # not recorded, and tokens neither
-    assert found["tokens_per_solution"] == (0, 0)
-    assert (it.as_recorded, it.verdicts, it.majorities) == (None, [], [])
+    assert "truncated" not in found  # not recorded, and tokens neither
+    assert found["tokens_per_completion"] == (0, 0)
+    assert (it.as_recorded, it.verdict_differences, it.majority_differences) == (None, [], [])
 
 
 def test_recorded_verdicts_stand_beside_and_differences_are_listed(tmp_path: Path) -> None:
@@ -64,16 +69,16 @@ def test_recorded_verdicts_stand_beside_and_differences_are_listed(tmp_path: Pat
     assert it.as_recorded is not None
     assert (it.as_recorded["avg_at_8"].numerator, it.as_recorded["avg_at_8"].denominator) == (3, 6)
     assert figures(it)["avg_at_8"] == (3, 6)
-    assert [(d.row, d.sample, d.recorded_value, d.value) for d in it.verdicts] == [
+    assert [(d.row, d.sample_index, d.recorded_is_correct, d.is_correct) for d in it.verdict_differences] == [
         (1, 0, False, True),
         (2, 1, True, False),
     ]
     # By text 2.0, 2 and 3 have 1, 1 and 2 votes; by value 2 has 2 and comes first.
-    assert [(d.row, d.recorded_answer, d.answer) for d in it.majorities] == [(1, "3", "2.0")]
-    text = describe(it)
-    assert "verdicts that are not the recorded ones: 2" in text
-    assert "row 1, solution 0: gold '2'; recorded '2.0' as wrong; found '2.0', right" in text
-    assert "majorities that are not the recorded ones: 1" in text
+    assert [(d.row, d.recorded_answer, d.answer) for d in it.majority_differences] == [(1, "3", "2.0")]
+    text = format_recorded(it)
+    assert "verdicts that differ from the recorded ones: 2" in text
+    assert "row 1, completion 0: gold '2'; recorded '2.0' as incorrect; found '2.0', correct" in text
+    assert "majorities that differ from the recorded ones: 1" in text
 
 
 def test_a_solution_that_cannot_be_read_is_counted_and_costs_no_other(tmp_path: Path) -> None:
@@ -81,7 +86,7 @@ def test_a_solution_that_cannot_be_read_is_counted_and_costs_no_other(tmp_path: 
     it = measure(path)
     assert figures(it)["avg_at_8"] == (2, 3)
     assert it.report["drops"]["solution not text"]["rows"] == 1
-    assert "left out, solution not text: 1" in describe(it)
+    assert "left out, solution not text: 1" in format_recorded(it)
 
 
 @pytest.mark.parametrize(
@@ -96,15 +101,14 @@ def test_recorded_verdicts_that_do_not_pair_are_named(tmp_path: Path, changes: d
 
 
 def test_a_file_without_solutions_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="none of 1 problems has a recorded solution"):
+    with pytest.raises(ValueError, match="none of 1 problems has a recorded completion"):
         measure(write(tmp_path / "r.jsonl", {"problem": "two?", "answer": "2"}))
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "r.jsonl", row("two?", "2", "2", "3"))
-    monkeypatch.setattr("sys.argv", ["evaluate", "recorded", str(path), "--out", str(tmp_path / "report.json")])
-    command.main()
-    assert "avg_at_8                    0.5000" in capsys.readouterr().out
+    run_recorded([str(path), "--out", str(tmp_path / "report.json")])
+    assert "avg_at_8                        0.5000" in capsys.readouterr().out
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["metrics"]["avg_at_8"]["numerator"] == 1
 
@@ -134,11 +138,11 @@ def test_the_recorded_figures_are_reproduced(real: RecordedEvaluation) -> None:
 
 def test_every_difference_is_the_recorder_s_one_error(real: RecordedEvaluation) -> None:
     """The gold answer 10{,}000 is 10000; its only right solution makes the problem solved within eight tries."""
-    (difference,) = real.verdicts
-    assert (difference.row, difference.sample) == (73, 7)
-    assert (difference.gold, difference.recorded_answer, difference.recorded_value) == ("10{,}000", "10000", False)
-    assert (difference.answer, difference.value) == ("10000", True)
-    assert real.majorities == []
+    (difference,) = real.verdict_differences
+    assert (difference.row, difference.sample_index) == (73, 7)
+    assert (difference.gold, difference.recorded_answer, difference.recorded_is_correct) == ("10{,}000", "10000", False)
+    assert (difference.answer, difference.is_correct) == ("10000", True)
+    assert real.majority_differences == []
     assert real.report["drops"] == {}
 
 

@@ -22,7 +22,7 @@ from stages.common.journal import ROOT
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.judge import JudgeParams, PrmParams
 from stages.common.tables import LABEL, PROBLEM, SAMPLE, STEP, read_table, write_table
-from stages.evaluate.settings import judge_name
+from stages.evaluate.evaluation_params import name_judge
 from stages.judge import Labels, judge_samples, open_judge
 from stages.judge.calibration import calibrate_judges
 from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
@@ -377,7 +377,7 @@ def stored_batches(place: Path) -> int:
 
 def test_an_evaluation_names_the_model_that_judges(models: Path) -> None:
     params = validate(JudgeParams, settings(models, TRL), "judge")
-    assert judge_name(params) == str(models / "token_classification")
+    assert name_judge(params) == str(models / "token_classification")
     asked = build_tables(solutions(3))
     costs: dict[str, Any] = {}
     judged = judge_samples(*asked, params, 1, "evaluate", costs)

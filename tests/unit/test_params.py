@@ -74,7 +74,7 @@ def test_the_papers_settings(path: Path) -> None:
     assert rows * 512 == 2**20, "about 1M tokens a batch"
     assert (dataset.max_correct, dataset.max_incorrect, dataset.balance) == (2, 2, True)
     assert dataset.kl_block_size == train.batch_size, "completions are rotated within the trainer's batch"
-    assert (evaluate.majority, evaluate.temperature) == (8, 0.7)
+    assert (evaluate.num_majority_samples, evaluate.temperature) == (8, 0.7)
     assert list(recipe.rounds) == ["M1", "M2", "M3"]
     assert {"orca_math", "synthetic_math"} <= set(recipe.problems.filters.drop_sources)
     assert recipe.judge.llm is not None

@@ -92,7 +92,9 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
 
 
 def test_an_evaluation_samples_and_judges(data: Path) -> None:
-    params = RoundParams(evaluate={"problems": None, "majority": 8, "split": "test"}, judge={"num_votes": 1})
+    params = RoundParams(
+        evaluate={"num_problems": None, "num_majority_samples": 8, "split": "test"}, judge={"num_votes": 1}
+    )
     sampling, judging = estimate(data, params, decision("evaluate"))
     assert (sampling.requests, judging.requests) == (4 * 9, 4)
     assert estimate(data, RoundParams(evaluate={"split": None}), decision("evaluate")) == []

@@ -1,4 +1,4 @@
-"""The report over trees of stage reports: complete, with gaps, with arms, and with texts that mean harm."""
+"""The report over trees of stage reports: complete, with gaps, with variants, and with hostile texts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.params.recipe import read_recipe
-from stages.common.statistics import Resampling
-from stages.report import build_report, comparisons
+from stages.common.statistics import Bootstrap
+from stages.common.text import MAX_SHOWN_CHARS, bound_text
+from stages.report import comparisons, write_report
 from stages.report.drops import collect_drops
+from stages.report.labelled_completions import MAX_STEPS, list_completions
 from stages.report.page import render_page
 from stages.report.plots import PLOTS
-from stages.report.solutions import STEPS, shown_solutions
-from stages.report.sources import Model, Sources, arms, majorities, read_sources
-from stages.report.table import rounds_table, to_metrics, to_text
-from stages.report.text import CHARACTERS, bounded
+from stages.report.rounds_table import build_rounds_table, collect_metrics, format_csv, format_text
+from stages.report.stage_reports import PolicyReports, StageReports, list_majority_ks, list_variants, read_stage_reports
 from tests.support.report_fakes import benchmark, evaluation, example, round_reports, write, write_recipe, write_stages
 
 CHAIN = {"M1": {"policy": "M0"}, "M2": {"policy": "M1"}, "M3": {"policy": "M2"}}
-ARMS = {**CHAIN, "K1": {"policy": "M0", "train": {"method": "kto"}}, "K2": {"policy": "K1", "train": {"method": "kto"}}}
+VARIANTS = {
+    **CHAIN,
+    "K1": {"policy": "M0", "train": {"method": "kto"}},
+    "K2": {"policy": "K1", "train": {"method": "kto"}},
+}
 VOID = {"meta", "img", "source", "br"}
 
 
@@ -57,15 +61,15 @@ class Page(HTMLParser):
 
 def build(folder: Path, rounds: dict[str, Any], **report: Any) -> tuple[Path, str]:
     """A report over whatever stage reports lie in `folder`; the out folder and what the console shows."""
-    shown = build_report(write_recipe(folder / "params.yaml", rounds, **report), folder / "stages", folder / "out")
+    shown = write_report(write_recipe(folder / "params.yaml", rounds, **report), folder / "stages", folder / "out")
     return folder / "out", shown
 
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("complete")
-    write_stages(folder / "stages", list(ARMS))
-    return build(folder, ARMS, title="Rounds & <more>")
+    write_stages(folder / "stages", list(VARIANTS))
+    return build(folder, VARIANTS, title="Rounds & <more>")
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -79,25 +83,26 @@ def test_rounds_csv_has_a_row_per_model_with_intervals_and_counts(complete: tupl
     assert [row["policy"] for row in rows] == ["", "M0", "M0", "M1", "K1", "M2"]
     assert [row["method"] for row in rows] == ["", "step_kto", "kto", "step_kto", "kto", "step_kto"]
     assert list(rows[0])[:13] == [
-        "round", "policy", "method", "pass_at_1", "pass_at_1_low", "pass_at_1_high", "pass_at_1_right", "problems",
-        "maj_at_8", "maj_at_8_low", "maj_at_8_high", "maj_at_8_right", "stepwise_error",
+        "round", "policy", "method", "pass_at_1", "pass_at_1_low", "pass_at_1_high", "pass_at_1_numerator",
+        "pass_at_1_denominator", "maj_at_8", "maj_at_8_low", "maj_at_8_high", "maj_at_8_numerator",
+        "maj_at_8_denominator",
     ]  # fmt: skip
     first = rows[0]
     assert float(first["pass_at_1_low"]) < float(first["pass_at_1"]) < float(first["pass_at_1_high"])
-    assert (first["pass_at_1_right"], first["problems"]) == ("303", "500")
-    assert (first["stepwise_error_wrong"], first["stepwise_error_of"]) == ("122", "303")
+    assert (first["pass_at_1_numerator"], first["pass_at_1_denominator"]) == ("303", "500")
+    assert (first["stepwise_error_numerator"], first["stepwise_error_denominator"]) == ("122", "303")
 
 
 def test_metrics_json_is_flat_per_round(complete: tuple[Path, str]) -> None:
     metrics = json.loads((complete[0] / "metrics.json").read_text(encoding="utf-8"))
-    assert list(metrics) == sorted(ARMS | {"M0": 0})
+    assert list(metrics) == sorted(VARIANTS | {"M0": 0})
     assert metrics["M3"]["pass_at_1"] == 0.862
     assert all(isinstance(value, float) for values in metrics.values() for value in values.values())
 
 
 def test_a_share_written_as_a_whole_number_is_a_metric_still() -> None:
-    model = Model("M0", "", "", 0, {"evaluate": {"metrics": {"pass_at_1": {"value": 1, "numerator": 3}}}})
-    assert to_metrics(rounds_table([model])) == {"M0": {"pass_at_1": 1.0}}
+    model = PolicyReports("M0", "", "", 0, {"evaluate": {"metrics": {"pass_at_1": {"value": 1, "numerator": 3}}}})
+    assert collect_metrics([model]) == {"M0": {"pass_at_1": 1.0}}
 
 
 def test_console_shows_the_table_and_the_place(complete: tuple[Path, str]) -> None:
@@ -138,18 +143,21 @@ def test_page_shows_what_it_is_for(complete: tuple[Path, str]) -> None:
     assert "workers" not in page.text
 
 
-def asked(money: float | None) -> dict[str, Any]:
+def llm_usage(money: float | None) -> dict[str, Any]:
     every = {"completions": 4000, "prompt_tokens": 1_234_567, "completion_tokens": 89_000, "cache_hit_rate": 0.75}
     every |= {"cost": money, "currency": "USD" if money is not None else None, "failures": {}}
     last = {**every, "completions": 10, "cost": None if money is None else 0.01, "failures": {"HTTP 503": 3}}
     return {"from_journal": 3990, **last, "total": every}
 
 
-def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
+def test_llm_usage_is_shown_and_among_the_metrics(tmp_path: Path) -> None:
     reports = round_reports("M1")
-    reports["sample"]["llm_usage"] = asked(None)
-    reports["judge"]["llm_usage"] = {"judge": {"model": "org/<judge>", **asked(1.5)}, "second judge": asked(2.25)}
-    reports["evaluate"]["costs"] = {"greedy samples": asked(0.5), "majority samples": asked(4.0)}
+    reports["sample"]["llm_usage"] = llm_usage(None)
+    reports["judge"]["llm_usage"] = {
+        "judge": {"model": "org/<judge>", **llm_usage(1.5)},
+        "second judge": llm_usage(2.25),
+    }
+    reports["evaluate"]["llm_usage"] = {"greedy samples": llm_usage(0.5), "majority samples": llm_usage(4.0)}
     for stage, report in reports.items():
         write(tmp_path / "stages" / stage / "M1.json", report)
     out, _ = build(tmp_path, {"M1": {"policy": "M0"}})
@@ -158,8 +166,8 @@ def test_what_asking_cost_is_shown_and_measured(tmp_path: Path) -> None:
     assert "M1judgeorg/<judge>4,00031,234,56775.0%89,0001.50 USD0.01 USD" in text
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert "M1evaluateM14,000" in text
-    assert metrics["M1"]["judge_money"] == 3.75
-    assert metrics["M1"]["evaluate_money"] == 4.5
+    assert metrics["M1"]["judge_cost"] == 3.75
+    assert metrics["M1"]["evaluate_cost"] == 4.5
     assert metrics["M1"]["judge_prompt_tokens"] == 2 * 1_234_567
     assert "sample_cost" not in metrics["M1"]
     assert not [name for name in metrics["M0"] if "tokens" in name]
@@ -173,9 +181,9 @@ def test_an_interval_without_width_is_called_so(tmp_path: Path) -> None:
     assert "0.0%no spread0 of 303" in Page((out / "index.html").read_text(encoding="utf-8")).text
 
 
-def test_the_judge_against_people_is_shown(complete: tuple[Path, str]) -> None:
+def test_the_judge_s_agreement_with_human_labels_is_shown(complete: tuple[Path, str]) -> None:
     html = (complete[0] / "index.html").read_text(encoding="utf-8")
-    assert "The judge against people" in html
+    assert "Judge and human labels" in html
     assert "0.802" in html
     assert "0.651 to 0.931" in html
 
@@ -183,14 +191,14 @@ def test_the_judge_against_people_is_shown(complete: tuple[Path, str]) -> None:
 def test_steps_are_marked_by_colour_and_by_symbol(complete: tuple[Path, str]) -> None:
     html = (complete[0] / "index.html").read_text(encoding="utf-8")
     marks = set(re.findall(r'<li class="(\w+)"><span class="mark" role="img" aria-label="(\w+)">(.)</span>', html))
-    assert marks == {("right", "right", "✓"), ("wrong", "wrong", "✗"), ("unknown", "unknown", "?")}
+    assert marks == {("correct", "correct", "✓"), ("incorrect", "incorrect", "✗"), ("unknown", "unknown", "?")}
 
 
 def test_every_plot_is_drawn_and_the_same_bytes_come_again(complete: tuple[Path, str], tmp_path: Path) -> None:
     out, _ = complete
     assert sorted(path.name for path in (out / "plots").iterdir()) == sorted(f"{plot.name}.png" for plot in PLOTS)
-    write_stages(tmp_path / "stages", list(ARMS))
-    again, _ = build(tmp_path, ARMS, title="Rounds & <more>")
+    write_stages(tmp_path / "stages", list(VARIANTS))
+    again, _ = build(tmp_path, VARIANTS, title="Rounds & <more>")
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         assert path.read_bytes() == (again / path.relative_to(out)).read_bytes(), path.name
     for path in (out / "plots").iterdir():
@@ -224,9 +232,9 @@ def test_a_stage_that_did_not_run_is_absent(tmp_path: Path, stage: str) -> None:
     write_stages(tmp_path / "stages", ["M1"])
     shutil.rmtree(tmp_path / "stages" / stage)
     recipe = write_recipe(tmp_path / "params.yaml", {"M1": {"policy": "M0"}})
-    sources = read_sources(recipe, tmp_path / "stages")
-    assert all(stage not in model.reports for model in sources.models)
-    assert build_report(recipe, tmp_path / "stages", tmp_path / "out").endswith("index.html")
+    sources = read_stage_reports(recipe, tmp_path / "stages")
+    assert all(stage not in model.reports for model in sources.policies)
+    assert write_report(recipe, tmp_path / "stages", tmp_path / "out").endswith("index.html")
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", "\x00", '{"a": 1'])
@@ -267,11 +275,15 @@ def test_any_part_of_a_report_may_be_something_else(stage: str, place: int, junk
     reports = round_reports("M1")
     reports["evaluate"]["benchmarks"] = {"math500": benchmark("M1", 500)}
     reports[stage] = _replaced(reports[stage], place, junk)
-    models = [Model("M0", "", "", 0, {"evaluate": evaluation("M0")}), Model("M1", "M0", "step_kto", 1, reports)]
+    models = [
+        PolicyReports("M0", "", "", 0, {"evaluate": evaluation("M0")}),
+        PolicyReports("M1", "M0", "step_kto", 1, reports),
+    ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparisons, "RESAMPLING", Resampling(100, 1))
-        Page(render_page(Sources(recipe, {}, models, []), []))
-        to_text(rounds_table(models))
+        patch.setattr(comparisons, "BOOTSTRAP", Bootstrap(100, 1))
+        Page(render_page(StageReports(recipe, {}, models, []), []))
+        format_text(models)
+        format_csv(build_rounds_table(models))
 
 
 HARM = [
@@ -289,8 +301,8 @@ HARM = [
 def test_text_of_a_model_stays_text(tmp_path: Path, text: str) -> None:
     write_stages(tmp_path / "stages", ["M1"])
     report = evaluation("M1")
-    planted = example("right", False, True)
-    planted |= {"problem": text, "gold": text, "answer": text, "kind": text, "text": text,
+    planted = example("correct answer", False, True)
+    planted |= {"problem": text, "gold": text, "answer": text, "kind": text, "completion": text,
                 "steps": [{"start": 0, "end": len(text), "label": False, "reason": text}]}  # fmt: skip
     report["examples"] = [planted]
     report["policy"] = text
@@ -306,52 +318,56 @@ def test_text_of_a_model_stays_text(tmp_path: Path, text: str) -> None:
     assert not {"script", "svg"} & tags
     assert all((a["src"] or "").startswith("data:") for tag, a in page.elements if tag == "img")
     assert all((a["href"] or "").startswith("#") for tag, a in page.elements if tag == "a")
-    assert page.text.count(bounded(text, 60).shown) >= 6
+    assert page.text.count(bound_text(text, 60).shown) >= 6
     assert "\0" not in html
 
 
 def test_a_long_step_is_cut_and_says_so(tmp_path: Path) -> None:
     text = "x" * 100_000
     steps = [{"start": 0, "end": 100_000, "label": True, "reason": "r" * 5000}]
-    planted = {**example("wrong", True, False), "text": text, "characters": 120_000, "steps": steps}
+    planted = {**example("incorrect answer", True, False), "completion": text, "num_chars": 120_000, "steps": steps}
     write(tmp_path / "stages" / "evaluate" / "M0.json", evaluation("M0") | {"examples": [planted]})
     out, _ = build(tmp_path, {})
     page = Page((out / "index.html").read_text(encoding="utf-8"))
     assert "98,800 more characters are not shown" in page.text
     assert "20,000 more characters are not in the report" in page.text
-    assert "x" * (CHARACTERS + 1) not in page.text
+    assert "x" * (MAX_SHOWN_CHARS + 1) not in page.text
 
 
 def test_many_steps_are_cut_and_say_so() -> None:
     steps = [{"start": at, "end": at + 1, "label": None, "reason": ""} for at in range(100)]
-    (solution,) = shown_solutions(_model({**example("right", False, True), "text": "y" * 100, "steps": steps}), 6)
-    assert (len(solution.steps), solution.steps_left_out) == (STEPS, 60)
+    (solution,) = list_completions(
+        _model({**example("correct answer", False, True), "completion": "y" * 100, "steps": steps}), 6
+    )
+    assert (len(solution.steps), solution.num_omitted_steps) == (MAX_STEPS, 60)
 
 
-def _model(shown: Any) -> Model:
-    return Model("M1", "M0", "step_kto", 1, {"evaluate": {"examples": [shown]}})
+def _model(shown: Any) -> PolicyReports:
+    return PolicyReports("M1", "M0", "step_kto", 1, {"evaluate": {"examples": [shown]}})
 
 
 @settings(deadline=None)
 @given(text=st.text(max_size=60), spans=st.lists(st.tuples(st.integers(-5, 70), st.integers(-5, 70)), max_size=8))
 def test_no_visible_character_is_lost_whatever_the_spans(text: str, spans: list[tuple[int, int]]) -> None:
     steps = [{"start": start, "end": end, "label": True, "reason": ""} for start, end in spans]
-    (solution,) = shown_solutions(_model({**example("right", False, True), "text": text, "steps": steps}), 1)
+    (solution,) = list_completions(
+        _model({**example("correct answer", False, True), "completion": text, "steps": steps}), 1
+    )
     joined = "".join(step.text.shown for step in solution.steps)
-    assert "".join(joined.split()) == "".join(bounded(text).shown.split())
+    assert "".join(joined.split()) == "".join(bound_text(text).shown.split())
 
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=50), st.integers(0, 60))
 def test_bounded_text_can_always_be_written(text: str, limit: int) -> None:
-    it = bounded(text, limit)
+    it = bound_text(text, limit)
     it.shown.encode("utf-8")
-    assert len(it.shown) + it.left_out == len(text)
+    assert len(it.shown) + it.num_omitted == len(text)
 
 
-def test_arms_are_chains_that_begin_where_they_branch(tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "params.yaml", {**ARMS, "K3": {"policy": "M2"}})
-    chains = arms(read_sources(recipe, tmp_path).models)
+def test_variants_are_chains_that_begin_where_they_branch(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "params.yaml", {**VARIANTS, "K3": {"policy": "M2"}})
+    chains = list_variants(read_stage_reports(recipe, tmp_path).policies)
     assert [[model.name for model in chain] for chain in chains] == [
         ["M0", "M1", "M2", "M3"],
         ["M0", "K1", "K2"],
@@ -373,14 +389,14 @@ def test_another_k_names_its_own_columns(tmp_path: Path) -> None:
 
 
 def test_most_used_k_comes_first() -> None:
-    models = [Model(str(at), "", "", 0, {"evaluate": evaluation("M0", k)}) for at, k in enumerate((4, 16, 16))]
-    assert majorities(models) == [16, 4]
+    models = [PolicyReports(str(at), "", "", 0, {"evaluate": evaluation("M0", k)}) for at, k in enumerate((4, 16, 16))]
+    assert list_majority_ks(models) == [16, 4]
 
 
 def test_drops_are_summed_over_rounds_and_keep_few_examples(tmp_path: Path) -> None:
     write_stages(tmp_path / "stages", list(CHAIN))
-    drops = collect_drops(read_sources(write_recipe(tmp_path / "params.yaml", CHAIN), tmp_path / "stages"))
-    assert [(drop.stage, drop.reason, drop.rows) for drop in drops] == [
+    drops = collect_drops(read_stage_reports(write_recipe(tmp_path / "params.yaml", CHAIN), tmp_path / "stages"))
+    assert [(drop.stage, drop.reason, drop.num_rows) for drop in drops] == [
         ("problems", "proof without an answer", 14),
         ("problems", "source orca_math", 31),
         ("dataset", "outcome unknown", 60),
@@ -391,7 +407,7 @@ def test_drops_are_summed_over_rounds_and_keep_few_examples(tmp_path: Path) -> N
     assert len(drops[3].examples) == 3
 
 
-def test_many_rounds_and_arms_can_be_drawn(tmp_path: Path) -> None:
+def test_many_rounds_and_variants_can_be_drawn(tmp_path: Path) -> None:
     rounds = {f"R{at}": {"policy": f"R{at - 1}" if at else "M0"} for at in range(14)}
     rounds |= {f"A{at}": {"policy": "M0"} for at in range(9)}
     for name in ("M0", *rounds):

@@ -1,4 +1,4 @@
-"""Label quality on the report's page: shares, drift, and warnings where rewards are farmed."""
+"""Label quality on the report's page: fractions, drift, and warnings of reward hacking."""
 
 from __future__ import annotations
 
@@ -10,84 +10,86 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.params.recipe import read_recipe
+from stages.report.label_quality import FRACTIONS, list_label_quality, list_warnings, measure_drift
 from stages.report.page import render_page
-from stages.report.quality import SHARES, distance, label_quality, warnings
-from stages.report.sources import Model, Sources
+from stages.report.stage_reports import PolicyReports, StageReports
 from tests.support.report_fakes import quality, round_reports
 
 RECIPE = Path(__file__).parents[2] / "params.yaml"
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 50), max_size=4)
 
 
-def models(*told: dict[str, Any]) -> list[Model]:
+def models(*told: dict[str, Any]) -> list[PolicyReports]:
     """M0 and a chain of rounds whose dataset stages tell these."""
-    chain = [Model("M0", "", "", 0)]
+    chain = [PolicyReports("M0", "", "", 0)]
     for depth, it in enumerate(told, start=1):
         reports = round_reports("M1")
         reports["dataset"] |= it
         chain.append(
-            Model(f"M{depth}", f"M{depth - 1}", "step_kto", depth, reports | {"dataset": reports["dataset"] | it})
+            PolicyReports(
+                f"M{depth}", f"M{depth - 1}", "step_kto", depth, reports | {"dataset": reports["dataset"] | it}
+            )
         )
     return chain
 
 
-def test_a_round_s_labels_are_told() -> None:
-    first, second = label_quality(models({}, {}))
-    assert (first.name, first.votes, first.agreement, first.steps_per_completion) == ("M1", "5", 0.97, 5.0)
-    shares = dict(zip([key for key, _, _ in SHARES], first.shares, strict=True))
+def test_a_round_s_labels_are_reported() -> None:
+    first, second = list_label_quality(models({}, {}))
+    assert (first.name, first.num_votes, first.agreement, first.steps_per_completion) == ("M1", "5", 0.97, 5.0)
+    shares = dict(zip([key for key, _, _ in FRACTIONS], first.fractions, strict=True))
     assert shares["idle_correct_steps"].value == 0.02
     assert shares["correct_with_incorrect_step"].value == 700 / 2600
-    assert [it.name for it in first.contradictions] == ["olympiads", "0 to 249 characters"]
+    assert [it.name for it in first.conflicts] == ["olympiads", "0 to 249 characters"]
     assert first.drift == [None] * 5
     assert second.drift == [0.0] * 5
-    assert warnings(models({}, {})) == []
+    assert list_warnings(models({}, {})) == []
 
 
-def test_drift_is_told_against_the_round_before() -> None:
+def test_drift_is_measured_from_the_previous_round() -> None:
     moved = quality() | {"steps_per_completion": {"5": 2000, "6": 2000}}
     labels = {"labels": {"before": {"outcome": {"correct": 3600, "incorrect": 380, "unknown": 20}, "step": {}}}}
-    drift = label_quality(models({}, {"quality": moved, **labels}))[1].drift
+    drift = list_label_quality(models({}, {"quality": moved, **labels}))[1].drift
     assert drift[0] == pytest.approx(0.25)
     assert drift[1] is None
     assert drift[2] == pytest.approx(0.25)
     assert drift[3:] == [0.0, 0.0]
 
 
-def test_farmed_rewards_are_warned_of() -> None:
-    assert warnings(models(*({"quality": quality(idle=idle)} for idle in (40, 90, 220)))) == [
-        "M2: right labels on short or repeated steps rose from 2.0% in M1 to 4.5%: look at what its policy learnt to "
-        "say.",
-        "M3: 11.0% of the right labels go to short or repeated steps.",
-        "M3: right labels on short or repeated steps rose from 4.5% in M2 to 11.0%: look at what its policy learnt to "
-        "say.",
+def test_reward_hacking_is_warned_of() -> None:
+    assert list_warnings(models(*({"quality": quality(idle=idle)} for idle in (40, 90, 220)))) == [
+        "M2: correct labels on short or repeated steps rose from 2.0% in M1 to 4.5%: check what its policy has learnt "
+        "to write.",
+        "M3: 11.0% of the correct labels are on short or repeated steps.",
+        "M3: correct labels on short or repeated steps rose from 4.5% in M2 to 11.0%: check what its policy has learnt "
+        "to write.",
     ]
 
 
-def test_longer_solutions_are_warned_of() -> None:
-    (found,) = warnings(models({}, {"quality": quality(steps=26_000)}))
-    assert found == "M2: solutions grew from 5.0 steps in M1 to 6.5: more steps are more rewards."
+def test_longer_completions_are_warned_of() -> None:
+    (found,) = list_warnings(models({}, {"quality": quality(steps=26_000)}))
+    assert found == "M2: completions grew from 5.0 steps in M1 to 6.5: more steps earn more rewards."
 
 
 def test_a_report_without_them_shows_none() -> None:
     reports = round_reports("M1")
     del reports["dataset"]["quality"]
-    assert label_quality([Model("M0", "", "", 0), Model("M1", "M0", "kto", 1, reports)]) == []
+    assert list_label_quality([PolicyReports("M0", "", "", 0), PolicyReports("M1", "M0", "kto", 1, reports)]) == []
 
 
 @given(COUNTS, COUNTS)
-def test_distance_is_a_share_and_has_no_direction(one: dict[str, int], other: dict[str, int]) -> None:
-    found = distance(one, other)
-    assert found == distance(other, one)
+def test_drift_is_between_0_and_1_and_symmetric(one: dict[str, int], other: dict[str, int]) -> None:
+    found = measure_drift(one, other)
+    assert found == measure_drift(other, one)
     if found is None:
         assert 0 in (sum(one.values()), sum(other.values()))
     else:
         assert -1e-12 <= found <= 1 + 1e-12
-        assert distance(one, one) == 0
+        assert measure_drift(one, one) == 0
 
 
 def test_the_page_shows_them() -> None:
     chain = models({}, {"quality": quality(idle=90)})
-    page = render_page(Sources(read_recipe(RECIPE), {}, chain, []), [])
-    for text in ("Idle rewards", "90 of 2,000", "M2: right labels on short or repeated steps rose", "agreement 97.0%",
+    page = render_page(StageReports(read_recipe(RECIPE), {}, chain, []), [])
+    for text in ("Idle rewards", "90 of 2,000", "M2: correct labels on short or repeated steps rose", "agreement 97.0%",
                  "0 to 249 characters", "700 of 2,600"):  # fmt: skip
         assert text in page, text

@@ -149,7 +149,7 @@ def _build_evaluation_tables(
     """The tables in `folder`, where `policy` is evaluated on `problems` of `split`."""
     evaluate = params.get_block(EvaluateParams, "evaluate")
     sample = params.get_block(SampleParams, "sample").model_copy(update={"num_problems": None})
-    several = sample.model_copy(update={"num_samples": evaluate.majority})
+    several = sample.model_copy(update={"num_samples": evaluate.num_majority_samples})
     is_recorded = not find_engine_kind(sample.engine).generates
     judge = evaluate.judge or params.get_block(JudgeParams, "judge").model_copy(update={"label_noise": 0.0})
     judged = TableSet(
@@ -158,7 +158,7 @@ def _build_evaluation_tables(
         shard_digits=params.get_block(TablesParams, "tables").shard_digits,
         seed=params.seed,
         split=split,
-        num_problems=evaluate.problems,
+        num_problems=evaluate.num_problems,
         sample=several if is_recorded else sample.model_copy(update={"temperature": 0.0, "num_samples": 1}),
         samples=folder / "samples",
         outcome=params.get_block(OutcomeParams, "outcome"),
@@ -170,7 +170,7 @@ def _build_evaluation_tables(
         selection=None,
         problems=problems,
     )
-    if is_recorded or not evaluate.majority:
+    if is_recorded or not evaluate.num_majority_samples:
         return [judged]
     majority = replace(
         judged,

@@ -99,7 +99,7 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
     evaluate = validate(EvaluateParams, params["evaluate"], "evaluate")
     evaluates = module == "stages.evaluate"  # it samples and judges by itself
     count, problem, reference = sizes.splits.get((evaluate.split or "") if evaluates else "train", (0, 0.0, 0.0))
-    count = min((evaluate.problems if evaluates else sample.num_problems) or count, count)
+    count = min((evaluate.num_problems if evaluates else sample.num_problems) or count, count)
     length = sizes.average("sample", "completion_tokens", "samples")
     tokens, is_measured = (sample.max_tokens, False) if length is None else (length, True)
 
@@ -110,7 +110,7 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
         return CostEstimate(stage, model, requests, prompt_tokens, round(requests * reply), is_measured, engine.prices)
 
     if count and module != "stages.judge" and find_engine_kind(sample.engine).makes_requests:
-        completions = count * (1 + evaluate.majority if evaluates else sample.num_samples)
+        completions = count * (1 + evaluate.num_majority_samples if evaluates else sample.num_samples)
         chars = len(sample.prompt.template) + len(sample.prompt.system or "") + problem
         yield estimate("the policy", completions, chars, tokens, is_measured, sample.engine)
     for model in make_judge(judge, 0).llms if count and module != "stages.sample" else []:

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from stages.report.drops import collect_drops
-from stages.report.sources import Model, Sources, at, count, number
-from stages.report.table import rounds_table
+from stages.report.rounds_table import build_rounds_table
+from stages.report.stage_reports import PolicyReports, StageReports, get_count, get_number, get_value
 
 STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 
@@ -77,7 +77,7 @@ def select_examples(labels: pl.LazyFrame, limit: int = 2) -> list[dict[str, Any]
     return []
 
 
-def list_judge_metrics(model: Model) -> list[tuple[str, str]]:
+def list_judge_metrics(model: PolicyReports) -> list[tuple[str, str]]:
     """The judge's report beyond its counts: calibration, agreement with human labels, and any other metric."""
     report = model.reports.get("judge", {})
     return list(_iterate_leaves({key: value for key, value in report.items() if key not in _JUDGE_COUNTS}))
@@ -93,38 +93,38 @@ def _iterate_leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, f"{value:.4g}"
 
 
-def list_rounds(sources: Sources) -> dict[str, Any]:
+def list_rounds(sources: StageReports) -> dict[str, Any]:
     """The report's table of rounds, and the names of its columns of majority votes: ``maj_at_8``."""
-    rows = rounds_table(sources.models)
+    rows = build_rounds_table(sources.policies)
     names = [name for name in rows[0] if name.startswith("maj_at_") and name.count("_") == 2]
     return {"rounds": rows, "majorities": names}
 
 
-def list_drops(sources: Sources) -> list[dict[str, Any]]:
+def list_drops(sources: StageReports) -> list[dict[str, Any]]:
     """Reasons for which rows were dropped, with their number over all rounds."""
-    return [{"stage": drop.stage, "reason": drop.reason, "rows": drop.rows} for drop in collect_drops(sources)]
+    return [{"stage": drop.stage, "reason": drop.reason, "rows": drop.num_rows} for drop in collect_drops(sources)]
 
 
-def count_labels(model: Model) -> list[dict[str, Any]]:
+def count_labels(model: PolicyReports) -> list[dict[str, Any]]:
     """Correct, incorrect and unknown labels at both levels, before and after selection."""
-    labels = at(model.reports, "dataset", "labels")
+    labels = get_value(model.reports, "dataset", "labels")
     return [
         {
             "level": level,
             "when": when,
-            **{name: count(labels, when, level, name) for name in ("correct", "incorrect", "unknown")},
+            **{name: get_count(labels, when, level, name) for name in ("correct", "incorrect", "unknown")},
         }
         for level in ("outcome", "step")
         for when in ("before", "after")
     ]
 
 
-def list_costs(sources: Sources) -> list[dict[str, Any]]:
+def list_costs(sources: StageReports) -> list[dict[str, Any]]:
     """Seconds and tokens per stage and model, where its report has them."""
-    rows = [{"model": "–", "stage": "problems", "seconds": number(sources.problems, "seconds"), "tokens": None}]
-    for model in sources.models:
+    rows = [{"model": "–", "stage": "problems", "seconds": get_number(sources.problems, "seconds"), "tokens": None}]
+    for model in sources.policies:
         for stage in ("seed_model", *STAGES):
-            seconds = number(model.reports, stage, "seconds")
+            seconds = get_number(model.reports, stage, "seconds")
             if seconds is not None:
                 tokens = _count_tokens(stage, model.reports[stage])
                 rows.append({"model": model.name, "stage": stage, "seconds": seconds, "tokens": tokens})
@@ -134,14 +134,16 @@ def list_costs(sources: Sources) -> list[dict[str, Any]]:
 def _count_tokens(stage: str, report: dict[str, Any]) -> float | None:
     """Tokens read and written by a model; in training, tokens seen."""
     if stage in ("train", "seed_model"):
-        return number(report, "tokens_seen") or number(report, "tokens")
-    known = [tokens for name in ("prompt_tokens", "completion_tokens") if (tokens := number(report, name)) is not None]
+        return get_number(report, "tokens_seen") or get_number(report, "tokens")
+    known = [
+        tokens for name in ("prompt_tokens", "completion_tokens") if (tokens := get_number(report, name)) is not None
+    ]
     return sum(known) if known else None
 
 
-def list_environments(sources: Sources) -> list[dict[str, Any]]:
+def list_environments(sources: StageReports) -> list[dict[str, Any]]:
     """The distinct machines and versions on which stages ran."""
-    reports = [sources.problems, *(report for model in sources.models for report in model.reports.values())]
+    reports = [sources.problems, *(report for model in sources.policies for report in model.reports.values())]
     environments: list[dict[str, Any]] = []
     for report in reports:
         value = report.get("environment")

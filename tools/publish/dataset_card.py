@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from stages.report.sources import Model, Sources
+from stages.report.stage_reports import PolicyReports, StageReports
 from tools.publish import card_metrics
 from tools.publish.croissant import RecordSet, build_croissant
 from tools.publish.exported_round import ExportedRound
@@ -52,7 +52,7 @@ class DatasetCard:
     """The card of `configs` in `folder`, which become the Hub's `repo`."""
 
     def __init__(
-        self, configs: list[PublishedConfig], folder: Path, repo: str, sources: Sources, commit: Commit
+        self, configs: list[PublishedConfig], folder: Path, repo: str, sources: StageReports, commit: Commit
     ) -> None:
         self.configs = configs
         self.repo = repo
@@ -68,7 +68,7 @@ class DatasetCard:
 
     def render(self) -> str:
         """Markdown with the Hub's metadata block."""
-        models = {model.name: model for model in self.sources.models}
+        models = {model.name: model for model in self.sources.policies}
         return render_card(
             "dataset_card.md.jinja",
             metadata=Markdown(self._dump_metadata()),
@@ -131,7 +131,7 @@ class DatasetCard:
         }
         return dump_yaml(metadata)
 
-    def _describe_judge(self, name: str, model: Model) -> dict[str, Any]:
+    def _describe_judge(self, name: str, model: PolicyReports) -> dict[str, Any]:
         """A round's judge, the agreement of its votes, and the metrics in its report."""
         exported = self.rounds[name]
         judge = exported.judge

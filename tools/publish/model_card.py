@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.common.policies import Policy
-from stages.report.sources import Model, Sources
+from stages.report.stage_reports import PolicyReports, StageReports
 from tools.publish import card_metrics
 from tools.publish.dataset_card import dump_yaml, format_citation, make_url
 from tools.publish.markdown import Markdown, render_card
@@ -13,7 +13,7 @@ from tools.publish.preconditions import Commit
 
 
 def render_model_card(
-    model: Model, policy: Policy, params: dict[str, Any], repo: str, sources: Sources, commit: Commit
+    model: PolicyReports, policy: Policy, params: dict[str, Any], repo: str, sources: StageReports, commit: Commit
 ) -> str:
     """Markdown with the Hub's metadata block for a policy trained here with `params`."""
     title = f"{sources.recipe.report.title}: policy {model.name}"

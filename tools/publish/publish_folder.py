@@ -14,7 +14,7 @@ from stages.common.policies import MANIFEST as POLICY_MANIFEST
 from stages.common.policies import read_policy
 from stages.common.provenance import compute_sha256
 from stages.common.tables import write_json
-from stages.report.sources import read_sources
+from stages.report.stage_reports import read_stage_reports
 from tools.publish.dataset_card import DatasetCard, PublishedConfig, locate_files
 from tools.publish.exported_round import RECIPE, read_round
 from tools.publish.formats import list_formats
@@ -36,7 +36,7 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
     Raises `ParamsError`, `FileNotFoundError` or `ValueError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
-    sources = read_sources(root / RECIPE, root / REPORTS)
+    sources = read_stage_reports(root / RECIPE, root / REPORTS)
     configs: list[PublishedConfig] = []
     hashes: dict[str, Any] = {}
     for name in dict.fromkeys(rounds):
@@ -62,10 +62,10 @@ def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path =
     `FileNotFoundError` or `ValueError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
-    sources = read_sources(root / RECIPE, root / REPORTS)
-    model = next((model for model in sources.models if model.name == name), None)
+    sources = read_stage_reports(root / RECIPE, root / REPORTS)
+    model = next((model for model in sources.policies if model.name == name), None)
     if model is None:
-        known = ", ".join(model.name for model in sources.models)
+        known = ", ".join(model.name for model in sources.policies)
         raise ParamsError(f"{root / RECIPE}: no policy {name}; the recipe has {known}")
     policy = read_policy(root / "models" / name)
     if policy.repo is not None:

@@ -1,4 +1,4 @@
-"""Settings of evaluation."""
+"""Params of evaluation."""
 
 from __future__ import annotations
 
@@ -10,98 +10,106 @@ from stages.common.params.block import ParamsBlock
 from stages.common.params.judge import JudgeParams
 
 BenchmarkName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-"""A name that can be a folder and the beginning of a column's name."""
+"""A name that can be a folder and the prefix of a column's name."""
 
 
 class HubBenchmarkParams(ParamsBlock):
-    """A benchmark among the Hub's data sets."""
+    """A benchmark in a dataset of the Hugging Face Hub."""
 
     repo: str
+    """The dataset's id, ``owner/name``."""
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
-    """Commit of the data set: another one may have other problems."""
+    """Commit of the dataset: another commit may hold other problems."""
     split: str
-    """Split of the data set; whatever it is called, all of it is evaluated."""
+    """Split of the dataset; all of it is evaluated."""
 
 
 class FileBenchmarkParams(ParamsBlock):
-    """A benchmark in a local file: JSON Lines."""
+    """A benchmark in a local JSON Lines file."""
 
     path: str
+    """Path of the file."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the file's bytes: another file may have other problems."""
+    """Of the file's bytes: another file may hold other problems."""
 
 
 class BenchmarkParams(ParamsBlock):
-    """Problems with gold answers: `problem` (or `question`), `answer`, and `solution` where there is one.
+    """Problems with gold answers: `problem` (or `question`), `answer`, and optionally `solution`.
 
-    Read whole or refused, since a benchmark with a row less is another benchmark.
+    Either every row is read or the benchmark is refused, since fewer rows would be another benchmark.
     """
 
-    hub: HubBenchmarkParams | None
-    file: FileBenchmarkParams | None
+    hub: HubBenchmarkParams | None = None
+    """The dataset to read; null if `file` is given."""
+    file: FileBenchmarkParams | None = None
+    """The file to read; null if `hub` is given."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _check_one_origin(self) -> Self:
         if (self.hub is None) == (self.file is None):
-            raise ValueError("a benchmark is either of the hub or a file: give one of the two and null for the other")
+            raise ValueError("expected either hub or file; give exactly one of the two")
         return self
 
 
 class RateParams(ParamsBlock):
-    """A measured share."""
+    """A measured rate."""
 
     value: float = Field(ge=0, le=1)
-    denominator: int | None = Field(ge=1)
-    """Solutions that it was measured on, null for a share taken as exact."""
+    """The rate, 0 to 1."""
+    denominator: int | None = Field(default=None, ge=1)
+    """Completions that it was measured on; null if it is known exactly."""
 
 
 class JudgeRatesParams(ParamsBlock):
-    """How often the judge is right about a whole solution, as measured on solutions that people labelled.
+    """How often the judge is correct about a whole completion, measured on completions with human labels.
 
-    Sensitivity is the share of solutions with a wrong step in which it calls some step wrong, specificity the share of
-    solutions without one in which it calls none wrong; a step called unknown is not called wrong.
+    Sensitivity is the fraction of completions with an incorrect step in which it labels some step incorrect;
+    specificity is the fraction of completions without one in which it labels none incorrect. Unknown is not incorrect.
     """
 
     sensitivity: RateParams
+    """Of completions with an incorrect step."""
     specificity: RateParams
+    """Of completions without an incorrect step."""
 
     @model_validator(mode="after")
-    def _better_than_chance(self) -> Self:
+    def _check_better_than_chance(self) -> Self:
         if self.sensitivity.value + self.specificity.value <= 1:
             raise ValueError(
-                "sensitivity and specificity add up to no more than 1: such a judge is no better than chance, and says "
-                "nothing about the true share"
+                "sensitivity and specificity add up to no more than 1: such a judge is no better than chance and "
+                "carries no information about the true rate"
             )
         return self
 
 
-class PeopleParams(ParamsBlock):
-    """What people said of steps, as ``python -m tools.audit serve`` appends it to a file."""
+class HumanLabelsParams(ParamsBlock):
+    """Human labels of steps, in a file that ``stepkto audit serve`` appends to."""
 
     path: str
+    """Path of the file."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the file's bytes: verdicts that came later count once this says so, and no figure changes unasked."""
+    """Of the file's bytes: later labels count once this hash is updated, so no number changes unnoticed."""
 
 
 class EvaluateParams(ParamsBlock):
     """`evaluate` block. The paper: Pass@1 greedy, Maj@8 at temperature 0.7, on MATH-500, AMC23 and AIME24."""
 
-    split: Literal["train", "validation", "test"] | None
-    """Which problems; null for none. `train` is for recorded solutions, from which nothing was learnt."""
-    benchmarks: dict[BenchmarkName, BenchmarkParams]
-    """Problems from elsewhere, each set measured by itself."""
-    problems: int | None = Field(ge=1)
+    split: Literal["train", "validation", "test"] | None = "test"
+    """Split of the problems to evaluate on; null for none. `train` is for recorded completions, which train nothing."""
+    benchmarks: dict[BenchmarkName, BenchmarkParams] = Field(default_factory=dict)
+    """Other sets of problems by name, each evaluated separately."""
+    num_problems: int | None = Field(default=None, ge=1)
     """Problems evaluated of the split and of each benchmark, the first by id; null for all."""
-    majority: int = Field(ge=0)
-    """k, samples per problem for the majority vote, Pass@k and Pass@1 averaged over k; 0 leaves them out."""
-    temperature: float = Field(gt=0)
+    num_majority_samples: int = Field(default=8, ge=0)
+    """k: samples per problem for Maj@k, Pass@k and Pass@1 averaged over k; 0 leaves these out."""
+    temperature: float = Field(default=0.7, gt=0)
     """Temperature of these samples."""
-    bootstrap: int = Field(ge=100)
-    """Resamples of problems for the 95% intervals."""
-    judge: JudgeParams | None
-    """Who judges the steps here; null for the judge that labels the training data, without its flips. The paper
-    trains on the labels of Llama-3.1-70B and measures with QwQ-32B."""
-    judge_rates: JudgeRatesParams | None
-    """Error rates of the judge that judges here, by which the share of stepwise errors is corrected; null for none."""
-    people: PeopleParams | None
-    """Verdicts of people on steps evaluated here, by which this judge is scored; null for none."""
+    num_bootstrap_samples: int = Field(default=2000, ge=100)
+    """Bootstrap draws of problems for the 95% intervals."""
+    judge: JudgeParams | None = None
+    """Judge of the evaluated steps; null for the judge that labels the training data, without its label noise. The
+    paper trains on labels of Llama-3.1-70B and evaluates with QwQ-32B."""
+    judge_rates: JudgeRatesParams | None = None
+    """Error rates of this judge, used to correct the rate of stepwise errors; null for no correction."""
+    human_labels: HumanLabelsParams | None = None
+    """Human labels of evaluated steps, used to score this judge; null for none."""

@@ -1,4 +1,4 @@
-"""Settings of the report."""
+"""Params of the report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from stages.common.params.block import ParamsBlock
 class ReportParams(ParamsBlock):
     """`report` block."""
 
-    title: str
-    solutions: int = Field(ge=0)
-    """Labelled solutions shown per round."""
-    paper: Literal["llama-3.1-8b", "llama-3.3-70b"] | None
-    """Whose figures of the paper stand beside ours; null where the recipe is none of the paper's."""
+    title: str = "Step-KTO"
+    """Heading of the page, and the beginning of published titles."""
+    num_completions: int = Field(default=6, ge=0)
+    """Labelled completions shown per policy."""
+    paper: Literal["llama-3.1-8b", "llama-3.3-70b"] | None = None
+    """The paper's model whose published results are shown beside ours; null for none."""

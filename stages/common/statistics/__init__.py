@@ -1,31 +1,37 @@
-"""Statistics: ratios with intervals, counts by problem, two models compared, two raters compared."""
+"""Statistics: ratios with intervals, counts by problem, comparisons of two policies, agreement of two raters."""
 
-from stages.common.statistics.agreement import CELLS, cohens_kappa, kappas
-from stages.common.statistics.compare import BY_PROBLEM, Comparison, compare, compare_reports, mcnemar_exact
-from stages.common.statistics.counts import Counts, count, from_report, to_report
-from stages.common.statistics.estimate import LEVEL, Estimate, Floats, Resampling, interval
-from stages.common.statistics.people import VERDICT_KEYS, VERDICT_LABELS, check_verdict, read_verdicts
+from stages.common.statistics.bootstrap import CONFIDENCE_LEVEL, Bootstrap, Estimate, Floats, compute_interval
+from stages.common.statistics.comparison import (
+    BY_PROBLEM,
+    Comparison,
+    compare_counts,
+    compare_reports,
+    compute_mcnemar,
+)
+from stages.common.statistics.counts import Counts, count_by_problem, format_counts, parse_counts
+from stages.common.statistics.human_labels import HUMAN_LABEL_KEYS, JUDGE_LABELS, check_human_label, read_human_labels
+from stages.common.statistics.kappa import CONTINGENCY_CELLS, compute_kappa, compute_kappas
 
 __all__ = [
     "BY_PROBLEM",
-    "CELLS",
-    "LEVEL",
-    "VERDICT_KEYS",
-    "VERDICT_LABELS",
+    "CONFIDENCE_LEVEL",
+    "CONTINGENCY_CELLS",
+    "HUMAN_LABEL_KEYS",
+    "JUDGE_LABELS",
+    "Bootstrap",
     "Comparison",
     "Counts",
     "Estimate",
     "Floats",
-    "Resampling",
-    "check_verdict",
-    "cohens_kappa",
-    "compare",
+    "check_human_label",
+    "compare_counts",
     "compare_reports",
-    "count",
-    "from_report",
-    "interval",
-    "kappas",
-    "mcnemar_exact",
-    "read_verdicts",
-    "to_report",
+    "compute_interval",
+    "compute_kappa",
+    "compute_kappas",
+    "compute_mcnemar",
+    "count_by_problem",
+    "format_counts",
+    "parse_counts",
+    "read_human_labels",
 ]

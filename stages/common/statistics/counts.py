@@ -1,4 +1,4 @@
-"""What is counted of every problem: the numerators and denominators of one metric, and how a report holds them."""
+"""Numerators and denominators of one metric by problem, and how a report stores them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stages.common.statistics.estimate import Estimate, Resampling
+from stages.common.statistics.bootstrap import Bootstrap, Estimate
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Numerators and denominators of a metric, one of each per problem, in the order of the problems' ids.
+    """Numerators and denominators of a metric, shape (problems,), in the order of the problems' ids.
 
-    Numerators are whole numbers, or chances (floats from 0 to 1) where the metric is an expectation.
+    Numerators are integers, or probabilities (floats from 0 to 1) if the metric is an expectation.
     """
 
     problems: tuple[str, ...]
@@ -25,44 +25,40 @@ class Counts:
 
     @property
     def value(self) -> float | None:
-        """The ratio of the sums, null where nothing was counted."""
+        """The ratio of the sums, None if nothing was counted."""
         denominator = self.denominators.sum().item()
         return self.numerators.sum().item() / denominator if denominator else None
 
-    def estimate(self, resampling: Resampling) -> Estimate:
+    def estimate(self, bootstrap: Bootstrap) -> Estimate:
         """The same with its interval and its sums."""
-        return resampling.ratio(self.numerators, self.denominators)
+        return bootstrap.estimate_ratio(self.numerators, self.denominators)
 
 
-def count(frame: pl.DataFrame, top: pl.Expr, bottom: pl.Expr) -> Counts:
-    """`top` and `bottom`, truth values or whole numbers, summed over each problem's rows of `frame`."""
-    counts = (
-        frame.select("problem_id", top.cast(pl.Int64).alias("top"), bottom.cast(pl.Int64).alias("bottom"))
+def count_by_problem(frame: pl.DataFrame, numerator: pl.Expr, denominator: pl.Expr) -> Counts:
+    """`numerator` and `denominator`, Booleans or integers, summed over each problem's rows of `frame`."""
+    sums = (
+        frame.select("problem_id", top=numerator.cast(pl.Int64), bottom=denominator.cast(pl.Int64))
         .group_by("problem_id")
         .agg(pl.col("top", "bottom").sum())
         .sort("problem_id")
     )
-    return Counts(tuple(counts["problem_id"]), counts["top"].to_numpy(), counts["bottom"].to_numpy())
+    return Counts(tuple(sums["problem_id"]), sums["top"].to_numpy(), sums["bottom"].to_numpy())
 
 
-def to_report(counts: Counts) -> dict[str, str]:
-    """Whole numbers as text, a number per problem: a few bytes each, and one line in a report."""
-    return {"numerators": _text(counts.numerators), "denominators": _text(counts.denominators)}
+def format_counts(counts: Counts) -> dict[str, str]:
+    """Integers as text, one per problem: a few bytes each, and one line in a report."""
+    columns = {"numerators": counts.numerators, "denominators": counts.denominators}
+    return {name: " ".join(str(int(number)) for number in numbers) for name, numbers in columns.items()}
 
 
-def from_report(value: Any) -> Counts | None:
-    """What `to_report` made, without the problems' ids; null for anything else."""
-    if not isinstance(value, dict):
-        return None
-    columns = [value.get("numerators"), value.get("denominators")]
-    if not all(isinstance(column, str) for column in columns):
+def parse_counts(value: Any) -> Counts | None:
+    """What `format_counts` returned, without the problems' ids; None for anything else."""
+    columns = [value.get(name) for name in ("numerators", "denominators")] if isinstance(value, dict) else []
+    texts = [column.split() for column in columns if isinstance(column, str)]
+    if len(texts) != 2:
         return None
     try:
-        top, bottom = (np.array([int(part) for part in str(column).split()], dtype=np.int64) for column in columns)
+        top, bottom = (np.array(list(map(int, text)), dtype=np.int64) for text in texts)
     except (ValueError, OverflowError):
         return None
     return Counts((), top, bottom) if top.size and top.size == bottom.size else None
-
-
-def _text(numbers: npt.NDArray[Any]) -> str:
-    return " ".join(str(int(number)) for number in numbers)

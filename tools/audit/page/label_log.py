@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.common.statistics import VERDICT_KEYS, check_verdict, cohens_kappa
+from stages.common.statistics import HUMAN_LABEL_KEYS, check_human_label, compute_kappa
 
 
 def append_verdict(path: Path, verdict: dict[str, Any]) -> None:
     """Append one line durably; raises `ValueError` for a verdict that lacks a key or holds another."""
-    check_verdict(verdict, "verdict")
+    check_human_label(verdict, "verdict")
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps({key: verdict[key] for key in VERDICT_KEYS}, ensure_ascii=True) + "\n"
+    line = json.dumps({key: verdict[key] for key in HUMAN_LABEL_KEYS}, ensure_ascii=True) + "\n"
     number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(number, line.encode("ascii"))
@@ -44,7 +44,7 @@ def agreements(verdicts: list[dict[str, Any]]) -> list[Agreement]:
     found = []
     for judge in sorted({verdict["judge"] for verdict in verdicts}):
         own = [verdict for verdict in verdicts if verdict["judge"] == judge]
-        pairs = [(v["label"] == "right", v["right"]) for v in own if v["label"] in ("right", "wrong")]
+        pairs = [(v["label"] == "correct", v["is_correct"]) for v in own if v["label"] in ("correct", "incorrect")]
         agreed = sum(a == b for a, b in pairs) / len(pairs) if pairs else 0.0
-        found.append(Agreement(judge, len(pairs), len(own) - len(pairs), agreed, cohens_kappa(pairs)))
+        found.append(Agreement(judge, len(pairs), len(own) - len(pairs), agreed, compute_kappa(pairs)))
     return found

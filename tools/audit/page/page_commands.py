@@ -6,7 +6,7 @@ import argparse
 import getpass
 from pathlib import Path
 
-from stages.common.statistics import read_verdicts
+from stages.common.statistics import read_human_labels
 from tools.audit.page.label_log import agreements
 from tools.audit.table_sets import find_all_tables
 from tools.dvc_lock import read_lock
@@ -35,7 +35,7 @@ def add_page_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
 def run_page_command(root: Path, arguments: argparse.Namespace) -> None:
     """Run the one that was asked for."""
     if arguments.command == "agreement":
-        for found in agreements(read_verdicts(arguments.verdicts)):
+        for found in agreements(read_human_labels(arguments.verdicts)):
             kappa = "not defined" if found.kappa is None else f"{found.kappa:.3f}"
             print(
                 f"judge {found.judge}: agrees on {found.agreed:.1%} of {found.steps:,} steps, Cohen's kappa {kappa}; "

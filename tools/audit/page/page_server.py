@@ -94,11 +94,11 @@ def _keep(desk: Desk, body: str) -> None:
     append_verdict(
         desk.verdicts,
         {
-            "person": desk.person,
+            "annotator": desk.person,
             "round": part.name,
             "sample_id": sample,
             "step": step,
-            "right": said.get("right"),
+            "is_correct": said.get("is_correct"),
             "label": WORDS[row["label"]],
             "judge": row["judge"],
         },

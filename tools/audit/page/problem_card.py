@@ -19,7 +19,7 @@ SOLUTIONS = 32
 CHARACTERS = 200_000
 """Characters of one text that reach the page; the page shows fewer until it is asked."""
 
-WORDS = {True: "right", False: "wrong", None: "unknown"}
+WORDS = {True: "correct", False: "incorrect", None: "unknown"}
 
 
 def make_card(root: Path, part: TableSet, place: Place) -> dict[str, Any]:

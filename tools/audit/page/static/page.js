@@ -126,14 +126,14 @@
   function mark(one) {
     const verdict = mine.get(keyOf(one));
     one.row.lastChild.hidden = verdict === undefined;
-    if (verdict !== undefined) one.row.lastChild.textContent = verdict.right ? "right" : "wrong";
+    if (verdict !== undefined) one.row.lastChild.textContent = verdict.is_correct ? "correct" : "incorrect";
   }
 
-  async function say(right) {
+  async function say(isCorrect) {
     const one = steps[focus];
-    if (!one || right === null) return;
+    if (!one || isCorrect === null) return;
     const { step, solution } = one;
-    const verdict = { round: card.round, sample_id: solution.sample_id, step: step.step, right };
+    const verdict = { round: card.round, sample_id: solution.sample_id, step: step.step, is_correct: isCorrect };
     if (data.cards === null) {
       const answer = await fetch("verdict", {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(verdict),
@@ -142,7 +142,7 @@
     } else {
       byId("save").hidden = false;
     }
-    mine.set(keyOf(one), { person: "page", ...verdict, label: step.label, judge: solution.judge });
+    mine.set(keyOf(one), { annotator: "page", ...verdict, label: step.label, judge: solution.judge });
     mark(one);
     move(focus + 1);
   }
@@ -166,7 +166,7 @@
   });
   const agreed = (yes) => {
     const label = steps[focus]?.step.label;
-    return label === "right" || label === "wrong" ? (label === "right") === yes : null;
+    return label === "correct" || label === "incorrect" ? (label === "correct") === yes : null;
   };
   const toggle = (look) => {
     const found = steps[focus]?.row.parentElement.querySelector(`details.${look}`);

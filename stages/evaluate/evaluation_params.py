@@ -1,4 +1,4 @@
-"""All settings that an evaluation reads, and what follows from several of them."""
+"""The params blocks that an evaluation reads, and what follows from several of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stages.common.params.outcome import OutcomeParams
 from stages.common.params.runtime import RuntimeParams, load_runtime
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
-from stages.common.statistics import Resampling
+from stages.common.statistics import Bootstrap
 from stages.common.tables import seed_from
 from stages.judge import make_judge
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All settings that an evaluation reads."""
+class EvaluationParams:
+    """The params blocks that an evaluation reads."""
 
     seed: int
     sample: SampleParams
@@ -31,27 +31,28 @@ class Settings:
     runtime: RuntimeParams
 
     @property
-    def resampling(self) -> Resampling:
-        return Resampling(self.evaluate.bootstrap, seed_from("bootstrap", self.seed))
+    def bootstrap(self) -> Bootstrap:
+        return Bootstrap(self.evaluate.num_bootstrap_samples, seed_from("bootstrap", self.seed))
 
     @property
-    def measuring_judge(self) -> JudgeParams:
-        """Who judges here: the evaluation's judge as it is, or the recipe's own without the flips of its labels."""
+    def evaluation_judge(self) -> JudgeParams:
+        """The judge of the evaluation: its own, or the recipe's without label noise."""
         return self.evaluate.judge or self.judge.model_copy(update={"label_noise": 0.0})
 
     @property
-    def recorded(self) -> bool:
+    def is_recorded(self) -> bool:
+        """Whether completions are read from a file instead of sampled from the policy."""
         return not find_engine_kind(self.sample.engine).generates
 
 
-def judge_name(judge: JudgeParams) -> str:
-    """The model that judges, or the judge's kind where no model does."""
+def name_judge(judge: JudgeParams) -> str:
+    """The model that judges, or the judge's kind if its params name no model."""
     return make_judge(judge, 0).model or judge.kind
 
 
-def load_settings(recipe: Path) -> Settings:
-    """Settings of an evaluation from `recipe`, the machine's from the recipe in force."""
-    return Settings(
+def load_params(recipe: Path) -> EvaluationParams:
+    """Params of an evaluation from `recipe`; `runtime` comes from the recipe in force on this machine."""
+    return EvaluationParams(
         seed=load_seed(recipe),
         sample=load(SampleParams, recipe, "sample"),
         split=load(SplitParams, recipe, "split"),

@@ -1,0 +1,36 @@
+"""Agreement of two raters beyond chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.common.statistics.bootstrap import Floats
+
+CONTINGENCY_CELLS = ((True, True), (True, False), (False, True), (False, False))
+"""Labels of the first and the second rater: the columns of a flattened 2x2 table."""
+
+
+def compute_kappa(pairs: Iterable[tuple[bool, bool]]) -> float | None:
+    """``(po - pe) / (1 - pe)`` of two raters' labels (Cohen 1960), None where it is not defined."""
+    labels = list(pairs)
+    value = compute_kappas(np.array([[labels.count(cell) for cell in CONTINGENCY_CELLS]])).item()
+    return None if np.isnan(value) else float(value)
+
+
+def compute_kappas(tables: npt.ArrayLike) -> Floats:
+    """Cohen's kappa of each row of counts, shape (tables, 4) in the order of `CONTINGENCY_CELLS`.
+
+    NaN where it is not defined: where nothing was counted, and where chance alone would agree on everything.
+    """
+    counts = np.asarray(tables, dtype=np.int64)
+    total = counts.sum(axis=1)
+    first, second = counts[:, 0] + counts[:, 1], counts[:, 0] + counts[:, 2]
+    # Integers until the division, so that rounding cannot decide whether chance agrees on everything.
+    by_chance = first * second + (total - first) * (total - second)
+    values = np.full(total.shape, np.nan)
+    beyond_chance = total * (counts[:, 0] + counts[:, 3]) - by_chance
+    np.divide(beyond_chance, total * total - by_chance, out=values, where=by_chance < total * total)
+    return values

@@ -1,0 +1,107 @@
+"""An evaluation of a policy on a split of the problems and on every benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from stages.common.params.evaluate import EvaluateParams
+from stages.common.policies import Policy
+from stages.common.statistics import CONFIDENCE_LEVEL
+from stages.evaluate.benchmarks import read_benchmark
+from stages.evaluate.evaluation_params import EvaluationParams, name_judge
+from stages.evaluate.judge_agreement import load_human_labels, score_judge
+from stages.evaluate.problem_set import evaluate_problems
+
+BENCHMARKS = "benchmarks"
+"""Folder of the benchmarks' tables, and their key in the report."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation's tables by the folder they are written to, and its report."""
+
+    tables: dict[str, pl.DataFrame]
+    report: dict[str, Any]
+
+
+def choose_problems(problems: pl.DataFrame, params: EvaluateParams) -> pl.DataFrame:
+    """The problems to evaluate (PROBLEM rows), the first by id of the chosen split; `ValueError` if there are none."""
+    chosen = problems.filter(pl.col("split") == params.split)
+    if chosen.is_empty():
+        raise ValueError(f"evaluate.split: no problem is in split {params.split}")
+    return _take_first(chosen, params)
+
+
+def evaluate_policy(problems: pl.DataFrame, policy: Policy, params: EvaluationParams, desc: str) -> Evaluation:
+    """Evaluate `policy` on the chosen split of `problems` (PROBLEM rows of every split) and on the benchmarks.
+
+    `desc` titles the progress bars. See `evaluate_problems` for what is done on each set. Raises `ValueError` for a
+    policy without weights (or with weights where completions are recorded) and for an incomplete benchmark;
+    `FileNotFoundError` or `ValueError` for a file of human labels that is missing, changed or damaged.
+    """
+    own = params.evaluate
+    _check_can_sample(policy, params)
+    benchmarks = {name: _take_first(read_benchmark(name, it), own) for name, it in own.benchmarks.items()}
+    human_labels = None if own.human_labels is None else load_human_labels(own.human_labels)  # fails before sampling
+    report: dict[str, Any] = {
+        "policy": policy.hash,
+        "split": own.split,
+        "num_majority_samples": own.num_majority_samples,
+        "temperature": own.temperature,
+        "interval": {
+            "level": CONFIDENCE_LEVEL,
+            "method": "percentile bootstrap over problems",
+            "num_bootstrap_samples": own.num_bootstrap_samples,
+        },
+        "judge": {
+            "name": name_judge(params.evaluation_judge),
+            "training_judge": name_judge(params.judge),
+            "rates": None if own.judge_rates is None else own.judge_rates.model_dump(),
+        },
+        "metrics": {},
+        "num_rows": {},
+        "completion_tokens": 0,
+        "llm_usage": {},
+        BENCHMARKS: {},
+    }
+    tables: dict[str, pl.DataFrame] = {}
+    if own.split is not None:
+        result = evaluate_problems(choose_problems(problems, own), policy, params, desc)
+        tables |= result.tables
+        report |= result.report
+    for name, chosen in benchmarks.items():
+        result = evaluate_problems(chosen, policy, params, f"{desc} {name}")
+        tables[f"{BENCHMARKS}/{name}/problems"] = chosen
+        tables |= {f"{BENCHMARKS}/{name}/{folder}": table for folder, table in result.tables.items()}
+        report["completion_tokens"] += result.report["completion_tokens"]
+        usage = result.report.pop("llm_usage")
+        report["llm_usage"] |= {f"{name} {phase}": used for phase, used in usage.items()}
+        examples = result.report.pop("examples")
+        report.setdefault("examples", examples)  # of the split, or of the first benchmark if there is no split
+        report[BENCHMARKS][name] = {"origin": chosen["origin"][0], **result.report}
+    if human_labels is not None:
+        report["judge"]["human_labels"] = score_judge(human_labels, tables, params.bootstrap)
+    return Evaluation(tables, report)
+
+
+def _take_first(problems: pl.DataFrame, params: EvaluateParams) -> pl.DataFrame:
+    ordered = problems.sort("problem_id")
+    return ordered if params.num_problems is None else ordered.head(params.num_problems)
+
+
+def _check_can_sample(policy: Policy, params: EvaluationParams) -> None:
+    """Refuse a policy and an engine that do not fit together."""
+    has_weights = policy.repo is not None or any(policy.folder.glob("*.safetensors"))
+    if params.is_recorded and has_weights:
+        raise ValueError(
+            "sample.engine: recorded completions say nothing about a policy that has weights; use another engine"
+        )
+    if params.is_recorded and not params.evaluate.num_majority_samples:
+        raise ValueError("evaluate.num_majority_samples: 0 uses none of the recorded completions; set at least 1")
+    if not params.is_recorded and not has_weights:
+        raise ValueError(
+            f"{policy.folder}: this policy has no weights (seed_model.kind none), so it cannot be evaluated"
+        )

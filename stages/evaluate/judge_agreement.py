@@ -1,0 +1,117 @@
+"""Agreement of the evaluation's judge with human labels of the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from stages.common.params.evaluate import HumanLabelsParams
+from stages.common.statistics import (
+    CONTINGENCY_CELLS,
+    Bootstrap,
+    compute_interval,
+    compute_kappas,
+    count_by_problem,
+    read_human_labels,
+)
+from stages.evaluate.benchmarks import check_file
+
+_STEP_KEY = ["sample_id", "step"]
+_HUMAN = pl.col("is_correct")
+_JUDGE = pl.col("label")
+_JUDGE_NAMES = {"correct": _JUDGE.fill_null(False), "incorrect": ~_JUDGE.fill_null(True), "unknown": _JUDGE.is_null()}
+
+
+def load_human_labels(params: HumanLabelsParams) -> pl.DataFrame:
+    """The last label of each annotator on each step: columns ``sample_id, step, is_correct``.
+
+    Raises `FileNotFoundError`, or `ValueError` for a file with another hash than the recipe's or naming a bad line.
+    """
+    path = Path(params.path)
+    check_file(path, params.sha256)
+    # An index that no table can hold belongs to no step; null joins none.
+    rows = [
+        (label["sample_id"], label["step"] if abs(label["step"]) < 2**31 else None, label["is_correct"])
+        for label in read_human_labels(path)
+    ]
+    return pl.DataFrame(rows, schema={"sample_id": pl.String, "step": pl.Int32, "is_correct": pl.Boolean}, orient="row")
+
+
+def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], bootstrap: Bootstrap) -> dict[str, Any]:
+    """Agreement of the judge's labels with `human_labels` (rows of `load_human_labels`) on the evaluated steps.
+
+    `tables` are the evaluation's by folder: of each set ``labels`` (LABEL rows) and ``outcomes`` (OUTCOME rows). The
+    majority of several annotators on a step counts; a tie does not. Agreement and kappa cover the steps with a known
+    judge label. The `rates` are of whole completions with a correct answer, whose stepwise errors
+    `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect step, or labelled
+    every step correct.
+    """
+    judged = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
+    matched = human_labels.join(judged.select(_STEP_KEY), on=_STEP_KEY, how="semi")
+    report: dict[str, Any] = {"num_labels": human_labels.height, "num_matched": matched.height}
+    if matched.is_empty():
+        return report | {"note": f"none of the {human_labels.height} human labels is on an evaluated step"}
+    steps = judged.join(_take_majority(matched), on=_STEP_KEY, how="left")
+    labelled = steps.drop_nulls("is_correct")
+    agreement = count_by_problem(labelled, _JUDGE.eq(_HUMAN).fill_null(False), _JUDGE.is_not_null())
+    return report | {
+        "num_steps": labelled.height,
+        "confusion": _count_confusion(labelled),
+        "agreement": agreement.estimate(bootstrap).to_dict(),
+        "kappa": _estimate_kappa(labelled, bootstrap),
+        "rates": _compute_rates(steps, _concat_tables(tables, "outcomes")),
+    }
+
+
+def _concat_tables(tables: Mapping[str, pl.DataFrame], name: str) -> pl.DataFrame:
+    """The tables called `name` of all sets; outcomes of majority samples join nothing, since those are not judged."""
+    return pl.concat(table for folder, table in tables.items() if folder.split("/")[-1] == name)
+
+
+def _take_majority(human_labels: pl.DataFrame) -> pl.DataFrame:
+    balance = pl.when(_HUMAN).then(1).otherwise(-1).sum()
+    sums = human_labels.group_by(_STEP_KEY).agg(balance=balance).filter(pl.col("balance") != 0)
+    return sums.select(*_STEP_KEY, is_correct=pl.col("balance") > 0)
+
+
+def _count_confusion(labelled: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Steps by human label, then by the judge's label."""
+    sums = [expression.sum().alias(name) for name, expression in _JUDGE_NAMES.items()]
+    return {
+        name: labelled.filter(is_correct == _HUMAN).select(sums).row(0, named=True)
+        for name, is_correct in (("correct", True), ("incorrect", False))
+    }
+
+
+def _estimate_kappa(labelled: pl.DataFrame, bootstrap: Bootstrap) -> dict[str, float | None]:
+    """Cohen's kappa of judge and annotators with its interval over problems; None where it is not defined."""
+    cells = [
+        count_by_problem(labelled, (_JUDGE.eq(judge) & _HUMAN.eq(human)).fill_null(False), pl.lit(True)).numerators
+        for judge, human in CONTINGENCY_CELLS
+    ]
+    value = compute_kappas(np.array([[cell.sum() for cell in cells]])).item()
+    low, high = compute_interval(compute_kappas(bootstrap.resample_sums(cells).T))
+    return {"value": None, "low": None, "high": None} if np.isnan(value) else {"value": value, "low": low, "high": high}
+
+
+def _compute_rates(steps: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, dict[str, float | int | None]]:
+    """Sensitivity and specificity over whole completions with a correct answer."""
+    completions = (
+        steps.join(outcomes.filter("is_correct").select("sample_id").unique(), on="sample_id", how="semi")
+        .group_by("sample_id")
+        .agg(
+            is_flagged=_JUDGE_NAMES["incorrect"].any(),
+            has_error=(~_HUMAN).fill_null(False).any(),
+            is_flawless=_HUMAN.fill_null(False).all(),
+        )
+    )
+    with_error, flawless = (completions.filter(name)["is_flagged"] for name in ("has_error", "is_flawless"))
+    hits = {"sensitivity": with_error, "specificity": ~flawless}
+    return {
+        name: {"value": round(int(hit.sum()) / hit.len(), 6) if hit.len() else None, "denominator": hit.len()}
+        for name, hit in hits.items()
+    }

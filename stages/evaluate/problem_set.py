@@ -1,0 +1,178 @@
+"""Evaluation on one set of problems, by the same code that samples, splits, judges and verifies in a round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from stages.common.policies import Policy
+from stages.common.statistics import BY_PROBLEM, Counts, format_counts
+from stages.common.tables import DropLog, content_hash
+from stages.common.verifiers import VerifierSet
+from stages.evaluate.bias_correction import correct_bias
+from stages.evaluate.evaluation_params import EvaluationParams
+from stages.evaluate.examples import choose_examples
+from stages.evaluate.majority import AnswerPair
+from stages.evaluate.metrics import (
+    COMPARED_METRICS,
+    count_apparent_errors,
+    count_completions,
+    count_formats,
+    count_greedy,
+    summarize_samples,
+)
+from stages.evaluate.pass_at_k import count_samples
+from stages.judge import judge_samples
+from stages.outcome import verify_samples
+from stages.sample import sample_problems
+from stages.split import split_samples
+
+
+@dataclass(frozen=True)
+class ProblemSetResult:
+    """One set's tables by the folder they are written to, and its part of the report."""
+
+    tables: dict[str, pl.DataFrame]
+    report: dict[str, Any]
+
+
+@dataclass
+class _ProblemSetRun:
+    """State of one evaluation: inputs, the tables made so far, wall-clock seconds by phase, and LLM usage."""
+
+    problems: pl.DataFrame
+    policy: Policy
+    params: EvaluationParams
+    desc: str
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    drops: DropLog = field(default_factory=DropLog)
+    seconds: dict[str, float] = field(default_factory=dict)
+    llm_usage: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def measure_phase(self, prefix: str, phase: str) -> Iterator[dict[str, Any]]:
+        """Record the phase's seconds, and the LLM usage that it enters into the yielded dict."""
+        started = time.monotonic()
+        usage: dict[str, Any] = {}
+        yield usage
+        self.seconds[f"{prefix}_{phase}"] = round(time.monotonic() - started, 2)
+        self.llm_usage |= {f"{prefix} {name}": used for name, used in usage.items()}
+
+    def sample(self, prefix: str, **changes: Any) -> pl.DataFrame:
+        """SAMPLE rows of all problems by the recipe's `sample` params with `changes`."""
+        params = self.params.sample.model_copy(update={"num_problems": None, **changes})
+        with self.measure_phase(prefix, "sample") as usage:
+            return sample_problems(
+                self.problems,
+                self.policy,
+                params,
+                self.params.runtime,
+                self.params.seed,
+                f"{self.desc} {prefix}",
+                self.drops,
+                usage,
+            )
+
+    def judge(self, samples: pl.DataFrame, prefix: str) -> pl.DataFrame:
+        """Split and judge `samples` (SAMPLE rows), and keep the tables; returns LABEL rows."""
+        judge, seed = self.params.evaluation_judge, self.params.seed
+        with self.measure_phase(prefix, "judge") as usage:
+            steps = split_samples(samples, self.params.split)
+            labels = judge_samples(self.problems, samples, steps, judge, seed, f"{self.desc} judge", usage)
+        self.tables |= {"samples": samples, "steps": steps, "labels": labels}
+        return labels
+
+    def verify(self, samples: pl.DataFrame, prefix: str) -> pl.DataFrame:
+        """OUTCOME rows of `samples` (SAMPLE rows)."""
+        with self.measure_phase(prefix, "verify"):
+            return verify_samples(self.problems, samples, self.params.outcome, self.params.runtime.num_workers)
+
+    def count_samples(self, samples: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, Counts]:
+        """Counts over several samples per problem."""
+        with self.measure_phase("majority", "vote"):
+            k = self.params.evaluate.num_majority_samples
+            return count_samples(samples, outcomes, k, lambda pairs: compare_answers(pairs, self.params))
+
+
+def evaluate_problems(problems: pl.DataFrame, policy: Policy, params: EvaluationParams, desc: str) -> ProblemSetResult:
+    """Evaluate `policy` on all of `problems` (PROBLEM rows); `desc` titles the progress bars.
+
+    Greedy completions are split, judged and verified; of the `evaluate.num_majority_samples` further samples per
+    problem only the answers are verified. Recorded completions are all judged and verified, and none is greedy.
+    """
+    run = _ProblemSetRun(problems, policy, params, desc)
+    counts, summary = _count_recorded(run) if params.is_recorded else _count_sampled(run)
+    bootstrap = params.bootstrap
+    metrics = {name: it.estimate(bootstrap) for name, it in counts.items()}
+    if rates := params.evaluate.judge_rates:
+        apparent = count_apparent_errors(summary)
+        metrics["stepwise_error_apparent"] = apparent.estimate(bootstrap)
+        metrics["stepwise_error_bias_corrected"] = correct_bias(apparent, rates, bootstrap)
+    tables = run.tables
+    samples = [table for name, table in tables.items() if name.endswith("samples")]
+    report = {
+        "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
+        "num_rows": {"problems": problems.height, **{name: table.height for name, table in tables.items()}},
+        "completion_tokens": sum(table["completion_tokens"].sum() for table in samples),
+        "examples": choose_examples(problems, tables["samples"], tables["steps"], tables["labels"], summary),
+        BY_PROBLEM: _format_by_problem(counts),
+        "drops": run.drops.report(),
+        "llm_usage": run.llm_usage,
+        "seconds_by_phase": run.seconds,
+    }
+    return ProblemSetResult(tables, report)
+
+
+def _count_sampled(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame]:
+    """Counts of completions sampled from the policy, and a summary of the greedy ones (`summarize_samples`)."""
+    samples = run.sample("greedy", temperature=0.0, num_samples=1)
+    labels = run.judge(samples, "greedy")
+    run.tables["outcomes"] = run.verify(samples, "greedy")
+    summary = summarize_samples(samples, labels, run.tables["outcomes"])
+    counts = count_greedy(summary)
+    params = run.params.evaluate
+    if params.num_majority_samples:
+        samples = run.sample("majority", temperature=params.temperature, num_samples=params.num_majority_samples)
+        outcomes = run.verify(samples, "majority")
+        counts |= run.count_samples(samples, outcomes)
+        formats = count_formats(samples.join(outcomes.select("sample_id", "answer"), on="sample_id", validate="1:1"))
+        counts |= {f"sampled_{name}": it for name, it in formats.items()}
+        run.tables |= {"majority/samples": samples, "majority/outcomes": outcomes}
+    return counts, summary
+
+
+def _count_recorded(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame]:
+    """Counts of recorded completions, and their summary (`summarize_samples`)."""
+    samples = run.sample("recorded", num_samples=run.params.evaluate.num_majority_samples)
+    for missing in run.problems.join(samples, on="problem_id", how="anti").sort("problem_id").iter_rows(named=True):
+        run.drops.drop("no recorded completion", missing["problem_id"], missing["problem"])
+    if samples.is_empty():
+        raise ValueError(f"{run.desc}: none of {run.problems.height} problems has a recorded completion")
+    labels = run.judge(samples, "recorded")
+    outcomes = run.tables["outcomes"] = run.verify(samples, "recorded")
+    summary = summarize_samples(samples, labels, outcomes)
+    counts = count_completions(summary) | run.count_samples(samples, outcomes)
+    del counts["truncated"]  # not recorded
+    return counts, summary
+
+
+def compare_answers(pairs: Sequence[AnswerPair], params: EvaluationParams) -> list[bool | None]:
+    """Whether the two sampled answers of each pair are equal by the verifier."""
+    with closing(VerifierSet(params.runtime.num_workers, params.outcome.timeout_s)) as verifiers:
+        return verifiers.equal_many([("math", *pair) for pair in pairs])
+
+
+def _format_by_problem(counts: dict[str, Counts]) -> dict[str, Any]:
+    """The counts by which rounds are compared, and a hash of the problems that they belong to."""
+    compared = {
+        name: it for name, it in counts.items() if name in COMPARED_METRICS or name.startswith(("avg_at_", "maj_at_"))
+    }
+    problems = {it.problems for it in compared.values()}
+    if len(problems) != 1:
+        raise ValueError(f"metrics count {len(problems)} different sets of problems")
+    return {"problems": content_hash(*problems.pop()), **{name: format_counts(it) for name, it in compared.items()}}

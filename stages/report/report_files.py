@@ -1,0 +1,58 @@
+"""The files that the report writes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stages.common.tables import replace_dir, write_json
+from stages.report.llm_usage import collect_usage_metrics
+from stages.report.page import Picture, render_page
+from stages.report.plot_style import DARK, LIGHT, save_png, save_svg, use_theme
+from stages.report.plots import PLOTS, Plot
+from stages.report.rounds_table import build_rounds_table, collect_metrics, format_csv, format_text
+from stages.report.stage_reports import StageReports, read_stage_reports
+
+
+def write_report(recipe: Path, stages: Path, out: Path) -> str:
+    """Write ``rounds.csv``, ``metrics.json``, ``plots/*.png``, ``index.html`` and ``stages/`` into `out`.
+
+    `stages` holds the stages' reports, ``<stage>/<round>.json``; those of rounds that `recipe` does not name are
+    ignored, the others are copied, so that they can be read without the data. Returns the table of rounds and the
+    page's path, for the terminal. Raises `ValueError` naming a bad file.
+    """
+    reports = read_stage_reports(recipe, stages)
+    policies = reports.policies
+    out.mkdir(parents=True, exist_ok=True)
+    with replace_dir(out / "stages") as folder:
+        for path in reports.files:
+            copy = folder / path.relative_to(stages)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
+    (out / "rounds.csv").write_text(format_csv(build_rounds_table(policies)), encoding="utf-8")
+    usage = collect_usage_metrics(policies)
+    write_json(out / "metrics.json", {name: it | usage[name] for name, it in collect_metrics(policies).items()})
+    with replace_dir(out / "plots") as folder:
+        pictures = [picture for plot in PLOTS if (picture := _draw_plot(plot, reports, folder))]
+    (out / "index.html").write_text(render_page(reports, pictures), encoding="utf-8")
+    return show_report(recipe, out)
+
+
+def show_report(recipe: Path, out: Path) -> str:
+    """The table of rounds and the page's path, for the terminal."""
+    policies = read_stage_reports(recipe, out / "stages").policies
+    return f"{format_text(policies)}\nreport: {out / 'index.html'}"
+
+
+def _draw_plot(plot: Plot, reports: StageReports, folder: Path) -> Picture | None:
+    """Write the plot's PNG into `folder` and return it in both themes; None if there is nothing to draw."""
+    images = []
+    for theme in (LIGHT, DARK):
+        with use_theme(theme):
+            figure = plot.draw(reports, theme)
+            if figure is None:
+                return None
+            if theme is LIGHT:
+                (folder / f"{plot.name}.png").write_bytes(save_png(figure))
+            images.append(save_svg(figure))
+    return plot, images[0], images[1]
