@@ -20,13 +20,20 @@ PARAMS = "stages.common.params"
 HASH_DIGITS = 16
 
 LEFT_OUT = {
-    "common.console": "shows progress and errors",
-    "common.journal": "keeps finished work: a row is the same from the journal or made again",
     "common.cluster": "reaches a Ray cluster",
-    "common.engines.retry": "when a failed request is sent again",
-    "common.engines.endpoints": "which server answers a request",
-    "common.engines.vllm_start": "starts a vLLM server",
+    "common.console": "shows progress and errors",
+    "common.engines.concurrency": "how many requests are under way, and in which order they end",
+    "common.engines.journal_writer": "when completions reach the disk",
+    "common.engines.retry_policy": "when a failed request is sent again",
+    "common.engines.server_process": "starts a server and ends it",
+    "common.engines.server_supervisor": "ends a server whose stage died",
+    "common.engines.servers": "where servers are",
+    "common.journal": "keeps finished work: a row is the same from the journal or made again",
+    "common.plugins": "imports plugins, which count themselves",
+    "common.registry": "looks a kind up; the tables of kinds lie elsewhere",
+    "train.checkpoints": "a resumed training ends in the same weights",
     "train.launch": "starts the processes of a training",
+    "train.policy_card": "the words of the card, which the policy's hash leaves out",
 }
 """Modules below `stages` (or patterns of them) that cannot change a stage's bytes, each with the reason.
 

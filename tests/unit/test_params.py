@@ -95,7 +95,7 @@ def test_the_papers_settings(path: Path) -> None:
         ("split.zzz", 1, "split.zzz: unknown key; known here: ['shape', 'max_steps']"),
         ("seed_model.kind", ..., "seed_model.kind: missing key"),
         ("judge", ..., "judge.kind: missing key"),
-        ("sample.prompt.chat", ..., "sample.prompt.chat: missing key"),
+        ("sample.prompt.chat", "yes", "sample.prompt.chat: Input should be a valid boolean, found 'yes'"),
         ("train.beta", "5", "train.beta: Input should be a valid number, found '5'"),
         ("train.beta", 0, "train.beta: Input should be greater than 0, found 0"),
         ("train.num_epochs", 1.5, "train.num_epochs: Input should be a valid integer, found 1.5"),
@@ -172,7 +172,7 @@ def test_an_override_changes_its_key_and_no_other() -> None:
     settings = changed("rounds.M2", {"policy": "M1", "train": {"beta": 0.5}, "sample": {"prompt": {"chat": True}}})
     resolved = resolve(settings, "M2")
     assert resolved["train"] == {**resolve(RECIPE, "M1")["train"], "beta": 0.5}
-    assert resolved["sample"]["prompt"] == {**RECIPE["sample"]["prompt"], "chat": True}
+    assert resolved["sample"]["prompt"] == {**resolve(RECIPE, "M1")["sample"]["prompt"], "chat": True}
     assert resolved["policy"] == "M1"
     assert resolve(settings, "M1") == resolve(RECIPE, "M1")
 
@@ -180,7 +180,8 @@ def test_an_override_changes_its_key_and_no_other() -> None:
 def test_an_override_may_fill_or_empty_a_block() -> None:
     llm = LLM_JUDGE
     filled = changed("rounds.M2", {"policy": "M1", "judge": {"kind": "llm", "llm": llm}})
-    assert resolve(filled, "M2")["judge"]["llm"] == llm
+    in_force = resolve(filled, "M2")["judge"]["llm"]
+    assert merge(in_force, llm) == in_force, "all that it says, and defaults"
     filled["judge"] = resolve(filled, "M2")["judge"]
     filled["rounds"]["M1"] = {"policy": "M0", "judge": {"kind": "toy_arithmetic", "llm": None}}
     assert resolve(filled, "M1")["judge"]["llm"] is None

@@ -59,7 +59,7 @@ def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> N
 
 
 def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
-    params = RoundParams(sample={"problems": 6, "samples": 4, "max_tokens": 50}, judge={"num_votes": 3})
+    params = RoundParams(sample={"num_problems": 6, "num_samples": 4, "max_tokens": 50}, judge={"num_votes": 3})
     sampling, judging = estimate(data, params, decision("sample"), decision("judge"), decision("train"))
     assert (sampling.requests, sampling.completion_tokens, sampling.is_measured) == (24, 24 * 50, False)
     assert sampling.prompt_tokens == round(24 * (TEMPLATE + 30) / CHARS_PER_TOKEN)
@@ -70,7 +70,7 @@ def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
     )
     least = 72 * (30 + 60) / CHARS_PER_TOKEN + 72 * 50  # problem, reference and solution; the template on top
     assert least < judging.prompt_tokens < least + 72 * 2000
-    more = RoundParams(sample={"problems": None, "samples": 4, "max_tokens": 50})
+    more = RoundParams(sample={"num_problems": None, "num_samples": 4, "max_tokens": 50})
     assert estimate(data, more, decision("sample"))[0].requests == 40
 
 
@@ -102,7 +102,7 @@ def test_an_evaluation_samples_and_judges(data: Path) -> None:
 
 def test_what_does_not_run_or_does_not_ask_is_left_out(data: Path, tmp_path: Path) -> None:
     assert estimate(data, RoundParams(), decision("sample", runs=False)) == []
-    quiet = RoundParams(sample={"engine": "transformers"}, judge={"kind": "toy_arithmetic"})
+    quiet = RoundParams(sample={"engine": {"kind": "transformers"}}, judge={"kind": "toy_arithmetic"})
     assert estimate(data, quiet, decision("sample"), decision("judge"), decision("evaluate")) == []
     assert estimate(tmp_path / "nothing here", RoundParams(), decision("sample")) == []
     assert render_estimates([]) == ""
