@@ -1,9 +1,8 @@
-"""How fast the CPU stages are and what memory they need: ``make bench-data``.
+"""Speed and memory of the CPU stages: ``make bench-data``.
 
-Synthetic rounds are made from recorded real solutions: every problem and its eight solutions again and again, each
-copy with an id of its own. Where gold and answer are whole numbers they are shifted by the copy's number, so that the
-grader's memory of pairs that come again does not help it. The data set is built on the recorded verdicts and on labels
-drawn by hash, whatever the other stages found. Each stage is run by its own command.
+Synthetic rounds repeat recorded real problems with their eight completions, each copy with its own id. Whole-number
+answers are shifted by the copy's number, so that the verifier's cache of repeated pairs does not help. The data set is
+built from the recorded verdicts and from labels drawn by hash. Each stage is run by its own command.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ from stages.common.tables import (
 ROOT = Path(__file__).parents[1]
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", ROOT.parent / "shared/data"), "recorded/math_100x8.jsonl")
 DIGITS = 2
-MOST_MEMORY_GB = 4.0
-MOST_GROWTH = 1.05
+MAX_MEMORY_GB = 4.0
+MAX_GROWTH = 1.05
 STAGES = {
     "split": ("samples", "steps"),
     "outcome": ("problems", "samples", "graded"),
@@ -54,12 +53,11 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class StageMeasurement:
     """One stage on `samples` samples.
 
-    Seconds by the clock, and of work by all processes together, which a busy machine lengthens less. Memory is the most
-    that the processes held together at one moment: of their own, and pages of files that they read, which the system
-    takes back where memory is short.
+    Wall-clock seconds, and CPU seconds of all processes, which depend less on a busy machine. Memory is the peak of all
+    processes together: their own, and pages of files, which the system frees if memory is short.
     """
 
     stage: str
@@ -74,13 +72,13 @@ class Measured:
         return self.samples / self.seconds
 
 
-def shifted(text: str, by: int) -> str:
-    """`text` with the whole numbers in its boxes moved up by `by`."""
-    return re.sub(r"\\boxed\{(\d{1,9})\}", lambda found: f"\\boxed{{{int(found[1]) + by}}}", text)
+def shift_boxed_numbers(text: str, by: int) -> str:
+    """`text` with `by` added to the whole numbers in its boxes."""
+    return re.sub(r"\\boxed\{(\d{1,9})\}", lambda match: f"\\boxed{{{int(match[1]) + by}}}", text)
 
 
 def make_round(folder: Path, rows: list[dict[str, Any]], samples: int) -> int:
-    """Write ``problems``, ``samples`` and ``outcomes`` of about `samples` samples; returns how many there are."""
+    """Write ``problems``, ``samples`` and ``outcomes`` of about `samples` samples; return their number."""
     each = len(rows[0]["solutions"])
     problems = []
     for number in range(math.ceil(samples / each)):
@@ -97,48 +95,48 @@ def make_round(folder: Path, rows: list[dict[str, Any]], samples: int) -> int:
             (name, "train", "math", text, "", answer, "bench", copy, "math") for name, text, answer, _, copy in members
         ]
         writers[0].write(shard, pl.DataFrame(known, schema=PROBLEM.schema, orient="row"))
-        drawn = list(_samples(rows, members))
+        drawn = list(_make_samples(rows, members))
         writers[1].write(shard, pl.DataFrame([sample for sample, _ in drawn], schema=SAMPLE.schema, orient="row"))
         writers[2].write(shard, pl.DataFrame([outcome for _, outcome in drawn], schema=OUTCOME.schema, orient="row"))
     return writers[1].rows
 
 
-def _samples(
+def _make_samples(
     rows: list[dict[str, Any]], members: list[tuple[str, str, str, int, int]]
 ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """SAMPLE and OUTCOME rows of the problems of one shard."""
     for name, _, _, number, copy in members:
         whole = rows[number]["answer"].isdecimal()
         for index, solution in enumerate(rows[number]["solutions"]):
-            text = shifted(solution, copy) if whole else solution
+            text = shift_boxed_numbers(solution, copy) if whole else solution
             identity = sample_id(name, "p", "s", index, text)
-            right = rows[number]["recorded_correct"][index]
+            is_correct = rows[number]["recorded_correct"][index]
             sample = (identity, name, "p", "s", index, None, text, "stop", None, None)
-            yield sample, (identity, name, "", None, right, "recorded", "recorded")
+            yield sample, (identity, name, "", None, is_correct, "recorded", "recorded")
 
 
 def make_labels(folder: Path) -> None:
-    """Write ``judged``: of the steps 85% right, 10% wrong and 5% unknown, by hash."""
+    """Write ``labels``: 85% of the steps correct, 10% incorrect and 5% unknown, by hash."""
     writer = ShardWriter(folder / "labels", LABEL)
     for shard in shard_names(DIGITS):
         steps = read_shard(folder / "steps", STEP, shard)
         drawn = pl.struct("sample_id", "step").hash(7) % 100
-        judged = steps.select(
+        labels = steps.select(
             "sample_id",
             "problem_id",
             "step",
             label=pl.when(drawn < 85).then(True).when(drawn < 95).then(False),
             reason=pl.lit("drawn by hash"),
-            votes=pl.lit(1),
+            num_votes=pl.lit(1),
             agreement=pl.lit(1.0),
             first_error=pl.lit(None, dtype=pl.Int32),
             judge=pl.lit(content_hash("bench")),
         )
-        writer.write(shard, judged)
+        writer.write(shard, labels)
 
 
-def measure(stage: str, samples: int, folder: Path) -> Measured:
-    """Run a stage's command in `folder` and watch its memory."""
+def measure_stage(stage: str, samples: int, folder: Path) -> StageMeasurement:
+    """Run a stage's command in `folder` and sample its memory."""
     options = [f"--{name}={name}" for name in STAGES[stage][:-1]]
     command = [sys.executable, "-m", f"stages.{stage}", "--recipe=params.yaml", *options,
                f"--out={STAGES[stage][-1]}", f"--report=reports/{stage}.json"]  # fmt: skip
@@ -147,7 +145,7 @@ def measure(stage: str, samples: int, folder: Path) -> Measured:
     process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
     ended, status, usage = 0, 0, None
     while not ended:
-        now = session_memory(process.pid)
+        now = read_session_memory(process.pid)
         own, files = max(own, now[0]), max(files, now[1])
         time.sleep(0.05)
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -156,10 +154,10 @@ def measure(stage: str, samples: int, folder: Path) -> Measured:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Measured(stage, samples, seconds, usage.ru_utime + usage.ru_stime, own / 1e9, files / 1e9)
+    return StageMeasurement(stage, samples, seconds, usage.ru_utime + usage.ru_stime, own / 1e9, files / 1e9)
 
 
-def session_memory(session: int) -> tuple[int, int]:
+def read_session_memory(session: int) -> tuple[int, int]:
     """Resident bytes of all processes of a session: their own, and those of files; shared pages count for each."""
     own = files = 0
     for entry in Path("/proc").iterdir():
@@ -176,16 +174,16 @@ def session_memory(session: int) -> tuple[int, int]:
     return own, files
 
 
-def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> list[Measured]:
-    """Measure `stages` at every size, each in a folder of its own below `place` that is gone afterwards."""
+def benchmark_stages(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> list[StageMeasurement]:
+    """Measure `stages` at every size, each in a temporary folder below `place`."""
     rows = [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
     recipe = yaml.safe_load((ROOT / "recipes/recorded-math.yaml").read_text(encoding="utf-8"))
     recipe["tables"] = {"shard_digits": DIGITS}
     recipe["runtime"] = {"num_workers": os.cpu_count() or 1}
-    # Every sample is kept: the most that there can be to write.
+    # Every sample is kept, so that as much as possible is written.
     everything: dict[str, Any] = {"max_correct": None, "max_incorrect": None, "require_both": False}
     recipe["dataset"] |= {**everything, "balance": False, "deduplicate": False}
-    found = []
+    measurements = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=place) as name:
             folder = Path(name)
@@ -194,22 +192,22 @@ def bench(sizes: list[int], stages: list[str], recorded: Path, place: Path) -> l
             for stage in stages:
                 if stage == "dataset":
                     make_labels(folder)
-                found.append(measure(stage, samples, folder))
-                print(show(found[-1]), flush=True)
-    return found
+                measurements.append(measure_stage(stage, samples, folder))
+                print(format_measurement(measurements[-1]), flush=True)
+    return measurements
 
 
-def show(it: Measured) -> str:
+def format_measurement(it: StageMeasurement) -> str:
     times = f"{it.seconds:8.1f} s ({it.work_s:.1f} s of work) {it.rate:9,.0f} samples/s"
     return f"{it.stage:8} {it.samples:>9,} samples {times} {it.own_gb:6.2f} GB at most, {it.files_gb:.2f} GB of files"
 
 
-def growth(found: list[Measured]) -> dict[str, float]:
+def fit_growth(measurements: list[StageMeasurement]) -> dict[str, float]:
     """Per stage the exponent e of ``work ~ samples ** e`` between the smallest and the largest size."""
     exponents = {}
-    for stage in dict.fromkeys(it.stage for it in found):
-        ours = sorted((it for it in found if it.stage == stage), key=lambda it: it.samples)
-        first, last = ours[0], ours[-1]
+    for stage in dict.fromkeys(it.stage for it in measurements):
+        by_size = sorted((it for it in measurements if it.stage == stage), key=lambda it: it.samples)
+        first, last = by_size[0], by_size[-1]
         if last.samples > first.samples:
             exponents[stage] = math.log(last.work_s / first.work_s) / math.log(last.samples / first.samples)
     return exponents
@@ -221,24 +219,24 @@ def main() -> None:
     parser.add_argument("--stages", default=",".join(STAGES), help="stages, separated by commas; dataset needs split")
     parser.add_argument("--recorded", type=Path, default=RECORDED)
     parser.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()), help="where the rounds are made")
-    parser.add_argument("--out", type=Path, help="also write the figures as JSON here")
+    parser.add_argument("--out", type=Path, help="also write the measurements as JSON here")
     arguments = parser.parse_args()
     if not arguments.recorded.is_file():
-        raise SystemExit(f"{arguments.recorded}: no such file; name recorded solutions with --recorded")
+        raise SystemExit(f"{arguments.recorded}: no such file; name recorded completions with --recorded")
     sizes, stages = [int(size) for size in arguments.sizes.split(",")], arguments.stages.split(",")
     if unknown := [stage for stage in stages if stage not in STAGES]:
         raise SystemExit(f"--stages: {unknown[0]} is none of {', '.join(STAGES)}")
-    found = bench(sizes, stages, arguments.recorded, arguments.place)
-    exponents = growth(found)
+    measurements = benchmark_stages(sizes, stages, arguments.recorded, arguments.place)
+    exponents = fit_growth(measurements)
     for stage, exponent in exponents.items():
         print(f"{stage:8} work grows as samples to the power of {exponent:.3f}")
     if arguments.out:
-        write_json(arguments.out, {"measured": [vars(it) for it in found], "growth": exponents})
-    memory = [(it.stage, it.own_gb + it.files_gb) for it in found]
-    faults = [f"{stage}: {gb:.2f} GB" for stage, gb in memory if gb > MOST_MEMORY_GB]
-    faults += [f"{stage}: exponent {exponent:.3f}" for stage, exponent in exponents.items() if exponent > MOST_GROWTH]
-    if faults:
-        raise SystemExit(f"more than {MOST_MEMORY_GB} GB or an exponent above {MOST_GROWTH}: {', '.join(faults)}")
+        write_json(arguments.out, {"measurements": [vars(it) for it in measurements], "growth": exponents})
+    memory = [(it.stage, it.own_gb + it.files_gb) for it in measurements]
+    errors = [f"{stage}: {gb:.2f} GB" for stage, gb in memory if gb > MAX_MEMORY_GB]
+    errors += [f"{stage}: exponent {exponent:.3f}" for stage, exponent in exponents.items() if exponent > MAX_GROWTH]
+    if errors:
+        raise SystemExit(f"more than {MAX_MEMORY_GB} GB or an exponent above {MAX_GROWTH}: {', '.join(errors)}")
 
 
 if __name__ == "__main__":
