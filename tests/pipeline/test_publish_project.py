@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone(target, "smoke")
     edit(target, "problems", "toy_arithmetic", {"train": 12, "validation": 1, "test": 4})
     edit(target, "seed_model", "toy_arithmetic", "corpus", "num_documents", 200)
-    edit(target, "sample", "problems", 12)
+    edit(target, "sample", "num_problems", 12)
     edit(target, "evaluate", "num_majority_samples", 2)
     edit(target, "train", "method", "none")
     edit(target, "rounds", {"M1": {"policy": "M0"}})
