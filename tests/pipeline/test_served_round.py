@@ -103,9 +103,9 @@ def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
 def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     of = read_round("M1", place)
     replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
-    (published,) = REPLIES.parts(of)
+    (published,) = REPLIES.read_frames(of)
     assert published.drop("round").equals(replies)
-    (labels,) = LABELS.parts(of)
+    (labels,) = LABELS.read_frames(of)
     assert labels["judge_models"].to_list() == [["nobody"]] * labels.height
     assert set(labels["sample_id"]) == set(published["sample_id"])
     unusable = 0

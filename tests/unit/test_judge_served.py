@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from stages.common.engines import EngineError, GenerationRequest, Runner
 from stages.common.engines.mock_engine import MockEngine
-from stages.common.params.judge import LlmJudgeParams
+from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.tables import REPLY
+from stages.judge import open_judge
 from stages.judge.llm.judge_prompts import PROMPT_FOLDER, hash_prompt, render_prompt
 from stages.judge.llm.replies import InvalidReply, StepVote, make_reply_schema, read_reply
 from stages.judge.llm.vote_requests import ALL_STEPS
@@ -23,6 +24,7 @@ from stages.judge.llm.voter import PREFLIGHT_REQUESTS, LlmVoter, identify_llm, i
 from stages.judge.llm.votes import combine_labels, count_votes
 from stages.judge.step_labels import CompletionSteps, StepLabel
 from tests.support.llm_params import ENGINE, LLM_JUDGE, openai
+from tests.support.tiny_policy import write_policy
 
 REPLIES = json.loads((Path(__file__).parents[1] / "data" / "judge_replies.json").read_text(encoding="utf-8"))
 YES, NO, LOST = StepVote(True, "yes"), StepVote(False, "no"), InvalidReply("it was not JSON", "not JSON")
@@ -233,9 +235,9 @@ def test_another_prompt_or_model_is_another_judge_and_another_engine_is_not() ->
     assert identify_llm_judge(settings(mock={"error_rate": 0.5, "invalid_rate": 0.0})) != base
     assert identify_llm_judge(settings(engine={**ENGINE, "concurrency": 9, "prices": None})) == base
     real = settings(engine=openai(), mock=None)
-    assert identify_llm_judge(settings(engine=openai(served_name="n", concurrency=9), mock=None)) == identify_llm_judge(
-        real
-    )
+    assert identify_llm_judge(
+        settings(engine=openai(served_model_name="n", concurrency=9), mock=None)
+    ) == identify_llm_judge(real)
     assert identify_llm(real) != identify_llm(settings()), "what a fake says is never taken for the model's word"
 
 
@@ -250,3 +252,16 @@ def test_the_prompts_are_shown_as_they_are() -> None:
     assert files
     for file in files:
         assert f"`{file.name}`:\n\n```jinja\n{file.read_text(encoding='utf-8').rstrip()}\n```\n" in shown, file.name
+
+
+def test_a_judge_runs_on_transformers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_policy(tmp_path / "model")
+    Path("params.yaml").write_text("runtime: {device: cpu}\n", encoding="utf-8")
+    engine = {"kind": "transformers"}
+    params = settings(engine=engine, mock=None, model=str(tmp_path / "model"), max_tokens=4, temperature=1.0)
+    judge = JudgeParams(kind="llm", llm=params)
+    with open_judge(judge, 1, "judge") as opened, pytest.raises(EngineError, match="replies are unusable"):
+        opened.label_steps(cases(8))
+    (journal,) = (tmp_path / "work/journal/judge").iterdir()
+    assert len(journal.read_bytes().splitlines()) > 0

@@ -156,7 +156,7 @@ def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
 
 
 def test_a_judge_of_no_use_is_stopped_before_the_rest_is_asked() -> None:
-    with pytest.raises(EngineError, match="pre-flight: 8 of 8 replies are of no use"):
+    with pytest.raises(EngineError, match="pre-flight: 8 of 8 replies are unusable"):
         judge(tables(40), llm=weak(useless=1.0))
     (journal,) = (ROOT / "judge").iterdir()
     assert len(journal.read_bytes().splitlines()) == 8
@@ -266,7 +266,7 @@ def test_flips_on_purpose_are_a_judge_of_their_own() -> None:
 @pytest.mark.parametrize("kills", [1, 3])
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: Path, kills: int) -> None:
     """kill -9 as soon as the journal has grown; no answer that was kept is asked for again."""
-    slow = {**ENGINE, "concurrency": 4, "fake": {**ENGINE["fake"], "latency_s": 0.005}}
+    slow = {**ENGINE, "concurrency": 4, "mock": {"latency_s": 0.005}}
     block = {**JUDGE, "llm": weak(wrong=0.1, useless=0.1, engine=slow), "num_votes": 3}
     outs = []
     for name, planned in (("whole", 0), ("killed", kills)):
