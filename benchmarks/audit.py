@@ -112,7 +112,7 @@ def _make(folder: Path, samples: int) -> None:
     recipe = yaml.safe_load(Path("recipes/recorded-math.yaml").read_text(encoding="utf-8"))
     recipe["tables"] = {"shard_digits": DIGITS}
     recipe["problems"]["files"] = {"paths": [solutions.name], "source": "day_world"}
-    recipe["sample"]["recorded"] = {"path": solutions.name}
+    recipe["sample"]["engine"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "toy_arithmetic"
     recipe["evaluate"]["split"] = None  # an evaluation would have the same tables again
     recipe["dataset"] |= {"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False}

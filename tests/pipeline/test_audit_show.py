@@ -199,7 +199,7 @@ def test_labels_that_changed_because_of_the_judge(smoke: Path, changed: Path) ->
 def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -> None:
     edit(changed, "judge", "label_noise", 0.0)
     edit(changed, "split", "max_steps", 2)
-    edit(changed, "sample", "samples", 3)
+    edit(changed, "sample", "num_samples", 3)
     run(changed, "dvc", "repro", "dataset@M1")
     lines = diff(changed, "HEAD")
     blamed = [line.split(": ")[0].split()[-1] for line in lines if "because of" in line]

@@ -25,7 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("recorded")
     clone(target, "recorded-math")
     edit(target, "problems", "files", "paths", [str(RECORDED.resolve())])
-    edit(target, "sample", "recorded", "path", str(RECORDED.resolve()))
+    edit(target, "sample", "engine", "recorded", "path", str(RECORDED.resolve()))
     few = target / "few.jsonl"
     few.write_text("".join(RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)[:3]), encoding="utf-8")
     edit(

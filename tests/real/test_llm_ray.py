@@ -79,7 +79,7 @@ def test_a_node_lost_at_work_changes_no_byte(cluster: Any, tmp_path: Path) -> No
             cluster.remove_node(nodes[1], allow_graceful=False)
             yield from answers
 
-    with Runner(Killing(make, copies=4, gpus=0, concurrency=4), tmp_path / "ray.jsonl", "ray") as runner:
+    with Runner(Killing(make, num_replicas=4, num_gpus=0, concurrency=4), tmp_path / "ray.jsonl", "ray") as runner:
         runner.run(asked)
         over_ray = written(runner, asked)
     with Runner(FAKE(), tmp_path / "alone.jsonl", "alone") as alone:
@@ -94,27 +94,27 @@ def test_a_node_lost_at_work_changes_no_byte(cluster: Any, tmp_path: Path) -> No
     )
 
 
-def test_what_a_copy_says_before_it_gives_up_is_told(cluster: Any) -> None:
+def test_the_error_of_a_replica_is_reported(cluster: Any) -> None:
     cluster.add_node(num_cpus=2)
     with pytest.raises(EngineError, match="the model is of no use"):
-        list(RayEngine(partial(Refusing, 4), copies=1, gpus=0, concurrency=4).complete(requests(2)))
+        list(RayEngine(partial(Refusing, 4), num_replicas=1, num_gpus=0, concurrency=4).complete(requests(2)))
 
 
 def test_gpus_that_no_node_has_are_not_waited_for(cluster: Any) -> None:
     node = cluster.add_node(num_cpus=1, num_gpus=2)
-    with pytest.raises(EngineError, match="a copy wants 4 GPUs of one node; no node of the cluster has over 2"):
-        list(RayEngine(FAKE, copies=1, gpus=4, concurrency=4).complete(requests(1)))
+    with pytest.raises(EngineError, match=r"a replica needs 4 GPUs of one node, but no node .* more than 2"):
+        list(RayEngine(FAKE, num_replicas=1, num_gpus=4, concurrency=4).complete(requests(1)))
     cluster.remove_node(node)
 
 
 def test_nothing_to_ask_joins_no_cluster() -> None:
-    assert list(RayEngine(FAKE, copies=1, gpus=0, concurrency=4).complete([])) == []
+    assert list(RayEngine(FAKE, num_replicas=1, num_gpus=0, concurrency=4).complete([])) == []
 
 
 def test_requests_survive_the_way() -> None:
     chat = [{"role": "user", "content": 'a "b"\n\u00e9'}]
     full = GenerationRequest("m", chat, 0.7, 9, -1, top_p=0.9, stop=("\n", "x"), schema={"type": "object"})
     for request in (full, GenerationRequest("m", "p", 0.0, 1, None)):
-        back = load_request(json.loads(json.dumps(dump_request(request))))
+        back = load_request(dump_request(request))
         assert back == request
         assert back.key == request.key

@@ -205,7 +205,7 @@ def test_a_run_goes_on_from_its_journal(engine: VllmEngine, tmp_path: Path) -> N
     assert Once.asked == 30
     assert second.from_journal == 20
     assert texts(results) == texts(ask(engine, *requests)), "to the byte"
-    assert report["answers"] == 10
+    assert report["completions"] == 10
     assert report["prompt_tokens"] == 10 * (results[0].prompt_tokens or 0)
     assert report["cache_hit_rate"] > 0.5
 
@@ -227,7 +227,7 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_line(folder: Path, tmp_path:
         list(make(pickled).complete(samples(1)))
 
 
-def test_what_vllm_is_told() -> None:
+def test_engine_args_of_vllm() -> None:
     changes = {
         "tensor_parallel_size": 4,
         "max_model_len": 4096,
@@ -236,33 +236,33 @@ def test_what_vllm_is_told() -> None:
         "quantization": "fp8",
     }
     options: dict[str, Any] = {"max_num_seqs": 64, "trust_remote_code": True}
-    told = make_engine_args(
+    args = make_engine_args(
         ModelId("some/model", "abc"), PLAIN_VLLM.model_copy(update={**changes, "engine_args": options}), False
     )
-    assert told["trust_remote_code"] is False
-    assert told["load_format"] == "safetensors"
-    assert (told["tensor_parallel_size"], told["max_model_len"], told["max_num_seqs"]) == (4, 4096, 64)
-    assert (told["revision"], told["tokenizer_revision"]) == ("abc", "abc")
-    assert (told["dtype"], told["quantization"], told["gpu_memory_utilization"]) == ("bfloat16", "fp8", 0.8)
-    assert "enforce_eager" not in told, "graphs are for accelerators"
-    assert make_engine_args(ModelId("some/model"), PLAIN_VLLM, cpu=True)["dtype"] == "float32"
+    assert args["trust_remote_code"] is False
+    assert args["load_format"] == "safetensors"
+    assert (args["tensor_parallel_size"], args["max_model_len"], args["max_num_seqs"]) == (4, 4096, 64)
+    assert (args["revision"], args["tokenizer_revision"]) == ("abc", "abc")
+    assert (args["dtype"], args["quantization"], args["gpu_memory_utilization"]) == ("bfloat16", "fp8", 0.8)
+    assert "enforce_eager" not in args, "graphs are for accelerators"
+    assert make_engine_args(ModelId("some/model"), PLAIN_VLLM, is_cpu=True)["dtype"] == "float32"
 
 
-def test_copies_draw_the_same_with_vllm_apart_too_and_its_death_is_told(engine: VllmEngine, folder: Path) -> None:
-    """Two copies: in one vLLM works in the copy's process, in the other, as by default, in one of its own."""
-    make_copy = partial(VllmEngine, ModelId(str(folder)), PLAIN_VLLM, 16)
-    copies = ReplicaPool(make_copy, [{"VLLM_ENABLE_V1_MULTIPROCESSING": flag} for flag in "01"], 16)
+def test_replicas_draw_the_same_and_their_death_is_reported(engine: VllmEngine, folder: Path) -> None:
+    """Two replicas: in one vLLM runs in the replica's process, in the other, as by default, in one of its own."""
+    make_replica = partial(VllmEngine, ModelId(str(folder)), PLAIN_VLLM, 16)
+    replicas = ReplicaPool(make_replica, [{"VLLM_ENABLE_V1_MULTIPROCESSING": flag} for flag in "01"], 16)
     asked = [request for at in range(40) for request in samples(2, prompt=f"Add [{at}]")]
-    drawn = {request.key: result for request, result in copies.complete(asked)}
+    drawn = {request.key: result for request, result in replicas.complete(asked)}
     alone = {request.key: result for request, result in engine.complete(asked)}
     assert {key: result.text for key, result in drawn.items() if isinstance(result, Completion)} == {
         key: result.text for key, result in alone.items() if isinstance(result, Completion)
     }
-    answers = copies.complete(GenerationRequest("m", QUESTION, 1.0, 60, seed) for seed in count())
+    answers = replicas.complete(GenerationRequest("m", QUESTION, 1.0, 60, seed) for seed in count())
     list(islice(answers, 10))
     for process in psutil.Process().children(recursive=True):
         if "VLLM" in " ".join(process.cmdline()):
             process.kill()
-    with pytest.raises(EngineError, match=r"small, vLLM .*: died at work: "):
+    with pytest.raises(EngineError, match=r"small, vLLM .*: died: "):
         list(islice(answers, 100_000))
-    copies.close()
+    replicas.close()

@@ -66,14 +66,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """Token ids of what vLLM finishes, by text: completions carry none."""
     ids: dict[str, list[int]] = {}
-    plain = _Loaded._completion
+    plain = _Loaded._make_completion
 
     def noted(self: _Loaded, output: Any) -> Completion:
         completion = plain(self, output)
         ids[completion.text] = list(output.outputs[0].token_ids)
         return completion
 
-    monkeypatch.setattr(_Loaded, "_completion", noted)
+    monkeypatch.setattr(_Loaded, "_make_completion", noted)
     return ids
 
 

@@ -158,5 +158,5 @@ def test_killed_and_run_again_gives_the_same_bytes(policy: Policy, tmp_path: Pat
         (journal,) = place.glob("work/journal/sample/*")
         with Journal(journal) as kept:
             assert len(kept) == 120
-            assert sum(line.count(b'"completion"') for line in journal.read_bytes().splitlines()) == 120
+            assert sum(line.count(b'"text"') for line in journal.read_bytes().splitlines()) == 120
     assert outs[0] == outs[1]
