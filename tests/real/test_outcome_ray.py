@@ -33,7 +33,7 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 def tables(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Problems with a right, a wrong and an unfinished sample each, every other one a matter of algebra."""
     problem: dict[str, Any] = dict.fromkeys(PROBLEM.schema, "-") | {"origin_row": 0, "task": "math"}
-    sample: dict[str, Any] = dict.fromkeys(SAMPLE.schema) | {"policy": "-", "settings": "-"}
+    sample: dict[str, Any] = dict.fromkeys(SAMPLE.schema) | {"policy": "-", "sampling_hash": "-"}
     problems, drawn = [], []
     for at in reversed(range(count)):
         name, gold = f"p{at:03}", f"x+{at}" if at % 2 else str(at)
@@ -41,7 +41,7 @@ def tables(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         right = rf"So \boxed{{{at}+x}}" if at % 2 else f"The answer is {at}."
         for index, (text, finish) in enumerate([(right, "stop"), (r"\boxed{x-1}", "stop"), ("It is", "length")]):
             row = {"sample_id": f"s{at:03}-{index}", "problem_id": name, "sample_index": index}
-            drawn.append(sample | row | {"text": text, "finish_reason": finish})
+            drawn.append(sample | row | {"completion": text, "finish_reason": finish})
     return pl.DataFrame(problems, schema=PROBLEM.schema), pl.DataFrame(drawn, schema=SAMPLE.schema)
 
 
@@ -61,7 +61,7 @@ class Older(Backwards):
 
     def map(self, tables: Sequence[Any], work: Work, processors: int) -> Iterator[Any]:
         for table in super().map(tables, work, processors):
-            yield pl.DataFrame(table).with_columns(grader=pl.lit("rules of old")).to_arrow()
+            yield pl.DataFrame(table).with_columns(verifier=pl.lit("rules of old")).to_arrow()
 
 
 def test_rows_are_in_their_order_whichever_task_ends_first() -> None:
@@ -132,13 +132,13 @@ def test_the_stage_writes_the_same_bytes_and_a_hostile_pair_costs_only_itself(
 ) -> None:
     problems, drawn = tables(40)
     hostile = pl.col("sample_id") == "s021-0"
-    drawn = drawn.with_columns(text=pl.when(hostile).then(pl.lit(ENDLESS)).otherwise("text"))
+    drawn = drawn.with_columns(completion=pl.when(hostile).then(pl.lit(ENDLESS)).otherwise("completion"))
     here = check(tmp_path / "here", "null", monkeypatch, (problems, drawn))
     assert check(tmp_path / "there", "ray", monkeypatch, (problems, drawn)) == here
     found = pl.concat(pl.read_parquet(path) for path in (tmp_path / "there" / "out").rglob("*.parquet"))
     assert len(found) == 120
-    assert found.filter(pl.col("value").is_null())["sample_id"].to_list() == ["s021-0"]
-    assert found["value"].sum() == 39
+    assert found.filter(pl.col("is_correct").is_null())["sample_id"].to_list() == ["s021-0"]
+    assert found["is_correct"].sum() == 39
 
 
 class Doomed:
