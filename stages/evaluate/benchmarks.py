@@ -27,14 +27,14 @@ def read_benchmark(name: str, params: BenchmarkParams) -> pl.DataFrame:
     """
     if params.hub is not None:
         hub = params.hub
-        return _build_problems(name, f"{hub.repo}@{hub.revision} {hub.split}", _read_hub_rows(hub))
+        return _build_problems(name, f"{hub.repo}@{hub.revision} {hub.split}", _read_hub_rows(hub), params.task)
     assert params.file is not None  # params ensure one of the two
-    return read_problem_file(name, Path(params.file.path), params.file.sha256)
+    return read_problem_file(name, Path(params.file.path), params.file.sha256, params.task)
 
 
-def read_problem_file(name: str, path: Path, sha256: str | None = None) -> pl.DataFrame:
+def read_problem_file(name: str, path: Path, sha256: str | None = None, task: str = "math") -> pl.DataFrame:
     """PROBLEM rows of the JSON Lines file `path`, see `read_benchmark`; a file with another `sha256` is refused."""
-    return _build_problems(name, f"{path.name} sha256:{check_file(path, sha256)}", read_lines(path))
+    return _build_problems(name, f"{path.name} sha256:{check_file(path, sha256)}", read_lines(path), task)
 
 
 def check_file(path: Path, sha256: str | None) -> str:
@@ -73,7 +73,7 @@ def _read_hub_rows(params: HubBenchmarkParams) -> Iterator[tuple[str, dict[str, 
         yield f"{location}, row {number}", row
 
 
-def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> pl.DataFrame:
+def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, Any]]], task: str) -> pl.DataFrame:
     problems: list[dict[str, Any]] = []
     location_of: dict[str, str] = {}
     for number, (location, row) in enumerate(rows):
@@ -94,7 +94,7 @@ def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, 
                 "answer": answer,
                 "origin": origin,
                 "origin_row": number,
-                "task": "math",
+                "task": task,
             }
         )
     if not problems:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -13,7 +14,7 @@ import polars as pl
 from stages.common.policies import Policy
 from stages.common.statistics import BY_PROBLEM, Counts, format_counts
 from stages.common.tables import DropLog, content_hash
-from stages.common.verifiers import VerifierSet
+from stages.common.verifiers import VERIFIERS
 from stages.evaluate.bias_correction import correct_bias
 from stages.evaluate.evaluation_params import EvaluationParams
 from stages.evaluate.examples import choose_examples
@@ -96,7 +97,9 @@ class _ProblemSetRun:
         """Counts over several samples per problem."""
         with self.measure_phase("majority", "vote"):
             k = self.params.evaluate.num_majority_samples
-            return count_samples(samples, outcomes, k, lambda pairs: compare_answers(pairs, self.params))
+            return count_samples(
+                samples, outcomes, k, partial(compare_answers, params=self.params, task=get_task(self.problems))
+            )
 
 
 def evaluate_problems(problems: pl.DataFrame, policy: Policy, params: EvaluationParams, desc: str) -> ProblemSetResult:
@@ -161,10 +164,19 @@ def _count_recorded(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFram
     return counts, summary
 
 
-def compare_answers(pairs: Sequence[AnswerPair], params: EvaluationParams) -> list[bool | None]:
-    """Whether the two sampled answers of each pair are equal by the verifier."""
-    with closing(VerifierSet(params.runtime.num_workers, params.outcome.timeout_s)) as verifiers:
-        return verifiers.equal_many([("math", *pair) for pair in pairs])
+def get_task(problems: pl.DataFrame) -> str:
+    """The task of `problems` (PROBLEM rows), which chooses the verifier; `ValueError` if they have several."""
+    tasks = problems["task"].unique().sort().to_list()
+    if len(tasks) != 1:
+        raise ValueError(f"problems: task: expected one task for a majority vote, found {tasks}")
+    return str(tasks[0])
+
+
+def compare_answers(pairs: Sequence[AnswerPair], params: EvaluationParams, task: str) -> list[bool | None]:
+    """Whether the two sampled answers of each pair are equal by the verifier of `task`."""
+    verifier = VERIFIERS.get(task)(params.runtime.num_workers, params.outcome.timeout_s)
+    with closing(verifier):
+        return verifier.equal_many(pairs)
 
 
 def _format_by_problem(counts: dict[str, Counts]) -> dict[str, Any]:

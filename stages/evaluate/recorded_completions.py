@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from stages.evaluate.benchmarks import read_gold_answer, read_lines, read_proble
 from stages.evaluate.evaluation_params import EvaluationParams, load_params
 from stages.evaluate.majority import AnswerPair, choose_majority
 from stages.evaluate.pass_at_k import count_samples
-from stages.evaluate.problem_set import compare_answers, evaluate_problems
+from stages.evaluate.problem_set import compare_answers, evaluate_problems, get_task
 
 DEFAULT_RECIPE = Path("recipes/recorded-math.yaml")
 
@@ -92,7 +93,7 @@ def evaluate_recorded(path: Path, params: EvaluationParams) -> RecordedEvaluatio
     counts = count_samples(samples, recorded_outcomes, params.evaluate.num_majority_samples, _compare_by_text)
     ours = outcomes.select("sample_id", "reason", our_answer="answer", our_verdict="is_correct")
     recorded_majority = choose_majority(samples, recorded_outcomes, _compare_by_text)
-    our_majority = choose_majority(samples, outcomes, lambda pairs: compare_answers(pairs, params))
+    our_majority = choose_majority(samples, outcomes, partial(compare_answers, params=params, task=get_task(problems)))
     majorities = (
         recorded.drop("is_correct", "problem_id")
         .join(recorded_majority.select("problem_id", "sample_id", "is_correct"), on="sample_id")

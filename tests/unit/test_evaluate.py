@@ -233,7 +233,7 @@ class Stages:
             rows.append((sample, problem, answer, None, answer in ("6", "6.0"), "", "g"))
         return pl.DataFrame(rows, schema=OUTCOME.schema, orient="row")
 
-    def compare_answers(self, pairs: Sequence[tuple[str, str]], *_: Any) -> list[Any]:
+    def compare_answers(self, pairs: Sequence[tuple[str, str]], **_: Any) -> list[Any]:
         return list(same_number(pairs))
 
 
@@ -324,10 +324,10 @@ def test_votes_are_compared_by_the_real_verifier() -> None:
     chosen = load_params(RECIPE)
     answers = ["\\frac{1}{2}", "0.5", "the answer is 3", "(1, 2)", "(1,2)", "x\ny", "5\\"]
     samples, outcomes = votes({"a": [answers[2], *answers], "b": ["2", "\\frac12", "1/2"]}, right=["0.5"])
-    winners = choose_majority(samples, outcomes, lambda pairs: compare_answers(pairs, chosen))
+    winners = choose_majority(samples, outcomes, lambda pairs: compare_answers(pairs, chosen, "math"))
     assert winners["answer"].to_list() == ["the answer is 3", "\\frac12"]
     assert winners["num_votes"].to_list() == [2, 2]
-    assert compare_answers([(answers[0], answers[1]), (answers[3], answers[4])], chosen) == [True, True]
+    assert compare_answers([(answers[0], answers[1]), (answers[3], answers[4])], chosen, "math") == [True, True]
 
 
 def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: Path, tmp_path: Path) -> None:

@@ -63,9 +63,10 @@ def test_each_task_of_a_table_has_its_verifier() -> None:
 
 
 def test_answers_of_a_vote_are_compared_by_their_task() -> None:
-    pairs = [("math", "1/2", "0.5"), ("string_match", "1/2", "0.5"), ("math", "1/2", "0.5")]
+    pairs = [("1/2", "0.5"), ("0.5", "0.5"), ("1", "2")]
     with closing(VerifierSet(1, 5.0)) as verifiers:
-        assert verifiers.equal_many(pairs) == [True, False, True]
+        assert verifiers.get("math").equal_many(pairs) == [True, True, False]
+        assert verifiers.get("string_match").equal_many(pairs) == [False, True, False]
 
 
 def test_an_unknown_task_names_the_nearest_one() -> None:

@@ -43,6 +43,8 @@ class BenchmarkParams(ParamsBlock):
     """The dataset to read; null if `file` is given."""
     file: FileBenchmarkParams | None = None
     """The file to read; null if `hub` is given."""
+    task: str = "math"
+    """The task of its problems, which chooses the verifier of their answers."""
 
     @model_validator(mode="after")
     def _check_one_origin(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import starmap
 
@@ -29,15 +29,6 @@ class VerifierSet:
         if task not in self._verifiers:
             self._verifiers[task] = VERIFIERS.get(task)(self._num_workers, self._timeout_s)
         return self._verifiers[task]
-
-    def equal_many(self, pairs: Sequence[tuple[str, str, str]]) -> list[bool | None]:
-        """Return for each (task, first answer, second answer) whether the answers are equal; None: unknown."""
-        found: dict[tuple[str, str, str], bool | None] = {}
-        for task in sorted({task for task, _, _ in pairs}):
-            distinct = list(dict.fromkeys(pair for pair in pairs if pair[0] == task))
-            values = self.get(task).equal_many([(first, second) for _, first, second in distinct])
-            found |= dict(zip(distinct, values, strict=True))
-        return [found[pair] for pair in pairs]
 
     def close(self) -> None:
         """Release the processes of all verifiers."""
