@@ -40,9 +40,8 @@ def report(place: Path, stage: str, name: str = "M1") -> dict[str, Any]:
 
 def answers(place: Path, name: str = "M1") -> tuple[int, int]:
     """Requests that the last runs of a round's sampling and judging sent."""
-    return report(place, "sample", name)["llm_usage"]["completions"], report(place, "judge", name)["llm_usage"][
-        "judge"
-    ]["answers"]
+    sampled = report(place, "sample", name)["llm_usage"]["completions"]
+    return sampled, report(place, "judge", name)["llm_usage"]["judge"]["completions"]
 
 
 def outputs(place: Path, name: str = "M1") -> dict[str, bytes]:
