@@ -1,8 +1,8 @@
 """``make bench-audit``: how long ``audit verify`` takes over a run of the whole graph, and how much memory.
 
-Eight made-up solutions of eight steps to each problem go through every stage, by `dvc repro`, into a folder that is
-kept: asked again for as many samples, only the verification runs. SAMPLES=1000000 is the size that must take under 10
-minutes on 4 cores. Of several sizes it also tells how the work grows, which must not be faster than the samples do.
+Eight generated completions of eight steps to each problem go through every stage, by `dvc repro`, into a folder that is
+kept: with the same number of samples, the next call runs only the verification. SAMPLES=1000000 must take under 10
+minutes on 4 cores. With several sizes it also measures how the work grows, which must not be faster than the samples.
 """
 
 from __future__ import annotations
@@ -27,32 +27,31 @@ from experiments.workspace import make_workspace, reproduce
 from stages.common.toy_arithmetic import GAIN_VERBS, LOSS_VERBS, NAMES, OBJECTS
 from tools.audit import CheckResults, verify
 
-SAMPLES_EACH = 8
+SAMPLES_PER_PROBLEM = 8
 DAYS = 7
 """A step a day, and the answer: eight steps a solution."""
 
-SLIP = 0.05
-"""Share of steps that are wrong."""
+ERROR_RATE = 0.05
+"""Fraction of steps that are incorrect."""
 
-DIGITS = 1
-WANTED_S = 600
-WANTED_SAMPLES = 1_000_000
-MOST_GROWTH = 1.05
+SHARD_DIGITS = 1
+MAX_DURATION_S = 600
+TARGET_SAMPLES = 1_000_000
+MAX_GROWTH_EXPONENT = 1.05
 
 
 @dataclass(frozen=True)
-class Measured:
+class VerificationTiming:
     """One verification.
 
-    Seconds by the clock, and of work by all processes together; peak memory of the process that asks, and of the
-    largest that it starts.
+    Wall-clock seconds, and CPU seconds of all processes; peak memory of the calling process and of the largest worker.
     """
 
     samples: int
     seconds: float
-    work_s: float
-    own_gib: float
-    largest_gib: float
+    cpu_s: float
+    parent_gib: float
+    worker_gib: float
 
 
 def main() -> None:
@@ -60,44 +59,46 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[100_000])
     parser.add_argument("--workers", type=int, default=4)
     arguments = parser.parse_args()
-    found = [_verify(samples, arguments.workers) for samples in sorted(arguments.samples)]
-    faults = [f"more than {WANTED_S} s" for it in found if it.samples >= WANTED_SAMPLES and it.seconds > WANTED_S]
-    first, last = found[0], found[-1]
+    timings = [_verify(samples, arguments.workers) for samples in sorted(arguments.samples)]
+    large = [timing for timing in timings if timing.samples >= TARGET_SAMPLES]
+    errors = [f"more than {MAX_DURATION_S} s" for timing in large if timing.seconds > MAX_DURATION_S]
+    first, last = timings[0], timings[-1]
     if last.samples > first.samples:
-        exponent = math.log(last.work_s / first.work_s) / math.log(last.samples / first.samples)
+        exponent = math.log(last.cpu_s / first.cpu_s) / math.log(last.samples / first.samples)
         print(f"audit    work grows as samples to the power of {exponent:.3f}")
-        if exponent > MOST_GROWTH:
-            faults.append(f"exponent {exponent:.3f}")
-    if faults:
-        sys.exit(", ".join(faults))
+        if exponent > MAX_GROWTH_EXPONENT:
+            errors.append(f"exponent {exponent:.3f}")
+    if errors:
+        sys.exit(", ".join(errors))
 
 
-def _verify(samples: int, workers: int) -> Measured:
+def _verify(samples: int, workers: int) -> VerificationTiming:
     folder = Path("work/bench-audit", str(samples)).resolve()
     _make(folder, samples)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:  # from what _make used
-        results, it = apart.submit(_measure, folder, workers).result()
+    # A process of its own, so that memory used by _make is not counted.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        results, timing = pool.submit(_time_verification, folder, workers).result()
     print("\n".join(results.format_lines()))
     seen = {check: result.num_checked for check, result in results.by_check.items()}
     print(
-        f"audit    {seen['samples']:>9,} samples {seen['steps']:,} steps {it.seconds:8.1f} s "
-        f"({it.work_s:.1f} s of work) {it.samples / it.seconds:9,.0f} samples/s "
-        f"with {workers} processes of up to {it.largest_gib:.2f} GiB beside one of {it.own_gib:.2f} GiB",
+        f"audit    {seen['samples']:>9,} samples {seen['steps']:,} steps {timing.seconds:8.1f} s "
+        f"({timing.cpu_s:.1f} s of work) {timing.samples / timing.seconds:9,.0f} samples/s "
+        f"with {workers} processes of up to {timing.worker_gib:.2f} GiB beside one of {timing.parent_gib:.2f} GiB",
         flush=True,
     )
     if results.is_broken:
-        sys.exit("what was just made is broken")
-    return it
+        sys.exit("the run that was just made is broken")
+    return timing
 
 
-def _measure(folder: Path, workers: int) -> tuple[CheckResults, Measured]:
+def _time_verification(folder: Path, workers: int) -> tuple[CheckResults, VerificationTiming]:
     os.chdir(folder)
-    began = time.monotonic()
+    started = time.monotonic()
     results = verify(Path(), num_workers=workers)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     work = sum(one.ru_utime + one.ru_stime for one in used)
-    return results, Measured(int(folder.name), seconds, work, *(one.ru_maxrss / 2**20 for one in used))
+    return results, VerificationTiming(int(folder.name), seconds, work, *(one.ru_maxrss / 2**20 for one in used))
 
 
 def _make(folder: Path, samples: int) -> None:
@@ -106,11 +107,11 @@ def _make(folder: Path, samples: int) -> None:
     if not solutions.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with solutions.with_suffix(".part").open("w", encoding="utf-8") as lines:
-            for row in _rows(samples // SAMPLES_EACH):
+            for row in _rows(samples // SAMPLES_PER_PROBLEM):
                 lines.write(json.dumps(row) + "\n")
         solutions.with_suffix(".part").rename(solutions)
     recipe = yaml.safe_load(Path("recipes/recorded-math.yaml").read_text(encoding="utf-8"))
-    recipe["tables"] = {"shard_digits": DIGITS}
+    recipe["tables"] = {"shard_digits": SHARD_DIGITS}
     recipe["problems"]["files"] = {"paths": [solutions.name], "source": "day_world"}
     recipe["sample"]["engine"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "toy_arithmetic"
@@ -118,9 +119,9 @@ def _make(folder: Path, samples: int) -> None:
     recipe["dataset"] |= {"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False}
     recipe["dataset"] |= {"deduplicate": False, "kl_block_size": 32}
     make_workspace(folder, recipe, folder / "cache")
-    began = time.monotonic()
+    started = time.monotonic()
     reproduce(folder, folder / "repro.log")
-    print(f"{folder}: made in {time.monotonic() - began:.0f} s")
+    print(f"{folder}: made in {time.monotonic() - started:.0f} s")
 
 
 def _rows(problems: int) -> Iterator[dict[str, object]]:
@@ -130,29 +131,29 @@ def _rows(problems: int) -> Iterator[dict[str, object]]:
         text, start, changes = _problem(rng)
         if text not in seen:
             seen.add(text)
-            right = _solution(start, changes, None)
+            reference = _solution(start, changes, None)
             answer = str(start + sum(changes))
-            solutions = [_solution(start, changes, rng) for _ in range(SAMPLES_EACH)]
-            yield {"problem": text, "solution": right, "answer": answer, "solutions": solutions}
+            solutions = [_solution(start, changes, rng) for _ in range(SAMPLES_PER_PROBLEM)]
+            yield {"problem": text, "solution": reference, "answer": answer, "solutions": solutions}
 
 
 def _problem(rng: random.Random) -> tuple[str, int, list[int]]:
     thing, start = rng.choice(OBJECTS), rng.randint(20, 79)
     changes: list[int] = []
-    said = ""
+    text_of_days = ""
     for day in range(1, DAYS + 1):
         value = start + sum(changes)
         sign = 1 if value < 30 or (value < 70 and rng.random() < 0.5) else -1
         changes.append(sign * rng.randint(2, 9))
-        said += f"Day {day}: {rng.choice(GAIN_VERBS if sign > 0 else LOSS_VERBS)} {abs(changes[-1])}. "
-    return f"{rng.choice(NAMES)} has {start} {thing}. {said}How many {thing}?", start, changes
+        text_of_days += f"Day {day}: {rng.choice(GAIN_VERBS if sign > 0 else LOSS_VERBS)} {abs(changes[-1])}. "
+    return f"{rng.choice(NAMES)} has {start} {thing}. {text_of_days}How many {thing}?", start, changes
 
 
 def _solution(start: int, changes: list[int], rng: random.Random | None) -> str:
-    """All steps right, or with `rng` some of them not."""
+    """All steps correct, or with `rng` some of them not."""
     lines, value = [], start
     for day, change in enumerate(changes, start=1):
-        stated = value + change + (rng.choice((-10, -1, 1, 10)) if rng and rng.random() < SLIP else 0)
+        stated = value + change + (rng.choice((-10, -1, 1, 10)) if rng and rng.random() < ERROR_RATE else 0)
         lines.append(f"Step {day}: {value} {'+' if change > 0 else '-'} {abs(change)} = {stated}")
         value = stated
     return "\n".join([*lines, f"The answer is \\boxed{{{value}}}"])

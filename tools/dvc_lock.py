@@ -28,7 +28,7 @@ class LockEntry:
     outs: dict[str, str]
 
     @property
-    def tracked(self) -> dict[str, Any]:
+    def tracked_params(self) -> dict[str, Any]:
         """Values of all tracked keys, whichever file holds them; ``sample.prompt`` stays one key."""
         return {key: value for values in self.params.values() for key, value in values.items()}
 

@@ -105,7 +105,7 @@ def test_a_label(smoke: Path) -> None:
     assert line.startswith(
         f"data/labels/M1/all.parquet: sample {step['sample_id']} step {step['step']}: label is False"
     )
-    assert "judge toy_arithmetic gives True" in line
+    assert "the rule gives True" in line
     assert [step["sample_id"] in line for line in found["kto"]] == [True]  # only step_kto.parquet holds labels of steps
     assert found.keys() == {"labels", "kto", "selection"}  # the data set's counts no longer follow
     assert all("manifest.json: labels is" in line or "manifest.json: weights is" in line for line in found["selection"])
@@ -184,7 +184,7 @@ def test_rows_swapped_between_problems(smoke: Path) -> None:
 
 
 def test_a_sample_taken_away_with_all_that_came_of_it(smoke: Path) -> None:
-    _, sample = kept(smoke, SAMPLE, "data/samples/M1", index=2)
+    _, sample = kept(smoke, SAMPLE, "data/samples/M1", sample_index=2)
     tables = {"samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
     with tampered(*(smoke / f"data/{name}/M1/all.parquet" for name in tables)):
         for name, table in tables.items():
@@ -210,10 +210,10 @@ def test_a_problem_that_nobody_was_to_sample(smoke: Path) -> None:
 
 
 def test_a_verdict(smoke: Path) -> None:
-    row, outcome = kept(smoke, OUTCOME, "data/outcomes/M1", value=False)
-    found = after_change(smoke, "data/outcomes/M1", OUTCOME, set_cells(row, value=True))
+    row, outcome = kept(smoke, OUTCOME, "data/outcomes/M1", is_correct=False)
+    found = after_change(smoke, "data/outcomes/M1", OUTCOME, set_cells(row, is_correct=True))
     (line,) = found["verdicts"]
-    assert line.startswith(f"data/outcomes/M1/all.parquet: sample {outcome['sample_id']}: value is True")
+    assert line.startswith(f"data/outcomes/M1/all.parquet: sample {outcome['sample_id']}: is_correct is True")
     assert len(found["kto"]) == 2
 
 
@@ -318,9 +318,9 @@ def test_entries_of_the_lock(smoke: Path) -> None:
             "models/M1 as ",
         ),
         "setting": (
-            lambda lock: lock["problems"]["params"]["params.yaml"].update(seed=7),
+            lambda lock: lock["problems"]["params"]["reports/params/M0.yaml"].update(seed=7),
             {"lock"},
-            "dvc.lock: problems: ran with seed 7; params.yaml holds 1",
+            "dvc.lock: problems: ran with seed 7; reports/params/M0.yaml holds 1",
         ),
         "round's setting": (
             lambda lock: lock["train@M1"]["params"]["reports/params/M1.yaml"]["train"].update(beta=7.0),
@@ -348,7 +348,7 @@ def _entry(listed: list[dict[str, Any]], path: str) -> dict[str, Any]:
     return next(entry for entry in listed if entry["path"] == path)
 
 
-@pytest.mark.parametrize("name", ["stages/judge/llm/prompts/completion.jinja", "stages/outcome/extract.py"])
+@pytest.mark.parametrize("name", ["stages/judge/llm/prompts/completion.jinja", "stages/outcome/verify_table.py"])
 def test_a_prompt_file_or_other_code(smoke: Path, name: str) -> None:
     with tampered(smoke / name):
         (smoke / name).write_text((smoke / name).read_text(encoding="utf-8") + "\n# more\n", encoding="utf-8")
@@ -385,7 +385,7 @@ def test_a_round_that_is_not_there(smoke: Path) -> None:
 
 def test_numbers_of_a_lock_are_numbers() -> None:
     text = "stages:\n  train@M1:\n    cmd: c\n    params:\n      p.yaml:\n        rate: 1e-06\n        word: no\n"
-    assert parse_lock(text, "dvc.lock")["train@M1"].tracked == {"rate": 1e-06, "word": "no"}
+    assert parse_lock(text, "dvc.lock")["train@M1"].tracked_params == {"rate": 1e-06, "word": "no"}
 
 
 _ANY = st.recursive(

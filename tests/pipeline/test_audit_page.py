@@ -24,11 +24,11 @@ from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.statistics import JUDGE_LABELS, compute_kappa, read_human_labels
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
-from tools.audit.page.label_log import Agreement, agreements, append_verdict
-from tools.audit.page.page_html import page, static_page
+from tools.audit.page.label_log import JudgeAgreement, append_human_label, measure_agreement
+from tools.audit.page.page_html import render_page, render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
 from tools.audit.page.problem_card import make_card
-from tools.audit.page.problem_index import Index, Wanted, build_index
+from tools.audit.page.problem_index import ProblemFilter, ProblemIndex, build_index
 from tools.audit.table_sets import DatasetSelection, TableSet
 
 CHROMIUM = next(
@@ -143,63 +143,63 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def index(root: Path) -> Index:
+def index(root: Path) -> ProblemIndex:
     return build_index(root, [PART])
 
 
 @pytest.mark.parametrize(
-    ("wanted", "problems"),
+    ("chosen", "problems"),
     [
-        (Wanted(), [0, 1]),
-        (Wanted(round="M1"), [0, 1]),
-        (Wanted(round="M2"), []),
-        (Wanted(source="cn_k12"), [1]),
-        (Wanted(kind="right answer, wrong step"), [0]),
-        (Wanted(kind="wrong answer, no wrong step"), [1]),
-        (Wanted(kind="unknown step"), [1]),
-        (Wanted(kind="judges disagree"), [1]),
-        (Wanted(kind="unknown verdict"), [1]),
-        (Wanted(kind="dropped: outcome unknown"), [1]),
-        (Wanted(kind="dropped: more than the limit per problem"), [0]),
-        (Wanted(source="olympiads", kind="judges disagree"), []),
-        (Wanted(kind="' or 1=1"), []),
+        (ProblemFilter(), [0, 1]),
+        (ProblemFilter(round="M1"), [0, 1]),
+        (ProblemFilter(round="M2"), []),
+        (ProblemFilter(source="cn_k12"), [1]),
+        (ProblemFilter(kind="correct answer, incorrect step"), [0]),
+        (ProblemFilter(kind="incorrect answer, no incorrect step"), [1]),
+        (ProblemFilter(kind="unknown step"), [1]),
+        (ProblemFilter(kind="judges disagree"), [1]),
+        (ProblemFilter(kind="unknown verdict"), [1]),
+        (ProblemFilter(kind="dropped: outcome unknown"), [1]),
+        (ProblemFilter(kind="dropped: more than the limit per problem"), [0]),
+        (ProblemFilter(source="olympiads", kind="judges disagree"), []),
+        (ProblemFilter(kind="' or 1=1"), []),
     ],
 )
-def test_what_is_asked_for_is_found(index: Index, wanted: Wanted, problems: list[int]) -> None:
-    found = [index.find(wanted, at) for at in range(3)]
+def test_what_is_asked_for_is_found(index: ProblemIndex, chosen: ProblemFilter, problems: list[int]) -> None:
+    found = [index.find(chosen, at) for at in range(3)]
     assert [count for count, _ in found] == [len(problems)] * 3
-    assert [place.problem_id for _, place in found if place] == [hexed(problem) for problem in problems]
+    assert [problem.problem_id for _, problem in found if problem] == [hexed(problem) for problem in problems]
 
 
 def test_where_there_is_nothing_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no round has samples here"):
         build_index(tmp_path, [PART])
-    with pytest.raises(FileNotFoundError, match=r"said\.jsonl: no such file"):
-        read_human_labels(tmp_path / "said.jsonl")
+    with pytest.raises(FileNotFoundError, match=r"labels\.jsonl: no such file"):
+        read_human_labels(tmp_path / "labels.jsonl")
 
 
-def test_choices_are_those_that_something_fits(index: Index) -> None:
-    choices = index.choices()
+def test_choices_are_those_that_something_fits(index: ProblemIndex) -> None:
+    choices = index.list_choices()
     assert choices["round"] == ["all", "M1"]
     assert choices["source"] == ["all", "cn_k12", "olympiads"]
-    assert all(index.find(Wanted(kind=kind), 0)[1] for kind in choices["kind"])
+    assert all(index.find(ProblemFilter(kind=kind), 0)[1] for kind in choices["kind"])
 
 
 def test_a_sample_is_shown_the_same_before_all_others_are_known(root: Path) -> None:
     index = build_index(root, [PART])
-    before = [index.find(Wanted(), at) for at in range(2)]
-    index.choices()
-    assert [index.find(Wanted(), at) for at in range(2)] == before
+    before = [index.find(ProblemFilter(), at) for at in range(2)]
+    index.list_choices()
+    assert [index.find(ProblemFilter(), at) for at in range(2)] == before
     assert [place.tags[hexed(3)] for _, place in before if place and hexed(3) in place.tags] == [
         ["unknown step", "judges disagree", "unknown verdict", "dropped: outcome unknown"]
     ]
 
 
-def test_a_card_holds_all_of_a_problem(root: Path, index: Index) -> None:
-    _, place = index.find(Wanted(), 1)
+def test_a_card_holds_all_of_a_problem(root: Path, index: ProblemIndex) -> None:
+    _, place = index.find(ProblemFilter(), 1)
     assert place is not None
     card = make_card(root, PART, place)
-    first, second = card["solutions"]
+    first, second = card["completions"]
     assert [step["text"][:50] for step in first["steps"]] == [text[:50] for text in (*HOSTILE, LAST)]
     assert {step["label"] for step in first["steps"]} == {"unknown"}
     assert first["replies"][0]["text"] == HOSTILE[1]
@@ -210,17 +210,17 @@ def test_a_card_holds_all_of_a_problem(root: Path, index: Index) -> None:
 
 @given(st.text())
 def test_data_never_ends_its_element(text: str) -> None:
-    html = page({"round": [text]}, [{"problem": text}], "title")
+    html = render_page({"round": [text]}, [{"problem": text}], "title")
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.S)
     assert json.loads(data)["choices"]["round"] == [text]
     assert html.count("<script") == 4
 
 
-def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: Index, tmp_path: Path) -> None:
+def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: ProblemIndex, tmp_path: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     path = tmp_path / "labels.html"
-    path.write_text(static_page(root, [PART], index, Wanted(source="cn_k12"), 5, 0), encoding="utf-8")
+    path.write_text(render_static_page(root, [PART], index, ProblemFilter(source="cn_k12"), 5, 0), encoding="utf-8")
     dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
     shown = dom[dom.index('<main id="card">') : dom.index("</main>")]
     assert "<title>Labels: 1 of 1 problems</title>" in dom
@@ -234,11 +234,11 @@ def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: Index, tmp
     assert shown.count('class="step ') == len(HOSTILE) + 3
 
 
-def test_formulas_are_rendered(root: Path, index: Index, tmp_path: Path) -> None:
+def test_formulas_are_rendered(root: Path, index: ProblemIndex, tmp_path: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     path = tmp_path / "labels.html"
-    path.write_text(static_page(root, [PART], index, Wanted(source="olympiads"), 5, 0), encoding="utf-8")
+    path.write_text(render_static_page(root, [PART], index, ProblemFilter(source="olympiads"), 5, 0), encoding="utf-8")
     dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
     assert '<annotation encoding="application/x-tex">\\sqrt{1}</annotation>' in dom
     assert 'class="step incorrect' in dom
@@ -265,7 +265,7 @@ def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> N
     chromium = CHROMIUM
 
     async def visit() -> str:
-        runner = web.AppRunner(make_app(root, [PART], "me", tmp_path / "said.jsonl", LOOPBACK))
+        runner = web.AppRunner(make_app(root, [PART], "me", tmp_path / "labels.jsonl", LOOPBACK))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         dom = await asyncio.to_thread(in_browser, chromium, tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
@@ -273,17 +273,17 @@ def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> N
         return dom
 
     dom = asyncio.run(visit())
-    assert '<span id="place">1 of 2</span>' in dom
+    assert '<span id="position">1 of 2</span>' in dom
     assert '<option value="judges disagree">judges disagree</option>' in dom
     assert LAST in dom[dom.index('<main id="card">') :]
 
 
 def test_the_server(root: Path, tmp_path: Path) -> None:
-    verdicts = tmp_path / "said.jsonl"
+    labels_path = tmp_path / "labels.jsonl"
     good = {"round": "M1", "sample_id": hexed(0), "step": 0, "is_correct": True}
 
     async def visit() -> None:
-        app = make_app(root, [PART], "me", verdicts, LOOPBACK)
+        app = make_app(root, [PART], "me", labels_path, LOOPBACK)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -292,35 +292,35 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
         async with aiohttp.ClientSession() as client:
             async with client.get(base) as answer:
                 assert "connect-src &#39;self&#39;" in await answer.text()
-            async with client.get(f"{base}/view", params={"kind": "judges disagree", "at": "0"}) as answer:
+            async with client.get(f"{base}/card", params={"kind": "judges disagree", "position": "0"}) as answer:
                 found = await answer.json()
             assert (found["count"], found["card"]["problem_id"]) == (1, hexed(1))
             async with client.get(f"{base}/choices") as answer:
                 assert (await answer.json())["source"] == ["all", "cn_k12", "olympiads"]
-            async with client.get(f"{base}/view", params={"at": "9"}) as answer:
+            async with client.get(f"{base}/card", params={"position": "9"}) as answer:
                 assert await answer.json() == {"count": 2, "card": None}
             for at in ("-1", "x", "9" * 20):
-                async with client.get(f"{base}/view", params={"at": at}) as answer:
+                async with client.get(f"{base}/card", params={"position": at}) as answer:
                     assert answer.status == 400
             async with client.get(base, headers={"Host": "example.org"}) as answer:
                 assert answer.status == 403
-            async with client.post(f"{base}/verdict", json=good) as answer:
+            async with client.post(f"{base}/label", json=good) as answer:
                 assert answer.status == 200
-            async with client.post(f"{base}/verdict", data=json.dumps(good)) as answer:
+            async with client.post(f"{base}/label", data=json.dumps(good)) as answer:
                 assert answer.status == 415
             for bad in ({"round": "M9"}, {"step": 7}, {"step": "0"}, {"is_correct": "yes"}, {"sample_id": None}):
-                async with client.post(f"{base}/verdict", json=good | bad) as answer:
+                async with client.post(f"{base}/label", json=good | bad) as answer:
                     assert answer.status == 400, bad
-            async with client.post(f"{base}/verdict", json=good | {"is_correct": "x" * 100_000}) as answer:
+            async with client.post(f"{base}/label", json=good | {"is_correct": "x" * 100_000}) as answer:
                 assert answer.status in (400, 413)
         await runner.cleanup()
 
     asyncio.run(visit())
-    (said,) = read_human_labels(verdicts)
+    (said,) = read_human_labels(labels_path)
     assert said == good | {"annotator": "me", "label": "incorrect", "judge": "j"}
 
 
-def verdict(**cells: Any) -> dict[str, Any]:
+def human_label(**cells: Any) -> dict[str, Any]:
     return {
         "annotator": "me", "round": "M1", "sample_id": hexed(0), "step": 0, "is_correct": True, "label": "correct",
         "judge": "j",
@@ -328,18 +328,18 @@ def verdict(**cells: Any) -> dict[str, Any]:
 
 
 def test_verdicts_are_appended_and_the_last_counts(tmp_path: Path) -> None:
-    path = tmp_path / "some/said.jsonl"
+    path = tmp_path / "some/labels.jsonl"
     for is_correct in (True, False):
-        append_verdict(path, verdict(is_correct=is_correct))
-    append_verdict(path, verdict(step=1, label="unknown"))
-    append_verdict(path, verdict(annotator="you"))
+        append_human_label(path, human_label(is_correct=is_correct))
+    append_human_label(path, human_label(step=1, label="unknown"))
+    append_human_label(path, human_label(annotator="you"))
     assert len(path.read_text(encoding="utf-8").splitlines()) == 4
     assert [said["is_correct"] for said in read_human_labels(path)] == [False, True, True]
-    assert agreements(read_human_labels(path)) == [Agreement("j", 2, 1, 0.5, 0.0)]
+    assert measure_agreement(read_human_labels(path)) == [JudgeAgreement("j", 2, 1, 0.5, 0.0)]
     with pytest.raises(ValueError, match="label: expected one of correct, incorrect"):
-        append_verdict(path, verdict(label="maybe"))
+        append_human_label(path, human_label(label="maybe"))
     path.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"said\.jsonl:1: expected an object with annotator"):
+    with pytest.raises(ValueError, match=r"labels\.jsonl:1: expected an object with annotator"):
         read_human_labels(path)
 
 
@@ -369,7 +369,7 @@ def test_a_verdict_of_another_shape_is_refused(tmp_path_factory: pytest.TempPath
     )
     path = tmp_path_factory.getbasetemp() / "refused.jsonl"
     if right:
-        append_verdict(path, verdict(**cells))
+        append_human_label(path, human_label(**cells))
     else:
-        with pytest.raises(ValueError, match="verdict: "):
-            append_verdict(path, verdict(**cells))
+        with pytest.raises(ValueError, match="human label: "):
+            append_human_label(path, human_label(**cells))

@@ -46,7 +46,7 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
         f"policy    {sample['policy']}  models/M0, made from kind toy_arithmetic",
         f"index {sample['sample_index']}, seed {sample['seed']}",
         f"sampling_hash {sample['sampling_hash']}",
-        f"judge     {judged['judge'][0]}  kind exact",
+        f"judge     {judged['judge'][0]}  kind toy_arithmetic",
         f"compared by {outcome['reason']}",
         f"verifier {outcome['verifier']}",
         "selection kept: rank ",
@@ -141,8 +141,8 @@ def test_a_dropped_sample_says_why_and_a_changed_file_that_it_changed(smoke: Pat
     place = tmp_path / "copy"
     shutil.copytree(smoke, place, symlinks=True)
     outcomes = read_table(place / "data/outcomes/M1", OUTCOME, 0)
-    cannot_tell = pl.when(pl.int_range(pl.len()) == 0).then(None).otherwise(pl.col("value"))
-    write_table(place / "data/outcomes/M1", OUTCOME, outcomes.with_columns(value=cannot_tell), 0)
+    cannot_tell = pl.when(pl.int_range(pl.len()) == 0).then(None).otherwise(pl.col("is_correct"))
+    write_table(place / "data/outcomes/M1", OUTCOME, outcomes.with_columns(is_correct=cannot_tell), 0)
     text = "\n".join(show(place, outcomes["sample_id"][0]))
     assert "selection dropped: outcome unknown" in text
     assert "verdict   unknown: " in text
@@ -205,7 +205,7 @@ def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -
     blamed = [line.split(": ")[0].split()[-1] for line in lines if "because of" in line]
     assert blamed == ["sample@M1", "split@M1", "sample@M1"]
     assert "        split@M1: split.max_steps 64 -> 2" in lines
-    assert lines.count("        sample@M1: sample.samples 4 -> 3") == 2
+    assert lines.count("        sample@M1: sample.num_samples 4 -> 3") == 2
     assert "32 changed (128 then, 96 now)" in "\n".join(lines)
     assert any("-> none" in line for line in lines)
 
@@ -242,4 +242,4 @@ def test_the_commands(smoke: Path, row: dict[str, Any]) -> None:
     assert "steps      BROKEN" in broken.stdout
     unknown = audit("show", "zzz")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert unknown.stderr.startswith("ValueError: zzz: no problem")
+    assert unknown.stderr.startswith("UserError: zzz: no problem")

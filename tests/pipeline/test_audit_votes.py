@@ -21,7 +21,7 @@ from tools.audit.table_sets import TableSet
 from tools.audit.verify.label_checks import check_labels
 
 PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
-LLM = LlmJudgeParams.model_construct()
+LLM = LlmJudgeParams.model_construct(model="some/judge")
 EVERYTHING = KeyRange("all", "", None)
 
 
@@ -222,7 +222,7 @@ FLIPPED = "flipped on purpose: "
     ],
 )  # fmt: skip
 def test_labels_by_scores(tmp_path: Path, labels: list[dict[str, Any]], fault: str | None) -> None:
-    prm = PrmParams.model_construct(correct_threshold=0.8, incorrect_threshold=0.2)
+    prm = PrmParams.model_construct(model="some/prm", correct_threshold=0.8, incorrect_threshold=0.2)
     noise = float(labels[0]["reason"].startswith(FLIPPED))
     judge = JudgeParams.model_construct(kind="prm", prm=prm, label_noise=noise)
     judged_by = replace(part(1, 0), judge=judge)

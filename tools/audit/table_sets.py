@@ -191,13 +191,13 @@ class _StageParams:
     entry: LockEntry
 
     def get_block(self, block: type[B], key: str) -> B:
-        if key not in self.entry.tracked:
+        if key not in self.entry.tracked_params:
             raise UserError(f"dvc.lock: {self.entry.name}: params hold no {key}")
-        return validate(block, self.entry.tracked[key], f"dvc.lock: {self.entry.name}: {key}")
+        return validate(block, self.entry.tracked_params[key], f"dvc.lock: {self.entry.name}: {key}")
 
     @property
     def seed(self) -> int:
-        seed: Any = self.entry.tracked.get("seed")
+        seed: Any = self.entry.tracked_params.get("seed")
         if not isinstance(seed, int):
             raise UserError(f"dvc.lock: {self.entry.name}: params hold no seed")
         return seed

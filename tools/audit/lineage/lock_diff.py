@@ -40,7 +40,7 @@ def _explain(old: Lock, new: Lock, stage: str, with_inputs: bool, visited: set[s
 
 
 def _list_own_changes(old: LockEntry, new: LockEntry) -> Iterator[str]:
-    before, after = dict(flatten_params(old.tracked)), dict(flatten_params(new.tracked))
+    before, after = dict(flatten_params(old.tracked_params)), dict(flatten_params(new.tracked_params))
     for key in _find_changed_keys(before, after):
         yield f"{key} {_format_value(before.get(key, _ABSENT))} -> {_format_value(after.get(key, _ABSENT))}"
     for path in _find_changed_keys(old.deps, new.deps):

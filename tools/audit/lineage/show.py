@@ -199,6 +199,6 @@ def _show_folder(root: Path, lock: Lock, kind: str, folder: Path) -> Iterator[st
     if made_by is not None:
         entry, _ = made_by
         yield format_line("stage", f"{entry.name}: {shorten_for_terminal(entry.command, 4 * MAX_CHARS)}")
-        for key, value in flatten_params(entry.tracked):
+        for key, value in flatten_params(entry.tracked_params):
             yield format_line("", f"{key} {shorten_for_terminal(str(value), MAX_CHARS)}")
     yield from describe_files(root, lock, [folder / name for name in [*sorted(manifest.get("files", {})), MANIFEST]])

@@ -16,61 +16,75 @@ from markupsafe import Markup
 
 from stages.common.tables import content_hash
 from tools.audit.page.problem_card import make_card
-from tools.audit.page.problem_index import Index, Wanted
-from tools.audit.table_sets import TableSet
+from tools.audit.page.problem_index import ProblemFilter, ProblemIndex, build_index
+from tools.audit.table_sets import TableSet, find_all_tables
+from tools.dvc_lock import read_lock
 
 STATIC = Path(__file__).with_name("static")
-ANYTHING = Wanted()
 SCRIPTS = ("katex/katex.min.js", "katex/auto-render.min.js", "page.js")
+NO_FILTER = ProblemFilter()
 
 
-def page(
-    choices: dict[str, list[str]] | None, cards: list[dict[str, Any]] | None, title: str, wanted: Wanted = ANYTHING
+def write_page(root: Path, out: Path, num_problems: int, chosen: ProblemFilter = NO_FILTER, seed: int = 0) -> None:
+    """Write the page with `num_problems` problems, or all there are, to one file."""
+    table_sets = find_all_tables(root, read_lock(root))
+    html = render_static_page(root, table_sets, build_index(root, table_sets), chosen, num_problems, seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(html, encoding="utf-8")
+
+
+def render_page(
+    choices: dict[str, list[str]] | None,
+    cards: list[dict[str, Any]] | None,
+    title: str,
+    chosen: ProblemFilter = NO_FILTER,
 ) -> str:
     """The page as HTML: with `choices` and `cards` inside, or where these are None, one that asks its server for them.
 
-    `wanted` is what it shows at first.
+    `chosen` is what it shows at first.
     """
     scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
-    asks = "'self'" if cards is None else "'none'"
+    allowed = " ".join(f"'sha256-{_hash_script(script)}'" for script in scripts)
+    servers = "'self'" if cards is None else "'none'"
     environment = Environment(loader=FileSystemLoader(STATIC), undefined=StrictUndefined, autoescape=True)
     return environment.get_template("page.html.jinja").render(
         title=title,
         policy=f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; font-src data:; "
-        f"connect-src {asks}; base-uri 'none'; form-action 'none'",
-        styles=Markup(_styles()),  # noqa: S704  # files of this package
+        f"connect-src {servers}; base-uri 'none'; form-action 'none'",
+        styles=Markup(_read_styles()),  # noqa: S704  # files of this package
         scripts=[Markup(script) for script in scripts],  # noqa: S704  # files of this package
-        data=Markup(_embedded({"choices": choices, "cards": cards, "wanted": asdict(wanted)})),  # noqa: S704  # escaped by _embedded
+        data=Markup(_dump_json({"choices": choices, "cards": cards, "filter": asdict(chosen)})),  # noqa: S704  # escaped
     )
 
 
-def static_page(root: Path, parts: list[TableSet], index: Index, wanted: Wanted, count: int, seed: int) -> str:
-    """A page with `count` problems, or all there are, chosen by hash among those as `wanted`."""
-    choices = index.choices()
-    total, _ = index.find(wanted, 0)
-    chosen = sorted(sorted(range(total), key=lambda at: content_hash("page", seed, at))[:count])
-    by_name = {part.name: part for part in parts}
+def render_static_page(
+    root: Path, table_sets: list[TableSet], index: ProblemIndex, chosen: ProblemFilter, num_problems: int, seed: int
+) -> str:
+    """A page with `num_problems` problems, or all there are, drawn by hash among those as `chosen`."""
+    choices = index.list_choices()
+    total, _ = index.find(chosen, 0)
+    drawn = sorted(range(total), key=lambda position: content_hash("page", seed, position))[:num_problems]
+    by_name = {tables.name: tables for tables in table_sets}
     cards = []
-    for at in chosen:
-        _, place = index.find(wanted, at)
-        assert place is not None
-        cards.append(make_card(root, by_name[place.round], place))
-    return page(choices, cards, f"{len(cards)} of {total} problems", wanted)
+    for position in sorted(drawn):
+        _, problem = index.find(chosen, position)
+        assert problem is not None
+        cards.append(make_card(root, by_name[problem.round], problem))
+    return render_page(choices, cards, f"{len(cards)} of {total} problems", chosen)
 
 
-def _embedded(value: Any) -> str:
+def _dump_json(value: Any) -> str:
     """JSON in which nothing can end the element that holds it."""
     text = json.dumps(value, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _digest(script: str) -> str:
+def _hash_script(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 @cache
-def _styles() -> str:
+def _read_styles() -> str:
     """The page's styles and KaTeX's, its fonts inside."""
     katex = (STATIC / "katex/katex.min.css").read_text(encoding="utf-8")
 

@@ -12,113 +12,120 @@ import polars as pl
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from stages.common.errors import UserError, describe_error
 from stages.common.tables import LABEL
-from tools.audit.key_ranges import read_where
-from tools.audit.page.label_log import append_verdict
-from tools.audit.page.page_html import page
-from tools.audit.page.problem_card import WORDS, make_card
-from tools.audit.page.problem_index import Index, Wanted, build_index
-from tools.audit.table_sets import TableSet
+from tools.audit.lineage.sample_lineage import read_first
+from tools.audit.lineage.show import LABEL_WORDS
+from tools.audit.page.label_log import append_human_label
+from tools.audit.page.page_html import render_page
+from tools.audit.page.problem_card import make_card
+from tools.audit.page.problem_index import ALL, ProblemFilter, ProblemIndex, build_index
+from tools.audit.table_sets import TableSet, find_all_tables
+from tools.dvc_lock import read_lock
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-LONGEST_BODY = 10_000
-"""Bytes of a verdict that are read."""
+MAX_BODY_BYTES = 10_000
+"""Bytes of a human label that are read."""
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the page is about, who looks at it, and where their verdicts go."""
+class PageContext:
+    """What the page is about, who looks at it, and where their labels go."""
 
     root: Path
-    parts: dict[str, TableSet]
-    index: Index
-    person: str
-    verdicts: Path
+    table_sets: dict[str, TableSet]
+    index: ProblemIndex
+    annotator: str
+    human_labels: Path
 
 
-def make_app(root: Path, parts: list[TableSet], person: str, verdicts: Path, hosts: tuple[str, ...]) -> web.Application:
-    """The page's server, which answers to the names `hosts` alone; raises `ValueError` where there are no samples."""
-    desk = Desk(root, {part.name: part for part in parts}, build_index(root, parts), person, verdicts)
-    html = page(None, None, "served")
+def serve(root: Path, annotator: str, human_labels: Path, host: str = LOOPBACK[0], port: int = 8765) -> None:
+    """Serve the page until interrupted; a `host` other than loopback lets others read all data."""
+    table_sets = find_all_tables(root, read_lock(root))
+    web.run_app(make_app(root, table_sets, annotator, human_labels, (*LOOPBACK, host)), host=host, port=port)
 
-    async def front(_: web.Request) -> web.Response:
+
+def make_app(
+    root: Path, table_sets: list[TableSet], annotator: str, human_labels: Path, hosts: tuple[str, ...]
+) -> web.Application:
+    """The page's server, which answers to the names `hosts` alone; raises `UserError` where there are no samples."""
+    by_name = {tables.name: tables for tables in table_sets}
+    context = PageContext(root, by_name, build_index(root, table_sets), annotator, human_labels)
+    html = render_page(None, None, "served")
+
+    async def get_page(_: web.Request) -> web.Response:
         return web.Response(text=html, content_type="text/html")
 
-    async def choices(_: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(desk.index.choices))
+    async def get_choices(_: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(context.index.list_choices))
 
-    async def view(request: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(_view, desk, dict(request.query)))
+    async def get_card(request: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(_find_card, context, dict(request.query)))
 
-    async def verdict(request: web.Request) -> web.Response:
-        # A page elsewhere cannot send this type without being asked first, and it is never allowed to.
+    async def post_label(request: web.Request) -> web.Response:
+        # A page elsewhere cannot send this type without a preflight request, which is never allowed.
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType
-        await asyncio.to_thread(_keep, desk, await request.text())
+        await asyncio.to_thread(_add_label, context, await request.text())
         return web.json_response({})
 
-    app = web.Application(middlewares=[_only_for(hosts), _refuse_in_one_line], client_max_size=LONGEST_BODY)
-    app.add_routes(
-        [
-            web.get("/", front),
-            web.get("/choices", choices),
-            web.get("/view", view),
-            web.post("/verdict", verdict),
-        ]
-    )
+    app = web.Application(middlewares=[_allow_hosts(hosts), _refuse_in_one_line], client_max_size=MAX_BODY_BYTES)
+    app.add_routes([
+        web.get("/", get_page),
+        web.get("/choices", get_choices),
+        web.get("/card", get_card),
+        web.post("/label", post_label),
+    ])  # fmt: skip
     return app
 
 
-def _view(desk: Desk, query: dict[str, str]) -> dict[str, Any]:
-    wanted = Wanted(*(query.get(name, "all") for name in ("round", "source", "kind")))
-    at = query.get("at", "0")
-    if not at.isdecimal() or len(at) > 12:
-        raise ValueError(f"at: expected a number from 0, found {at[:40]!r}")
-    count, place = desk.index.find(wanted, int(at))
-    return {"count": count, "card": place and make_card(desk.root, desk.parts[place.round], place)}
+def _find_card(context: PageContext, query: dict[str, str]) -> dict[str, Any]:
+    chosen = ProblemFilter(*(query.get(name, ALL) for name in ("round", "source", "kind")))
+    position = query.get("position", "0")
+    if not position.isdecimal() or len(position) > 12:
+        raise UserError(f"position: expected a number from 0, found {position[:40]!r}")
+    count, problem = context.index.find(chosen, int(position))
+    return {"count": count, "card": problem and make_card(context.root, context.table_sets[problem.round], problem)}
 
 
-def _keep(desk: Desk, body: str) -> None:
-    said = json.loads(body)
-    if not isinstance(said, dict) or said.get("round") not in desk.parts:
-        raise ValueError("round: not one that is here")
-    part, sample, step = desk.parts[said["round"]], said.get("sample_id"), said.get("step")
-    assert part.labels is not None
+def _add_label(context: PageContext, body: str) -> None:
+    given = json.loads(body)
+    if not isinstance(given, dict) or given.get("round") not in context.table_sets:
+        raise UserError("round: not one that is here")
+    tables, sample, step = context.table_sets[given["round"]], given.get("sample_id"), given.get("step")
+    assert tables.labels is not None
     if not isinstance(sample, str) or type(step) is not int:
-        raise ValueError("sample_id, step: expected text and a number")
-    rows = read_where(desk.root / part.labels, LABEL, (pl.col("sample_id") == sample) & (pl.col("step") == step))
-    if rows.is_empty():
-        raise ValueError("sample_id, step: no such label")
-    row = rows.row(0, named=True)
-    append_verdict(
-        desk.verdicts,
-        {
-            "annotator": desk.person,
-            "round": part.name,
-            "sample_id": sample,
-            "step": step,
-            "is_correct": said.get("is_correct"),
-            "label": WORDS[row["label"]],
-            "judge": row["judge"],
-        },
-    )
+        raise UserError("sample_id, step: expected text and a number")
+    row = read_first(context.root / tables.labels, LABEL, (pl.col("sample_id") == sample) & (pl.col("step") == step))
+    if row is None:
+        raise UserError("sample_id, step: no such label")
+    human_label = {
+        "annotator": context.annotator,
+        "round": tables.name,
+        "sample_id": sample,
+        "step": step,
+        "is_correct": given.get("is_correct"),
+        "label": LABEL_WORDS[row["label"]],
+        "judge": row["judge"],
+    }
+    append_human_label(context.human_labels, human_label)
 
 
-def _only_for(hosts: tuple[str, ...]) -> Any:
+def _allow_hosts(hosts: tuple[str, ...]) -> Any:
     """Refuse requests by another name: a page elsewhere whose name leads to this machine must not read the data."""
 
     @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
         name = (request.url.host or "").strip("[]")
         if name not in hosts:
             raise web.HTTPForbidden(text="this page is served to other names only")
-        answer = await handler(request)
-        answer.headers["X-Content-Type-Options"] = "nosniff"
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+        response = await handler(request)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
-    return check
+    return check_host
 
 
 @web.middleware
@@ -126,4 +133,4 @@ async def _refuse_in_one_line(request: web.Request, handler: Handler) -> web.Str
     try:
         return await handler(request)
     except ValueError as error:
-        raise web.HTTPBadRequest(text=" ".join(str(error).split())) from error
+        raise web.HTTPBadRequest(text=describe_error(error)) from error

@@ -1,4 +1,4 @@
-"""What the page shows of one problem: its text and its solutions with steps, labels and replies, as plain data."""
+"""What the page shows of one problem: its text and its completions with steps, labels and replies, as plain data."""
 
 from __future__ import annotations
 
@@ -7,122 +7,105 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP
-from tools.audit.key_ranges import ALL_STEPS, STEP_KEY, read_where
-from tools.audit.lineage.sample_lineage import TableRow, read_replies
-from tools.audit.page.problem_index import Place
+from stages.common.tables import OUTCOME, PROBLEM, SAMPLE
+from tools.audit.key_ranges import read_where
+from tools.audit.lineage.sample_lineage import TableRow, read_first, read_labelled_steps, read_replies
+from tools.audit.lineage.show import LABEL_WORDS, describe_reply
+from tools.audit.page.problem_index import IndexedProblem
 from tools.audit.table_sets import TableSet
 
-SOLUTIONS = 32
-"""Solutions of a problem that are shown at most."""
+MAX_COMPLETIONS = 32
+"""Completions shown of a problem."""
 
-CHARACTERS = 200_000
+MAX_CHARS = 200_000
 """Characters of one text that reach the page; the page shows fewer until it is asked."""
 
-WORDS = {True: "correct", False: "incorrect", None: "unknown"}
 
-
-def make_card(root: Path, part: TableSet, place: Place) -> dict[str, Any]:
-    """The card of a problem in round `part`; every text is bounded, nothing is escaped."""
-    own = pl.col("problem_id") == place.problem_id
-    problem = next(iter(read_where(root / part.problems, PROBLEM, own).to_dicts()), None)
-    samples = read_where(root / part.samples, SAMPLE, own).sort("sample_index", "sample_id")
-    outcomes = {row["sample_id"]: row for row in read_where(root / part.outcomes, OUTCOME, own).to_dicts()}
-    steps, replies = _steps(root, part, own), _replies(root, part, own)
+def make_card(root: Path, tables: TableSet, problem: IndexedProblem) -> dict[str, Any]:
+    """The card of a problem of a round; every text is bounded, nothing is escaped."""
+    of_problem = pl.col("problem_id") == problem.problem_id
+    samples = read_where(root / tables.samples, SAMPLE, of_problem).sort("sample_index", "sample_id")
+    outcomes = {row["sample_id"]: row for row in read_where(root / tables.outcomes, OUTCOME, of_problem).to_dicts()}
+    steps, replies = read_labelled_steps(root, tables, of_problem), read_replies(root, tables, of_problem)
+    completions = []
+    for sample in samples.head(MAX_COMPLETIONS).to_dicts():
+        identity = sample["sample_id"]
+        completions.append(
+            _describe_completion(
+                tables,
+                sample,
+                [row for row in steps if row["sample_id"] == identity],
+                [row for row in replies if row["sample_id"] == identity],
+                outcomes.get(identity),
+                problem.tags.get(identity, []),
+            )
+        )
     return {
-        "round": part.name,
-        "problem_id": place.problem_id,
-        "left_out": max(samples.height - SOLUTIONS, 0),
-        **_problem(problem),
-        "solutions": [
-            _solution(part, sample, steps, replies, outcomes.get(sample["sample_id"]), place)
-            for sample in samples.head(SOLUTIONS).to_dicts()
-        ],
+        "round": tables.name,
+        "problem_id": problem.problem_id,
+        "num_omitted": max(samples.height - MAX_COMPLETIONS, 0),
+        **_describe_problem(read_first(root / tables.problems, PROBLEM, of_problem)),
+        "completions": completions,
     }
 
 
-def _problem(row: TableRow | None) -> dict[str, Any]:
+def _describe_problem(row: TableRow | None) -> dict[str, Any]:
     if row is None:
-        return {"problem": "", "gold": "", "reference": "", "source": "not in data/problems", "origin": ""}
+        return {"problem": "", "gold": "", "reference": "", "source": "not in the table of problems", "origin": ""}
     return {
-        "problem": row["problem"][:CHARACTERS],
-        "gold": row["answer"][:CHARACTERS],
-        "reference": row["solution"][:CHARACTERS],
+        "problem": row["problem"][:MAX_CHARS],
+        "gold": row["answer"][:MAX_CHARS],
+        "reference": row["solution"][:MAX_CHARS],
         "source": row["source"],
         "origin": f"{row['origin']} row {row['origin_row']}",
     }
 
 
-def _steps(root: Path, part: TableSet, own: pl.Expr) -> list[TableRow]:
-    assert part.steps is not None
-    assert part.labels is not None
-    steps, judged = read_where(root / part.steps, STEP, own), read_where(root / part.labels, LABEL, own)
-    return steps.join(judged, on=STEP_KEY, how="left").sort("step").to_dicts()
-
-
-def _replies(root: Path, part: TableSet, own: pl.Expr) -> list[TableRow]:
-    return read_replies(root, part, own)
-
-
-def _solution(
-    part: TableSet,
+def _describe_completion(
+    tables: TableSet,
     sample: TableRow,
     steps: list[TableRow],
     replies: list[TableRow],
     outcome: TableRow | None,
-    place: Place,
+    tags: list[str],
 ) -> dict[str, Any]:
-    identity = sample["sample_id"]
-    own = [row for row in steps if row["sample_id"] == identity]
-    judge = next((row["judge"] for row in own if row["judge"]), "none")
+    identity, index = sample["sample_id"], sample["sample_index"]
+    judge = next((row["judge"] for row in steps if row["judge"]), "none")
     return {
         "sample_id": identity,
-        "index": sample["sample_index"],
+        "sample_index": index,
         "judge": judge,
-        "tags": place.tags.get(identity, []),
-        "verdict": "none" if outcome is None else WORDS[outcome["is_correct"]],
-        "how": _how(outcome),
-        "steps": [_step(sample["completion"], row) for row in own],
-        "replies": [_reply(row) for row in replies if row["sample_id"] == identity],
+        "tags": tags,
+        "verdict": "none" if outcome is None else LABEL_WORDS[outcome["is_correct"]],
+        "reason": _describe_verdict(outcome),
+        "steps": [_describe_step(sample["completion"], row) for row in steps],
+        "replies": [{"head": describe_reply(row), "text": (row["text"] or "")[:MAX_CHARS]} for row in replies],
         "lineage": [
-            f"sample {identity}, index {sample['sample_index']}, seed {sample['seed']}",
-            f"policy {sample['policy']} ({part.policy}), settings {sample['sampling_hash']}",
+            f"sample {identity}, index {index}, seed {sample['seed']}",
+            f"policy {sample['policy']} ({tables.policy}), sampling_hash {sample['sampling_hash']}",
             f"{sample['prompt_tokens']} tokens in, {sample['completion_tokens']} out, {sample['finish_reason']}",
-            f"judge {judge} ({part.judge.kind})",
-            f"grader {outcome['verifier'] if outcome else 'none'}",
-            f"data set {', '.join(place.tags.get(identity, [])[-1:])}",
-            f"all of it: python -m tools.audit show {identity} --round {part.name}",
+            f"judge {judge} ({tables.judge.kind})",
+            f"verifier {outcome['verifier'] if outcome else 'none'}",
+            f"dataset {', '.join(tags[-1:])}",
+            f"more: python -m tools.audit show {identity} --round {tables.name}",
         ],
     }
 
 
-def _how(outcome: TableRow | None) -> str:
+def _describe_verdict(outcome: TableRow | None) -> str:
     if outcome is None:
         return ""
-    found = (
-        "no answer"
-        if outcome["answer"] is None
-        else f"{outcome['answer'][:CHARACTERS]} (by {outcome['extraction_rule']})"
-    )
-    return f"{found}; {outcome['reason']}"
+    if outcome["answer"] is None:
+        return f"no answer; {outcome['reason']}"
+    return f"{outcome['answer'][:MAX_CHARS]} (by {outcome['extraction_rule']}); {outcome['reason']}"
 
 
-def _step(text: str, row: TableRow) -> dict[str, Any]:
-    judged = row["judge"] is not None
+def _describe_step(completion: str, row: TableRow) -> dict[str, Any]:
     return {
         "step": row["step"],
-        "text": text[row["start"] : row["end"]][:CHARACTERS],
-        "label": WORDS[row["label"]] if judged else "none",
+        "text": completion[row["start"] : row["end"]][:MAX_CHARS],
+        "label": "none" if row["judge"] is None else LABEL_WORDS[row["label"]],
         "reason": row["reason"] or "",
         "agreement": row["agreement"],
-        "votes": row["num_votes"],
-    }
-
-
-def _reply(row: TableRow) -> dict[str, Any]:
-    about = "all steps" if row["step"] == ALL_STEPS else f"step {row['step']}"
-    return {
-        "head": f"judge {row['judge_index']}, {about}, vote {row['vote']}, try {row['attempt']}, {row['model']}",
-        "text": (row["text"] or "")[:CHARACTERS],
-        "fault": row["error"] or "",
+        "num_votes": row["num_votes"],
     }

@@ -80,7 +80,7 @@ def _check_resolved_params(results: CheckResults, root: Path, entry: LockEntry, 
     """A round's params file must follow from the recipe that stage params read."""
     file = f"reports/params/{name}.yaml"
     try:
-        expected = resolve(entry.tracked, name)
+        expected = resolve(entry.tracked_params, name)
         actual = parse_yaml((root / file).read_text(encoding="utf-8"))
     except (OSError, KeyError, ParamsError, YAMLError) as error:
         results.add_error("lock", file, f"does not follow from params.yaml ({describe_error(error)})")

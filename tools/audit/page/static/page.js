@@ -1,8 +1,8 @@
 "use strict";
 // Every text comes from problems and models: it reaches the page by textContent alone, and formulas by KaTeX, which is
-// told to trust nothing.
+// configured to trust nothing.
 (() => {
-  const SHOWN = 4000; // characters of one text before a person asks for the rest
+  const SHOWN = 4000; // characters of one text until the reader asks for the rest
   const MATH = {
     delimiters: [
       { left: "$$", right: "$$", display: true },
@@ -13,9 +13,9 @@
     trust: false, throwOnError: false, strict: "ignore", maxExpand: 200, maxSize: 20, errorCallback: () => {},
   };
   const data = JSON.parse(document.getElementById("data").textContent);
-  const wanted = { ...data.wanted };
-  const mine = new Map(); // verdicts of this visit, by round, sample and step
-  let at = 0, card = null, count = 0, focus = 0, steps = [];
+  const chosen = { ...data.filter };
+  const labels = new Map(); // human labels of this visit, by round, sample and step
+  let position = 0, card = null, count = 0, focus = 0, steps = [];
 
   const byId = (id) => document.getElementById(id);
   function node(tag, look, text) {
@@ -37,55 +37,55 @@
     try {
       renderMathInElement(box, MATH);
     } catch {
-      box.textContent = text; // a formula that KaTeX stumbles over is shown as it is
+      box.textContent = text; // a formula that KaTeX cannot render is shown as it is
     }
     return box;
   }
 
-  const fits = (solution) => wanted.kind === "all" || solution.tags.includes(wanted.kind);
+  const matches = (completion) => chosen.kind === "all" || completion.tags.includes(chosen.kind);
   const asFormula = (answer) => (answer.includes("\\") && !answer.includes("$") ? `\\(${answer}\\)` : answer);
 
   async function view() {
     if (data.cards === null) {
-      const asked = new URLSearchParams({ ...wanted, at: String(at) });
-      const answer = await fetch(`view?${asked}`);
+      const query = new URLSearchParams({ ...chosen, position: String(position) });
+      const answer = await fetch(`card?${query}`);
       if (!answer.ok) throw new Error(await answer.text());
       return answer.json();
     }
     const cards = data.cards.filter((one) =>
-      (wanted.round === "all" || one.round === wanted.round) &&
-      (wanted.source === "all" || one.source === wanted.source) && one.solutions.some(fits));
-    return { count: cards.length, card: cards[at] ?? null };
+      (chosen.round === "all" || one.round === chosen.round) &&
+      (chosen.source === "all" || one.source === chosen.source) && one.completions.some(matches));
+    return { count: cards.length, card: cards[position] ?? null };
   }
 
-  function showSolution(solution) {
-    const box = node("section", fits(solution) ? "solution" : "solution other");
+  function showCompletion(completion) {
+    const box = node("section", matches(completion) ? "completion" : "completion other");
     const head = node("div");
-    head.append(node("b", solution.verdict, `answer ${solution.verdict}`), ` ${solution.how}`);
-    box.append(head, node("div", "facts", `solution ${solution.index}, ${solution.tags.join(", ")}`));
-    for (const step of solution.steps) {
+    head.append(node("b", completion.verdict, `answer ${completion.verdict}`), ` ${completion.reason}`);
+    box.append(head, node("div", "facts", `sample ${completion.sample_index}, ${completion.tags.join(", ")}`));
+    for (const step of completion.steps) {
       const row = node("div", `step ${step.label}`);
       row.append(rich(step.text.trimEnd(), "text"));
-      const votes = step.votes > 1 ? ` (${step.agreement.toFixed(2)} of ${step.votes} votes)` : "";
-      const said = node("div", "facts");
-      said.append(node("b", step.label, step.label), ` ${step.reason.slice(0, SHOWN)}${votes}`);
-      row.append(said, node("div", "facts mine"));
+      const votes = step.num_votes > 1 ? ` (${step.agreement.toFixed(2)} of ${step.num_votes} votes)` : "";
+      const facts = node("div", "facts");
+      facts.append(node("b", step.label, step.label), ` ${step.reason.slice(0, SHOWN)}${votes}`);
+      row.append(facts, node("div", "facts mine"));
       row.lastChild.hidden = true;
       row.addEventListener("click", () => move(steps.findIndex((one) => one.row === row)));
-      steps.push({ row, step, solution });
+      steps.push({ row, step, completion });
       box.append(row);
     }
-    if (solution.replies.length) {
+    if (completion.replies.length) {
       const replies = node("details", "replies");
-      replies.append(node("summary", "", `${solution.replies.length} raw replies`));
-      for (const reply of solution.replies) {
-        replies.append(node("div", "facts", reply.head + (reply.fault ? `; not used: ${reply.fault}` : "")));
+      replies.append(node("summary", "", `${completion.replies.length} raw replies`));
+      for (const reply of completion.replies) {
+        replies.append(node("div", "facts", reply.head));
         replies.append(node("pre", "", reply.text));
       }
       box.append(replies);
     }
     const lineage = node("details", "lineage");
-    lineage.append(node("summary", "", "lineage"), node("pre", "", solution.lineage.join("\n")));
+    lineage.append(node("summary", "", "lineage"), node("pre", "", completion.lineage.join("\n")));
     box.append(lineage);
     return box;
   }
@@ -93,7 +93,7 @@
   async function show() {
     const main = byId("card");
     ({ count, card } = await view());
-    byId("place").textContent = count ? `${at + 1} of ${count.toLocaleString("en")}` : "nothing fits";
+    byId("position").textContent = count ? `${position + 1} of ${count.toLocaleString("en")}` : "none found";
     steps = [];
     focus = 0;
     main.replaceChildren();
@@ -106,10 +106,10 @@
     reference.append(node("summary", "", "reference solution"), rich(card.reference, "text"));
     main.append(gold, reference);
     const columns = node("div", "columns");
-    const first = [...card.solutions].sort((one, other) => fits(other) - fits(one));
-    columns.append(...first.map(showSolution));
+    const first = [...card.completions].sort((one, other) => matches(other) - matches(one));
+    columns.append(...first.map(showCompletion));
     main.append(columns);
-    if (card.left_out) main.append(node("div", "facts", `${card.left_out} more solutions are not shown`));
+    if (card.num_omitted) main.append(node("div", "facts", `${card.num_omitted} more completions are not shown`));
     steps.forEach(mark);
     move(0, false);
   }
@@ -122,49 +122,49 @@
     if (scroll) steps[focus].row.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
-  const keyOf = ({ step, solution }) => `${card.round} ${solution.sample_id} ${step.step}`;
+  const keyOf = ({ step, completion }) => `${card.round} ${completion.sample_id} ${step.step}`;
   function mark(one) {
-    const verdict = mine.get(keyOf(one));
-    one.row.lastChild.hidden = verdict === undefined;
-    if (verdict !== undefined) one.row.lastChild.textContent = verdict.is_correct ? "correct" : "incorrect";
+    const label = labels.get(keyOf(one));
+    one.row.lastChild.hidden = label === undefined;
+    if (label !== undefined) one.row.lastChild.textContent = label.is_correct ? "correct" : "incorrect";
   }
 
-  async function say(isCorrect) {
+  async function addLabel(isCorrect) {
     const one = steps[focus];
     if (!one || isCorrect === null) return;
-    const { step, solution } = one;
-    const verdict = { round: card.round, sample_id: solution.sample_id, step: step.step, is_correct: isCorrect };
+    const { step, completion } = one;
+    const label = { round: card.round, sample_id: completion.sample_id, step: step.step, is_correct: isCorrect };
     if (data.cards === null) {
-      const answer = await fetch("verdict", {
-        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(verdict),
+      const answer = await fetch("label", {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(label),
       });
       if (!answer.ok) throw new Error(await answer.text());
     } else {
       byId("save").hidden = false;
     }
-    mine.set(keyOf(one), { annotator: "page", ...verdict, label: step.label, judge: solution.judge });
+    labels.set(keyOf(one), { annotator: "page", ...label, label: step.label, judge: completion.judge });
     mark(one);
     move(focus + 1);
   }
 
   function save() {
-    const lines = [...mine.values()].map((verdict) => JSON.stringify(verdict) + "\n");
+    const lines = [...labels.values()].map((label) => JSON.stringify(label) + "\n");
     const link = node("a");
     link.href = URL.createObjectURL(new Blob(lines, { type: "application/x-ndjson" }));
-    link.download = "verdicts.jsonl";
+    link.download = "human_labels.jsonl";
     link.click();
     URL.revokeObjectURL(link.href);
   }
 
   const guard = (work) => (...given) => Promise.resolve(work(...given)).catch((error) => {
-    byId("said").textContent = String(error.message);
+    byId("status").textContent = String(error.message);
   });
   const go = guard((to) => {
     if (to < 0 || to >= count) return undefined;
-    at = to;
+    position = to;
     return show();
   });
-  const agreed = (yes) => {
+  const agrees = (yes) => {
     const label = steps[focus]?.step.label;
     return label === "correct" || label === "incorrect" ? (label === "correct") === yes : null;
   };
@@ -173,10 +173,10 @@
     if (found) found.open = !found.open;
   };
   const KEYS = {
-    n: () => go(at + 1), ArrowRight: () => go(at + 1), p: () => go(at - 1), ArrowLeft: () => go(at - 1),
+    n: () => go(position + 1), ArrowRight: () => go(position + 1), p: () => go(position - 1), ArrowLeft: () => go(position - 1),
     j: () => move(focus + 1), ArrowDown: () => move(focus + 1), k: () => move(focus - 1), ArrowUp: () => move(focus - 1),
-    a: guard(() => say(agreed(true))), d: guard(() => say(agreed(false))),
-    r: guard(() => say(true)), w: guard(() => say(false)), l: () => toggle("lineage"), o: () => toggle("replies"),
+    a: guard(() => addLabel(agrees(true))), d: guard(() => addLabel(agrees(false))),
+    c: guard(() => addLabel(true)), i: guard(() => addLabel(false)), l: () => toggle("lineage"), o: () => toggle("replies"),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
@@ -199,14 +199,14 @@
         option.value = value;
         return option;
       }));
-      select.value = wanted[name];
-      select.addEventListener("change", () => { wanted[name] = select.value; select.blur(); at = 0; guard(show)(); });
+      select.value = chosen[name];
+      select.addEventListener("change", () => { chosen[name] = select.value; select.blur(); position = 0; guard(show)(); });
       byId("choices").append(select);
     }
   }
-  byId("previous").addEventListener("click", () => go(at - 1));
-  byId("next").addEventListener("click", () => go(at + 1));
+  byId("previous").addEventListener("click", () => go(position - 1));
+  byId("next").addEventListener("click", () => go(position + 1));
   byId("save").addEventListener("click", save);
-  // The first problem comes first: of many samples it takes seconds to tell what there is to choose from.
+  // The first problem is shown first: with many samples, listing the choices takes seconds.
   guard(async () => { await show(); await offer(); })();
 })();
