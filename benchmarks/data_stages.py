@@ -32,10 +32,10 @@ from stages.common.tables import (
     STEP,
     ShardWriter,
     content_hash,
-    problem_id,
+    list_shards,
+    make_problem_id,
+    make_sample_id,
     read_shard,
-    sample_id,
-    shard_names,
     write_json,
 )
 
@@ -85,9 +85,9 @@ def make_round(folder: Path, rows: list[dict[str, Any]], samples: int) -> int:
         row, copy = rows[number % len(rows)], number // len(rows)
         answer = str(int(row["answer"]) + copy) if row["answer"].isdecimal() else row["answer"]
         text = f"{row['problem']} (variant {copy})"
-        problems.append((problem_id(text, answer), text, answer, number % len(rows), copy))
+        problems.append((make_problem_id(text, answer), text, answer, number % len(rows), copy))
     writers = [ShardWriter(folder / f"{table.name}s", table) for table in (PROBLEM, SAMPLE, OUTCOME)]
-    by_shard: dict[str, list[tuple[str, str, str, int, int]]] = {shard: [] for shard in shard_names(DIGITS)}
+    by_shard: dict[str, list[tuple[str, str, str, int, int]]] = {shard: [] for shard in list_shards(DIGITS)}
     for problem in problems:
         by_shard[problem[0][:DIGITS]].append(problem)
     for shard, members in by_shard.items():
@@ -109,7 +109,7 @@ def _make_samples(
         whole = rows[number]["answer"].isdecimal()
         for index, solution in enumerate(rows[number]["solutions"]):
             text = shift_boxed_numbers(solution, copy) if whole else solution
-            identity = sample_id(name, "p", "s", index, text)
+            identity = make_sample_id(name, "p", "s", index, text)
             is_correct = rows[number]["recorded_correct"][index]
             sample = (identity, name, "p", "s", index, None, text, "stop", None, None)
             yield sample, (identity, name, "", None, is_correct, "recorded", "recorded")
@@ -118,7 +118,7 @@ def _make_samples(
 def make_labels(folder: Path) -> None:
     """Write ``labels``: 85% of the steps correct, 10% incorrect and 5% unknown, by hash."""
     writer = ShardWriter(folder / "labels", LABEL)
-    for shard in shard_names(DIGITS):
+    for shard in list_shards(DIGITS):
         steps = read_shard(folder / "steps", STEP, shard)
         drawn = pl.struct("sample_id", "step").hash(7) % 100
         labels = steps.select(

@@ -13,7 +13,7 @@ from stages.common.console import progress
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.provenance import hash_folder, hash_manifest
-from stages.common.tables import shard_names, write_json
+from stages.common.tables import list_shards, write_json
 from stages.dataset.class_weights import compute_class_weights
 from stages.dataset.external_sort import POSITION, ExternalSort
 from stages.dataset.join import LabelCounts, join_round
@@ -35,7 +35,7 @@ def build_dataset(
     `ValueError` if no row is left, or if a table names a row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
-        joined = join_round(tables, shard_names(digits), params, prompt, seed, Path(temporary))
+        joined = join_round(tables, list_shards(digits), params, prompt, seed, Path(temporary))
         ordered = order_for_training(joined.keys.with_row_index("row"), params.kl_block_size, seed)
         positions = np.empty(ordered.height, dtype=np.int64)
         positions[ordered["row"].to_numpy()] = np.arange(ordered.height)

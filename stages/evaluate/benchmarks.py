@@ -13,7 +13,7 @@ import polars as pl
 from stages.common.errors import describe_error
 from stages.common.params.evaluate import BenchmarkParams, HubBenchmarkParams
 from stages.common.provenance import compute_sha256
-from stages.common.tables import PROBLEM, problem_id
+from stages.common.tables import PROBLEM, make_problem_id
 from stages.common.text import format_answer, has_lone_surrogate
 
 _PROBLEM_KEYS = ("problem", "question")
@@ -79,7 +79,7 @@ def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, 
     for number, (location, row) in enumerate(rows):
         problem = _read_text(location, row, _PROBLEM_KEYS)
         answer = read_gold_answer(location, row)
-        key = problem_id(problem, answer)
+        key = make_problem_id(problem, answer)
         if key in location_of:
             raise ValueError(f"{location}: the same problem and answer as {location_of[key]}")
         location_of[key] = location

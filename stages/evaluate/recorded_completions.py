@@ -15,7 +15,7 @@ from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.policies import Policy
 from stages.common.provenance import compute_sha256
 from stages.common.statistics import Estimate
-from stages.common.tables import problem_id, write_json
+from stages.common.tables import make_problem_id, write_json
 from stages.evaluate.benchmarks import read_gold_answer, read_lines, read_problem_file
 from stages.evaluate.evaluation_params import EvaluationParams, load_params
 from stages.evaluate.majority import AnswerPair, choose_majority
@@ -129,7 +129,7 @@ def _read_recorded(path: Path, samples: pl.DataFrame) -> pl.DataFrame | None:
     rows = []
     for number, (location, row) in enumerate(read_lines(path), start=1):
         gold = read_gold_answer(location, row)
-        problem = problem_id(row["problem"], gold)
+        problem = make_problem_id(row["problem"], gold)
         answers, verdicts = row.get("recorded_answers"), row.get("recorded_correct")
         if answers is None or verdicts is None:
             return None

@@ -16,9 +16,9 @@ from stages.common.tables import (
     SAMPLE,
     STEP,
     ShardWriter,
+    list_shards,
     read_shard,
     replace_dir,
-    shard_names,
     write_json,
 )
 from stages.judge.calibration import check_gate, run_gate
@@ -30,7 +30,7 @@ def label(recipe: Path, problems: Path, samples: Path, steps: Path, out: Path, r
     """Label every step of one round's samples."""
     started = time.monotonic()
     params = load(JudgeParams, recipe, "judge")
-    shards = shard_names(load(TablesParams, recipe, "tables").shard_digits)
+    shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     desc = f"judge {out.name}"
     seed = load_seed(recipe)
     calibration = run_gate(params, seed, f"{desc} gate")

@@ -16,7 +16,7 @@ from stages.common.params.outcome import OutcomeParams
 from stages.common.params.runtime import load_runtime
 from stages.common.params.tables import TablesParams
 from stages.common.provenance import describe_environment
-from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter, read_shard, replace_dir, shard_names, write_json
+from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter, list_shards, read_shard, replace_dir, write_json
 from stages.common.verifiers import VerifierSet
 from stages.outcome.verify_table import verify_on_ray, verify_with
 
@@ -25,7 +25,7 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
     """Write OUTCOME rows for every sample in `samples_folder` to `out`, and their counts to `report_file`."""
     started = time.monotonic()
     params = load(OutcomeParams, recipe, "outcome")
-    shards = shard_names(load(TablesParams, recipe, "tables").shard_digits)
+    shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     runtime = load_runtime()
     columns = ("extraction_rule", "reason", "verifier")
     counts: dict[str, Counter[str]] = {name: Counter() for name in columns}

@@ -15,8 +15,8 @@ from stages.common.tables import (
     PROBLEM,
     DropLog,
     content_hash,
+    make_problem_id,
     normalise_text,
-    problem_id,
     read_table,
     seed_from,
     write_table,
@@ -106,7 +106,7 @@ def _read_problems(
 
 def _make_problem(raw: RawRow, candidate: Candidate, answer: str, task: str) -> Problem:
     return {
-        "problem_id": problem_id(candidate.problem, answer),
+        "problem_id": make_problem_id(candidate.problem, answer),
         "split": raw.split,
         "source": candidate.source,
         "problem": candidate.problem,

@@ -24,7 +24,7 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
 from stages.common.policies import Policy
 from stages.common.prompt import make_prompt
-from stages.common.tables import SAMPLE, DropLog, sample_id, seed_from
+from stages.common.tables import SAMPLE, DropLog, make_sample_id, seed_from
 
 PREFLIGHT = 8
 """Requests that must succeed before all others are sent."""
@@ -84,7 +84,7 @@ class SampleSource:
 
     def _make_row(self, problem: str, index: int, seed: int | None, completion: Completion) -> dict[str, Any]:
         return {
-            "sample_id": sample_id(problem, self._policy.hash, self._hash, index, completion.text),
+            "sample_id": make_sample_id(problem, self._policy.hash, self._hash, index, completion.text),
             "problem_id": problem,
             "policy": self._policy.hash,
             "sampling_hash": self._hash,

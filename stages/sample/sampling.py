@@ -12,7 +12,7 @@ from stages.common.errors import UserError
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
 from stages.common.policies import Policy
-from stages.common.tables import DropLog, content_hash, settings_hash
+from stages.common.tables import DropLog, content_hash, hash_sampling_params
 from stages.sample.from_engine import SampleSource
 
 
@@ -36,7 +36,7 @@ def hash_sampling(params: SampleParams, seed: int) -> str:
     """
     hashed = params.model_dump(mode="json", include={"prompt", "temperature", "max_tokens"})
     engine = find_engine_kind(params.engine).name_sampler(params.engine)
-    return settings_hash({**hashed, "engine": engine, "seed": seed})
+    return hash_sampling_params({**hashed, "engine": engine, "seed": seed})
 
 
 def choose_problems(problems: pl.DataFrame, policy: str, count: int | None) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from stages.common.console import progress, run_stage
 from stages.common.params.block import load
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
-from stages.common.tables import SAMPLE, STEP, ShardWriter, read_shard, replace_dir, shard_names, write_json
+from stages.common.tables import SAMPLE, STEP, ShardWriter, list_shards, read_shard, replace_dir, write_json
 from stages.split.spans import split_samples
 
 
@@ -18,7 +18,7 @@ def split(recipe: Path, samples: Path, out: Path, report: Path) -> None:
     """Split one round's samples into steps."""
     started = time.monotonic()
     params = load(SplitParams, recipe, "split")
-    shards = shard_names(load(TablesParams, recipe, "tables").shard_digits)
+    shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     num_samples = 0
     sizes: Counter[int] = Counter()
     shapes: Counter[str] = Counter()

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, read_table, sample_id, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, make_sample_id, read_table, write_table
 from tools.audit import CHECKS, CheckResults, verify
 from tools.dvc_lock import LockEntry, parse_lock
 
@@ -201,7 +201,7 @@ def test_a_problem_that_nobody_was_to_sample(smoke: Path) -> None:
     problems = read_table(smoke / "data/problems", PROBLEM, 0).filter(pl.col("split") == "train")
     other = next(problem for problem in problems["problem_id"] if problem not in set(samples["problem_id"]))
     moved = samples.row(0, named=True) | {"problem_id": other}
-    moved["sample_id"] = sample_id(
+    moved["sample_id"] = make_sample_id(
         other, moved["policy"], moved["sampling_hash"], moved["sample_index"], moved["completion"]
     )
     add = lambda frame: pl.concat([frame, pl.DataFrame([moved], schema=SAMPLE.schema)])  # noqa: E731

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stages.common.provenance import compute_sha256
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, problem_id, read_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, make_problem_id, read_table
 from tests.support.clones import clone, edit, run
 from tools.audit import verify
 
@@ -48,7 +48,7 @@ def rows() -> list[dict[str, object]]:
 def test_every_problem_and_solution_is_there(place: Path, rows: list[dict[str, object]]) -> None:
     problems = read_table(place / "data/problems", PROBLEM, 0)
     samples = read_table(place / "data/samples/M1", SAMPLE, 0)
-    assert set(problems["problem_id"]) == {problem_id(str(row["problem"]), str(row["answer"])) for row in rows}
+    assert set(problems["problem_id"]) == {make_problem_id(str(row["problem"]), str(row["answer"])) for row in rows}
     assert sorted(samples["completion"]) == sorted(text for row in rows for text in row["solutions"])  # type: ignore[attr-defined]
 
 
@@ -67,7 +67,7 @@ def test_outcomes_are_those_recorded(place: Path, rows: list[dict[str, object]])
     outcomes = read_table(place / "data/outcomes/M1", OUTCOME, 0)
     found = {(row[0], texts[row[1]]): row[2] for row in outcomes.select("problem_id", "sample_id", "value").iter_rows()}
     recorded = {
-        (problem_id(str(row["problem"]), str(row["answer"])), text): bool(correct)
+        (make_problem_id(str(row["problem"]), str(row["answer"])), text): bool(correct)
         for row in rows
         for text, correct in zip(row["solutions"], row["recorded_correct"], strict=True)  # type: ignore[call-overload]
     }

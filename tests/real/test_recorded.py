@@ -16,7 +16,7 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.policies import Policy
-from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id, sample_id
+from stages.common.tables import PROBLEM, SAMPLE, DropLog, make_problem_id, make_sample_id
 from stages.outcome import verify_samples
 from stages.sample import draw_samples
 from stages.split import split_samples
@@ -28,7 +28,7 @@ def problems(*pairs: tuple[str, str]) -> pl.DataFrame:
     rows = [
         dict.fromkeys(PROBLEM.schema, "-")
         | {"task": "math"}
-        | {"problem_id": problem_id(problem, answer), "problem": problem, "answer": answer, "origin_row": row}
+        | {"problem_id": make_problem_id(problem, answer), "problem": problem, "answer": answer, "origin_row": row}
         for row, (problem, answer) in enumerate(pairs)
     ]
     return pl.DataFrame(rows, schema=PROBLEM.schema)
@@ -54,10 +54,10 @@ def test_solutions_become_samples(tmp_path: Path) -> None:
     )
     drops = DropLog()
     table = SAMPLE.check(read_recorded(problems(("1 + 1?", "2")), path, 2, drops))
-    identity = problem_id("1 + 1?", "2")
+    identity = make_problem_id("1 + 1?", "2")
     assert table["completion"].to_list() == ["two", "2"]
     assert table["sample_index"].to_list() == [0, 1]
-    assert table["sample_id"][1] == sample_id(identity, "policy", table["sampling_hash"][1], 1, "2")
+    assert table["sample_id"][1] == make_sample_id(identity, "policy", table["sampling_hash"][1], 1, "2")
     assert set(table["finish_reason"]) == {"stop"}
     assert table.select("seed", "prompt_tokens", "completion_tokens").null_count().row(0) == (2, 2, 2)
     assert drops.total == 0
@@ -130,8 +130,8 @@ def test_real_solutions_become_samples_steps_and_outcomes() -> None:
     assert joined == texts
     hashed = samples["sampling_hash"][0]
     recorded = {
-        sample_id(
-            problem_id(row["problem"], row["answer"]),
+        make_sample_id(
+            make_problem_id(row["problem"], row["answer"]),
             "policy",
             hashed,
             index,

@@ -13,7 +13,17 @@ import yaml
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.policies import read_policy
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, problem_id, sample_id, write_table
+from stages.common.tables import (
+    LABEL,
+    OUTCOME,
+    PROBLEM,
+    REPLY,
+    SAMPLE,
+    STEP,
+    make_problem_id,
+    make_sample_id,
+    write_table,
+)
 from stages.dataset.training_files import RoundTables, build_dataset
 from tests.support import tiny_policy
 from tests.support.llm_params import JUDGE, LLM_JUDGE
@@ -91,7 +101,7 @@ def _rows(problems: int, policy: str, note: str) -> dict[str, list[dict[str, Any
         numbers = [rng.randint(10, 99) for _ in range(rng.randint(2, 4))]
         text = f"Add {numbers}" + (f" {note}" if note and not at else "")
         answer = str(sum(numbers))
-        identity = problem_id(text, answer)
+        identity = make_problem_id(text, answer)
         rows["problem"].append(
             {"problem_id": identity, "split": "train", "source": "sums", "problem": text, "solution": f"It is {answer}",
              "answer": answer, "origin": "sums train", "origin_row": at, "task": "math"}
@@ -118,7 +128,7 @@ def _add_sample(
     labels: list[bool | None], found: str, gold: str,
 ) -> None:  # fmt: skip
     text = "".join(lines)
-    identity = sample_id(problem, policy, "settings", index, text)
+    identity = make_sample_id(problem, policy, "settings", index, text)
     ids = {"sample_id": identity, "problem_id": problem}
     rows["sample"].append(
         {**ids, "policy": policy, "sampling_hash": "settings", "sample_index": index, "seed": index, "completion": text,

@@ -13,7 +13,7 @@ import pytest
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import BenchmarkParams
 from stages.common.provenance import compute_sha256
-from stages.common.tables import PROBLEM, problem_id
+from stages.common.tables import PROBLEM, make_problem_id
 from stages.common.verifiers import verify_answers
 from stages.evaluate.benchmarks import read_benchmark, read_problem_file
 
@@ -48,7 +48,7 @@ def test_a_file_becomes_problems(tmp_path: Path) -> None:
     assert set(table["source"]) == {"amc"}
     assert set(table["origin"]) == {f"b.jsonl sha256:{compute_sha256(path)}"}
     assert table["origin_row"].to_list() == [0, 1, 2]
-    assert table["problem_id"][0] == problem_id("What is 1 + 1?", "2")
+    assert table["problem_id"][0] == make_problem_id("What is 1 + 1?", "2")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,17 @@ from stages.common.journal import ROOT
 from stages.common.params.block import ParamsBlock, ParamsError, validate
 from stages.common.params.judge import JudgeParams
 from stages.common.params.split import SplitParams
-from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, problem_id, read_table, sample_id, write_table
+from stages.common.tables import (
+    LABEL,
+    PROBLEM,
+    REPLY,
+    SAMPLE,
+    STEP,
+    make_problem_id,
+    make_sample_id,
+    read_table,
+    write_table,
+)
 from stages.common.toy_arithmetic import make_problems
 from stages.judge import (
     JUDGES,
@@ -49,10 +59,10 @@ def tables(count: int) -> Tables:
     problems, samples = [], []
     for at, row in enumerate(make_problems("train", count, 1)):
         text = row["solution"]
-        key = problem_id(row["problem"], "1")
+        key = make_problem_id(row["problem"], "1")
         problems.append((key, "train", "day_world", row["problem"], text, "1", "made", at, "math"))
         for index, said in enumerate((text, slip(text))):
-            name = sample_id(key, "p", "s", index, said)
+            name = make_sample_id(key, "p", "s", index, said)
             samples.append((name, key, "p", "s", index, None, said, "stop", None, None))
     sampled = pl.DataFrame(samples, schema=SAMPLE.schema, orient="row")
     steps = split_samples(sampled, SplitParams(shape="auto", max_steps=64))

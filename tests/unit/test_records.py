@@ -22,15 +22,15 @@ from stages.common.tables import (
     STEP,
     DropLog,
     content_hash,
+    hash_sampling_params,
+    list_shards,
+    make_problem_id,
+    make_sample_id,
     normalise_text,
-    problem_id,
     read_shard,
     read_table,
     replace_dir,
-    sample_id,
     seed_from,
-    settings_hash,
-    shard_names,
     write_json,
     write_table,
 )
@@ -61,7 +61,7 @@ def test_rows_in_any_order_give_the_same_bytes(tmp_path: Path, digits: int) -> N
     shuffled = frame.sample(fraction=1, shuffle=True, seed=3).select(sorted(frame.columns))
     assert write_table(tmp_path / "b", OUTCOME, shuffled, digits) == 500
     assert hash_folder(tmp_path / "a") == hash_folder(tmp_path / "b")
-    assert sorted(hash_folder(tmp_path / "a")) == [f"{name}.parquet" for name in shard_names(digits)]
+    assert sorted(hash_folder(tmp_path / "a")) == [f"{name}.parquet" for name in list_shards(digits)]
     assert read_table(tmp_path / "a", OUTCOME, digits).equals(frame.sort(OUTCOME.key))
 
 
@@ -124,11 +124,11 @@ def test_every_column_has_a_meaning_and_every_key_is_a_column(table: Any) -> Non
 
 def test_ids_never_change() -> None:
     """Golden values: a changed id would lose every journal and unlink every published row."""
-    problem = problem_id("What is  $1+1$?\n", " 2 ")
+    problem = make_problem_id("What is  $1+1$?\n", " 2 ")
     assert problem == "cf94eb47315aad1e424f9ea378fdcc3e"
-    settings = settings_hash({"temperature": 1.0, "max_tokens": 80, "prompt": {"chat": False}})
+    settings = hash_sampling_params({"temperature": 1.0, "max_tokens": 80, "prompt": {"chat": False}})
     assert settings == "f6b3a59d144d1aa6e99ed89f40089917"
-    assert sample_id(problem, "policy", settings, 0, "Step 1: \u00e9\ud800") == "ecea326590e4859f7fb924e06fe5a570"
+    assert make_sample_id(problem, "policy", settings, 0, "Step 1: \u00e9\ud800") == "ecea326590e4859f7fb924e06fe5a570"
     assert seed_from(1, problem, 0) == 6309501773767671873
     assert hash_manifest({"b": "2", "a": "1"}) == "83cb77075e91c6ffc05c022f52e436a8"
 
@@ -136,8 +136,8 @@ def test_ids_never_change() -> None:
 @settings(max_examples=60)
 @given(anything, anything)
 def test_the_same_problem_has_the_same_id(text: str, answer: str) -> None:
-    assert problem_id(text, answer) == problem_id(f"  {text}\n", answer.replace(" ", "\t \n"))
-    assert problem_id(text, answer) != problem_id(f"{text} more", answer)
+    assert make_problem_id(text, answer) == make_problem_id(f"  {text}\n", answer.replace(" ", "\t \n"))
+    assert make_problem_id(text, answer) != make_problem_id(f"{text} more", answer)
     assert normalise_text(normalise_text(text)) == normalise_text(text)
 
 

@@ -19,7 +19,7 @@ from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.seed_model import SeedModelParams, ToyCorpusParams, ToyModelParams
 from stages.common.policies import Policy, read_policy
 from stages.common.prompt import make_chat, make_plain_prompt
-from stages.common.tables import PROBLEM, problem_id, write_table
+from stages.common.tables import PROBLEM, make_problem_id, write_table
 from stages.common.toy_arithmetic import make_problems
 from stages.sample import choose_problems, sample_problems
 from stages.seed_model import write_seed_policy
@@ -48,7 +48,7 @@ def problems(count: int) -> pl.DataFrame:
         answer = row["solution"].split("{")[1].rstrip("}")
         rows.append(
             (
-                problem_id(row["problem"], answer),
+                make_problem_id(row["problem"], answer),
                 "train",
                 "day_world",
                 row["problem"],

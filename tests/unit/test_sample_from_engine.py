@@ -19,7 +19,7 @@ from stages.common.params.engine import EngineParams
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
 from stages.common.policies import Policy
-from stages.common.tables import PROBLEM, SAMPLE, DropLog, problem_id
+from stages.common.tables import PROBLEM, SAMPLE, DropLog, make_problem_id
 from stages.common.toy_arithmetic import make_problems
 from stages.sample import SampleBatch, draw_samples, from_engine, hash_sampling, sample_problems
 from tests.support.fault_server import fault_server, stats
@@ -40,7 +40,7 @@ def mock(**changes: Any) -> dict[str, Any]:
 
 def problems(count: int) -> pl.DataFrame:
     rows = [
-        (problem_id(row["problem"], "1"), "train", "toy", row["problem"], row["solution"], "1", "made", at, "math")
+        (make_problem_id(row["problem"], "1"), "train", "toy", row["problem"], row["solution"], "1", "made", at, "math")
         for at, row in enumerate(make_problems("train", count, 1))
     ]
     return pl.DataFrame(rows, schema=PROBLEM.schema, orient="row")

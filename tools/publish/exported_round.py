@@ -14,7 +14,7 @@ from stages.common.params.engine import EngineParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.recipe import resolve
 from stages.common.params.tables import TablesParams
-from stages.common.tables import Table, read_shard, shard_names
+from stages.common.tables import Table, list_shards, read_shard
 from stages.judge import Judge, make_judge
 from stages.judge.llm import hash_prompt
 from stages.train.dataset_folder import DatasetFolder, read_dataset_folder
@@ -95,5 +95,5 @@ def read_round(name: str, root: Path = Path()) -> ExportedRound:
     rows = pl.read_parquet(dataset.folder / "step_kto.parquet").with_row_index("row").cast({"row": pl.Int64})
     if dataset.is_chat:
         rows = rows.with_columns(pl.col("prompt").str.json_decode(MESSAGES))
-    shards = shard_names(load(TablesParams, root / RECIPE, "tables").shard_digits)
+    shards = list_shards(load(TablesParams, root / RECIPE, "tables").shard_digits)
     return ExportedRound(name, root, resolve(recipe, name), dataset, rows, shards)

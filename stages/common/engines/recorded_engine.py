@@ -11,7 +11,7 @@ from stages.common.engines.engine import ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
 from stages.common.params.engine import EngineParams
-from stages.common.tables import DropLog, problem_id
+from stages.common.tables import DropLog, make_problem_id
 from stages.common.text import format_answer, has_lone_surrogate
 
 NOT_RECORDED = "not recorded"
@@ -89,7 +89,7 @@ class RecordedEngine:
         row = self._read_row(line, where)
         if row is None:
             return
-        identity = problem_id(row["problem"], format_answer(row["answer"]))
+        identity = make_problem_id(row["problem"], format_answer(row["answer"]))
         if identity not in known:
             self._drops.drop("problem not requested", where, row["problem"])
         elif identity not in pending:

@@ -3,20 +3,20 @@
 from stages.common.tables.drops import DropLog
 from stages.common.tables.ids import (
     content_hash,
+    hash_sampling_params,
     hash_to_unit,
+    make_problem_id,
+    make_sample_id,
     normalise_text,
-    problem_id,
-    sample_id,
     seed_from,
-    settings_hash,
 )
 from stages.common.tables.schema import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table
 from stages.common.tables.store import (
     ShardWriter,
+    list_shards,
     read_shard,
     read_table,
     replace_dir,
-    shard_names,
     write_json,
     write_table,
 )
@@ -33,16 +33,16 @@ __all__ = [
     "ShardWriter",
     "Table",
     "content_hash",
+    "hash_sampling_params",
     "hash_to_unit",
+    "list_shards",
+    "make_problem_id",
+    "make_sample_id",
     "normalise_text",
-    "problem_id",
     "read_shard",
     "read_table",
     "replace_dir",
-    "sample_id",
     "seed_from",
-    "settings_hash",
-    "shard_names",
     "write_json",
     "write_table",
 ]

@@ -25,19 +25,19 @@ def normalise_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def problem_id(problem: str, answer: str) -> str:
+def make_problem_id(problem: str, answer: str) -> str:
     """Id of a problem: its normalised text and its normalised gold answer."""
     return content_hash("problem", normalise_text(problem), normalise_text(answer))
 
 
-def settings_hash(settings: dict[str, Any]) -> str:
+def hash_sampling_params(params: dict[str, Any]) -> str:
     """Hash of the params that determine a sample (temperature, length, prompt), without the number of samples."""
-    return content_hash("settings", settings)
+    return content_hash("settings", params)
 
 
-def sample_id(problem: str, policy: str, settings: str, index: int, text: str) -> str:
+def make_sample_id(problem: str, policy: str, sampling_hash: str, index: int, completion: str) -> str:
     """Id of a sample: problem id, policy manifest hash, sampling params hash, 0-based index, and completion."""
-    return content_hash("sample", problem, policy, settings, index, text)
+    return content_hash("sample", problem, policy, sampling_hash, index, completion)
 
 
 def seed_from(*parts: Any) -> int:

@@ -34,7 +34,7 @@ def replace_dir(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def shard_names(digits: int) -> list[str]:
+def list_shards(digits: int) -> list[str]:
     """Names of all shards, the first `digits` hex digits of their problem ids; one shard `all` for 0."""
     if digits == 0:
         return ["all"]
@@ -67,7 +67,7 @@ def write_table(folder: Path, table: Table, frame: pl.DataFrame, digits: int) ->
     Raises `ValueError` for an invalid column, a duplicate key, or a problem_id that is no hex number.
     """
     writer = ShardWriter(folder, table)
-    for shard in shard_names(digits):
+    for shard in list_shards(digits):
         part = frame if digits == 0 else frame.filter(pl.col("problem_id").str.starts_with(shard))
         writer.write(shard, part)
     if writer.rows != frame.height:
@@ -88,7 +88,7 @@ def read_shard(folder: Path, table: Table, shard: str) -> pl.DataFrame:
 
 def read_table(folder: Path, table: Table, digits: int) -> pl.DataFrame:
     """Read all shards, in the order of their names."""
-    return pl.concat([read_shard(folder, table, shard) for shard in shard_names(digits)])
+    return pl.concat([read_shard(folder, table, shard) for shard in list_shards(digits)])
 
 
 def write_json(path: Path, value: Any) -> None:

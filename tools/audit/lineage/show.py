@@ -11,7 +11,7 @@ import polars as pl
 from stages.common.errors import UserError
 from stages.common.policies import MANIFEST
 from stages.common.provenance import compute_sha256
-from stages.common.tables import PROBLEM, shard_names
+from stages.common.tables import PROBLEM, list_shards
 from stages.common.text import shorten_for_terminal
 from stages.judge import make_judge
 from tools.audit.key_ranges import ALL_STEPS
@@ -92,7 +92,7 @@ def _show_lineage(root: Path, lock: Lock, lineage: SampleLineage, limit: int) ->
     yield from _describe_outcome(lineage.outcome, limit)
     yield from _describe_selection(lineage)
     yield ""
-    shards = (name for name in shard_names(tables.shard_digits) if sample["problem_id"].startswith(name))
+    shards = (name for name in list_shards(tables.shard_digits) if sample["problem_id"].startswith(name))
     shard = f"{next(shards, 'all')}.parquet"
     folders = [tables.problems, tables.samples, tables.steps, tables.labels, tables.outcomes]
     folders += [tables.replies] if lineage.replies else []

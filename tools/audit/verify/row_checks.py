@@ -15,10 +15,10 @@ from stages.common.tables import (
     SAMPLE,
     STEP,
     Table,
-    problem_id,
-    sample_id,
+    list_shards,
+    make_problem_id,
+    make_sample_id,
     seed_from,
-    shard_names,
 )
 from stages.common.verifiers import UNSTABLE_REASONS
 from stages.outcome import verify_samples
@@ -67,7 +67,7 @@ def check_problems(results: CheckResults, root: Path, folder: Path, keys: KeyRan
         return
     results.count("problems", frame.height)
     for identity, problem, answer in frame.select("problem_id", "problem", "answer").iter_rows():
-        expected = problem_id(problem, answer)
+        expected = make_problem_id(problem, answer)
         if identity != expected:
             where = f"{folder}/{keys.shard}.parquet: problem {identity}"
             results.add_error("problems", where, f"text and answer give id {expected}")
@@ -106,7 +106,7 @@ def _check_samples(
     engine = find_engine_kind(tables.sample.engine)
     for row in samples.iter_rows(named=True):
         problem, index = row["problem_id"], row["sample_index"]
-        identity = sample_id(problem, row["policy"], row["sampling_hash"], index, row["completion"])
+        identity = make_sample_id(problem, row["policy"], row["sampling_hash"], index, row["completion"])
         seed = seed_from("sample", problem, row["policy"], row["sampling_hash"], index)
         expected = {
             "sample_id": identity,
@@ -150,7 +150,7 @@ def check_sampled_problems(results: CheckResults, root: Path, tables: TableSet, 
 
 
 def _scan(folder: Path, tables: TableSet) -> pl.LazyFrame:
-    return pl.scan_parquet([folder / f"{shard}.parquet" for shard in shard_names(tables.shard_digits)])
+    return pl.scan_parquet([folder / f"{shard}.parquet" for shard in list_shards(tables.shard_digits)])
 
 
 def _check_steps(

@@ -13,7 +13,7 @@ from stages.common.errors import UserError
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.policies import hash_policy_files, read_policy
 from stages.common.provenance import hash_manifest
-from stages.common.tables import shard_names
+from stages.common.tables import list_shards
 from tools.audit.check_results import CHECKS, CheckResults
 from tools.audit.key_ranges import UNREADABLE, KeyRange, plan_ranges
 from tools.audit.table_sets import RECIPE, TableSet, list_lookups, list_rounds
@@ -129,7 +129,7 @@ def _plan_ranges(results: CheckResults, root: Path, folder: Path, digits: int) -
     """The ranges of a table's shards, and whether all could be read; a shard that should not be is an error."""
     ranges: list[KeyRange] = []
     is_complete = True
-    expected = shard_names(digits)
+    expected = list_shards(digits)
     for shard in expected:
         try:
             ranges += plan_ranges(root / folder, shard, RANGE_ROWS)
