@@ -65,7 +65,7 @@ class AnswerStepConflicts:
 
 
 @dataclass(frozen=True)
-class LabelQuality:
+class RoundQuality:
     """One round's labels; `drift` is in the order of `DRIFTS`, None if the previous round has no labels."""
 
     name: str
@@ -78,7 +78,7 @@ class LabelQuality:
     """By source, then by length."""
 
 
-def list_label_quality(policies: list[PolicyReports]) -> list[LabelQuality]:
+def list_label_quality(policies: list[PolicyReports]) -> list[RoundQuality]:
     """The rounds whose dataset stage reported on its labels, in the order of the recipe."""
     by_name = {policy.name: policy for policy in policies}
     rounds = []
@@ -87,7 +87,7 @@ def list_label_quality(policies: list[PolicyReports]) -> list[LabelQuality]:
         if quality:
             before = [{}] * len(DRIFTS) if previous is None else _list_distributions(previous)
             rounds.append(
-                LabelQuality(
+                RoundQuality(
                     policy.name,
                     [_read_fraction(quality, key) for key, _, _ in FRACTIONS],
                     ", ".join(bound_text(votes, 12).shown for votes in _read_counts(quality, "votes")),

@@ -128,9 +128,9 @@ def find_import_errors(module: str, name: str) -> list[str]:
 
 def test_import_errors_are_found() -> None:
     assert find_import_errors("stages.sample.draw", "stages.common.tables.ids") == []
-    assert find_import_errors("stages.evaluate.evaluate", "stages.outcome") == []
+    assert find_import_errors("stages.evaluate.evaluation", "stages.outcome") == []
     assert find_import_errors("tools.audit.verify.rows", "stages.outcome.inside") == []
-    assert "inside" in find_import_errors("stages.evaluate.evaluate", "stages.outcome.extract")[0]
+    assert "inside" in find_import_errors("stages.evaluate.evaluation", "stages.outcome.extract")[0]
     assert "later" in find_import_errors("stages.sample.draw", "stages.judge")[0]
     assert "shared" in find_import_errors("stages.common.policies", "stages.train")[0]
     assert "no stage" in find_import_errors("stages.sample.draw", "tools.git")[0]
