@@ -141,5 +141,5 @@ def test_real_solutions_become_samples_steps_and_outcomes() -> None:
         for index, value in enumerate(row["recorded_correct"])
     }
     outcomes = verify_samples(table, samples, OutcomeParams(timeout_s=5.0), num_workers=2)
-    agreed = sum(recorded[sample] is value for sample, value in outcomes.select("sample_id", "value").iter_rows())
+    agreed = sum(recorded[sample] is value for sample, value in outcomes.select("sample_id", "is_correct").iter_rows())
     assert agreed >= 799
