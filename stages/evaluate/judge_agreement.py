@@ -50,12 +50,12 @@ def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], 
     `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect step, or labelled
     every step correct.
     """
-    judged = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
-    matched = human_labels.join(judged.select(_STEP_KEY), on=_STEP_KEY, how="semi")
+    labels = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
+    matched = human_labels.join(labels.select(_STEP_KEY), on=_STEP_KEY, how="semi")
     report: dict[str, Any] = {"num_labels": human_labels.height, "num_matched": matched.height}
     if matched.is_empty():
         return report | {"note": f"none of the {human_labels.height} human labels is on an evaluated step"}
-    steps = judged.join(_take_majority(matched), on=_STEP_KEY, how="left")
+    steps = labels.join(_take_majority(matched), on=_STEP_KEY, how="left")
     labelled = steps.drop_nulls("is_correct")
     agreement = count_by_problem(labelled, _JUDGE.eq(_HUMAN).fill_null(False), _JUDGE.is_not_null())
     return report | {

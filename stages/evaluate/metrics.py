@@ -56,12 +56,12 @@ def count_completions(summary: pl.DataFrame) -> dict[str, Counts]:
     A completion without any known label says nothing about steps, so neither of the two ratios of steps counts it.
     """
     correct, incorrect, unknown = (pl.col(f"num_{name}_steps") for name in ("correct", "incorrect", "unknown"))
-    is_judged = (correct + incorrect) > 0
+    has_labels = (correct + incorrect) > 0
     is_flawless = (incorrect == 0) & (unknown == 0)
     return {
-        "stepwise_error": count_by_problem(summary, IS_CORRECT & (incorrect > 0), IS_CORRECT & is_judged),
+        "stepwise_error": count_by_problem(summary, IS_CORRECT & (incorrect > 0), IS_CORRECT & has_labels),
         "incorrect_answer_correct_steps": count_by_problem(
-            summary, _IS_INCORRECT & is_judged & is_flawless, _IS_INCORRECT & is_judged
+            summary, _IS_INCORRECT & has_labels & is_flawless, _IS_INCORRECT & has_labels
         ),
         "unknown_steps": count_by_problem(summary, unknown, correct + incorrect + unknown),
         "unknown_outcome": count_by_problem(summary, pl.col("is_correct").is_null(), _ONE),

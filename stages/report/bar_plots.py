@@ -20,17 +20,17 @@ MIN_LABELLED_PERCENT = 12
 """Narrowest bar segment that has room for its number."""
 
 
-def draw_labels(reports: StageReports, theme: Theme) -> Figure | None:
+def draw_labels(results: StageReports, theme: Theme) -> Figure | None:
     """Fractions of correct, incorrect and unknown labels before and after selection, of answers and of steps."""
     rows = {
         f"{policy.name} {when}": get_dict(labels, when)
-        for policy in reports.policies
+        for policy in results.policies
         if (labels := get_dict(policy.reports, "dataset", "labels"))
         for when in ("before", "after")
     }
     if not rows:
         return None
-    figure, panels = create_axes(0.9 + 0.3 * len(rows), columns=2)
+    fig, panels = create_axes(0.9 + 0.3 * len(rows), columns=2)
     # White or black, whichever contrasts with the segment in this theme.
     text_colors = {"unknown": "#15181c"} if theme.background == "#ffffff" else {}
     default_text = "#ffffff" if theme.background == "#ffffff" else "#15181c"
@@ -50,23 +50,23 @@ def draw_labels(reports: StageReports, theme: Theme) -> Figure | None:
         _label_bars(axes, list(rows) if level == "outcome" else [""] * len(rows))
         axes.set_xlim(0, 100)
         axes.set_title("Answers" if level == "outcome" else "Steps")
-    add_legend(figure, panels[0], 3)
-    return figure
+    add_legend(fig, panels[0], 3)
+    return fig
 
 
-def draw_drops(reports: StageReports, theme: Theme) -> Figure | None:
+def draw_drops(results: StageReports, theme: Theme) -> Figure | None:
     """Rows dropped by reason, over all rounds, the most frequent first."""
-    drops = sorted(collect_drops(reports), key=lambda drop: -drop.num_rows)[:MAX_REASONS]
+    drops = sorted(collect_drops(results), key=lambda drop: -drop.num_rows)[:MAX_REASONS]
     if not drops:
         return None
-    figure, (axes,) = create_axes(0.5 + 0.32 * len(drops))
+    fig, (axes,) = create_axes(0.5 + 0.32 * len(drops))
     bars = axes.barh(range(len(drops)), [drop.num_rows for drop in drops], color=theme.series[0], height=0.62)
     axes.bar_label(bars, fmt="{:,.0f}", padding=4, fontsize=9, color=theme.muted)
     reasons = [drop.reason if len(drop.reason) <= 36 else drop.reason[:35] + "…" for drop in drops]
     names = [f"{drop.stage}: {make_visible(reason)}" for drop, reason in zip(drops, reasons, strict=True)]
     _label_bars(axes, names)
     axes.margins(x=0.12)
-    return figure
+    return fig
 
 
 def _label_bars(axes: Axes, names: list[str]) -> None:
@@ -78,30 +78,30 @@ def _label_bars(axes: Axes, names: list[str]) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
-def draw_seconds(reports: StageReports, theme: Theme) -> Figure | None:
+def draw_seconds(results: StageReports, theme: Theme) -> Figure | None:
     """Seconds by stage, stacked by policy."""
     paths = {stage: (stage, "seconds") for stage in ("seed_model", *ROUND_STAGES)}
-    return _draw_stacks(reports, theme, paths, "seconds")
+    return _draw_stacks(results, theme, paths, "seconds")
 
 
-def draw_tokens(reports: StageReports, theme: Theme) -> Figure | None:
+def draw_tokens(results: StageReports, theme: Theme) -> Figure | None:
     """Prompt and completion tokens, stacked by policy."""
     paths = {
         "sampling, prompts": ("sample", "prompt_tokens"),
         "sampling, completions": ("sample", "completion_tokens"),
         "evaluation, completions": ("evaluate", "completion_tokens"),
     }
-    return _draw_stacks(reports, theme, paths, "tokens")
+    return _draw_stacks(results, theme, paths, "tokens")
 
 
-def _draw_stacks(reports: StageReports, theme: Theme, paths: dict[str, tuple[str, str]], unit: str) -> Figure | None:
+def _draw_stacks(results: StageReports, theme: Theme, paths: dict[str, tuple[str, str]], unit: str) -> Figure | None:
     """A bar per policy, stacked from the numbers under `paths`; numbers known for no policy are left out."""
-    names = [policy.name for policy in reports.policies]
-    figure, (axes,) = create_axes(3.5)
+    names = [policy.name for policy in results.policies]
+    fig, (axes,) = create_axes(3.5)
     start = [0.0] * len(names)
     # Colours follow the name and not its rank, so that they mean the same in every recipe.
     for (name, path), color in zip(paths.items(), theme.series, strict=False):
-        values = [get_number(policy.reports, *path) or 0.0 for policy in reports.policies]
+        values = [get_number(policy.reports, *path) or 0.0 for policy in results.policies]
         if any(values):
             axes.bar(range(len(names)), values, bottom=start, color=color, label=name, width=0.62,
                      edgecolor=theme.background, linewidth=0.6)  # fmt: skip
@@ -111,5 +111,5 @@ def _draw_stacks(reports: StageReports, theme: Theme, paths: dict[str, tuple[str
     axes.set_xticks(range(len(names)), names, rotation=90 if sum(map(len, names)) > 45 else 0)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel(unit)
-    add_legend(figure, axes, 3)
-    return figure
+    add_legend(fig, axes, 3)
+    return fig

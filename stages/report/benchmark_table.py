@@ -47,9 +47,9 @@ class BenchmarkTable:
     notes: list[str]
 
 
-def build_benchmark_table(reports: StageReports) -> BenchmarkTable | None:
+def build_benchmark_table(results: StageReports) -> BenchmarkTable | None:
     """Pass@1 and Maj@k of every benchmark, and stepwise errors if steps were judged; None without a benchmark."""
-    policies = reports.policies
+    policies = results.policies
     sets = {it.name: it for it in list_problem_sets(policies) if it.name}
     columns = [column for it in sets.values() for column in _list_columns(it, list_majority_ks(policies)[0])]
     if not columns:
@@ -62,7 +62,7 @@ def build_benchmark_table(reports: StageReports) -> BenchmarkTable | None:
             read_estimate(metrics, column.metric),
             read_estimate(metrics, f"{column.metric}_bias_corrected"),
             get_paper_result(
-                reports.recipe.report.paper, column.benchmark, column.metric, _list_ancestors(policy, by_name)
+                results.recipe.report.paper, column.benchmark, column.metric, _list_ancestors(policy, by_name)
             ),
         )
 
@@ -91,7 +91,7 @@ def describe_judges(policies: list[PolicyReports]) -> str:
 def _list_columns(problem_set: ProblemSet, k: int) -> list[BenchmarkColumn]:
     """The paper's columns of one benchmark that were measured."""
     titles = {"pass_at_1": "Pass@1", f"maj_at_{k}": f"Maj@{k}", "stepwise_error": "stepwise error"}
-    measured = {
+    found = {
         key
         for key in titles
         for policy in problem_set.reports
@@ -100,7 +100,7 @@ def _list_columns(problem_set: ProblemSet, k: int) -> list[BenchmarkColumn]:
     return [
         BenchmarkColumn(problem_set.name, key, problem_set.title, title)
         for key, title in titles.items()
-        if key in measured
+        if key in found
     ]
 
 

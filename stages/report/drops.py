@@ -23,12 +23,12 @@ class DropReason:
     """``{"where", "text"}`` of the first rows dropped."""
 
 
-def collect_drops(reports: StageReports) -> list[DropReason]:
+def collect_drops(results: StageReports) -> list[DropReason]:
     """Every drop reason with its number of rows, in the order in which data flows."""
     drops: dict[tuple[str, str], DropReason] = {}
-    _add_drops(drops, "problems", "", reports.problems)
+    _add_drops(drops, "problems", "", results.problems)
     for stage in ("seed_model", *ROUND_STAGES):
-        for policy in reports.policies:
+        for policy in results.policies:
             _add_drops(drops, stage, policy.name, policy.reports.get(stage, {}))
     return [drop for drop in drops.values() if drop.num_rows]
 

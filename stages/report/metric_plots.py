@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_accuracy(reports: StageReports, theme: Theme) -> Figure | None:
+def draw_accuracy(results: StageReports, theme: Theme) -> Figure | None:
     """Pass@1 (solid) and Maj@k (dashed) by round."""
-    k = list_majority_ks(reports.policies)[0]
-    return _draw_lines(reports, theme, {"pass_at_1": "Pass@1", f"maj_at_{k}": f"Maj@{k}"})
+    k = list_majority_ks(results.policies)[0]
+    return _draw_lines(results, theme, {"pass_at_1": "Pass@1", f"maj_at_{k}": f"Maj@{k}"})
 
 
-def draw_stepwise(reports: StageReports, theme: Theme) -> Figure | None:
+def draw_stepwise(results: StageReports, theme: Theme) -> Figure | None:
     """Stepwise error by round."""
-    return _draw_lines(reports, theme, {"stepwise_error": "correct answers with an incorrect step"})
+    return _draw_lines(results, theme, {"stepwise_error": "correct answers with an incorrect step"})
 
 
-def _draw_lines(reports: StageReports, theme: Theme, metrics: dict[str, str]) -> Figure | None:
+def _draw_lines(results: StageReports, theme: Theme, metrics: dict[str, str]) -> Figure | None:
     """A line per variant and metric: colour and marker by variant, dash by metric."""
-    figure, (axes,) = create_axes(3.3)
-    variants = list_variants(reports.policies)
+    fig, (axes,) = create_axes(3.3)
+    variants = list_variants(results.policies)
     has_several = len(variants) > 1
     num_lines = 0
     for row, chain in enumerate(variants):
@@ -37,11 +37,11 @@ def _draw_lines(reports: StageReports, theme: Theme, metrics: dict[str, str]) ->
             # Whiskers of different lines must not overlap.
             shift = 0.05 * (row - (len(variants) - 1) / 2) + 0.025 * (column - (len(metrics) - 1) / 2)
             depths, values, lows, highs = zip(*points, strict=True)
-            places = [depth + shift for depth in depths]
+            xs = [depth + shift for depth in depths]
             color = theme.series[(row if has_several else column) % len(theme.series)]
-            axes.vlines(places, lows, highs, color=color, linewidth=1.5, alpha=0.5, zorder=2)
+            axes.vlines(xs, lows, highs, color=color, linewidth=1.5, alpha=0.5, zorder=2)
             axes.plot(
-                places,
+                xs,
                 values,
                 color=color,
                 linestyle="-" if column == 0 else (0, (4, 2)),
@@ -54,11 +54,11 @@ def _draw_lines(reports: StageReports, theme: Theme, metrics: dict[str, str]) ->
             num_lines += 1
     if not num_lines:
         return None
-    _label_rounds(axes, reports.policies)
+    _label_rounds(axes, results.policies)
     _format_percent_axis(axes)
     if num_lines > 1:
-        add_legend(figure, axes, 2)
-    return figure
+        add_legend(fig, axes, 2)
+    return fig
 
 
 def _format_percent_axis(axes: Axes) -> None:

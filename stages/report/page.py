@@ -39,7 +39,7 @@ Picture = tuple[Plot, bytes, bytes]
 """A plot drawn as SVG in the light and in the dark theme."""
 
 
-def render_page(reports: StageReports, pictures: list[Picture]) -> str:
+def render_page(results: StageReports, pictures: list[Picture]) -> str:
     """The page as HTML. Raises `jinja2.UndefinedError` if template and context do not agree."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -53,18 +53,18 @@ def render_page(reports: StageReports, pictures: list[Picture]) -> str:
     environment.filters |= {"excerpt": bound_text}
     readers = (get_count, get_dict, get_number, get_value, read_estimate)
     environment.globals |= {reader.__name__: reader for reader in readers}
-    params = reports.recipe.report
-    policies = reports.policies
+    params = results.recipe.report
+    policies = results.policies
     comparisons = compare_policies(policies)
     completions = [(policy, list_completions(policy, params.num_completions)) for policy in policies]
     html = environment.get_template(TEMPLATE).render(
         title=params.title,
-        recipe_seed=reports.recipe.seed,
+        recipe_seed=results.recipe.seed,
         policies=policies,
         tiles=_list_tiles(policies),
         headline=sort_metrics([*list_headline_metrics(policies), "incorrect_answer_correct_steps"]),
         judge_note=describe_judges(policies),
-        benchmarks=build_benchmark_table(reports),
+        benchmarks=build_benchmark_table(results),
         human_labels=[it for it in policies if get_dict(it.reports, "evaluate", "judge", "human_labels")],
         comparisons=comparisons,
         compared=sort_metrics({key for comparison in comparisons for key in comparison.changes}),
@@ -78,11 +78,11 @@ def render_page(reports: StageReports, pictures: list[Picture]) -> str:
         fractions=FRACTIONS,
         drifts=DRIFTS,
         warnings=list_warnings(policies),
-        drops=collect_drops(reports),
-        seconds=_sum_seconds(reports),
+        drops=collect_drops(results),
+        seconds=_sum_seconds(results),
         usage=list_usage(policies),
-        recipe=_format_recipe(reports),
-        environments=_list_environments(reports),
+        recipe=_format_recipe(results),
+        environments=_list_environments(results),
     )
     return make_visible(html)
 
@@ -153,31 +153,31 @@ def list_weights(weights: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [] if value is None else [(bound_text(prefix, 60).shown, f"{value:.2f}")]
 
 
-def _sum_seconds(reports: StageReports) -> dict[str, Any]:
+def _sum_seconds(results: StageReports) -> dict[str, Any]:
     """Seconds by stage and policy, with their sums."""
     stages = ("seed_model", *ROUND_STAGES)
     by_stage = {
-        stage: [get_number(policy.reports, stage, "seconds") for policy in reports.policies] for stage in stages
+        stage: [get_number(policy.reports, stage, "seconds") for policy in results.policies] for stage in stages
     }
     by_stage = {stage: cells for stage, cells in by_stage.items() if any(value is not None for value in cells)}
     known = [[value for value in column if value is not None] for column in zip(*by_stage.values(), strict=True)]
     sums = [sum(column) if column else None for column in known]
-    problems = get_number(reports.problems, "seconds")
+    problems = get_number(results.problems, "seconds")
     total = sum(value for value in [problems, *sums] if value is not None)
     return {"stages": by_stage, "sums": sums, "problems": problems, "total": total}
 
 
-def _format_recipe(reports: StageReports) -> str:
+def _format_recipe(results: StageReports) -> str:
     """The recipe as YAML without `runtime`, which changes no result."""
-    recipe = reports.recipe.model_dump(mode="json", exclude={"runtime"})
+    recipe = results.recipe.model_dump(mode="json", exclude={"runtime"})
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _list_environments(reports: StageReports) -> list[tuple[list[str], dict[str, Any]]]:
+def _list_environments(results: StageReports) -> list[tuple[list[str], dict[str, Any]]]:
     """Each environment in the reports, with the stages that ran in it."""
     environments: dict[str, tuple[list[str], dict[str, Any]]] = {}
-    named = {"problems": reports.problems}
-    named |= {f"{stage} {it.name}": report for it in reports.policies for stage, report in it.reports.items()}
+    named = {"problems": results.problems}
+    named |= {f"{stage} {it.name}": report for it in results.policies for stage, report in it.reports.items()}
     for name, report in named.items():
         environment = get_value(report, "environment")
         if isinstance(environment, dict):

@@ -99,28 +99,28 @@ def create_axes(height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure `height` inches high with panels side by side."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(PLOT_WIDTH_INCHES, height), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    fig = Figure(figsize=(PLOT_WIDTH_INCHES, height), layout="constrained")
+    return fig, list(fig.subplots(1, columns, squeeze=False)[0])
 
 
-def add_legend(figure: Figure, axes: Axes, columns: int) -> None:
+def add_legend(fig: Figure, axes: Axes, columns: int) -> None:
     """One legend below all panels."""
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4)
+    fig.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4)
 
 
-def save_png(figure: Figure) -> bytes:
+def save_png(fig: Figure) -> bytes:
     """The figure as PNG, without the date or matplotlib's version."""
-    return _save(figure, format="png", dpi=160, metadata={"Software": None})
+    return _save(fig, format="png", dpi=160, metadata={"Software": None})
 
 
-def save_svg(figure: Figure) -> bytes:
+def save_svg(fig: Figure) -> bytes:
     """The figure as SVG with text as shapes, so that it needs no font; the background is transparent."""
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    return _save(figure, format="svg", metadata=metadata, transparent=True)
+    return _save(fig, format="svg", metadata=metadata, transparent=True)
 
 
-def _save(figure: Figure, **options: Any) -> bytes:
+def _save(fig: Figure, **options: Any) -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, bbox_inches="tight", pad_inches=0.06, **options)
+    fig.savefig(file, bbox_inches="tight", pad_inches=0.06, **options)
     return file.getvalue()

@@ -21,11 +21,11 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
     ignored, the others are copied, so that they can be read without the data. Returns the table of rounds and the
     page's path, for the terminal. Raises `ValueError` naming a bad file.
     """
-    reports = read_stage_reports(recipe, stages)
-    policies = reports.policies
+    results = read_stage_reports(recipe, stages)
+    policies = results.policies
     out.mkdir(parents=True, exist_ok=True)
     with replace_dir(out / "stages") as folder:
-        for path in reports.files:
+        for path in results.files:
             copy = folder / path.relative_to(stages)
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
@@ -33,8 +33,8 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
     usage = collect_usage_metrics(policies)
     write_json(out / "metrics.json", {name: it | usage[name] for name, it in collect_metrics(policies).items()})
     with replace_dir(out / "plots") as folder:
-        pictures = [picture for plot in PLOTS if (picture := _draw_plot(plot, reports, folder))]
-    (out / "index.html").write_text(render_page(reports, pictures), encoding="utf-8")
+        pictures = [picture for plot in PLOTS if (picture := _draw_plot(plot, results, folder))]
+    (out / "index.html").write_text(render_page(results, pictures), encoding="utf-8")
     return show_report(recipe, out)
 
 
@@ -44,15 +44,15 @@ def show_report(recipe: Path, out: Path) -> str:
     return f"{format_text(policies)}\nreport: {out / 'index.html'}"
 
 
-def _draw_plot(plot: Plot, reports: StageReports, folder: Path) -> Picture | None:
+def _draw_plot(plot: Plot, results: StageReports, folder: Path) -> Picture | None:
     """Write the plot's PNG into `folder` and return it in both themes; None if there is nothing to draw."""
     images = []
     for theme in (LIGHT, DARK):
         with use_theme(theme):
-            figure = plot.draw(reports, theme)
-            if figure is None:
+            fig = plot.draw(results, theme)
+            if fig is None:
                 return None
             if theme is LIGHT:
-                (folder / f"{plot.name}.png").write_bytes(save_png(figure))
-            images.append(save_svg(figure))
+                (folder / f"{plot.name}.png").write_bytes(save_png(fig))
+            images.append(save_svg(fig))
     return plot, images[0], images[1]
