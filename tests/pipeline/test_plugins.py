@@ -116,6 +116,14 @@ RECIPE = {
         "max_tokens": 20,
     },
     "judge": {"kind": "letter_count", "letter_count": {"letters": "aeiou"}},
+    "dataset": {
+        "max_correct": None,
+        "max_incorrect": None,
+        "require_both": False,
+        "balance": False,
+        "deduplicate": False,
+        "kl_block_size": 4,
+    },
     "train": {"method": "none"},
     "evaluate": {"split": None},
     "rounds": {"M1": {"policy": "M0"}},
@@ -140,7 +148,7 @@ def test_kinds_from_outside_make_a_dataset(place: Path) -> None:
     assert set(outcomes["is_correct"].to_list()) == {True, False}
     assert outcomes["verifier"].unique().to_list() == ["string_match 1"]
     labels = pl.read_parquet(place / "data/labels/M1/*.parquet")
-    assert set(labels["is_correct"].to_list()) <= {True, False}
+    assert set(labels["label"].to_list()) <= {True, False}
     rows = pl.read_parquet(place / "data/datasets/M1/step_kto.parquet")
     assert rows.height == outcomes.height
     resolved = yaml.safe_load((place / "reports/params/M1.yaml").read_text(encoding="utf-8"))
