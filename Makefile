@@ -9,44 +9,54 @@ SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITS)' 2>/dev/null && echo $$python && break; done)
 
-# dvc.yaml says `python`, and DVC runs it in $SHELL. One thread per process: the models of the day world are small.
+# dvc.yaml says `python`, and DVC runs it in $SHELL. One thread per process: the toy arithmetic's models are small.
 export PATH := $(BIN):$(PATH)
 export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro plan test load lint fuzz seeds ablations vllm test-vllm
+.PHONY: help repro plan test test-slow test-all load lint docs fuzz seeds ablations vllm test-vllm
 .PHONY: bench bench-train bench-llm bench-outcome bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
-repro: $(VENV)/.installed  ## run whatever the recipe in force still needs
-	@$(BIN)/dvc --wait-for-lock repro
-	@$(BIN)/python -m stages.report show
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+repro: $(VENV)/.installed  ## run whatever the recipe in force still needs, then print the table of rounds
+	@$(BIN)/stepkto repro
 
 plan: $(VENV)/.installed  ## what `make repro` would run, and why
-	@$(BIN)/python -m tools.plan
+	@$(BIN)/stepkto plan
 
-test: $(VENV)/.installed
-	@$(BIN)/pytest -n 2 --dist loadfile
+test: $(VENV)/.installed  ## the tests, at most 8 minutes on 2 cores
+	@$(BIN)/pytest -n 2 --dist loadfile -m 'not load and not slow'
 
-lint: $(VENV)/.installed
+test-slow: $(VENV)/.installed  ## the tests that `make test` leaves out: whole pipelines, kills, shards
+	@$(BIN)/pytest -n 2 --dist loadfile -m slow
+
+test-all: test test-slow  ## both
+
+docs: $(VENV)/.installed  ## write docs/cli.md from the commands
+	@$(BIN)/stepkto docs > docs/cli.md
+
+lint: $(VENV)/.installed  ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-load: $(VENV)/.installed  ## 20,000 requests to a server at fault, with two kills: minutes
+load: $(VENV)/.installed  ## 20,000 requests to a faulty server, with two kills: minutes
 	@$(BIN)/pytest -m load
 
-fuzz: $(VENV)/.installed  ## a minute of random solutions against the grader
+fuzz: $(VENV)/.installed  ## a minute of random completions against the verifier
 	@$(BIN)/python tests/real/fuzz_outcome.py 60
 
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m experiments methods
 
-ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and flipped labels: docs/results/
-	@for study in w_step after_first_error beta label_noise; do $(BIN)/python -m experiments $$study || exit; done
+ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and label noise: docs/results/
+	@for name in w_step after_first_error beta label_noise; do $(BIN)/python -m experiments $$name || exit; done
 
-vllm: $(VLLM)/.installed  ## sets up vLLM's CPU build and Ray beside the rest: they want older versions of some packages
+vllm: $(VLLM)/.installed  ## set up vLLM's CPU build and Ray beside the rest: they want older versions of some packages
 
 test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU, and a real Ray cluster
 	@$(VLLM)/bin/python -m pytest tests/real/test_llm_vllm.py tests/real/test_llm_ray.py tests/real/test_outcome_ray.py tests/real/test_train_vllm.py
@@ -54,7 +64,7 @@ test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU
 bench: bench-train bench-outcome bench-llm bench-vllm bench-data  ## each prints both sides of a comparison from one run
 
 PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
-bench-outcome: $(VENV)/.installed  ## the grader beside plain math-verify; PAIRS=file chooses the pairs
+bench-outcome: $(VENV)/.installed  ## the verifier beside plain math-verify; PAIRS=file chooses the pairs
 	@$(BIN)/python -m benchmarks.verifier $(PAIRS)
 
 bench-llm: $(VENV)/.installed  ## requests a second, beside a bare asyncio and openai loop in the same run

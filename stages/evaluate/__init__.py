@@ -3,5 +3,6 @@
 from stages.evaluate.evaluation import evaluate_policy
 from stages.evaluate.majority import choose_majority
 from stages.evaluate.pass_at_k import estimate_pass_at_k
+from stages.evaluate.recorded_completions import run_recorded
 
-__all__ = ["choose_majority", "estimate_pass_at_k", "evaluate_policy"]
+__all__ = ["choose_majority", "estimate_pass_at_k", "evaluate_policy", "run_recorded"]

@@ -1,15 +1,11 @@
-"""``python -m stages.evaluate``: evaluate one policy on held-out problems.
-
-``python -m stages.evaluate recorded FILE.jsonl`` evaluates completions sampled elsewhere, without any model.
-"""
+"""``python -m stages.evaluate``: evaluate one policy on held-out problems."""
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
-from stages.common.console import run, run_stage
+from stages.common.console import run_stage
 from stages.common.params.block import load
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
@@ -27,7 +23,6 @@ from stages.common.tables import (
 )
 from stages.evaluate.evaluation import evaluate_policy
 from stages.evaluate.evaluation_params import load_params
-from stages.evaluate.recorded_completions import run_recorded
 
 TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
 """Table by the last part of the folder that it is written to."""
@@ -52,7 +47,4 @@ def evaluate(recipe: Path, problems: Path, policy: Path, out: Path, report: Path
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["recorded"]:
-        run(lambda: run_recorded(sys.argv[2:]))
-    else:
-        run_stage(evaluate)
+    run_stage(evaluate)

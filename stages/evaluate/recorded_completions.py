@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -59,17 +58,15 @@ class RecordedEvaluation:
     majority_differences: list[VerdictDifference]
 
 
-def run_recorded(arguments: list[str]) -> None:
-    """The command: one line per metric, and one line per verdict that differs from the recorded one."""
-    parser = argparse.ArgumentParser(prog="python -m stages.evaluate recorded", description=__doc__)
-    parser.add_argument("file", type=Path, help="JSON Lines with problem, answer and a list solutions")
-    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE, help="params of verifier, judge and bootstrap")
-    parser.add_argument("--out", type=Path, help="also write the report as JSON to this file")
-    options = parser.parse_args(arguments)
-    evaluation = evaluate_recorded(options.file, load_params(options.recipe))
-    print(format_recorded(evaluation))
-    if options.out is not None:
-        write_json(options.out, evaluation.report)
+def run_recorded(file: Path, recipe: Path = DEFAULT_RECIPE, out: Path | None = None) -> str:
+    """Evaluate `file`, JSON Lines with `problem`, `answer` and a list `solutions`; return lines for a console.
+
+    Verifier, judge and bootstrap follow `recipe`; `out` receives the report as JSON.
+    """
+    evaluation = evaluate_recorded(file, load_params(recipe))
+    if out is not None:
+        write_json(out, evaluation.report)
+    return format_recorded(evaluation)
 
 
 def evaluate_recorded(path: Path, params: EvaluationParams) -> RecordedEvaluation:

@@ -225,7 +225,7 @@ def test_what_cannot_be_compared_is_said(smoke: Path, tmp_path: Path) -> None:
 
 def test_the_commands(smoke: Path, row: dict[str, Any]) -> None:
     def audit(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tools.audit", *words]
+        command = [sys.executable, "-m", "tools.cli", "audit", *words]
         return subprocess.run(command, cwd=smoke, text=True, capture_output=True, check=False)
 
     assert row["sample_id"] in audit("show", row["sample_id"]).stdout

@@ -79,7 +79,7 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
 def test_a_misspelt_key_is_named(place: Path) -> None:
     edit(place, "rounds", "M1", {"policy": "M0", "train": {"betta": 1.0}})
     done = subprocess.run(
-        [sys.executable, "-m", "stages.common.params", "check"], cwd=place, text=True, capture_output=True, check=False
+        [sys.executable, "-m", "tools.cli", "params", "check"], cwd=place, text=True, capture_output=True, check=False
     )
     edit(place, "rounds", "M1", {"policy": "M0"})
     assert done.returncode == 1

@@ -254,7 +254,7 @@ def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> Non
 
 def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
     edit(place, "train.betta", 1.0)
-    command = [sys.executable, "-m", "tools.plan"]
+    command = [sys.executable, "-m", "tools.cli", "plan"]
     for arguments, said in (
         ([], "params.yaml: train.betta: unknown key; did you mean beta?"),
         (["--recipe", "absent.yaml"], "No such file or directory: 'absent.yaml'"),
@@ -270,6 +270,6 @@ def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
 
 def test_the_command_prints_the_plan_of_every_recipe() -> None:
     for recipe in sorted(Path("recipes").glob("*.yaml")):
-        shown = call(Path(), sys.executable, "-m", "tools.plan", "--recipe", str(recipe))
+        shown = call(Path(), sys.executable, "-m", "tools.cli", "plan", "--recipe", str(recipe))
         assert f"with {recipe}" in shown
         assert "stages run at most" in shown

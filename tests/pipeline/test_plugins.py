@@ -172,4 +172,4 @@ def test_a_wrong_key_of_a_kind_from_outside_is_refused(place: Path) -> None:
     recipe["judge"]["letter_count"] = {"leters": "aeiou"}
     (place / "other.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     with pytest.raises(AssertionError, match=r"judge\.letter_count\.letters: missing key"):
-        run(place, "python", "-m", "stages.common.params", "check", "other.yaml")
+        run(place, "python", "-m", "tools.cli", "params", "check", "other.yaml")

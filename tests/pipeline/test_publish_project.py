@@ -53,7 +53,7 @@ def publish(place: Path, hub: Hub, home: Path, *arguments: str) -> subprocess.Co
     settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "token-of-a-test"}
     environment = {**os.environ, **settings}
     environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-m", "tools.publish", *arguments]
+    command = [sys.executable, "-m", "tools.cli", "publish", *arguments]
     return subprocess.run(command, cwd=place, env=environment, text=True, capture_output=True, check=False)
 
 
@@ -69,7 +69,9 @@ def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> Non
     manifest = json.loads(files["manifest.json"])
     assert repository.tags == {manifest["hash"]: repository.head.id}
     assert manifest["made_from"]["commit"] == run(place, "git", "rev-parse", "HEAD").strip()
-    followed = run(place, sys.executable, "-m", "tools.audit", "row", str(folder / "data/M1/kto/00000.parquet"), "3")
+    followed = run(
+        place, sys.executable, "-m", "tools.cli", "audit", "row", str(folder / "data/M1/kto/00000.parquet"), "3"
+    )
     assert json.loads((place / "models/M0/manifest.json").read_text(encoding="utf-8"))["hash"] in followed
     state = hub.state()
     again = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
@@ -190,4 +192,4 @@ def test_push_clone_pull_and_nothing_is_left_to_run(place: Path, s3: str, tmp_pa
     assert "Pass@1" in shown
     assert run(elsewhere, "git", "status", "--porcelain") == ""
     if importlib.util.find_spec("tools.audit") is not None:
-        run(elsewhere, sys.executable, "-m", "tools.audit", "verify")
+        run(elsewhere, sys.executable, "-m", "tools.cli", "audit", "verify")

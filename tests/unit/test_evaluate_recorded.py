@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from stages.evaluate.evaluation_params import load_params
 from stages.evaluate.recorded_completions import (
@@ -16,8 +17,8 @@ from stages.evaluate.recorded_completions import (
     RecordedEvaluation,
     evaluate_recorded,
     format_recorded,
-    run_recorded,
 )
+from tools.cli import app
 
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
 
@@ -105,10 +106,10 @@ def test_a_file_without_solutions_is_named(tmp_path: Path) -> None:
         measure(write(tmp_path / "r.jsonl", {"problem": "two?", "answer": "2"}))
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl", row("two?", "2", "2", "3"))
-    run_recorded([str(path), "--out", str(tmp_path / "report.json")])
-    assert "avg_at_8                        0.5000" in capsys.readouterr().out
+    done = CliRunner().invoke(app, ["recorded", str(path), "--out", str(tmp_path / "report.json")])
+    assert "avg_at_8                        0.5000" in done.output
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["metrics"]["avg_at_8"]["numerator"] == 1
 

@@ -235,19 +235,19 @@ def test_merging(shared: dict[str, Any], override: dict[str, Any]) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     def call(*arguments: str, place: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "stages.common.params", *arguments]
+        command = [sys.executable, "-m", *arguments]
         path = {"PYTHONPATH": str(Path.cwd()), "PATH": ""}
         return subprocess.run(command, cwd=place, env=path, text=True, capture_output=True, check=False)
 
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
-    assert "valid; rounds M1, M2, M3" in call("check", place=tmp_path).stdout
-    assert call("resolve", "--out", "out", place=tmp_path).returncode == 0
+    assert "valid; rounds M1, M2, M3" in call("tools.cli", "params", "check", place=tmp_path).stdout
+    assert call("stages.common.params", "--recipe", "params.yaml", "--out", "out", place=tmp_path).returncode == 0
     assert read_yaml(tmp_path / "out/M2.yaml") == resolve(RECIPE, "M2")
     assert read_yaml(tmp_path / "out/M0.yaml") == resolve(RECIPE, "M0")
     assert read_yaml(tmp_path / "out/M0.yaml")["rounds"] == RECIPE["rounds"]
-    assert "# Hex digits of problem_id" in call("show", place=tmp_path).stdout
+    assert "# Hex digits of problem_id" in call("tools.cli", "params", "show", place=tmp_path).stdout
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("train.betta", 1)), encoding="utf-8")
-    refused = call("resolve", "--out", "out", place=tmp_path)
+    refused = call("stages.common.params", "--recipe", "params.yaml", "--out", "out", place=tmp_path)
     assert refused.returncode == 1
     assert refused.stderr == "ParamsError: params.yaml: train.betta: unknown key; did you mean beta?\n"
 

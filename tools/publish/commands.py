@@ -27,7 +27,7 @@ def publish(
 ) -> None:
     """Publish `rounds` as a data set, or policy `model`, in the Hub's repository `repo` (ORG/NAME).
 
-    Refused unless the tree is clean, `dvc status` is clean, and `python -m tools.audit verify` passes. `private` makes
+    Refused unless the tree is clean, `dvc status` is clean, and `stepkto audit verify` passes. `private` makes
     a new repository private and refuses a public one; `dry_run` is a folder to write to instead of an upload; `accept`
     names kinds of private data to let through. The token comes from HF_TOKEN or from `hf auth login`; HF_ENDPOINT
     names another Hub.

@@ -32,8 +32,8 @@ class Commit:
 
 
 def verify_project(root: Path) -> str | None:
-    """Run ``python -m tools.audit verify`` at `root`, in its own process, with that tree's code."""
-    done = _run([sys.executable, "-m", "tools.audit", "verify"], root)
+    """Run ``stepkto audit verify`` at `root`, in its own process, with that tree's code."""
+    done = _run([sys.executable, "-m", "tools.cli", "audit", "verify"], root)
     return f"exit code {done.returncode}: {_last_lines(done)}" if done.returncode else None
 
 
@@ -45,7 +45,7 @@ def require_publishable(root: Path = Path(), verify: Verify = verify_project) ->
     commit = require_clean_tree(root)
     require_current_data(root)
     if broken := verify(root):
-        raise RefusedError(f"the audit did not pass ({broken}); `python -m tools.audit verify` names what is broken")
+        raise RefusedError(f"the audit did not pass ({broken}); `stepkto audit verify` names what is broken")
     return commit
 
 

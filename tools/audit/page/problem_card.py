@@ -87,7 +87,7 @@ def _describe_completion(
             f"judge {judge} ({tables.judge.kind})",
             f"verifier {outcome['verifier'] if outcome else 'none'}",
             f"dataset {', '.join(tags[-1:])}",
-            f"more: python -m tools.audit show {identity} --round {tables.name}",
+            f"more: stepkto audit show {identity} --round {tables.name}",
         ],
     }
 
