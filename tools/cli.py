@@ -18,7 +18,7 @@ import typer
 from stages.common.console import run
 
 PARAMS = Path("params.yaml")
-REPORTS = Path("reports")
+REPORT_FOLDER = Path("reports")
 HUMAN_LABELS = Path("work/human_labels.jsonl")
 
 
@@ -78,7 +78,7 @@ def report(recipe: RecipeFile = PARAMS) -> None:
     """Print the table of rounds again."""
     from stages.report import show_report
 
-    typer.echo(show_report(recipe, REPORTS))
+    typer.echo(show_report(recipe, REPORT_FOLDER))
 
 
 @app.command()

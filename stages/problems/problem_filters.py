@@ -31,6 +31,6 @@ def find_drop_reason(candidate: Candidate, params: FilterParams) -> str | None:
     return next((reason for enabled, reason, matches in filters if enabled and matches()), None)
 
 
-def find_gold_answer(candidate: Candidate, params: FilterParams, rules: GoldRules) -> GoldAnswer:
+def find_gold_answer(candidate: Candidate, params: FilterParams, finder: GoldRules) -> GoldAnswer:
     """The gold answer: the one given, else what the rules find in the solution, or the reason why there is none."""
-    return rules.find_gold(candidate.solution, candidate.answer, require_single=params.drop_multiple_questions)
+    return finder.find_gold(candidate.solution, candidate.answer, require_single=params.drop_multiple_questions)

@@ -40,9 +40,9 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
     about 2 KB each in NuminaMath. Raises `ValueError` where no row is kept.
     """
     drops = DropLog()
-    rules = GOLD_RULES.get(params.task)()
-    num_rows, problems = _read_problems(params, seed, drops, rules)
-    problems = _drop_duplicates(problems, drops, rules)
+    finder = GOLD_RULES.get(params.task)()
+    num_rows, problems = _read_problems(params, seed, drops, finder)
+    problems = _drop_duplicates(problems, drops, finder)
     contamination = None
     if params.decontamination is not None:
         evaluation = EvaluationSet(params.decontamination.files, params.decontamination.ngram)
@@ -82,7 +82,7 @@ def assign_split(identity: str, fractions: SplitFractions | None) -> str:
 
 
 def _read_problems(
-    params: ProblemsParams, seed: int, drops: DropLog, rules: GoldRules
+    params: ProblemsParams, seed: int, drops: DropLog, finder: GoldRules
 ) -> tuple[Counter[str], list[Problem]]:
     """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order."""
     num_rows: Counter[str] = Counter()
@@ -96,7 +96,7 @@ def _read_problems(
         reason = find_drop_reason(candidate, params.filters)
         # A source that cannot be a name is counted as not known: the report must not hold a megabyte of it.
         num_rows["" if reason in ("lone surrogate", "too long") else candidate.source] += 1
-        gold = GoldAnswer(None, reason) if reason else find_gold_answer(candidate, params.filters, rules)
+        gold = GoldAnswer(None, reason) if reason else find_gold_answer(candidate, params.filters, finder)
         if gold.text is None:
             drops.drop(gold.reason, raw.location, candidate.problem)
         else:
@@ -122,14 +122,14 @@ def _locate(problem: Problem) -> str:
     return f"{problem['origin']}, row {problem['origin_row']}"
 
 
-def _drop_duplicates(problems: list[Problem], drops: DropLog, rules: GoldRules) -> list[Problem]:
+def _drop_duplicates(problems: list[Problem], drops: DropLog, finder: GoldRules) -> list[Problem]:
     """One problem per normalised text, none where its answers conflict; sorted by id."""
     same_text: defaultdict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         same_text[content_hash(normalise_text(problem["problem"]))].append(problem)
     kept = []
     for group in same_text.values():
-        if len({rules.make_key(problem["answer"]) for problem in group}) > 1:
+        if len({finder.make_key(problem["answer"]) for problem in group}) > 1:
             for problem in group:
                 drops.drop("conflicting answers", _locate(problem), f"{problem['answer']} | {problem['problem']}")
             continue

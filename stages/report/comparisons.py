@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.common.statistics import Bootstrap, Comparison, compare_reports
+from stages.common.statistics import Bootstrap, Comparison, compare_evaluations
 from stages.common.tables import seed_from
 from stages.report.evaluation_metrics import list_problem_sets
 from stages.report.stage_reports import PolicyReports, list_variants
@@ -32,7 +32,7 @@ def compare_policies(policies: list[PolicyReports]) -> list[PolicyComparison]:
     for problem_set in list_problem_sets(policies):
         for other, policy in _list_pairs(policies):
             before, after = problem_set.reports.get(other.name), problem_set.reports.get(policy.name)
-            if changes := compare_reports(before, after, BOOTSTRAP):
+            if changes := compare_evaluations(before, after, BOOTSTRAP):
                 comparisons.append(PolicyComparison(problem_set.title, policy, other, changes))
     return comparisons
 
@@ -41,7 +41,7 @@ def compare_with_start(policies: list[PolicyReports]) -> dict[str, dict[str, Com
     """By policy and metric, the change from the policy that it starts from, on the recipe's problems."""
     evaluations = {policy.name: policy.reports.get("evaluate") for policy in policies}
     return {
-        policy.name: compare_reports(evaluations[policy.start_policy], evaluations[policy.name], BOOTSTRAP)
+        policy.name: compare_evaluations(evaluations[policy.start_policy], evaluations[policy.name], BOOTSTRAP)
         for policy in policies
         if policy.start_policy
     }

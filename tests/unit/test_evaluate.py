@@ -20,7 +20,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.sample import SampleParams
 from stages.common.policies import read_policy, write_manifest
 from stages.common.provenance import compute_sha256
-from stages.common.statistics import Bootstrap, Estimate, compare_reports
+from stages.common.statistics import Bootstrap, Estimate, compare_evaluations
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
 from stages.evaluate import __main__ as command
 from stages.evaluate import choose_majority, evaluate_policy
@@ -424,11 +424,11 @@ def test_evaluations_can_be_compared_problem_by_problem(stages: Stages, policy: 
         if name != "problems":
             for part in ("numerator", "denominator"):
                 assert sum(map(int, counts[f"{part}s"].split())) == report["metrics"][name][part]
-    found = compare_reports(report, report, BOOTSTRAP)
+    found = compare_evaluations(report, report, BOOTSTRAP)
     assert found["pass_at_1"].difference == 0
     assert found["pass_at_1"].p_value == 1
     fewer = evaluate_policy(problems(7), read_policy(policy), chosen, "label").report
-    assert compare_reports(report, fewer, BOOTSTRAP) == {}
+    assert compare_evaluations(report, fewer, BOOTSTRAP) == {}
 
 
 # Examples

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hub_server import Fault, Hub, Repository, serve
+from tools.publish.hub_retries import MAX_WAIT_S, choose_wait_s
 from tools.publish.hub_upload import MAX_ATTEMPTS, HubTarget, UploadError, UploadResult, upload
 from tools.publish.preconditions import RefusedError
 from tools.publish.release_manifest import read_release_manifest, write_release_manifest
-from tools.publish.retry_policy import MAX_WAIT_S, choose_wait_s
 
 TOKEN = "a-token-of-this-test"
 TARGET = HubTarget("org/sums", "dataset")

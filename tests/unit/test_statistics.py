@@ -18,7 +18,7 @@ from stages.common.statistics import (
     Counts,
     Estimate,
     compare_counts,
-    compare_reports,
+    compare_evaluations,
     compute_kappa,
     compute_mcnemar,
     count_by_problem,
@@ -230,21 +230,23 @@ def kept(problems: str, **metrics: Counts) -> dict[str, Any]:
 
 def test_reports_are_compared_by_the_metrics_they_share() -> None:
     one, two = counts([1, 0, 0], [1, 1, 1]), counts([1, 1, 0], [1, 1, 1])
-    found = compare_reports(kept("h", pass_at_1=one, maj_at_8=one), kept("h", pass_at_1=two, maj_at_4=two), BOOTSTRAP)
+    found = compare_evaluations(
+        kept("h", pass_at_1=one, maj_at_8=one), kept("h", pass_at_1=two, maj_at_4=two), BOOTSTRAP
+    )
     assert list(found) == ["pass_at_1"]
     assert found["pass_at_1"].num_gained == 1
 
 
 def test_reports_on_other_problems_are_not_compared() -> None:
     one = counts([1, 0, 0], [1, 1, 1])
-    assert compare_reports(kept("h", pass_at_1=one), kept("g", pass_at_1=one), BOOTSTRAP) == {}
+    assert compare_evaluations(kept("h", pass_at_1=one), kept("g", pass_at_1=one), BOOTSTRAP) == {}
 
 
 @pytest.mark.parametrize("junk", [None, 1, {}, {"by_problem": 3}, {"by_problem": {"problems": "h", "pass_at_1": 2}}])
 def test_a_report_without_counts_is_not_compared(junk: Any) -> None:
     good = kept("h", pass_at_1=counts([1, 0], [1, 1]))
-    assert compare_reports(junk, good, BOOTSTRAP) == {}
-    assert compare_reports(good, junk, BOOTSTRAP) == {}
+    assert compare_evaluations(junk, good, BOOTSTRAP) == {}
+    assert compare_evaluations(good, junk, BOOTSTRAP) == {}
 
 
 # Against SciPy and scikit-learn

@@ -242,7 +242,7 @@ def list_registries() -> dict[str, Registry[object]]:
     return found
 
 
-@pytest.mark.parametrize(("module", "registry"), list_registries().items(), ids=str)
+@pytest.mark.parametrize(("module", "registry"), list_registries().items(), ids=list(list_registries()))
 def test_every_kind_can_be_imported_and_is_traced(module: str, registry: Registry[object]) -> None:
     assert registry.kinds()
     for kind in registry.kinds():

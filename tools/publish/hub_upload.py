@@ -19,9 +19,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from stages.common.errors import describe_error
+from tools.publish.hub_retries import HUB_ERRORS, HubRetryPolicy
 from tools.publish.preconditions import RefusedError
 from tools.publish.release_manifest import MANIFEST, ReleaseManifest, read_release_manifest
-from tools.publish.retry_policy import HUB_ERRORS, RetryPolicy
 
 MAX_ATTEMPTS = 5
 """Commits tried before giving up, when others commit at the same time or the Hub is busy."""
@@ -76,7 +76,7 @@ def upload(
     api = api or HfApi()
     if not (api.token or get_token()):
         raise RefusedError("no token for the Hub: set HF_TOKEN, or log in with `hf auth login`")
-    publisher = _Publisher(api, target, RetryPolicy(MAX_ATTEMPTS, wait))
+    publisher = _Publisher(api, target, HubRetryPolicy(MAX_ATTEMPTS, wait))
     try:
         return publisher.publish(folder, manifest, message)
     except (*HUB_ERRORS, RuntimeError) as error:
@@ -86,7 +86,7 @@ def upload(
 class _Publisher:
     """One upload to one repository."""
 
-    def __init__(self, api: HfApi, target: HubTarget, retry: RetryPolicy) -> None:
+    def __init__(self, api: HfApi, target: HubTarget, retry: HubRetryPolicy) -> None:
         self.api = api
         self.target = target
         self.retry = retry

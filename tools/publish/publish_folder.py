@@ -23,7 +23,7 @@ from tools.publish.parquet_files import write_format
 from tools.publish.preconditions import Commit, RefusedError
 from tools.publish.release_manifest import LOCK_COPY, RECIPE_COPY, ReleaseManifest, write_release_manifest
 
-REPORTS = Path("data/reports")
+REPORT_FOLDER = Path("data/reports")
 CARD = "README.md"
 CROISSANT = "croissant.json"
 POLICY = "policy.json"
@@ -36,7 +36,7 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
     Raises `ParamsError`, `FileNotFoundError` or `ValueError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
-    sources = read_stage_reports(root / RECIPE, root / REPORTS)
+    sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
     configs: list[PublishedConfig] = []
     hashes: dict[str, Any] = {}
     for name in dict.fromkeys(rounds):
@@ -62,7 +62,7 @@ def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path =
     `FileNotFoundError` or `ValueError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
-    sources = read_stage_reports(root / RECIPE, root / REPORTS)
+    sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
     model = next((model for model in sources.policies if model.name == name), None)
     if model is None:
         known = ", ".join(model.name for model in sources.policies)

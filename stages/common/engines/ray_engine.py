@@ -101,7 +101,7 @@ class RayEngine:
         num_blocks = -(-len(chunk) // (BATCH_FACTOR * self._concurrency))
         rows = [{"index": index, "request": dump_request(request)} for index, request in enumerate(chunk)]
         return from_items(rows, override_num_blocks=num_blocks).map_batches(
-            _Replica,
+            _RayReplica,
             fn_constructor_args=(self._make,),
             batch_size=None,  # a block is a batch
             compute=ActorPoolStrategy(size=min(self._num_replicas, num_blocks)),
@@ -114,7 +114,7 @@ class RayEngine:
         self._cluster.close()
 
 
-class _Replica:
+class _RayReplica:
     """An engine in an actor of the cluster."""
 
     def __init__(self, make: Callable[[], Engine]) -> None:

@@ -5,7 +5,7 @@ from stages.common.statistics.comparison import (
     BY_PROBLEM,
     Comparison,
     compare_counts,
-    compare_reports,
+    compare_evaluations,
     compute_mcnemar,
 )
 from stages.common.statistics.counts import Counts, count_by_problem, format_counts, parse_counts
@@ -25,7 +25,7 @@ __all__ = [
     "Floats",
     "check_human_label",
     "compare_counts",
-    "compare_reports",
+    "compare_evaluations",
     "compute_interval",
     "compute_kappa",
     "compute_kappas",

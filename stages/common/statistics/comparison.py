@@ -63,7 +63,7 @@ def compare_counts(before: Counts, after: Counts, bootstrap: Bootstrap) -> Compa
     return Comparison(before.numerators.size, old, new, new - old, low, high, *_test_changes(before, after))
 
 
-def compare_reports(before: Any, after: Any, bootstrap: Bootstrap) -> dict[str, Comparison]:
+def compare_evaluations(before: Any, after: Any, bootstrap: Bootstrap) -> dict[str, Comparison]:
     """Comparisons by metric, sorted by name, of two evaluation reports (of a split or a benchmark).
 
     Empty if the two were measured on different problems or hold no counts by problem.

@@ -48,10 +48,10 @@ def compare_by_rules(gold: str, answer: str) -> Decision | None:
         return None, "gold is not an answer"
     if left == right or remove_invisible(left) == remove_invisible(right):
         return True, "same text"
-    return _apply_rules(canonicalize_words(left), canonicalize_words(right))
+    return _compare_texts(canonicalize_words(left), canonicalize_words(right))
 
 
-def _apply_rules(left: str, right: str, depth: int = 0) -> Decision | None:
+def _compare_texts(left: str, right: str, depth: int = 0) -> Decision | None:
     if left == right:
         return True, "words"
     for rule in (
@@ -84,7 +84,7 @@ def _compare_options(left: str, right: str, depth: int) -> Decision | None:
         return None
     if depth == _MAX_NESTED_OPTIONS:
         return None, "nested too deeply"
-    return _apply_rules(gold or left, answer or right, depth + 1)
+    return _compare_texts(gold or left, answer or right, depth + 1)
 
 
 def _compare_numbers(left: str, right: str) -> Decision | None:

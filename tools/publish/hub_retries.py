@@ -20,7 +20,7 @@ MAX_WAIT_S = 300.0
 """The Hub counts requests in windows of five minutes."""
 
 
-class RetryPolicy:
+class HubRetryPolicy:
     """At most `max_attempts` attempts where the Hub is busy or not reached, with `wait(seconds)` between them."""
 
     def __init__(self, max_attempts: int, wait: Callable[[float], None]) -> None:
