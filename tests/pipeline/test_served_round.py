@@ -157,12 +157,16 @@ def test_what_is_sent_again(place: Path) -> None:
 
     # Another arm judges step by step: the samples are there, the labels are asked for, and M1 is left alone.
     edit(place, "rounds", "K1", {"policy": "M0", "judge": {"llm": {"mode": "step"}}})
-    assert all(name == "params" or name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1")))
+    assert all(
+        name in ("code", "params") or name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1"))
+    )
     sampled, judged = answers(place, "K1")
     assert sampled == 0
     assert judged >= 3 * read_table(place / "data/steps/K1", STEP, 0).height
     edit(place, "rounds", "K1", {"policy": "M0", "sample": {"prompt": {"template": "Solve: {problem}\n"}}})
-    assert all(name == "params" or name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1")))
+    assert all(
+        name in ("code", "params") or name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1"))
+    )
     assert answers(place, "K1")[0] == 128
     assert outputs(place) == before
 
