@@ -95,7 +95,7 @@ def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path)
         found = {it: metrics[it]["numerator"] for it in ("avg_at_8", "pass_at_8", "maj_at_8")}
         assert found == {"avg_at_8": 729, "pass_at_8": 97, "maj_at_8": 93}
         assert "pass_at_1" not in metrics  # nothing is drawn, hence nothing greedily
-    assert "Recorded MATH solutions" in (place / "reports/index.html").read_text(encoding="utf-8")
+    assert "Recorded MATH completions" in (place / "reports/index.html").read_text(encoding="utf-8")
 
 
 def test_the_audit_makes_all_of_it_again(place: Path) -> None:

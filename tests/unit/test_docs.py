@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import re
 import textwrap
@@ -150,6 +151,31 @@ def test_every_path_module_and_params_key_exists(path: Path) -> None:
     lines = read_code(path)
     assert not [*find_missing_paths(lines), *find_missing_modules(lines)]
     assert path.suffix == ".yaml" or not list(find_missing_keys(lines))
+
+
+def test_every_test_that_is_named_exists() -> None:
+    defined = {
+        name for path in Path("tests").rglob("*.py") for name in re.findall(r"^def (test_\w+)", read(path), re.M)
+    }
+    named = {line for path in PAGES for line in read_code(path) if re.fullmatch(r"test_\w+", line)}
+    assert named
+    assert named <= defined
+
+
+def test_changes_between_rounds_are_those_of_the_reference_run() -> None:
+    report = {row["round"]: row for row in csv.DictReader(read(Path("reports/rounds.csv")).splitlines())}
+    metrics = {
+        "Pass@1": "pass_at_1",
+        "Pass@1 over 8": "avg_at_8",
+        "Maj@8": "maj_at_8",
+        "stepwise error": "stepwise_error",
+    }
+    rows = re.findall(r"^\| (M\d) against M\d \| ([^|]+) \| ([^|]+) \|", read(Path("docs/evaluation.md")), flags=re.M)
+    assert len(rows) == 12
+    for name, metric, shown in rows:
+        ends = ("_change", "_change_low", "_change_high")
+        change, low, high = (f"{100 * float(report[name][metrics[metric] + end]):+.1f}" for end in ends)
+        assert shown.replace("\N{MINUS SIGN}", "-") == f"{change} ({low} to {high})", f"{name} {metric}"
 
 
 @pytest.mark.parametrize("path", map(page, PAGES))
