@@ -45,7 +45,7 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
     edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto"}})
     arm = ran(run(place, "dvc", "repro"))
     assert arm
-    assert all(name.endswith("@K1") or name in ("params", "report") for name in arm), arm
+    assert all(name.endswith("@K1") or name in ("code", "params", "report") for name in arm), arm
     sampled = json.loads((place / "reports/stages/sample/K1.json").read_text(encoding="utf-8"))
     assert sampled["generated"] == 0
     assert pl.read_csv(place / "reports" / "rounds.csv")["round"].to_list() == ["M0", "M1", "K1"]
@@ -55,13 +55,13 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
     # One round's training setting reruns that training and what follows.
     edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto", "beta": 2.0}})
     changed = ran(run(place, "dvc", "repro"))
-    assert changed == ["params", "train@K1", "evaluate@K1", "report"], changed
+    assert changed == ["code", "params", "train@K1", "evaluate@K1", "report"], changed
     assert (place / "models/M1/model.safetensors").read_bytes() == models
 
     # Taking the change back takes the results back, and trains nothing.
     edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto"}})
     reverted = ran(run(place, "dvc", "repro"))
-    assert reverted == ["params", "report"], reverted
+    assert reverted == ["code", "params", "report"], reverted
     assert (place / "models/K1/model.safetensors").read_bytes() == arm_model
 
     # From nothing, journals too, the same bytes come out.

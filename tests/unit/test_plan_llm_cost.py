@@ -61,7 +61,7 @@ def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> N
 def test_before_any_run_completions_are_at_their_limit(data: Path) -> None:
     params = RoundParams(sample={"num_problems": 6, "num_samples": 4, "max_tokens": 50}, judge={"num_votes": 3})
     sampling, judging = estimate(data, params, decision("sample"), decision("judge"), decision("train"))
-    assert (sampling.requests, sampling.completion_tokens, sampling.is_measured) == (24, 24 * 50, False)
+    assert (sampling.requests, sampling.completion_tokens, sampling.uses_reports) == (24, 24 * 50, False)
     assert sampling.prompt_tokens == round(24 * (TEMPLATE + 30) / CHARS_PER_TOKEN)
     assert sampling.money == pytest.approx((0.5 * sampling.prompt_tokens + 1.5 * 1200) / 1e6)
     assert (judging.requests, judging.completion_tokens) == (
@@ -83,8 +83,8 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
     sampling, judging = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     assert sampling.completion_tokens == sampling.requests * 20
     assert judging.completion_tokens == judging.requests * 200
-    assert sampling.is_measured
-    assert judging.is_measured
+    assert sampling.uses_reports
+    assert judging.uses_reports
     by_step = RoundParams()
     by_step.resolved["judge"]["llm"] |= {"mode": "step"}
     [stepwise] = estimate(data, by_step, decision("judge"))

@@ -40,7 +40,7 @@ class CostEstimate:
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    is_measured: bool
+    uses_reports: bool
     """Whether the completions' length is that of an earlier run; otherwise it is the recipe's limit."""
     prices: PriceParams | None
 
@@ -101,18 +101,18 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
     count, problem, reference = sizes.splits.get((evaluate.split or "") if evaluates else "train", (0, 0.0, 0.0))
     count = min((evaluate.num_problems if evaluates else sample.num_problems) or count, count)
     length = sizes.average("sample", "completion_tokens", "samples")
-    tokens, is_measured = (sample.max_tokens, False) if length is None else (length, True)
+    tokens, uses_reports = (sample.max_tokens, False) if length is None else (length, True)
 
     def estimate(
-        model: str, requests: int, chars: float, reply: float, is_measured: bool, engine: EngineParams
+        model: str, requests: int, chars: float, reply: float, uses_reports: bool, engine: EngineParams
     ) -> CostEstimate:
         prompt_tokens = round(requests * chars / CHARS_PER_TOKEN)
-        return CostEstimate(stage, model, requests, prompt_tokens, round(requests * reply), is_measured, engine.prices)
+        return CostEstimate(stage, model, requests, prompt_tokens, round(requests * reply), uses_reports, engine.prices)
 
     if count and module != "stages.judge" and find_engine_kind(sample.engine).makes_requests:
         completions = count * (1 + evaluate.num_majority_samples if evaluates else sample.num_samples)
         chars = len(sample.prompt.template) + len(sample.prompt.system or "") + problem
-        yield estimate("the policy", completions, chars, tokens, is_measured, sample.engine)
+        yield estimate("the policy", completions, chars, tokens, uses_reports, sample.engine)
     for model in make_judge(judge, 0).llms if count and module != "stages.sample" else []:
         requests = count * (1 if evaluates else sample.num_samples) * judge.num_votes
         shown = tokens * CHARS_PER_TOKEN
@@ -135,7 +135,7 @@ def render_estimates(estimates: list[CostEstimate]) -> str:
             estimate.model,
             f"{estimate.requests:,} requests",
             f"{estimate.prompt_tokens / 1e6:,.2f}M prompt tokens",
-            f"{'' if estimate.is_measured else 'up to '}{estimate.completion_tokens / 1e6:,.2f}M completion tokens",
+            f"{'' if estimate.uses_reports else 'up to '}{estimate.completion_tokens / 1e6:,.2f}M completion tokens",
             f"{estimate.money:,.2f} {estimate.prices.currency}" if estimate.prices else "",
         ]
         for estimate in estimates
