@@ -112,7 +112,7 @@ def _make(folder: Path, samples: int) -> None:
         solutions.with_suffix(".part").rename(solutions)
     recipe = yaml.safe_load(Path("recipes/recorded-math.yaml").read_text(encoding="utf-8"))
     recipe["tables"] = {"shard_digits": SHARD_DIGITS}
-    recipe["problems"]["files"] = {"paths": [solutions.name], "source": "day_world"}
+    recipe["problems"]["files"] = {"paths": [solutions.name], "source": "toy_arithmetic"}
     recipe["sample"]["engine"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "toy_arithmetic"
     recipe["evaluate"]["split"] = None  # an evaluation would have the same tables again

@@ -12,6 +12,8 @@ from stages.code.fingerprint import LEFT_OUT
 from tests.support.clones import clone, run
 from tools.dvc_lock import read_lock
 
+pytestmark = pytest.mark.slow
+
 RECIPES = ["smoke", "dry-run"]
 """The second has engines and a language model as judge, all of them mock."""
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 STAGES = ["seed_model", "sample@M1", "train@M1", "evaluate@M1"]
 JOURNALED = {"sample@M1", "evaluate@M1"}
 START_UP = 0.5

@@ -41,11 +41,11 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
     assert ran(run(place, "dvc", "repro")) == []
 
     models = (place / "models/M1/model.safetensors").read_bytes()
-    # Another arm is one line; it shares the samples of its starting policy, and runs nothing of the first.
+    # A variant is one line; it shares the samples of its starting policy, and runs nothing of the first.
     edit(place, "rounds", "K1", {"policy": "M0", "train": {"method": "kto"}})
-    arm = ran(run(place, "dvc", "repro"))
-    assert arm
-    assert all(name.endswith("@K1") or name in ("code", "params", "report") for name in arm), arm
+    variant = ran(run(place, "dvc", "repro"))
+    assert variant
+    assert all(name.endswith("@K1") or name in ("code", "params", "report") for name in variant), variant
     sampled = json.loads((place / "reports/stages/sample/K1.json").read_text(encoding="utf-8"))
     assert sampled["generated"] == 0
     assert pl.read_csv(place / "reports" / "rounds.csv")["round"].to_list() == ["M0", "M1", "K1"]

@@ -11,6 +11,8 @@ import yaml
 
 from tests.support.clones import clone, ran, run
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = '''
 """Words to spell backwards: an engine that tries, a judge that counts letters, a verifier that compares letters."""
 

@@ -16,6 +16,8 @@ import yaml
 from tests.support.clones import clone, edit, ran, run
 from tests.support.hub_server import Hub, serve
 
+pytestmark = pytest.mark.slow
+
 needs_audit = pytest.mark.skipif(
     importlib.util.find_spec("tools.audit") is None, reason="tools.audit, which publishing asks, is not in this tree"
 )

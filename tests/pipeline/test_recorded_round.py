@@ -15,6 +15,8 @@ from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, make_pro
 from tests.support.clones import clone, edit, run
 from tools.audit import verify
 
+pytestmark = pytest.mark.slow
+
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
 
 

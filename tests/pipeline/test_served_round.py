@@ -20,6 +20,8 @@ from tools.audit.lineage.show import show
 from tools.publish.exported_round import read_round
 from tools.publish.formats.complete import LABELS, REPLIES
 
+pytestmark = pytest.mark.slow
+
 HIDDEN = secrets.token_hex(16)
 """In no file of this tree, which the clones hold too."""
 
@@ -155,7 +157,7 @@ def test_what_is_sent_again(place: Path) -> None:
     assert answers(place) == (0, 0)
     assert outputs(place) == before
 
-    # Another arm judges step by step: the samples are there, the labels are asked for, and M1 is left alone.
+    # A variant judges step by step: the samples are there, the labels are asked for, and M1 is left alone.
     edit(place, "rounds", "K1", {"policy": "M0", "judge": {"llm": {"mode": "step"}}})
     assert all(
         name in ("code", "params") or name.endswith("@K1") for name in ran(run(place, "dvc", "repro", "judge@K1"))

@@ -23,6 +23,8 @@ from stages.train.trainer.sharding import convert_to_float32
 from tests.support.tiny_policy import write_dataset, write_policy
 from tests.unit.test_train_run import PARAMS, RUNTIME, go
 
+pytestmark = pytest.mark.slow
+
 ROWS = 40
 STRATEGIES = [
     "fsdp2",

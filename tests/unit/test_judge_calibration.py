@@ -105,7 +105,7 @@ def test_shares_of_nothing_are_null() -> None:
 
 
 def people(count: int) -> list[ProcessBenchRow]:
-    """Day-world solutions: every other one slips by one in its second step; later steps build on it."""
+    """Toy completions: every other one slips by one in its second step; later steps build on it."""
     made = []
     for at, row in enumerate(make_problems("train", count, 1)):
         steps = row["solution"].splitlines(keepends=True)

@@ -60,7 +60,7 @@ def tables(count: int) -> Tables:
     for at, row in enumerate(make_problems("train", count, 1)):
         text = row["solution"]
         key = make_problem_id(row["problem"], "1")
-        problems.append((key, "train", "day_world", row["problem"], text, "1", "made", at, "math"))
+        problems.append((key, "train", "toy_arithmetic", row["problem"], text, "1", "made", at, "math"))
         for index, said in enumerate((text, slip(text))):
             name = make_sample_id(key, "p", "s", index, said)
             samples.append((name, key, "p", "s", index, None, said, "stop", None, None))

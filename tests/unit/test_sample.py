@@ -50,7 +50,7 @@ def problems(count: int) -> pl.DataFrame:
             (
                 make_problem_id(row["problem"], answer),
                 "train",
-                "day_world",
+                "toy_arithmetic",
                 row["problem"],
                 row["solution"],
                 answer,
