@@ -161,11 +161,12 @@ def test_no_more_in_flight_than_asked_for() -> None:
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.common.engines.openai_engine.MAX_REPLY_BYTES", 100)
-    with fault_server() as url:
-        [result] = answer(url, requests(1), RetryPolicy(2.0, 1.0, 0.01, 0.05)).values()
-    assert isinstance(result, Failure)
-    assert result.kind == "reply too long"
+    monkeypatch.setattr("stages.common.engines.reply_bound.MAX_REPLY_BYTES", 100)
+    for settings in ({}, {"always": "401"}):  # an error's body is bounded too
+        with fault_server(**settings) as url:
+            [result] = answer(url, requests(1), RetryPolicy(2.0, 1.0, 0.01, 0.05)).values()
+        assert isinstance(result, Failure)
+        assert result.kind == "reply too long"
 
 
 def test_a_stop_in_mid_run_keeps_the_answers_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import gzip
 import json
 import time
 from email.utils import formatdate
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai import APIStatusError, AsyncOpenAI
 
 from stages.common.engines import Completion, GenerationRequest
 from stages.common.engines.engine import EngineError
-from stages.common.engines.openai_protocol import choose_path, read_completion, read_error_message, write_body
+from stages.common.engines.openai_protocol import read_completion, read_status_error, send_request
+from stages.common.engines.reply_bound import bound_reply
 from stages.common.engines.retry_policy import AttemptError, RetryPolicy, make_status_error, read_retry_after
 from stages.common.engines.servers import MAX_MESSAGE_CHARS, Secrets, ServerPicker, read_servers
 
@@ -63,24 +68,40 @@ def test_what_no_model_can_be_asked_is_refused(field: str, value: Any) -> None:
         dataclasses.replace(BASE, **{field: value})
 
 
+def send(request: GenerationRequest, response: httpx2.Response | None = None) -> tuple[str, dict[str, Any]]:
+    """Path and body of what is sent for `request`; `response` is what the server replies."""
+    sent: list[httpx2.Request] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return response or httpx2.Response(200, json={})
+
+    async def send_one() -> None:
+        http_client = httpx2.AsyncClient(
+            transport=httpx2.MockTransport(respond), event_hooks={"response": [bound_reply]}
+        )
+        async with AsyncOpenAI(api_key="k", base_url="http://a/v1", http_client=http_client, max_retries=0) as client:
+            await send_request(client, request, "llama")
+
+    asyncio.run(send_one())
+    assert len(sent) == 1
+    return sent[0].url.path, json.loads(sent[0].content)
+
+
 def test_bodies_in_the_form_of_the_api() -> None:
-    assert choose_path(BASE) == "/chat/completions"
-    assert write_body(BASE, "llama") == {
-        "model": "llama",
-        "messages": CHAT,
-        "temperature": 0.7,
-        "max_tokens": 100,
-        "top_p": 1.0,
-        "seed": 5,
-    }
+    assert send(BASE) == (
+        "/v1/chat/completions",
+        {"model": "llama", "messages": CHAT, "temperature": 0.7, "max_tokens": 100, "top_p": 1.0, "seed": 5},
+    )
     schema = {"type": "object"}
     plain = GenerationRequest("policy", "2 + 2 =", 0.0, 8, None, stop=("\n",), schema=schema)
-    body = write_body(plain, "llama")
-    assert choose_path(plain) == "/completions"
+    path, body = send(plain)
+    assert path == "/v1/completions"
     assert body["prompt"] == "2 + 2 ="
     assert body["stop"] == ["\n"]
     assert body["response_format"]["json_schema"]["schema"] == schema
     assert "seed" not in body
+    assert send(dataclasses.replace(BASE, schema=schema))[1]["response_format"]["json_schema"]["schema"] == schema
 
 
 def reply(**choice: Any) -> bytes:
@@ -124,7 +145,32 @@ def test_any_reply_is_a_completion_or_an_error(value: Any, kind: str) -> None:
 def test_any_bytes_are_a_completion_or_an_error_and_say_something(body: bytes) -> None:
     with pytest.raises(AttemptError):
         read_completion("application/json", body)
-    assert isinstance(read_error_message(body), str)
+    assert str(read_error(body)).startswith("HTTP 500 Internal Server Error")
+
+
+@given(json_values)
+def test_any_error_reply_says_something(value: Any) -> None:
+    assert str(read_error(json.dumps({"error": value}).encode())).startswith("HTTP 500 Internal Server Error")
+
+
+@pytest.mark.parametrize("charset", ["base64", "hex", "rot13", "utf-16", "unknown"])
+def test_a_charset_that_gives_no_text_is_ignored(charset: str) -> None:
+    headers = {"content-type": f"text/plain; charset={charset}"}
+    assert str(read_error(b"overloaded", headers)) == "HTTP 500 Internal Server Error: overloaded"
+
+
+def test_a_compressed_reply_is_not_read() -> None:
+    for status in (200, 500):
+        response = httpx2.Response(status, content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"})
+        with pytest.raises(AttemptError, match="compressed reply: gzip"):
+            send(BASE, response)
+
+
+def read_error(body: bytes, headers: dict[str, str] | None = None) -> AttemptError:
+    """The error that a reply of status 500 with `body` stands for."""
+    with pytest.raises(APIStatusError) as caught:
+        send(BASE, httpx2.Response(500, stream=httpx2.ByteStream(body), headers=headers))
+    return read_status_error(caught.value)
 
 
 def test_nested_beyond_bounds() -> None:
@@ -144,7 +190,7 @@ def test_nested_beyond_bounds() -> None:
     ],
 )
 def test_what_an_error_says(body: bytes, text: str) -> None:
-    assert read_error_message(body) == text
+    assert str(read_error(body)) == f"HTTP 500 Internal Server Error: {text}"
 
 
 def test_which_statuses_stop() -> None:

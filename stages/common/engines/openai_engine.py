@@ -1,4 +1,4 @@
-"""The `openai` engine: any OpenAI-compatible servers, over HTTP."""
+"""The `openai` engine: any OpenAI-compatible servers, through the openai package."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 from stages.common.engines.concurrency import Responder, StopSignal, respond_concurrently
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
-from stages.common.engines.openai_protocol import choose_path, read_completion, read_error_message, write_body
+from stages.common.engines.openai_protocol import read_completion, read_status_error, send_request
+from stages.common.engines.reply_bound import bound_reply
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
-from stages.common.engines.retry_policy import AttemptError, RetryPolicy, make_status_error
+from stages.common.engines.retry_policy import AttemptError, RetryPolicy
 from stages.common.engines.servers import Secrets, Server, ServerPicker, read_servers
 from stages.common.params.engine import EngineParams
 
 if TYPE_CHECKING:
-    from httpx2 import AsyncClient
-
-MAX_REPLY_BYTES = 64 * 2**20
-"""Bytes read of a reply, whatever length it claims: far above any completion with its token counts."""
+    from openai import AsyncOpenAI
 
 NO_REPLY = "no reply in time"
 
@@ -80,19 +78,22 @@ class OpenAIEngine:
             yield session.respond
 
 
-def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncClient:
-    from httpx2 import AsyncClient, AsyncHTTPTransport, Limits
+def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncOpenAI:
+    from httpx2 import AsyncHTTPTransport, Limits
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     limits = Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    return AsyncClient(
-        base_url=server.url,
-        auth=server.login,
-        headers={} if server.login or not secrets.key else {"Authorization": f"Bearer {secrets.key}"},
+    http_client = DefaultAsyncHttpxClient(
+        auth=server.login,  # replaces the key
+        headers={"Accept-Encoding": "identity"},  # see `bound_reply`
         trust_env=not server.is_local,
         limits=limits,
         transport=AsyncHTTPTransport(uds=server.socket, limits=limits) if server.socket else None,
-        follow_redirects=True,
-        timeout=None,  # a timeout covers a whole attempt, see `_Session`
+        event_hooks={"response": [bound_reply]},
+    )
+    # The package requires a key, also where the server does not. `_Session` retries, and its timeout covers an attempt.
+    return AsyncOpenAI(
+        api_key=secrets.key or "none", base_url=server.url, http_client=http_client, max_retries=0, timeout=None
     )
 
 
@@ -103,7 +104,7 @@ class _Session:
         self,
         model_name: str,
         servers: list[Server],
-        clients: list[AsyncClient],
+        clients: list[AsyncOpenAI],
         secrets: Secrets,
         policy: RetryPolicy,
         stop: StopSignal,
@@ -146,26 +147,20 @@ class _Session:
             await self._stop.sleep(delay)
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
-        from httpx2 import ConnectError, ConnectTimeout, HTTPError
+        from httpx2 import ConnectError, ConnectTimeout
+        from openai import APIConnectionError, APIStatusError
 
-        body, content = write_body(request, self._model_name), bytearray()
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._clients[index].stream("POST", choose_path(request), json=body) as response,
-            ):
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_REPLY_BYTES:
-                        raise AttemptError("reply too long", f"more than {MAX_REPLY_BYTES} bytes")
-            if not response.is_success:
-                message, retry_after = read_error_message(bytes(content)), response.headers.get("retry-after")
-                return make_status_error(response.status_code, response.reason_phrase, message, retry_after)
-            return read_completion(response.headers.get("content-type", ""), bytes(content))
+            async with asyncio.timeout(timeout_s):
+                content_type, body = await send_request(self._clients[index], request, self._model_name)
+            return read_completion(content_type, body)
         except AttemptError as error:
             return error
         except TimeoutError:
             return AttemptError(NO_REPLY, f"{timeout_s:.3g} s")
-        except HTTPError as error:
-            is_unreachable = isinstance(error, (ConnectError, ConnectTimeout))
-            return AttemptError(type(error).__name__, str(error), is_unreachable=is_unreachable)
+        except APIStatusError as error:
+            return read_status_error(error)
+        except APIConnectionError as error:
+            cause = error.__cause__ or error
+            is_unreachable = isinstance(cause, (ConnectError, ConnectTimeout))
+            return AttemptError(type(cause).__name__, str(cause), is_unreachable=is_unreachable)

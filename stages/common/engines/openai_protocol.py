@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.common.engines.request import Completion, GenerationRequest
-from stages.common.engines.retry_policy import AttemptError
+from stages.common.engines.retry_policy import AttemptError, make_status_error
 from stages.common.text import replace_lone_surrogates
 
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
 
-def choose_path(request: GenerationRequest) -> str:
-    """The path below the base URL: a text is completed, a chat is answered."""
-    return "/completions" if isinstance(request.prompt, str) else "/chat/completions"
+MAX_ERROR_CHARS = 10_000
+"""Characters kept of an error reply."""
 
 
-def write_body(request: GenerationRequest, model_name: str) -> dict[str, Any]:
-    """The body of the request to a server that knows the model as `model_name`."""
-    body: dict[str, Any] = {
+async def send_request(client: AsyncOpenAI, request: GenerationRequest, model_name: str) -> tuple[str, bytes]:
+    """Content type and body of the reply: a text is completed, a chat is answered; raise `openai.APIError`."""
+    resource: Any = client.completions if isinstance(request.prompt, str) else client.chat.completions
+    reply = await resource.with_raw_response.create(**write_params(request, model_name))
+    return reply.headers.get("content-type", ""), reply.http_response.content
+
+
+def write_params(request: GenerationRequest, model_name: str) -> dict[str, Any]:
+    """The arguments of `create`, for a server that knows the model as `model_name`."""
+    params: dict[str, Any] = {
         "model": model_name,
         "prompt" if isinstance(request.prompt, str) else "messages": request.prompt,
         "temperature": request.temperature,
@@ -25,13 +33,14 @@ def write_body(request: GenerationRequest, model_name: str) -> dict[str, Any]:
         "top_p": request.top_p,
     }
     if request.seed is not None:
-        body["seed"] = request.seed
+        params["seed"] = request.seed
     if request.stop:
-        body["stop"] = list(request.stop)
+        params["stop"] = list(request.stop)
     if request.schema is not None:
         schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+        # `completions.create` has no such argument, while servers such as vLLM take it for texts too
+        params["extra_body"] = {"response_format": {"type": "json_schema", "json_schema": schema}}
+    return params
 
 
 def read_completion(content_type: str, body: bytes) -> Completion:
@@ -79,14 +88,10 @@ def _read_count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
-def read_error_message(body: bytes) -> str:
-    """The message in an error reply, or the reply's own text where it has no known form."""
-    text = body[:10_000].decode("utf-8", "replace")
-    try:
-        value = json.loads(body[:100_000])
-    except (ValueError, RecursionError):
-        return text
-    for _ in range(3):  # {"error": {"message": ...}} of OpenAI, {"message": ...} and {"detail": ...} of others
-        if isinstance(value, dict):
-            value = next((value[name] for name in ("error", "message", "detail") if value.get(name)), None)
-    return value[:10_000] if isinstance(value, str) else text
+def read_status_error(error: APIStatusError) -> AttemptError:
+    """What a reply of status 300 or more stands for, with its message or, where it has none, its text."""
+    body, response = error.body, error.response
+    if isinstance(body, dict):  # the package has unwrapped {"error": ...} of OpenAI; {"detail": ...} is others'
+        body = body.get("message") or body.get("detail")
+    message = (body if isinstance(body, str) else response.text)[:MAX_ERROR_CHARS]
+    return make_status_error(error.status_code, response.reason_phrase, message, response.headers.get("retry-after"))
