@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.common.params.__main__ import resolve_all
 from stages.common.params.block import KindParams, ParamsBlock, ParamsError, load, load_seed, read_yaml, validate
 from stages.common.params.params_listing import show_params
 from stages.common.params.recipe import ROUND_BLOCKS, merge, order_rounds, read_recipe, resolve
@@ -338,3 +339,11 @@ def test_a_resolved_recipe_is_a_recipe_with_the_same_rounds() -> None:
     assert "runtime" not in whole
     assert resolve(whole, "M0") == whole
     assert [resolve(whole, name) for name in RECIPE["rounds"]] == [resolve(RECIPE, name) for name in RECIPE["rounds"]]
+
+
+def test_resolved_files_keep_the_order_of_rounds(tmp_path: Path) -> None:
+    source = tmp_path / "params.yaml"
+    rounds = {"M1": {"policy": "M0"}, "K1": {"policy": "M0"}, "A1": {"policy": "M1"}}
+    source.write_text(yaml.safe_dump({**RECIPE, "rounds": rounds}, sort_keys=False), encoding="utf-8")
+    resolve_all(source, tmp_path / "out")
+    assert list(read_yaml(tmp_path / "out/M0.yaml")["rounds"]) == ["M1", "K1", "A1"]

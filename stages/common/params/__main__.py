@@ -18,7 +18,7 @@ def resolve_all(recipe: Path, out: Path) -> None:
     checked = check_recipe(params, recipe)
     with replace_dir(out) as folder:
         for name in (SEED_POLICY, *checked.rounds):
-            text = yaml.safe_dump(resolve(params, name), sort_keys=True, allow_unicode=True)
+            text = yaml.safe_dump(resolve(params, name), sort_keys=False, allow_unicode=True)
             (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
