@@ -88,11 +88,10 @@ def test_an_audit_that_cannot_run_does_not_pass(tmp_path: Path) -> None:
 
 
 def test_an_audit_speaks_through_its_exit_code(tmp_path: Path) -> None:
-    package = tmp_path / "tools" / "audit"
-    package.mkdir(parents=True)
+    (tmp_path / "tools").mkdir()
     (tmp_path / "tools/__init__.py").touch()
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text("import sys\nassert sys.argv[1:] == ['verify']\n", encoding="utf-8")
+    command = tmp_path / "tools/cli.py"
+    command.write_text("import sys\nassert sys.argv[1:] == ['audit', 'verify']\n", encoding="utf-8")
     assert verify_project(tmp_path) is None
-    (package / "__main__.py").write_text("import sys\nprint('labels BROKEN 1 of 9')\nsys.exit(1)\n", encoding="utf-8")
+    command.write_text("import sys\nprint('labels BROKEN 1 of 9')\nsys.exit(1)\n", encoding="utf-8")
     assert verify_project(tmp_path) == "exit code 1: labels BROKEN 1 of 9"
