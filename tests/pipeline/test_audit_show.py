@@ -231,12 +231,12 @@ def test_the_commands(smoke: Path, row: dict[str, Any]) -> None:
     assert row["sample_id"] in audit("show", row["sample_id"]).stdout
     assert row["sample_id"] in audit("row", "data/datasets/M1/kto.parquet", "5").stdout
     assert audit("diff", "HEAD").stdout.startswith("M1    labels of steps: the same")
-    fine = audit("verify", "--workers", "2")
+    fine = audit("verify", "--num-workers", "2")
     assert (fine.returncode, fine.stdout.count("BROKEN")) == (0, 0), fine.stdout + fine.stderr
     steps = smoke / "data/steps/M1/all.parquet"
     before = steps.read_bytes()
     write_table(steps.parent, STEP, read_table(steps.parent, STEP, 0)[1:], 0)
-    broken = audit("verify", "--only", "steps", "--workers", "2")
+    broken = audit("verify", "--only", "steps", "--num-workers", "2")
     steps.write_bytes(before)
     assert broken.returncode == 1
     assert "steps      BROKEN" in broken.stdout

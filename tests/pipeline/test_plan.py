@@ -237,7 +237,7 @@ def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> Non
     other = place / "other.yaml"
     recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
     recipe["rounds"] = {"M1": {"policy": "M0"}, "K1": {"policy": "M0", "train": {"method": "kto"}}}
-    recipe["judge"]["votes"] = 3
+    recipe["judge"]["num_votes"] = 3
     other.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     commit(place)
     planned = plan(place, other)
@@ -254,7 +254,7 @@ def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> Non
 
 def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
     edit(place, "train.betta", 1.0)
-    command = [sys.executable, "-m", "tools.cli", "plan"]
+    command = [sys.executable, "-P", "-m", "tools.cli", "plan"]  # the real stages, not the stand-ins in `place`
     for arguments, said in (
         ([], "params.yaml: train.betta: unknown key; did you mean beta?"),
         (["--recipe", "absent.yaml"], "No such file or directory: 'absent.yaml'"),

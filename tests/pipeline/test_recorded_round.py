@@ -67,7 +67,9 @@ def test_steps_join_to_their_sample(place: Path) -> None:
 def test_outcomes_are_those_recorded(place: Path, rows: list[dict[str, object]]) -> None:
     texts = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "completion").iter_rows())
     outcomes = read_table(place / "data/outcomes/M1", OUTCOME, 0)
-    found = {(row[0], texts[row[1]]): row[2] for row in outcomes.select("problem_id", "sample_id", "value").iter_rows()}
+    found = {
+        (row[0], texts[row[1]]): row[2] for row in outcomes.select("problem_id", "sample_id", "is_correct").iter_rows()
+    }
     recorded = {
         (make_problem_id(str(row["problem"]), str(row["answer"])), text): bool(correct)
         for row in rows

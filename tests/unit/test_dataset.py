@@ -118,7 +118,7 @@ def test_weights_are_capped_and_safe_when_a_class_is_empty() -> None:
 @pytest.fixture
 def inputs(tmp_path: Path) -> RoundTables:
     """Two problems with two samples of two steps each."""
-    problems = [(f"p{n}", "train", "s", f"What is {n}?", "sol", "1", "here", n) for n in range(2)]
+    problems = [(f"p{n}", "train", "s", f"What is {n}?", "sol", "1", "here", n, "math") for n in range(2)]
     samples = [(f"s{n}{k}", f"p{n}", "m", "t", k, 1, f"a{k}\ncd", "stop", 3, 4) for n in range(2) for k in range(2)]
     steps = [(s[0], s[1], h, 3 * h, 3 + 2 * h) for s in samples for h in range(2)]
     judged = [(s[0], s[1], s[2], [True, None][s[2]], "why", 1, 1.0, None, "j") for s in steps]
@@ -171,7 +171,9 @@ def test_labels_of_other_steps_are_refused(inputs: RoundTables, tmp_path: Path) 
 def many(folder: Path, digits: int) -> RoundTables:
     """Sixty problems with ids over all shards, five samples each, some without a verdict."""
     names = [content_hash("p", at) for at in range(60)]
-    problems = [(name, "train", "s", f"What is {name}?", "sol", "1", "here", at) for at, name in enumerate(names)]
+    problems = [
+        (name, "train", "s", f"What is {name}?", "sol", "1", "here", at, "math") for at, name in enumerate(names)
+    ]
     samples = [
         (content_hash(name, k), name, "m", "t", k, 1, f"first {k}\nsecond", "stop", 3, 4)
         for name in names

@@ -189,7 +189,7 @@ elif moment == "between checkpoints":
     DivergenceCallback.on_step_end = lambda self, args, state, control, **_: die() if state.global_step == 8 else None
 elif moment == "before the report":
     from stages.train import run
-    run.environment = die
+    run.describe_environment = die
 runpy.run_module("stages.train", run_name="__main__")
 """
 """Runs the command and kills it, as ``kill -9`` does, at one exact moment."""
