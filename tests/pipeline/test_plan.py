@@ -268,6 +268,7 @@ def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_plan_of_every_recipe() -> None:
     for recipe in sorted(Path("recipes").glob("*.yaml")):
         shown = call(Path(), sys.executable, "-m", "tools.cli", "plan", "--recipe", str(recipe))

@@ -338,6 +338,7 @@ run_stage(label)
 """
 
 
+@pytest.mark.slow
 @LAYOUTS
 def test_a_killed_stage_goes_on_where_it_was(
     models: Path, own: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest

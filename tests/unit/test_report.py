@@ -268,6 +268,7 @@ def _replaced(value: Any, place: int, junk: Any) -> Any:
     return walk(value)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(stage=st.sampled_from(sorted(round_reports("M1"))), place=st.integers(1, 250), junk=JUNK)
 def test_any_part_of_a_report_may_be_something_else(stage: str, place: int, junk: Any) -> None:

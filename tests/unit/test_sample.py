@@ -113,6 +113,7 @@ def test_prompts_leave_braces_of_the_problem_alone() -> None:
     assert [message["role"] for message in chat] == ["system", "user"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 3])
 def test_killed_and_run_again_gives_the_same_bytes(policy: Policy, tmp_path: Path, kills: int) -> None:
     """kill -9 as soon as the journal has grown, then run to the end; nothing finished is drawn twice."""

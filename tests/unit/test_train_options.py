@@ -104,6 +104,7 @@ def run_stage(inputs: Path, place: Path, **changes: Any) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load_in_4bit", [False, True])
 def test_two_processes_train_the_policy_that_one_does(wide: Path, tmp_path: Path, load_in_4bit: bool) -> None:
     if load_in_4bit:

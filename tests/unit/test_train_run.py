@@ -213,6 +213,7 @@ def command(place: Path, inputs: Path, moment: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     results: dict[str, Any] = {}
