@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from stages.common.console import run
+from stages.common.errors import UsageError
 
 PARAMS = Path("params.yaml")
 REPORT_FOLDER = Path("reports")
@@ -263,8 +264,22 @@ def docs() -> None:
 
 
 def main() -> None:
-    """Run the command; an error that the user can fix is one line."""
-    run(app)
+    """Run the command; an error that the user can fix, in the command line too, is one line."""
+    run(_run_app)
+
+
+def _run_app() -> None:
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage: "):  # no command was given: the message is the help
+            sys.exit(message)
+        context = getattr(error, "ctx", None)
+        raise UsageError(
+            f"{message.rstrip('.')}; see `{context.command_path if context else 'stepkto'} --help`"
+        ) from None
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def read_lock(root: Path, revision: str | None = None) -> Lock:
             raise UserError(f"{revision}: has no {LOCK}")
         return parse_lock(text, f"{revision}:{LOCK}")
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; run `dvc repro` to write it or `git checkout` to restore it")
+        raise UserError(f"{path}: missing; run `dvc repro` to write it or `git checkout` to restore it")
     return parse_lock(path.read_text(encoding="utf-8"), str(path))
 
 

@@ -1,4 +1,4 @@
-"""What a stage shows: progress on a terminal, one clear line for an error that the user can fix."""
+"""What a stage shows: progress on a terminal, one line for an error that the user can fix, a traceback for a bug."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import inspect
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
+from stages.common.errors import UserError, explain_system_error
 from stages.common.plugins import load_plugins
 
 T = TypeVar("T")
+
+BUG_LINE = (
+    "This is a bug, not a mistake of yours. Please report it with the lines above: see CONTRIBUTING.md, Report a bug."
+)
 
 
 def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str = "rows") -> Iterator[T]:
@@ -25,14 +31,33 @@ def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str 
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main`: an error in what the user gave exits with its message, a bug with a traceback."""
+    """Run a command's `main`: what the user can fix ends in one line, ``error: ...``, and a bug in its traceback.
+
+    With STEPKTO_TRACEBACK set, the line of a `UserError` follows its traceback too.
+    """
     _die_with_parent()
     try:
         main()
-    except (ValueError, FileNotFoundError, NotADirectoryError, BlockingIOError) as error:
-        if os.environ.get("STEPKTO_TRACEBACK"):
-            raise
-        sys.exit(f"{type(error).__name__}: {error}")
+    except UserError as error:
+        _exit(str(error), error.exit_code)
+    except BrokenPipeError:  # such as `| head`: whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _exit("interrupted; what is finished is kept: run the same command again to continue", 130)
+    except Exception as error:  # noqa: BLE001 - the end of every command
+        line = explain_system_error(error)
+        if line is not None:
+            _exit(line, 1)
+        traceback.print_exc()
+        sys.exit(BUG_LINE)
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    if os.environ.get("STEPKTO_TRACEBACK"):
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 def run_stage(stage: Callable[..., None], words: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.common.errors import UserError
 from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import write_json
 
@@ -76,16 +77,16 @@ def write_manifest(folder: Path, made_from: dict[str, Any], hub: tuple[str, str,
 
 
 def read_policy(folder: Path) -> Policy:
-    """Read a policy's manifest; raise `FileNotFoundError` or `ValueError` naming the file and what is wrong."""
+    """Read a policy's manifest; raise `UserError` naming the file and what is wrong."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; a policy is a folder with a manifest, made by seed_model or train")
+        raise UserError(f"{path}: missing; a policy is a folder with a manifest, made by seed_model or train")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         policy = Policy(folder, value["hash"], value["repo"], value["revision"])
         files = value["files"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a policy manifest ({error!r})") from error
+        raise UserError(f"{path}: not a policy manifest ({error!r})") from error
     if not isinstance(files, dict) or hash_policy_files(files) != policy.hash:
-        raise ValueError(f"{path}: hash does not belong to the files listed")
+        raise UserError(f"{path}: hash does not belong to the files listed")
     return policy

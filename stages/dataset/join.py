@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import progress
+from stages.common.errors import UserError
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.prompt import make_prompt
@@ -66,7 +67,7 @@ def join_round(
     """Select samples from every shard and write their rows into `folder`.
 
     Rows: sample_id, problem_id, prompt, completion, label, and steps, a list of {start, end, label}. Raises
-    `ValueError` if no row is left, or if a table names a row that another lacks.
+    `UserError` if no row is left, or if a table names a row that another lacks.
     """
     joined = JoinedRound()
     keys, num_problems = [], 0
@@ -78,7 +79,7 @@ def join_round(
         rows = build_rows(selected, shard, prompt)
         if rows.height != selected.height:
             num_missing = selected.height - rows.height
-            raise ValueError(f"{num_missing} samples have no problem or no steps in {tables.problems}, {tables.steps}")
+            raise UserError(f"{num_missing} samples have no problem or no steps in {tables.problems}, {tables.steps}")
         if rows.is_empty():
             continue
         joined.after.add_rows(rows)
@@ -87,7 +88,7 @@ def join_round(
         keys.append(rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + num_problems), "label"))
         num_problems = keys[-1]["problem_id"][-1] + 1
     if not keys:
-        raise ValueError(f"{tables.samples}: no sample is left to train on; dropped {joined.drops.counts()}")
+        raise UserError(f"{tables.samples}: no sample is left to train on; dropped {joined.drops.counts()}")
     joined.keys = pl.concat(keys, rechunk=True)
     return joined
 

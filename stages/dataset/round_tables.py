@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_shard
 
 
@@ -36,12 +37,12 @@ class RoundShard:
 
 
 def read_round_shard(tables: RoundTables, shard: str) -> RoundShard:
-    """Read one shard. Raises `ValueError` if the labels belong to other steps."""
+    """Read one shard. Raises `UserError` if the labels belong to other steps."""
     steps = read_shard(tables.steps, STEP, shard).select("sample_id", "step", "start", "end")
     labels = read_shard(tables.labels, LABEL, shard).select("sample_id", "step", "label", "num_votes", "agreement")
     steps_with_labels = steps.join(labels, on=["sample_id", "step"], how="inner")
     if not steps_with_labels.height == steps.height == labels.height:
-        raise ValueError(f"{tables.labels}: its steps are not those of {tables.steps}")
+        raise UserError(f"{tables.labels}: its steps are not those of {tables.steps}")
     outcomes = read_shard(tables.outcomes, OUTCOME, shard).select("sample_id", label="is_correct")
     samples = read_shard(tables.samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
     return RoundShard(

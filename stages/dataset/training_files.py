@@ -32,7 +32,7 @@ def build_dataset(
     Both files hold the same rows in training order. `kto`: sample_id, problem_id, prompt, completion, label.
     `step_kto` adds ``steps``: a list of {start, end, label}, offsets in code points into the completion, label null
     where unknown. Rows are sorted on disk, so that memory holds one shard and a few numbers per row. Raises
-    `ValueError` if no row is left, or if a table names a row that another lacks.
+    `UserError` if no row is left, or if a table names a row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
         joined = join_round(tables, list_shards(digits), params, prompt, seed, Path(temporary))

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.errors import describe_error
+from stages.common.errors import UserError, describe_error
 from stages.common.params.evaluate import BenchmarkParams, HubBenchmarkParams
 from stages.common.provenance import compute_sha256
 from stages.common.tables import PROBLEM, make_problem_id
@@ -23,7 +23,7 @@ _SOLUTION_KEYS = ("solution", "reference_solution")
 def read_benchmark(name: str, params: BenchmarkParams) -> pl.DataFrame:
     """PROBLEM rows of benchmark `name`, in the order of its rows, with split ``test`` and its name as their source.
 
-    Raises `FileNotFoundError`, or `ValueError` naming the row: an incomplete benchmark is another benchmark.
+    Raises `UserError` naming the row: an incomplete benchmark is another benchmark.
     """
     if params.hub is not None:
         hub = params.hub
@@ -38,25 +38,25 @@ def read_problem_file(name: str, path: Path, sha256: str | None = None, task: st
 
 
 def check_file(path: Path, sha256: str | None) -> str:
-    """The file's sha256; raise `FileNotFoundError`, or `ValueError` if it differs from the recipe's `sha256`."""
+    """The file's sha256; raise `UserError` if it differs from the recipe's `sha256`."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file")
     found = compute_sha256(path)
     if sha256 not in (None, found):
-        raise ValueError(f"{path}: sha256: expected {sha256}, found {found}; update the recipe or restore the file")
+        raise UserError(f"{path}: sha256: expected {sha256}, found {found}; update the recipe or restore the file")
     return found
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The location of each row (file and 1-based line), and the row; `ValueError` naming a line that is no object."""
+    """The location of each row (file and 1-based line), and the row; `UserError` naming a line that is no object."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:  # ValueError is also a line that is not UTF-8
-                raise ValueError(f"{path}:{number}: not JSON ({describe_error(error)})") from error
+                raise UserError(f"{path}:{number}: not JSON ({describe_error(error)})") from error
             if not isinstance(row, dict):
-                raise ValueError(f"{path}:{number}: expected an object, found {type(row).__name__}")
+                raise UserError(f"{path}:{number}: expected an object, found {type(row).__name__}")
             yield f"{path}:{number}", row
 
 
@@ -68,7 +68,7 @@ def _read_hub_rows(params: HubBenchmarkParams) -> Iterator[tuple[str, dict[str, 
         rows = datasets.load_dataset(params.repo, revision=params.revision, split=params.split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network, no such split or dataset
         reason = f"{type(error).__name__}: {describe_error(error)}"
-        raise ValueError(f"{location}: could not be read ({reason})") from error
+        raise UserError(f"{location}: could not be read ({reason})") from error
     for number, row in enumerate(rows):
         yield f"{location}, row {number}", row
 
@@ -81,7 +81,7 @@ def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, 
         answer = read_gold_answer(location, row)
         key = make_problem_id(problem, answer)
         if key in location_of:
-            raise ValueError(f"{location}: the same problem and answer as {location_of[key]}")
+            raise UserError(f"{location}: the same problem and answer as {location_of[key]}")
         location_of[key] = location
         has_solution = any(row.get(key) is not None for key in _SOLUTION_KEYS)
         problems.append(
@@ -98,7 +98,7 @@ def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, 
             }
         )
     if not problems:
-        raise ValueError(f"{origin}: no problem to evaluate")
+        raise UserError(f"{origin}: no problem to evaluate")
     return pl.DataFrame(problems, schema=PROBLEM.schema)
 
 
@@ -106,21 +106,21 @@ def _read_text(location: str, row: dict[str, Any], keys: tuple[str, ...]) -> str
     """The first of `keys` that the row has, as non-empty text that a table can hold."""
     value = next((row[key] for key in keys if row.get(key) is not None), None)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{location}: {' or '.join(keys)}: expected text, found {ascii(value)[:80]}")
+        raise UserError(f"{location}: {' or '.join(keys)}: expected text, found {ascii(value)[:80]}")
     return _check_encoding(location, keys[0], value)
 
 
 def read_gold_answer(location: str, row: dict[str, Any]) -> str:
-    """The row's gold answer as text, formatted as in the problems stage; `ValueError` naming `location` for others."""
+    """The row's gold answer as text, formatted as in the problems stage; `UserError` naming `location` for others."""
     value = row.get("answer")
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
-        raise ValueError(f"{location}: answer: expected text or a number, found {ascii(value)[:80]}")
+        raise UserError(f"{location}: answer: expected text or a number, found {ascii(value)[:80]}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{location}: answer: expected a finite number, found {value}")
+        raise UserError(f"{location}: answer: expected a finite number, found {value}")
     return _check_encoding(location, "answer", format_answer(value))
 
 
 def _check_encoding(location: str, key: str, text: str) -> str:
     if has_lone_surrogate(text):
-        raise ValueError(f"{location}: {key}: expected UTF-8 text, found a lone surrogate")
+        raise UserError(f"{location}: {key}: expected UTF-8 text, found a lone surrogate")
     return text

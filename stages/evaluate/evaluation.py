@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.policies import Policy
 from stages.common.statistics import CONFIDENCE_LEVEL
@@ -28,19 +29,19 @@ class Evaluation:
 
 
 def choose_problems(problems: pl.DataFrame, params: EvaluateParams) -> pl.DataFrame:
-    """The problems to evaluate (PROBLEM rows), the first by id of the chosen split; `ValueError` if there are none."""
+    """The problems to evaluate (PROBLEM rows), the first by id of the chosen split; `UserError` if there are none."""
     chosen = problems.filter(pl.col("split") == params.split)
     if chosen.is_empty():
-        raise ValueError(f"evaluate.split: no problem is in split {params.split}")
+        raise UserError(f"evaluate.split: no problem is in split {params.split}")
     return _take_first(chosen, params)
 
 
 def evaluate_policy(problems: pl.DataFrame, policy: Policy, params: EvaluationParams, desc: str) -> Evaluation:
     """Evaluate `policy` on the chosen split of `problems` (PROBLEM rows of every split) and on the benchmarks.
 
-    `desc` titles the progress bars. See `evaluate_problems` for what is done on each set. Raises `ValueError` for a
-    policy without weights (or with weights where completions are recorded) and for an incomplete benchmark;
-    `FileNotFoundError` or `ValueError` for a file of human labels that is missing, changed or damaged.
+    `desc` titles the progress bars. See `evaluate_problems` for what is done on each set. Raises `UserError` for a
+    policy without weights (or with weights where completions are recorded) for an incomplete benchmark, and
+    for a file of human labels that is missing, changed or damaged.
     """
     own = params.evaluate
     _check_can_sample(policy, params)
@@ -96,12 +97,12 @@ def _check_can_sample(policy: Policy, params: EvaluationParams) -> None:
     """Refuse a policy and an engine that do not fit together."""
     has_weights = policy.repo is not None or any(policy.folder.glob("*.safetensors"))
     if params.is_recorded and has_weights:
-        raise ValueError(
+        raise UserError(
             "sample.engine: recorded completions say nothing about a policy that has weights; use another engine"
         )
     if params.is_recorded and not params.evaluate.num_majority_samples:
-        raise ValueError("evaluate.num_majority_samples: 0 uses none of the recorded completions; set at least 1")
+        raise UserError("evaluate.num_majority_samples: 0 uses none of the recorded completions; set at least 1")
     if not params.is_recorded and not has_weights:
-        raise ValueError(
+        raise UserError(
             f"{policy.folder}: this policy has no weights (seed_model.kind none), so it cannot be evaluated"
         )

@@ -29,7 +29,7 @@ _JUDGE_NAMES = {"correct": _JUDGE.fill_null(False), "incorrect": ~_JUDGE.fill_nu
 def load_human_labels(params: HumanLabelsParams) -> pl.DataFrame:
     """The last label of each annotator on each step: columns ``sample_id, step, is_correct``.
 
-    Raises `FileNotFoundError`, or `ValueError` for a file with another hash than the recipe's or naming a bad line.
+    Raises `UserError` for a file with another hash than the recipe's or naming a bad line.
     """
     path = Path(params.path)
     check_file(path, params.sha256)

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.policies import Policy
 from stages.common.statistics import BY_PROBLEM, Counts, format_counts
 from stages.common.tables import DropLog, content_hash
@@ -155,7 +156,7 @@ def _count_recorded(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFram
     for missing in run.problems.join(samples, on="problem_id", how="anti").sort("problem_id").iter_rows(named=True):
         run.drops.drop("no recorded completion", missing["problem_id"], missing["problem"])
     if samples.is_empty():
-        raise ValueError(f"{run.desc}: none of {run.problems.height} problems has a recorded completion")
+        raise UserError(f"{run.desc}: none of {run.problems.height} problems has a recorded completion")
     labels = run.judge(samples, "recorded")
     outcomes = run.tables["outcomes"] = run.verify(samples, "recorded")
     summary = summarize_samples(samples, labels, outcomes)
@@ -165,10 +166,10 @@ def _count_recorded(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFram
 
 
 def get_task(problems: pl.DataFrame) -> str:
-    """The task of `problems` (PROBLEM rows), which chooses the verifier; `ValueError` if they have several."""
+    """The task of `problems` (PROBLEM rows), which chooses the verifier; `UserError` if they have several."""
     tasks = problems["task"].unique().sort().to_list()
     if len(tasks) != 1:
-        raise ValueError(f"problems: task: expected one task for a majority vote, found {tasks}")
+        raise UserError(f"problems: task: expected one task for a majority vote, found {tasks}")
     return str(tasks[0])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.policies import Policy
 from stages.common.provenance import compute_sha256
@@ -73,8 +74,8 @@ def evaluate_recorded(path: Path, params: EvaluationParams) -> RecordedEvaluatio
     """Evaluate the completions in `path` (see `run_recorded`), at most `evaluate.num_majority_samples` per problem.
 
     If every row has `recorded_correct` and `recorded_answers`, each a list as long as `solutions`, the metrics are
-    also computed from those, with votes counted by text, and every difference is listed. Raises `FileNotFoundError`,
-    or `ValueError` naming the row.
+    also computed from those, with votes counted by text, and every difference is listed. Raises `UserError`
+    naming the row.
     """
     problems = read_problem_file(path.stem, path)
     engine = EngineParams(kind="recorded", recorded=RecordedParams(path=str(path)))
@@ -132,7 +133,7 @@ def _read_recorded(path: Path, samples: pl.DataFrame) -> pl.DataFrame | None:
             return None
         lengths = {len(column) if isinstance(column, list) else -1 for column in (answers, verdicts, row["solutions"])}
         if len(lengths) != 1 or not all(isinstance(verdict, bool) for verdict in verdicts):
-            raise ValueError(f"{location}: recorded_answers and recorded_correct: expected one text and Boolean each")
+            raise UserError(f"{location}: recorded_answers and recorded_correct: expected one text and Boolean each")
         for index, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True)):
             if (problem, index) in ids:
                 text = None if answer is None else str(answer)

@@ -64,7 +64,7 @@ class Judge(ABC):
     def identify(self) -> Any:
         """JSON value of all that determines its labels, besides the params that every kind has.
 
-        Raises `UserError` or `FileNotFoundError` where a prompt or a model is not there.
+        Raises `UserError` where a prompt or a model is not there.
         """
 
     @abstractmethod
@@ -154,7 +154,7 @@ def make_judge(params: JudgeParams, seed: int) -> Judge:
 def open_judge(params: JudgeParams, seed: int, desc: str) -> Iterator[Judge]:
     """The judge of `params`, ready to label; `desc` is the progress bar's title.
 
-    Raises `ValueError` for an engine or a prompt, `FileNotFoundError` for a model's folder that is not there.
+    Raises `UserError` for an engine or a prompt, and for a model's folder that is not there.
     """
     judge = make_judge(params, seed)
     with judge.open(desc):

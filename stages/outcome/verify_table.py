@@ -11,6 +11,7 @@ import polars as pl
 
 from stages.common.cluster import Cluster
 from stages.common.console import progress
+from stages.common.errors import UserError
 from stages.common.params.outcome import OutcomeParams
 from stages.common.tables import OUTCOME
 from stages.common.verifiers import Verdict, VerifierInput, VerifierSet
@@ -28,7 +29,7 @@ def verify_samples(
     """Return OUTCOME rows of `samples` (SAMPLE columns) against the gold answers of `problems` (PROBLEM columns).
 
     The verifier is chosen by the problem's `task`. A truncated sample has an answer only where the verifier finds a
-    complete one. Raises `ValueError` for a sample without a problem and `UserError` for an unknown task.
+    complete one. Raises `UserError` for a sample without a problem and for an unknown task.
     """
     with closing(VerifierSet(num_workers, params.timeout_s)) as verifiers:
         return verify_with(verifiers, problems, samples)
@@ -44,7 +45,7 @@ def verify_on_ray(
 ) -> pl.DataFrame:
     """Return the rows of `verify_samples`, computed by tasks on the nodes of `cluster` with `num_workers` CPUs each.
 
-    Also raises `ValueError` if a node has another version of a verifier, and `ClusterError` if the cluster fails.
+    Also raises `UserError` if a node has another version of a verifier, and `ClusterError` if the cluster fails.
     """
     inputs = _join_gold(problems, samples)
     tables = [part.to_arrow() for part in inputs.iter_slices(TASK_SAMPLES)]
@@ -56,7 +57,7 @@ def verify_on_ray(
     parts = [cast("pl.DataFrame", pl.from_arrow(table)) for table in progress(replies, "verify", len(tables), "tasks")]
     outcomes = pl.concat(parts).sort("row").select(list(OUTCOME.schema))
     if others := set(outcomes["verifier"]) - versions:
-        raise ValueError(f"a node of the cluster has verifier {others.pop()!r}, this machine {sorted(versions)}")
+        raise UserError(f"a node of the cluster has verifier {others.pop()!r}, this machine {sorted(versions)}")
     return outcomes
 
 
@@ -74,7 +75,7 @@ def _join_gold(problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
     ).join(gold, on="problem_id", how="left", validate="m:1")
     orphans = inputs.filter(pl.col("gold").is_null())["sample_id"]
     if len(orphans):
-        raise ValueError(f"samples: {len(orphans)} have no problem, the first is {orphans[0]}")
+        raise UserError(f"samples: {len(orphans)} have no problem, the first is {orphans[0]}")
     return inputs.sort("problem_id", "sample_id").with_row_index("row")
 
 

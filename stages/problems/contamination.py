@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256
 from stages.problems.raw_rows import read_file
 from stages.problems.word_tokens import tokenize_words
@@ -24,7 +25,7 @@ class EvaluationSet:
     """The n-grams of all evaluation problems.
 
     Words are compared without case, punctuation, operators and LaTeX layout. An evaluation problem of fewer than
-    `ngram` words matches only a problem with the same words. Raises `ValueError` naming file and line for an
+    `ngram` words matches only a problem with the same words. Raises `UserError` naming file and line for an
     evaluation problem that cannot be read: skipping it would leave it unprotected.
     """
 
@@ -39,7 +40,7 @@ class EvaluationSet:
                     self._locations.setdefault(gram, location)
                 num_problems += 1
             if not num_problems:
-                raise ValueError(f"{path}: holds no evaluation problem")
+                raise UserError(f"{path}: holds no evaluation problem")
             self.files.append({"file": path.name, "sha256": compute_sha256(path), "problems": num_problems})
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
@@ -62,8 +63,8 @@ def _read_evaluation_problems(path: Path) -> Iterator[tuple[str, str]]:
         if row.error == "blank line":
             continue
         if row.error is not None or not isinstance(row.value, dict):
-            raise ValueError(f"{row.location}: expected an object with a problem ({row.error or 'not an object'})")
+            raise UserError(f"{row.location}: expected an object with a problem ({row.error or 'not an object'})")
         problem = row.value.get("problem", row.value.get("question"))
         if not isinstance(problem, str) or not tokenize_words(problem, operators=False):
-            raise ValueError(f"{row.location}: expected a column problem or question that holds text")
+            raise UserError(f"{row.location}: expected a column problem or question that holds text")
         yield row.location, problem

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from stages.common.errors import UserError
 from stages.common.params.problems import FilesParams, HubDatasetParams, ProblemsParams, ToyProblemsParams
 from stages.problems.raw_rows import RawRow, read_file
 
 
 def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
-    """Rows of the reader that `params` names, at most `params.limit`; raise `ValueError` for what cannot be read."""
+    """Rows of the reader that `params` names, at most `params.limit`; raise `UserError` for what cannot be read."""
     if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
         rows = _read_toy_arithmetic(params.toy_arithmetic, seed)
     elif params.hub is not None and params.reader == "hub":
@@ -19,7 +20,7 @@ def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     elif params.files is not None and params.reader == "files":
         rows = _read_files(params.files)
     else:
-        raise ValueError(f"problems.{params.reader}: the block of the reader in use is missing")
+        raise UserError(f"problems.{params.reader}: the block of the reader in use is missing")
     return islice(rows, params.limit)
 
 
@@ -43,7 +44,7 @@ def _read_hub(params: HubDatasetParams) -> Iterator[RawRow]:
             yield RawRow(origin, row, f"{origin}, row {row}", value)
             row += 1
     except (OSError, datasets.exceptions.DatasetsError) as error:  # not found, no network, a stream that broke off
-        raise ValueError(f"{origin}: could not be read after row {row} ({type(error).__name__}: {error})") from error
+        raise UserError(f"{origin}: could not be read after row {row} ({type(error).__name__}: {error})") from error
 
 
 def _read_files(params: FilesParams) -> Iterator[RawRow]:

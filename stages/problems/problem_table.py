@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.console import progress
+from stages.common.errors import UserError
 from stages.common.gold_answers import GOLD_RULES, GoldAnswer, GoldRules
 from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
 from stages.common.tables import (
@@ -37,7 +38,7 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
     """Write the problem table into `folder` and return the report.
 
     Which problems are kept does not depend on the order of the rows. Memory holds the rows that pass the filters,
-    about 2 KB each in NuminaMath. Raises `ValueError` where no row is kept.
+    about 2 KB each in NuminaMath. Raises `UserError` where no row is kept.
     """
     drops = DropLog()
     finder = GOLD_RULES.get(params.task)()
@@ -51,7 +52,7 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
     if params.near_duplicates is not None:
         problems = _drop_near_duplicates(problems, params.near_duplicates, drops)
     if not problems:
-        raise ValueError(f"problems: none of {num_rows.total()} rows is kept; dropped: {drops.counts()}")
+        raise UserError(f"problems: none of {num_rows.total()} rows is kept; dropped: {drops.counts()}")
     for problem in problems:
         problem["split"] = problem["split"] or assign_split(problem["problem_id"], params.splits)
     write_table(folder, PROBLEM, pl.DataFrame(problems, schema=PROBLEM.schema), digits)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -32,13 +33,13 @@ class RawRow:
 def read_file(path: Path) -> Iterator[RawRow]:
     """Rows of a JSON Lines (.jsonl) or Parquet (.parquet) file, in order; a bad row has an `error` and raises nothing.
 
-    Raises `FileNotFoundError` for a missing file and `ValueError` for another suffix or a file that is not Parquet.
+    Raises `UserError` for a missing file, another suffix or a file that is not Parquet.
     """
     readers = {".jsonl": _read_jsonl, ".parquet": _read_parquet}
     if path.suffix not in readers:
-        raise ValueError(f"{path}: expected a name that ends in {' or '.join(readers)}")
+        raise UserError(f"{path}: expected a name that ends in {' or '.join(readers)}")
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file")
     # The name without its folder: the same file gives the same table in any folder.
     origin = f"{path.name} sha256:{compute_sha256(path)}"
     return readers[path.suffix](path, origin)
@@ -90,7 +91,7 @@ def _read_parquet(path: Path, origin: str) -> Iterator[RawRow]:
                     yield RawRow(origin, row, f"{path}, row {row}", value, error)
                     row += 1
     except pyarrow.ArrowException as error:
-        raise ValueError(f"{path}: not readable as Parquet after row {row} ({error})") from error
+        raise UserError(f"{path}: not readable as Parquet after row {row} ({error})") from error
 
 
 def _read_batch(batch: Any) -> Iterator[tuple[Any, str | None]]:

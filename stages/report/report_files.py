@@ -19,7 +19,7 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
 
     `stages` holds the stages' reports, ``<stage>/<round>.json``; those of rounds that `recipe` does not name are
     ignored, the others are copied, so that they can be read without the data. Returns the table of rounds and the
-    page's path, for the terminal. Raises `ValueError` naming a bad file.
+    page's path, for the terminal. Raises `UserError` naming a bad file.
     """
     results = read_stage_reports(recipe, stages)
     policies = results.policies

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import describe_error
+from stages.common.errors import UserError, describe_error
 from stages.common.params.block import read_yaml
 from stages.common.params.recipe import SEED_POLICY, Recipe, order_rounds, read_recipe, resolve
 
@@ -45,7 +45,7 @@ class StageReports:
 
 
 def read_stage_reports(recipe_path: Path, folder: Path) -> StageReports:
-    """Read the reports of the recipe's rounds below `folder`; raise `ValueError` naming a file that is no report."""
+    """Read the reports of the recipe's rounds below `folder`; raise `UserError` naming a file that is no report."""
     recipe = read_recipe(recipe_path)
     settings = read_yaml(recipe_path)
     files: list[Path] = []
@@ -68,9 +68,9 @@ def _read_report(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a stage's report ({describe_error(error)})") from error
+        raise UserError(f"{path}: not a stage's report ({describe_error(error)})") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path}: not a stage's report: expected an object, found {type(value).__name__}")
+        raise UserError(f"{path}: not a stage's report: expected an object, found {type(value).__name__}")
     return value
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import run_stage
+from stages.common.errors import UserError
 from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.sample import SampleParams
@@ -27,7 +28,7 @@ def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) 
     source = read_policy(policy)
     pool = read_table(problems, PROBLEM, digits).filter(pl.col("split") == "train")
     if pool.is_empty():
-        raise ValueError(f"{problems}: no training problem to sample from")
+        raise UserError(f"{problems}: no training problem to sample from")
     chosen = choose_problems(pool, source.hash, params.num_problems)
     drops = DropLog()
     batch = draw_samples(chosen, source, params, load_runtime(), seed, f"sample {out.name}", drops)

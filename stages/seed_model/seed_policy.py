@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import UserError
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.seed_model import HubModelParams, SeedModelParams, ToyModelParams
 from stages.common.policies import write_manifest
@@ -14,7 +15,7 @@ from stages.common.tables import content_hash, replace_dir
 
 
 def write_seed_policy(params: SeedModelParams, seed: int, runtime: RuntimeParams, out: Path) -> dict[str, Any]:
-    """Write policy M0 into `out` and return its report; raise `ValueError` where kind hub has no block."""
+    """Write policy M0 into `out` and return its report; raise `UserError` where kind hub has no block."""
     started = time.monotonic()
     report: dict[str, Any] = {}
     with replace_dir(out) as folder:
@@ -27,7 +28,7 @@ def write_seed_policy(params: SeedModelParams, seed: int, runtime: RuntimeParams
             write_manifest(folder, {"kind": "toy_arithmetic", "params_hash": params_hash})
         elif params.kind == "hub":
             if params.hub is None:
-                raise ValueError("seed_model.hub is required for kind hub")
+                raise UserError("seed_model.hub is required for kind hub")
             report = _write_hub_manifest(params.hub, folder)
         else:
             write_manifest(folder, {"kind": "none"})
@@ -42,7 +43,7 @@ def _write_hub_manifest(params: HubModelParams, folder: Path) -> dict[str, Any]:
     hashes = {f.rfilename: f.lfs.sha256 if f.lfs else f.blob_id for f in info.siblings or []}
     files = {name: value for name, value in hashes.items() if value is not None}
     if not any(name.endswith(".safetensors") for name in files):
-        raise ValueError(
+        raise UserError(
             f"seed_model.hub: {params.repo} at {params.revision} has no safetensors file; other formats are not loaded"
         )
     write_manifest(folder, {"kind": "hub"}, hub=(params.repo, params.revision, files))

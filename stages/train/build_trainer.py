@@ -14,6 +14,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
+from stages.common.errors import UserError
 from stages.common.params.train import TrainParams
 from stages.common.tables import DropLog, seed_from
 from stages.train.checkpoints import MarkCompleteCallback
@@ -51,7 +52,7 @@ def build_trainer(
 
     Checkpoints go to the folder `checkpoints`, the reference's log-probs to `reference_journal`. ``step_kto`` reads
     step labels; ``kto`` is the same trainer with no step labelled, which is TRL's KTO; ``rft`` is TRL's SFT on the
-    correct rows, with loss on completions alone, in the data set's order. Raises `ValueError` for a package that the
+    correct rows, with loss on completions alone, in the data set's order. Raises `UserError` for a package that the
     params need and that is not installed.
     """
     with_steps = params.method == "step_kto"
@@ -70,7 +71,7 @@ def build_trainer(
             file=sys.stderr,
         )
     if params.report_to and importlib.util.find_spec(params.report_to) is None:
-        raise ValueError(f"train.report_to: needs the package {params.report_to}: pip install {params.report_to}")
+        raise UserError(f"train.report_to: needs the package {params.report_to}: pip install {params.report_to}")
     if params.report_to == "tensorboard":  # beside the checkpoints, which are deleted in the end
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(checkpoints.with_suffix(".tensorboard")))
     arguments = _make_trainer_args(params, seed, device, checkpoints)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256, hash_manifest
 from stages.train.trainer.preference_rows import LabelledCompletion, Messages, read_preference_row
 
@@ -27,43 +28,43 @@ class DatasetFolder:
 
 
 def read_dataset_folder(folder: Path) -> DatasetFolder:
-    """Read and check the manifest; raise `FileNotFoundError` or `ValueError` naming the file and what is wrong."""
+    """Read and check the manifest; raise `UserError` naming the file and what is wrong."""
     path = folder / "manifest.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; the dataset stage writes it")
+        raise UserError(f"{path}: missing; the dataset stage writes it")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         weights = {level: {k: float(value["weights"][level][k]) for k in _WEIGHTS} for level in ("outcome", "step")}
         if value["format"] not in ("text", "chat"):
-            raise ValueError(f"format: expected text or chat, found {value['format']!r}")
+            raise UserError(f"format: expected text or chat, found {value['format']!r}")
         dataset = DatasetFolder(folder, value["hash"], value["format"] == "chat", int(value["kl_block_size"]), weights)
         files = dict(value["files"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a data set manifest ({error!r})") from error
+        raise UserError(f"{path}: not a data set manifest ({error!r})") from error
     for name, expected in files.items():
         if compute_sha256(folder / name) != expected:
-            raise ValueError(f"{folder / name}: its sha256 is not the one in {path}")
+            raise UserError(f"{folder / name}: its sha256 is not the one in {path}")
     if hash_manifest(files) != dataset.hash:
-        raise ValueError(f"{path}: hash does not belong to the files listed")
+        raise UserError(f"{path}: hash does not belong to the files listed")
     return dataset
 
 
 def read_rows(dataset: DatasetFolder, with_steps: bool, only_correct: bool = False) -> Iterator[LabelledCompletion]:
     """Rows in training order, with their steps or as one unlabelled step each; `only_correct` skips incorrect ones.
 
-    Raises `ValueError` naming file, row and column of a malformed row.
+    Raises `UserError` naming file, row and column of a malformed row.
     """
     path = dataset.folder / ("step_kto.parquet" if with_steps else "kto.parquet")
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: missing; the dataset stage writes it")
+        raise UserError(f"{path}: missing; the dataset stage writes it")
     columns = ["sample_id", "prompt", "completion", "label", *(["steps"] if with_steps else [])]
     frame = pl.read_parquet(path)
     if missing := [name for name in columns if name not in frame.columns]:
-        raise ValueError(f"{path}: missing columns {missing}")
+        raise UserError(f"{path}: missing columns {missing}")
     for index, item in enumerate(frame.select(columns).iter_rows(named=True)):
         where = f"{path}: row {index}"
         if null := [name for name in columns if item[name] is None]:
-            raise ValueError(f"{where}: no value in {null}")
+            raise UserError(f"{where}: no value in {null}")
         if dataset.is_chat:
             item["prompt"] = _parse_messages(item["prompt"], where)
         row = read_preference_row(item, where, item["sample_id"])
@@ -76,4 +77,4 @@ def _parse_messages(text: str, where: str) -> Messages:
         messages = json.loads(text)
         return [{"role": str(m["role"]), "content": str(m["content"])} for m in messages]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{where}: prompt: expected a JSON list of messages with role and content") from error
+        raise UserError(f"{where}: prompt: expected a JSON list of messages with role and content") from error

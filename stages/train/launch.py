@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from stages.common.errors import UserError
 from stages.common.params.train import LaunchParams
 
 MACHINE_VARIABLES = ("MACHINE_RANK", "MAIN_ADDRESS", "MAIN_PORT")
@@ -40,7 +41,7 @@ def is_launched() -> bool:
 def build_launch_command(launch: LaunchParams, arguments: Sequence[str]) -> list[str]:
     """The command that runs ``python -m stages.train`` with `arguments` in `launch.num_processes` processes.
 
-    It is the same on CPU, where ``accelerate launch --cpu`` would start a single process. Raises `ValueError` for
+    It is the same on CPU, where ``accelerate launch --cpu`` would start a single process. Raises `UserError` for
     several machines unless `MACHINE_VARIABLES` are set.
     """
     # Port 0: a free one.
@@ -62,6 +63,6 @@ def relaunch(launch: LaunchParams, arguments: Sequence[str], on_cpu: bool) -> No
 def _read_machine() -> tuple[str, str, str]:
     missing = [name for name in MACHINE_VARIABLES if not os.environ.get(name)]
     if missing:
-        raise ValueError(f"train.launch.num_machines: each machine needs the environment variables {missing}")
+        raise UserError(f"train.launch.num_machines: each machine needs the environment variables {missing}")
     rank, address, port = (os.environ[name] for name in MACHINE_VARIABLES)
     return rank, address, port

@@ -61,7 +61,7 @@ def train(
     Checkpoints are kept in `checkpoint_root` under a hash of the inputs, so that a killed run resumes from its last
     complete one (on CPU to the weights of an uninterrupted run), and deleted once `out` and `report` are written. The
     reference's log-probs stay in `journal_root`, for runs with other params over the same rows.
-    Raises `ValueError` or `FileNotFoundError` for unusable input, and `ValueError` when training diverges.
+    Raises `UserError` for unusable input, and when training diverges.
     """
     started = time.monotonic()
     params = inputs.params

@@ -17,6 +17,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
@@ -174,7 +175,7 @@ def test_what_is_asked_for_is_found(index: ProblemIndex, chosen: ProblemFilter, 
 def test_where_there_is_nothing_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no round has samples here"):
         build_index(tmp_path, [PART])
-    with pytest.raises(FileNotFoundError, match=r"labels\.jsonl: no such file"):
+    with pytest.raises(UserError, match=r"labels\.jsonl: no such file"):
         read_human_labels(tmp_path / "labels.jsonl")
 
 

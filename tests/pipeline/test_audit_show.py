@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256
 from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
 from stages.common.text import indent_for_terminal, shorten_for_terminal
@@ -105,7 +106,7 @@ def test_a_row_of_a_published_file(smoke: Path, row: dict[str, Any], tmp_path: P
         show_row(smoke, published, 100_000)
     with pytest.raises(ValueError, match="rows are counted from 0"):
         show_row(smoke, published, -1)
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         show_row(smoke, tmp_path / "other.parquet", 0)
     rows.select("label").write_parquet(published)
     with pytest.raises(ValueError, match="neither sample_id, chosen_sample_id, rejected_sample_id nor problem_id"):
@@ -242,4 +243,4 @@ def test_the_commands(smoke: Path, row: dict[str, Any]) -> None:
     assert "steps      BROKEN" in broken.stdout
     unknown = audit("show", "zzz")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert unknown.stderr.startswith("UserError: zzz: no problem")
+    assert unknown.stderr.startswith("error: zzz: no problem")

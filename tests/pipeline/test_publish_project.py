@@ -113,7 +113,7 @@ def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_p
     commit(tampered, "tampered")
     done = publish(tampered, hub, tmp_path, "--round", "M1", "--repo", "org/sums")
     assert done.returncode == 1
-    assert "RefusedError: the audit did not pass" in done.stderr
+    assert "error: the audit did not pass" in done.stderr
     assert hub.requests == []
 
 
@@ -124,7 +124,7 @@ def test_a_dirty_tree_is_refused_in_a_line(place: Path, hub: Hub, tmp_path: Path
     finally:
         (place / "new.txt").unlink()
     assert done.returncode == 1
-    assert done.stderr.strip().startswith("RefusedError: the working tree is not clean (?? new.txt)")
+    assert done.stderr.strip().startswith("error: the working tree is not clean (?? new.txt)")
     assert hub.requests == []
 
 

@@ -43,7 +43,7 @@ def test_grade_explains_a_verdict() -> None:
 def test_an_unknown_task_is_one_line() -> None:
     done = call("grade", "1", "1", "--task", "maths")
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["UserError: unknown verifier kind 'maths'; did you mean math?"]
+    assert done.stderr.splitlines() == ["error: unknown verifier kind 'maths'; did you mean math?"]
 
 
 def test_an_invalid_recipe_is_one_line_with_the_nearest_key(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import BenchmarkParams
 from stages.common.provenance import compute_sha256
@@ -80,7 +81,7 @@ def test_a_row_that_cannot_be_used_is_named_and_nothing_is_left_out(tmp_path: Pa
 
 
 def test_no_file_no_row_and_another_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         read_problem_file("b", tmp_path / "b.jsonl")
     with pytest.raises(ValueError, match="no problem to evaluate"):
         read_problem_file("b", write(tmp_path / "b.jsonl"))

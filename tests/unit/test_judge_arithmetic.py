@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.params.judge import JudgeParams
 from stages.common.tables import PROBLEM, SAMPLE, STEP
 from stages.judge import judge_samples
@@ -307,7 +308,7 @@ def test_a_bad_row_is_named(tmp_path: Path, row: object) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.jsonl: no such file"):
+    with pytest.raises(UserError, match=r"nowhere\.jsonl: no such file"):
         list(read_processbench(tmp_path / "nowhere.jsonl"))
 
 

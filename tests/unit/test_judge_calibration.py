@@ -200,7 +200,7 @@ def test_the_gate_stops_before_the_labelling(
         assert kept["f1"] >= 0.55
     else:
         assert done.returncode == 1
-        assert done.stderr.startswith("UserError: judge.gate.min_f1: expected at least 0.55, found 0.")
+        assert done.stderr.startswith("error: judge.gate.min_f1: expected at least 0.55, found 0.")
         assert "nothing is labelled" in done.stderr
         assert done.stderr.count("\n") == 1
         assert not (tmp_path / "out").exists()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stages.common.engines import EngineError, GenerationRequest, Runner
 from stages.common.engines.mock_engine import MockEngine
+from stages.common.errors import UserError
 from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.tables import REPLY
 from stages.judge import open_judge
@@ -242,7 +243,7 @@ def test_another_prompt_or_model_is_another_judge_and_another_engine_is_not() ->
 
 
 def test_a_prompt_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(FileNotFoundError, match="no template brief; expected one of completion, step"):
+    with pytest.raises(UserError, match="no template brief; expected one of completion, step"):
         identify_llm_judge(settings(prompt="brief"))
 
 

@@ -225,7 +225,7 @@ def test_the_key_is_in_nothing_that_a_run_leaves_behind(tmp_path: Path, settings
                 time.sleep(0.01)
     assert child.returncode == 1
     output_text = (tmp_path / "output").read_text()
-    assert "RuntimeError: ('a bug'" in output_text or "EngineError: model tiny" in output_text
+    assert "RuntimeError: ('a bug'" in output_text or "error: model tiny" in output_text
     assert "DEBUG:httpcore2" in output_text
     left = [*titles, *(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())]
     assert len(left) >= 4

@@ -250,7 +250,7 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("train.betta", 1)), encoding="utf-8")
     refused = call("stages.common.params", "--recipe", "params.yaml", "--out", "out", place=tmp_path)
     assert refused.returncode == 1
-    assert refused.stderr == "ParamsError: params.yaml: train.betta: unknown key; did you mean beta?\n"
+    assert refused.stderr == "error: params.yaml: train.betta: unknown key; did you mean beta?\n"
 
 
 class WordCountParams(ParamsBlock):

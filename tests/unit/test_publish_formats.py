@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from stages.common.errors import UserError
 from stages.judge.llm import hash_prompt
 from tests.support import tiny_policy
 from tests.support.publish_place import make_place
@@ -187,7 +188,7 @@ def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:
 def test_missing_replies_are_named(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", problems=3)
     (place / "data/labels/M1/replies/all.parquet").unlink()
-    with pytest.raises(FileNotFoundError, match=r"replies/all\.parquet: no such shard of table reply"):
+    with pytest.raises(UserError, match=r"replies/all\.parquet: no such shard of table reply"):
         write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.policies import CARD, MANIFEST, read_policy, write_manifest
 from stages.common.provenance import compute_sha256, describe_environment, hash_folder, hash_manifest
 from stages.common.tables import (
@@ -100,7 +101,7 @@ def test_what_does_not_fit_the_table_is_refused_by_name(change: Any, said: str) 
 
 
 def test_reading_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"all\.parquet: no such shard of table outcome"):
+    with pytest.raises(UserError, match=r"all\.parquet: no such shard of table outcome"):
         read_shard(tmp_path, OUTCOME, "all")
     (tmp_path / "all.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ValueError, match=r"all\.parquet"):
@@ -249,7 +250,7 @@ def test_a_manifest_that_is_none_is_refused_by_name(tmp_path: Path, text: str, s
 
 
 def test_a_folder_without_manifest(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"manifest\.json: missing"):
+    with pytest.raises(UserError, match=r"manifest\.json: missing"):
         read_policy(tmp_path)
 
 

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import yaml
 
+from stages.common.errors import UserError
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import read_policy
@@ -161,7 +162,7 @@ def spoil(folder: Path, text: str) -> None:
 def test_unusable_data_sets_are_named(inputs: Path, tmp_path: Path) -> None:
     manifest = (inputs / "rows" / "manifest.json").read_text()
     place = write_dataset(tmp_path / "rows", ROWS)
-    with pytest.raises(FileNotFoundError, match=r"nowhere.manifest\.json: missing"):
+    with pytest.raises(UserError, match=r"nowhere.manifest\.json: missing"):
         go(inputs, tmp_path, dataset=str(tmp_path / "nowhere"))
     spoil(place, "{}")
     with pytest.raises(ValueError, match=r"manifest\.json: not a data set manifest"):

@@ -69,7 +69,7 @@ def read_range(folder: Path, table: Table, keys: KeyRange) -> pl.DataFrame:
     """The rows of `table` in a range, in the file's order; raises one of `UNREADABLE`."""
     path = folder / f"{keys.shard}.parquet"
     if not path.is_file():
-        raise FileNotFoundError(f"no such shard of table {table.name}")
+        raise UserError(f"no such shard of table {table.name}")
     return table.check(pl.scan_parquet(path).filter(keys.contains()).collect())
 
 

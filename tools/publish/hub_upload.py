@@ -18,7 +18,7 @@ from typing import Any, Literal
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-from stages.common.errors import describe_error
+from stages.common.errors import UserError, describe_error
 from tools.publish.hub_retries import HUB_ERRORS, HubRetryPolicy
 from tools.publish.preconditions import RefusedError
 from tools.publish.release_manifest import MANIFEST, ReleaseManifest, read_release_manifest
@@ -30,7 +30,7 @@ HUB_FILE = ".gitattributes"
 """The one file that the Hub itself puts into a new repository."""
 
 
-class UploadError(ValueError):
+class UploadError(UserError):
     """The Hub did not accept the publication; the message says why and how the Hub was left."""
 
 

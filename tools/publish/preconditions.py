@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.errors import UserError
+
 Verify = Callable[[Path], str | None]
 """Verifies all data of the repository at a path: what is broken, in a few lines, or None where nothing is."""
 
 MAX_LISTED = 10
 
 
-class RefusedError(ValueError):
+class RefusedError(UserError):
     """A publication that must not happen; the message says why and what to do."""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import progress
+from stages.common.errors import UserError
 from tools.publish.preconditions import RefusedError
 
 PATTERNS = {
@@ -68,7 +69,7 @@ def require_nothing_private(
     Matches of the kinds in `accepted`, which must be of `ACCEPTABLE`, are ignored.
     """
     if secret := sorted(set(accepted) - ACCEPTABLE):
-        raise ValueError(f"{', '.join(secret)}: cannot be accepted; only {', '.join(sorted(ACCEPTABLE))} can")
+        raise UserError(f"{', '.join(secret)}: cannot be accepted; only {', '.join(sorted(ACCEPTABLE))} can")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     matches = (
         match

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, read_yaml
 from stages.common.params.recipe import SEED_POLICY, resolve
 from stages.common.plugins import load_plugins
@@ -33,7 +34,7 @@ POLICY = "policy.json"
 def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, root: Path = Path()) -> ReleaseManifest:
     """Write `rounds` in every format into `folder`, one configuration each, for the Hub's `repo`.
 
-    Raises `ParamsError`, `FileNotFoundError` or `ValueError` naming what is missing or invalid.
+    Raises `UserError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
     sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
@@ -58,8 +59,8 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
 def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path = Path()) -> ReleaseManifest:
     """Write policy `name` (M0 or a round's) with its card into `folder`, for the Hub's `repo`.
 
-    Raises `RefusedError` for a policy whose weights are on the Hub already or nowhere, and `ParamsError`,
-    `FileNotFoundError` or `ValueError` naming what is missing or invalid.
+    Raises `RefusedError` for a policy whose weights are on the Hub already or nowhere, and `UserError`
+    naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
     sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
@@ -87,7 +88,7 @@ def _copy_provenance(commit: Commit, root: Path, folder: Path) -> dict[str, Any]
     """Copy recipe and lock into `folder`; return what identifies the tree."""
     for source, target in ((root / RECIPE, RECIPE_COPY), (root / "dvc.lock", LOCK_COPY)):
         if not source.is_file():
-            raise FileNotFoundError(f"{source}: missing; `dvc repro` writes it")
+            raise UserError(f"{source}: missing; `dvc repro` writes it")
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / target)
     return {

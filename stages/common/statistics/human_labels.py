@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import UserError
+
 HUMAN_LABEL_KEYS = {
     "annotator": str, "round": str, "sample_id": str, "step": int, "is_correct": bool, "label": str, "judge": str,
 }  # fmt: skip
@@ -15,30 +17,30 @@ JUDGE_LABELS = ("correct", "incorrect", "unknown", "none")
 
 
 def check_human_label(value: Any, location: str) -> dict[str, Any]:
-    """`value` itself if it is a human label; else `ValueError` that begins with `location`."""
+    """`value` itself if it is a human label; else `UserError` that begins with `location`."""
     if not isinstance(value, dict) or value.keys() != HUMAN_LABEL_KEYS.keys():
-        raise ValueError(f"{location}: expected an object with {', '.join(HUMAN_LABEL_KEYS)}")
+        raise UserError(f"{location}: expected an object with {', '.join(HUMAN_LABEL_KEYS)}")
     for key, expected in HUMAN_LABEL_KEYS.items():
         if type(value[key]) is not expected:
-            raise ValueError(f"{location}: {key}: expected {expected.__name__}, found {value[key]!r}")
+            raise UserError(f"{location}: {key}: expected {expected.__name__}, found {value[key]!r}")
     if value["label"] not in JUDGE_LABELS:
-        raise ValueError(f"{location}: label: expected one of {', '.join(JUDGE_LABELS)}, found {value['label']!r}")
+        raise UserError(f"{location}: label: expected one of {', '.join(JUDGE_LABELS)}, found {value['label']!r}")
     return value
 
 
 def read_human_labels(path: Path) -> list[dict[str, Any]]:
     """The last label of each annotator on each step of a round.
 
-    Raises `FileNotFoundError`, or `ValueError` that names file and line.
+    Raises `UserError` that names file and line.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `audit serve` creates it with the first label")
+        raise UserError(f"{path}: no such file; `audit serve` creates it with the first label")
     last: dict[tuple[Any, ...], dict[str, Any]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             value = json.loads(line)
         except ValueError as error:
-            raise ValueError(f"{path}:{number}: not JSON") from error
+            raise UserError(f"{path}:{number}: not JSON") from error
         label = check_human_label(value, f"{path}:{number}")
         last[tuple(label[key] for key in ("annotator", "round", "sample_id", "step"))] = label
     return list(last.values())

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.tables.schema import Table
 
 ROW_GROUP = 65_536
@@ -76,14 +77,14 @@ def write_table(folder: Path, table: Table, frame: pl.DataFrame, digits: int) ->
 
 
 def read_shard(folder: Path, table: Table, shard: str) -> pl.DataFrame:
-    """Read one shard; raise `FileNotFoundError` or `ValueError` naming the file."""
+    """Read one shard; raise `UserError` naming a file that is missing or damaged."""
     path = folder / f"{shard}.parquet"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such shard of table {table.name}")
+        raise UserError(f"{path}: no such shard of table {table.name}")
     try:
         return table.check(pl.read_parquet(path))
     except (ValueError, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def read_table(folder: Path, table: Table, digits: int) -> pl.DataFrame:

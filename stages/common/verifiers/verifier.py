@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from stages.common.errors import UserError
+
 Decision = tuple[bool | None, str]
 """Whether two answers are equal (None: unknown), and the reason in a few words."""
 
@@ -57,9 +59,9 @@ class Verifier(ABC):
 
     def __init__(self, num_workers: int = 1, timeout_s: float = 5.0) -> None:
         if num_workers < 1:
-            raise ValueError(f"num_workers: expected at least 1, found {num_workers}")
+            raise UserError(f"num_workers: expected at least 1, found {num_workers}")
         if timeout_s <= 0:
-            raise ValueError(f"timeout_s: expected more than 0, found {timeout_s}")
+            raise UserError(f"timeout_s: expected more than 0, found {timeout_s}")
         self.num_workers = num_workers
         self.timeout_s = timeout_s
 

@@ -42,7 +42,7 @@ def verify_answers(
     """Yield the verdict on each (gold answer, completion or answer) pair, in order.
 
     A comparison that takes more than `timeout_s` seconds, or ends its process, is unknown; the others are not affected.
-    Raises `UserError` for an unknown task and `ValueError` for `num_workers` below 1 or `timeout_s` of 0 or less.
+    Raises `UserError` for an unknown task, for `num_workers` below 1 or `timeout_s` of 0 or less.
     """
     with closing(VERIFIERS.get(task)(num_workers, timeout_s)) as verifier:
         yield from verifier.verify_many(starmap(VerifierInput, pairs))

@@ -42,7 +42,7 @@ class ProcessBenchRow:
 def read_processbench(path: Path) -> Iterator[ProcessBenchRow]:
     """Rows of a file with id, problem, steps and label (-1 for none); `UserError` names the first bad row."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file")
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -52,7 +52,7 @@ def read_processbench(path: Path) -> Iterator[ProcessBenchRow]:
                 if not is_typed or not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
                     raise TypeError("a value of another type")
                 if not -1 <= label < len(steps):
-                    raise ValueError(f"label {label} of {len(steps)} steps")
+                    raise UserError(f"label {label} of {len(steps)} steps")
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise UserError(f"{path}: row {number}: expected id, problem, steps and label: {error!r}") from error
             first_error = None if label == -1 else label

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from stages.common.errors import UserError
 from stages.common.tables import content_hash
 
 PROMPT_FOLDER = Path(__file__).parent / "prompts"
@@ -37,7 +38,7 @@ def read_template(template: str) -> str:
     path = PROMPT_FOLDER / f"{template}.jinja"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROMPT_FOLDER.glob("*.jinja")))
-        raise FileNotFoundError(f"judge.llm.prompt: no template {template}; expected one of {known}")
+        raise UserError(f"judge.llm.prompt: no template {template}; expected one of {known}")
     return path.read_text(encoding="utf-8")
 
 

@@ -63,7 +63,7 @@ class PrmJudge(Judge):
             yield
 
     def label_steps(self, completions: Sequence[CompletionSteps]) -> Judgement:
-        """Raises `ValueError` where the model cannot be loaded or does not fit the params."""
+        """Raises `UserError` where the model cannot be loaded or does not fit the params."""
         assert self._source is not None
         self._layout = self._layout or load_layout(self._prm, self._source)
         keys = {each.sample_id: content_hash("solution", each.problem, list(each.steps)) for each in completions}

@@ -31,11 +31,11 @@ class PrmSource:
 
 
 def find_source(params: PrmParams) -> PrmSource:
-    """Where the model is; raise `FileNotFoundError` or `UserError` where params and disk do not match."""
+    """Where the model is; raise `UserError` where params and disk do not match."""
     folder = Path(params.model)
     if params.revision is None:
         if not folder.is_dir():
-            raise FileNotFoundError(f"judge.prm.model: {folder}: no folder; a model of the Hub needs a revision")
+            raise UserError(f"judge.prm.model: {folder}: no folder; a model of the Hub needs a revision")
         return PrmSource(str(folder), None, hash_manifest(hash_folder(folder)))
     if folder.is_dir():
         raise UserError(f"judge.prm.revision: {folder} is a folder, which has no revision; set it to null")

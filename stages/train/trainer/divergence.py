@@ -10,11 +10,13 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from stages.common.errors import UserError
+
 _ADVICE = "the run has diverged; lower train.learning_rate or raise train.beta"
 
 
 class DivergenceCallback(TrainerCallback):
-    """Raises `ValueError` when a log shows divergence, before that step's checkpoint is written.
+    """Raises `UserError` when a log shows divergence, before that step's checkpoint is written.
 
     Signs are a loss or gradient norm that is not finite; z0 above ``max_kl`` nats per completion token; and a mean
     log-probability of the end token after correct completions that has fallen by more than ``max_eos_drop`` nats since
@@ -33,7 +35,7 @@ class DivergenceCallback(TrainerCallback):
         for problem in _find_divergence(logs or {}, first, args):
             checkpoint = get_last_checkpoint(args.output_dir)
             where = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
-            raise ValueError(f"step {state.global_step}: {problem}; {_ADVICE}{where}")
+            raise UserError(f"step {state.global_step}: {problem}; {_ADVICE}{where}")
 
 
 def _find_divergence(logs: dict[str, float], first: dict[str, float], args: Any) -> Iterator[str]:
@@ -50,8 +52,8 @@ def _find_divergence(logs: dict[str, float], first: dict[str, float], args: Any)
 
 
 def check_weights(model: torch.nn.Module) -> None:
-    """Raise `ValueError` naming the first weight with a value that is not finite."""
+    """Raise `UserError` naming the first weight with a value that is not finite."""
     for name, parameter in model.named_parameters():
         # DeepSpeed leaves a parameter empty and keeps this process's shard in ds_tensor.
         if not bool(torch.isfinite(getattr(parameter, "ds_tensor", parameter)).all()):
-            raise ValueError(f"{name}: not finite after training; {_ADVICE}")
+            raise UserError(f"{name}: not finite after training; {_ADVICE}")

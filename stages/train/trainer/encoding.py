@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length
 
+from stages.common.errors import UserError
 from stages.common.tables import DropLog
 from stages.train.trainer.loss import UNKNOWN
 from stages.train.trainer.preference_rows import LabelledCompletion
@@ -52,7 +53,7 @@ def encode_dataset(
 
     Columns: prompt_ids, completion_ids, step_of_token (0-based, per completion token), step_labels (1 correct, 0
     incorrect, -1 unknown), label and outcome_known (bool). Rows longer than `max_length` tokens and rows that cannot be
-    encoded are counted in `drops`, never cut. Raises `ValueError` for an unusable tokenizer, or when no row is left.
+    encoded are counted in `drops`, never cut. Raises `UserError` for an unusable tokenizer, or when no row is left.
     """
     check_tokenizer(tokenizer)
     tokens = pa.list_(pa.int32())
@@ -74,20 +75,20 @@ def encode_dataset(
     table = pa.Table.from_batches(batches, schema=schema)
     if not table.num_rows:
         counts = {reason: entry["rows"] for reason, entry in drops.report().items()}
-        raise ValueError(f"no row is left to train on; dropped {counts}")
+        raise UserError(f"no row is left to train on; dropped {counts}")
     return Dataset(table)
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise `ValueError` unless `tokenizer` has an end token and gives the characters of each token."""
+    """Raise `UserError` unless `tokenizer` has an end token and gives the characters of each token."""
     name = type(tokenizer).__name__
     if not getattr(tokenizer, "is_fast", False):
-        raise ValueError(
+        raise UserError(
             f"{name}: steps are found by character offsets, which only fast tokenizers give; "
             "convert it to a tokenizer.json"
         )
     if tokenizer.eos_token is None:
-        raise ValueError(f"{name}: has no end-of-sequence token")
+        raise UserError(f"{name}: has no end-of-sequence token")
 
 
 def render_row(row: LabelledCompletion, tokenizer: PreTrainedTokenizerBase) -> RenderedRow:
@@ -119,14 +120,14 @@ def render_row(row: LabelledCompletion, tokenizer: PreTrainedTokenizerBase) -> R
 def tokenize_rows(
     rows: Sequence[LabelledCompletion], rendered: Sequence[RenderedRow], tokenizer: PreTrainedTokenizerBase
 ) -> list[TokenizedRow]:
-    """Token ids and steps of rows that are all plain text or all chat; raises `ValueError` where they are mixed.
+    """Token ids and steps of rows that are all plain text or all chat; raises `UserError` where they are mixed.
 
     The completion starts where the tokenized prompt and the tokenized whole diverge, as in TRL.
     """
     if not rows:
         return []
     if len({isinstance(row.prompt, str) for row in rows}) > 1:
-        raise ValueError("prompts must be all plain text or all chat messages")
+        raise UserError("prompts must be all plain text or all chat messages")
     special = isinstance(rows[0].prompt, str)  # a chat template writes its special tokens itself
     prompts = tokenizer([r.prompt for r in rendered], add_special_tokens=special)["input_ids"]
     whole = tokenizer([r.text for r in rendered], add_special_tokens=special, return_offsets_mapping=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+from stages.common.errors import UserError
 from stages.common.params.train import LoraParams
 from stages.common.policies import Policy
 
@@ -15,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def make_lora_config(lora: LoraParams) -> LoraConfig:
-    """Adapters on every linear layer but the language model's head; raises `ValueError` where peft is not installed."""
+    """Adapters on every linear layer but the language model's head; raises `UserError` where peft is not installed."""
     try:
         from peft import LoraConfig
     except ImportError as error:
-        raise ValueError("train.lora: needs the package peft: pip install 'stepkto-data[lora]'") from error
+        raise UserError("train.lora: needs the package peft: pip install 'stepkto-data[lora]'") from error
     return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def load_model_in_4bit(policy: Policy, device: str) -> Any:
     """The policy's model with its weights in 4 bits (NF4), frozen as in QLoRA.
 
-    Raises `ValueError` where bitsandbytes is not installed.
+    Raises `UserError` where bitsandbytes is not installed.
     """
     try:
         from bitsandbytes.nn import Linear4bit
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             "train.lora.load_in_4bit: needs the package bitsandbytes: pip install 'stepkto-data[qlora]'"
         ) from error
     model = AutoModelForCausalLM.from_pretrained(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from reprlib import repr as shorten
 from typing import Any
 
+from stages.common.errors import UserError
+
 Messages = list[dict[str, str]]
 
 REQUIRED_COLUMNS = ("prompt", "completion", "label")
@@ -37,17 +39,17 @@ def read_preference_rows(items: Iterable[Mapping[str, Any]]) -> Iterator[Labelle
 def read_preference_row(item: Mapping[str, Any], where: str, name: str) -> LabelledCompletion:
     """`item`, validated, as a row called `name`; without ``steps`` it is a single step of unknown label.
 
-    Raises `ValueError` naming `where` (its file and row), the column, what was expected and what was found.
+    Raises `UserError` naming `where` (its file and row), the column, what was expected and what was found.
     """
     if any(column not in item for column in REQUIRED_COLUMNS):
-        raise ValueError(f"{where}: expected columns {', '.join(REQUIRED_COLUMNS)}, found {', '.join(item) or 'none'}")
+        raise UserError(f"{where}: expected columns {', '.join(REQUIRED_COLUMNS)}, found {', '.join(item) or 'none'}")
     completion = _read_completion(where, item["completion"])
     spans, labels = _read_steps(where, item.get("steps"), completion)
     prompt, label = item["prompt"], item["label"]
     if not isinstance(label, bool):
-        raise ValueError(f"{where}: label: expected True or False, found {shorten(label)}")
+        raise UserError(f"{where}: label: expected True or False, found {shorten(label)}")
     if not isinstance(prompt, str) and not _are_messages(prompt):
-        raise ValueError(f"{where}: prompt: expected text or chat messages, found {shorten(prompt)}")
+        raise UserError(f"{where}: prompt: expected text or chat messages, found {shorten(prompt)}")
     return LabelledCompletion(name, prompt, completion, label, spans, labels)
 
 
@@ -56,7 +58,7 @@ def _read_completion(where: str, completion: Any) -> str:
         return completion
     if _are_messages(completion) and [message["role"] for message in completion] == ["assistant"]:
         return str(completion[0]["content"])
-    raise ValueError(f"{where}: completion: expected text or one assistant message, found {shorten(completion)}")
+    raise UserError(f"{where}: completion: expected text or one assistant message, found {shorten(completion)}")
 
 
 def _are_messages(value: Any) -> bool:
@@ -71,24 +73,24 @@ def _read_steps(where: str, steps: Any, completion: str) -> tuple[list[tuple[int
     if steps is None:
         return [(0, len(completion))], [None]
     if not isinstance(steps, list):
-        raise ValueError(f"{where}: steps: expected a list of start, end and label, found {shorten(steps)}")
+        raise UserError(f"{where}: steps: expected a list of start, end and label, found {shorten(steps)}")
     spans, labels, expected = [], [], 0
     for number, step in enumerate(steps):
         at = f"{where}: steps[{number}]"
         try:
             start, end, label = step["start"], step["end"], step["label"]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{at}: expected start, end and label, found {shorten(step)}") from error
+            raise UserError(f"{at}: expected start, end and label, found {shorten(step)}") from error
         if start != expected or not isinstance(end, int) or not start <= end <= len(completion):
             found = f"{shorten(start)} to {shorten(end)}"
-            raise ValueError(
+            raise UserError(
                 f"{at}: expected start {expected} and an end from there to {len(completion)}, found {found}"
             )
         if label is not None and not isinstance(label, bool):
-            raise ValueError(f"{at}: label: expected True, False or None, found {shorten(label)}")
+            raise UserError(f"{at}: label: expected True, False or None, found {shorten(label)}")
         spans.append((start, end))
         labels.append(label)
         expected = end
     if expected != len(completion):
-        raise ValueError(f"{where}: steps: expected the last to end at {len(completion)}, found {expected}")
+        raise UserError(f"{where}: steps: expected the last to end at {len(completion)}, found {expected}")
     return spans, labels

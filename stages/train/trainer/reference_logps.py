@@ -16,6 +16,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from stages.common.console import progress
+from stages.common.errors import UserError
 from stages.common.journal import Journal
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.sharding import reshard
@@ -74,7 +75,7 @@ def compute_reference_logps(
     """The log-probs of `dataset` under `model`, group by group: a batch of every process.
 
     `desc` is the progress bar's title; `loader_args` go to the data loader; `size` limits the rows of a forward pass.
-    Raises `ValueError` where a log-prob is not finite.
+    Raises `UserError` where a log-prob is not finite.
     """
     loader = accelerator.prepare(DataLoader(dataset, shuffle=False, **loader_args))
     num_done = 0
@@ -85,7 +86,7 @@ def compute_reference_logps(
             with contextlib.nullcontext() if accelerator.is_fsdp2 else accelerator.autocast():
                 sums = compute_step_logps_without_grad(model, batch, prefix, size)
             if not bool(torch.isfinite(sums).all()):
-                raise ValueError(f"{desc}: not finite; check the model's weights")
+                raise UserError(f"{desc}: not finite; check the model's weights")
             all_sums = accelerator.gather_for_metrics(accelerator.pad_across_processes(sums, dim=1))
             steps_of_rows = dataset[num_done : num_done + len(all_sums)][f"{prefix}step_of_token"]
             group[prefix] = [

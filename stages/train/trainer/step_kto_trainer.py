@@ -14,6 +14,7 @@ from datasets import Dataset, List, Value
 from trl import KTOTrainer
 from trl.models import prepare_deepspeed
 
+from stages.common.errors import UserError
 from stages.common.tables import DropLog
 from stages.train.trainer.collator import REFERENCE_COLUMNS, STEP_COLUMNS, StepCollator
 from stages.train.trainer.config import StepKTOConfig
@@ -49,7 +50,7 @@ class StepKTOTrainer(KTOTrainer):
     `train_dataset` is what `encode_dataset` makes, or has the columns ``prompt``, ``completion``, ``label`` of TRL's
     unpaired preference format (plain text, or chat messages with one assistant message), and ``steps``: a list of
     {start, end, label} in code points of the completion, label None where unknown. Without ``steps`` the trainer is
-    TRL's KTO. Rows are read in order. A row of another form raises `ValueError`; rows over ``args.max_length`` are left
+    TRL's KTO. Rows are read in order. A row of another form raises `UserError`; rows over ``args.max_length`` are left
     out and counted in `drops`. `processing_class` is a fast tokenizer.
 
     Logged beside TRL's own names (``kl`` is z0, in nats): ``kl/step`` (z_step), ``kl/token`` (z0 over the mean length
@@ -88,7 +89,7 @@ class StepKTOTrainer(KTOTrainer):
             **others,
         )
         if args.micro_batch_size is not None and self.aux_loss_enabled:
-            raise ValueError("micro_batch_size: must be None for a mixture of experts with a router loss")
+            raise UserError("micro_batch_size: must be None for a mixture of experts with a router loss")
 
     def create_accelerator_and_postprocess(self) -> None:
         """Called by the trainer."""

@@ -49,7 +49,7 @@ def show_row(
 
 def _read_row(path: Path, number: int) -> dict[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file")
     if path.suffix not in READERS:
         raise UserError(f"{path}: expected a file that ends in {' or '.join(READERS)}")
     if number < 0:

@@ -15,7 +15,7 @@ HUMAN_LABELS = Path("work/human_labels.jsonl")
 
 
 def append_human_label(path: Path, label: dict[str, Any]) -> None:
-    """Append one line durably; raises `ValueError` for a label that lacks a key or holds another."""
+    """Append one line durably; raises `UserError` for a label that lacks a key or holds another."""
     check_human_label(label, "human label")
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps({key: label[key] for key in HUMAN_LABEL_KEYS}, ensure_ascii=True) + "\n"
@@ -53,7 +53,7 @@ def measure_agreement(labels: list[dict[str, Any]]) -> list[JudgeAgreement]:
 
 
 def describe_agreement(path: Path) -> list[str]:
-    """A line per judge on the human labels in `path`; raises `FileNotFoundError`, or `ValueError` for a bad line."""
+    """A line per judge on the human labels in `path`; raises `UserError` for a bad line."""
     return [
         f"judge {found.judge}: agrees on {found.agreement:.1%} of {found.num_steps:,} steps, "
         f"Cohen's kappa {'not defined' if found.kappa is None else f'{found.kappa:.3f}'}; "

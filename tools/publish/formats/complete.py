@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
 from stages.judge.llm import VOTE_COUNTS, count_kept_votes
 from tools.publish.exported_round import ExportedRound
@@ -73,7 +74,7 @@ def _read_frames(exported: ExportedRound) -> Iterator[pl.DataFrame]:
             .join(outcomes, on="sample_id")
         )
         if joined.height != samples.height:
-            raise ValueError(
+            raise UserError(
                 f"{exported.locate('samples')}, shard {shard}: {samples.height - joined.height} samples have no "
                 "problem, no steps, no labels or no verdict"
             )
