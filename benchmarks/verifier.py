@@ -14,6 +14,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
+from stages.common.errors import UserError
 from stages.common.verifiers import Verdict, VerifierInput
 from stages.common.verifiers.math import MathVerifier
 from stages.common.verifiers.math.compare import decision, normal_form
@@ -93,7 +94,7 @@ def _read_inputs(path: Path) -> list[BenchInput]:
         given = next((row[key] for key in ("solutions", "pred", "answer") if key in row), None)
         gold = next((row[key] for key in _GOLD_KEYS if key in row), None)
         if given is None or gold is None or (gold is given):
-            raise ValueError(f"{path}: row {number}: expected gold and answer, gold and pred, or answer and solutions")
+            raise UserError(f"{path}: row {number}: expected gold and answer, gold and pred, or answer and solutions")
         texts = given if isinstance(given, list) else [given]
         expected = next((row[key] for key in _EXPECTED_KEYS if row.get(key) is not None), None)
         wanted = expected if isinstance(expected, list) else repeat(expected, len(texts))

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from stages.common.errors import UserError
+
 PROJECT_FILES = ("stages", "plugins", "requirements.lock", "dvc.yaml", ".dvcignore")
 """What the graph needs to run."""
 
@@ -36,7 +38,7 @@ def make_workspace(folder: Path, recipe: dict[str, Any], cache: Path) -> None:
 
 
 def reproduce(folder: Path, log: Path) -> None:
-    """Run the graph in `folder`; raise `RuntimeError` naming the log when it fails."""
+    """Run the graph in `folder`; raise `UserError` naming the log when it fails."""
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
             [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"],
@@ -47,7 +49,7 @@ def reproduce(folder: Path, log: Path) -> None:
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"{log}: the graph failed; the last lines say why")
+        raise UserError(f"{log}: the graph failed; the last lines say why")
 
 
 def _run_dvc(folder: Path, *arguments: str) -> None:

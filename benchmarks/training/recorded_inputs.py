@@ -8,6 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import UserError
+
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "recorded" / "math_100x8.jsonl"
 """100 MATH problems, each with 8 recorded completions and whether they are correct."""
 
@@ -41,7 +43,7 @@ def read_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
     does not depend on them.
     """
     if not RECORDED.is_file():
-        raise FileNotFoundError(f"{RECORDED}: missing; it comes with the project's data folder")
+        raise UserError(f"{RECORDED}: missing; it comes with the project's data folder")
     problems = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
     random.Random(seed).shuffle(problems)
     pairs = [(problem, index) for index in range(8) for problem in problems]

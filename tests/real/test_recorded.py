@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.recipe import read_recipe
@@ -102,7 +103,7 @@ def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"engine\.recorded\.path: .*nowhere\.jsonl: no such file"):
+    with pytest.raises(UserError, match=r"engine\.recorded\.path: .*nowhere\.jsonl: no such file"):
         read_recorded(problems(), tmp_path / "nowhere.jsonl", 8, DropLog())
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.training import recorded_inputs
 from benchmarks.training.__main__ import format_table, run_in_process
+from stages.common.errors import UserError
 
 METRICS = {
     "num_threads": 1,
@@ -47,7 +48,7 @@ def test_a_failed_measurement_says_why() -> None:
 
 def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(recorded_inputs, "RECORDED", tmp_path / "nowhere.jsonl")
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.jsonl: missing"):
+    with pytest.raises(UserError, match=r"nowhere\.jsonl: missing"):
         recorded_inputs.read_rows(8)
 
 

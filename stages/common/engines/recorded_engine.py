@@ -10,6 +10,7 @@ from typing import Any
 from stages.common.engines.engine import ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
+from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams
 from stages.common.tables import DropLog, make_problem_id
 from stages.common.text import format_answer, has_lone_surrogate
@@ -65,9 +66,9 @@ class RecordedEngine:
         self._drops = drops
 
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
-        """See `Engine.complete`; all requests are taken at once. Raises `FileNotFoundError` where there is no file."""
+        """See `Engine.complete`; all requests are taken at once. Raises `UserError` where there is no file."""
         if not self._path.is_file():
-            raise FileNotFoundError(f"engine.recorded.path: {self._path}: no such file")
+            raise UserError(f"engine.recorded.path: {self._path}: no such file")
         pending: dict[str, dict[int, GenerationRequest]] = {}
         for request in requests:
             problem, _, index = request.custom_id.rpartition("-")
