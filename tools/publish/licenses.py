@@ -35,6 +35,9 @@ def list_licenses(origins: list[tuple[str, str]], seed: SeedModelParams) -> list
     if seed.kind == "none":
         note = "not known to this project: see their source"
         licenses[License("completions, sampled elsewhere", None, note)] = None
+    elif seed.kind == "folder":
+        note = "that of the model: see its own card"
+        licenses[License("completions, written by models trained from a model of the authors' own", None, note)] = None
     elif seed.hub is not None:
         repo = seed.hub.repo
         notes = (note for prefix, note in _BY_MODEL.items() if repo.startswith(prefix))

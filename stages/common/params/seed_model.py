@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.common.params.block import ParamsBlock
 
@@ -40,7 +40,7 @@ class ToyModelParams(ParamsBlock):
 
 
 class HubModelParams(ParamsBlock):
-    """A model of the Hub; only its manifest is stored, weights stay in the Hub's own cache."""
+    """A model of the Hub; only its manifest is stored, weights stay in the Hub's own cache, which is enough offline."""
 
     repo: str
     """Repository id, as owner/name."""
@@ -48,12 +48,28 @@ class HubModelParams(ParamsBlock):
     """Commit of the model."""
 
 
+class FolderModelParams(ParamsBlock):
+    """A model on this machine. Its files are copied into M0, which is known by their hash and never by the path."""
+
+    path: str
+    """A folder as transformers writes it, with weights in safetensors; or a .gguf file, converted to float32."""
+
+
 class SeedModelParams(ParamsBlock):
     """`seed_model` block."""
 
-    kind: Literal["toy_arithmetic", "hub", "none"]
-    """`none`: completions are sampled elsewhere, so no model is loaded."""
+    kind: Literal["toy_arithmetic", "hub", "folder", "none"]
+    """`toy_arithmetic`: a small model trained here; `hub`: a model of the Hub; `folder`: one on this machine; `none`:
+    completions are sampled elsewhere, so no model is loaded."""
     toy_arithmetic: ToyModelParams | None = None
     """For kind `toy_arithmetic`; null: its defaults."""
     hub: HubModelParams | None = None
     """For kind `hub`, which needs it."""
+    folder: FolderModelParams | None = None
+    """For kind `folder`, which needs it."""
+
+    @model_validator(mode="after")
+    def _check_kind_params(self) -> Self:
+        if self.kind in ("hub", "folder") and getattr(self, self.kind) is None:
+            raise ValueError(f"{self.kind}: null, but kind {self.kind} requires it")
+        return self
