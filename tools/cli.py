@@ -65,9 +65,20 @@ def plan(
 def repro(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages such as train@M2; by default all.")] = None,
 ) -> None:
-    """Run what the recipe in force still needs (dvc repro), then print the table of rounds."""
+    """Run what the recipe in force still needs (dvc repro), then print the table of rounds.
+
+    A dvc.lock that a kill or a full disk tore is restored first.
+    """
+    from tools.dvc_recovery import prepare_repro
+
+    for line in prepare_repro():
+        typer.echo(line, err=True)
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *(stages or [])]
-    code = subprocess.run(command, check=False).returncode  # noqa: S603 - no shell, and the user's own words
+    # Bash replaces itself by the stage, which then dies with DVC; and dvc.yaml's `python` is this one.
+    folders = [str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])]
+    environment = {**os.environ, "SHELL": "/bin/bash", "PATH": os.pathsep.join(folders)}
+    # No shell, and the user's own words.
+    code = subprocess.run(command, check=False, env=environment).returncode  # noqa: S603
     if code:
         raise typer.Exit(code)
     if not stages:

@@ -57,9 +57,17 @@ def read_lock(root: Path, revision: str | None = None) -> Lock:
 def parse_lock(text: str, where: str) -> Lock:
     """The lock in `text`; raises `UserError` beginning with `where`."""
     try:
-        stages = parse_yaml(text)["stages"]
-        return {str(name): _parse_entry(str(name), stage) for name, stage in stages.items()}
-    except (YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        value = parse_yaml(text)
+    except (YAMLError, ValueError) as error:
+        raise UserError(f"{where}: not a dvc.lock ({' '.join(repr(error).split())})") from error
+    return build_lock(value, where)
+
+
+def build_lock(value: Any, where: str) -> Lock:
+    """The lock in the parsed text of a dvc.lock; raises `UserError` beginning with `where`."""
+    try:
+        return {str(name): _parse_entry(str(name), stage) for name, stage in value["stages"].items()}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{where}: not a dvc.lock ({' '.join(repr(error).split())})") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from functools import cache
 from importlib import metadata
@@ -28,6 +28,7 @@ LEFT_OUT = {
     "common.engines.server_process": "starts a server and ends it",
     "common.engines.server_supervisor": "ends a server whose stage died",
     "common.engines.servers": "where servers are",
+    "common.lock_copy": "copies dvc.lock",
     "common.journal": "keeps finished work: a row is the same from the journal or made again",
     "common.plugins": "imports plugins, which count themselves",
     "common.registry": "looks a kind up; the tables of kinds lie elsewhere",
@@ -90,6 +91,13 @@ def describe_code(plugins: list[str], root: Path = Path()) -> dict[str, str]:
         )
         for stage, module in list_stages(root).items()
     }
+
+
+def list_changed_libraries(texts: Iterable[str]) -> list[str]:
+    """Libraries whose version is not the one in `texts` of `describe_code`, as ``"torch 2.12.0 -> 2.13.0"``."""
+    lines = {line for text in texts for line in text.splitlines() if line.partition(" ")[0] in LIBRARIES}
+    pairs = [(name, then, _read_version(name)) for name, _, then in (line.partition(" ") for line in sorted(lines))]
+    return [f"{name} {then} -> {now or 'none'}" for name, then, now in pairs if now != then]
 
 
 def _describe_modules(modules: set[str], spared: tuple[str, ...], root: Path) -> str:

@@ -16,6 +16,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 from stages.common.errors import UserError, explain_system_error
+from stages.common.lock_copy import keep_lock_copy
 from stages.common.plugins import load_plugins
 
 T = TypeVar("T")
@@ -74,6 +75,7 @@ def run_stage(stage: Callable[..., None], words: list[str] | None = None) -> Non
         for name in inspect.signature(stage).parameters:
             parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH")
         options = vars(parser.parse_args(words))
+        keep_lock_copy()
         load_plugins(options["recipe"])
         stage(**options)
 
