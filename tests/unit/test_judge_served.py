@@ -20,9 +20,8 @@ from stages.common.tables import REPLY
 from stages.judge import open_judge
 from stages.judge.llm.judge_prompts import PROMPT_FOLDER, hash_prompt, render_prompt
 from stages.judge.llm.replies import InvalidReply, StepVote, make_reply_schema, read_reply
-from stages.judge.llm.vote_requests import ALL_STEPS
 from stages.judge.llm.voter import PREFLIGHT_REQUESTS, LlmVoter, identify_llm, identify_llm_judge
-from stages.judge.llm.votes import combine_labels, count_votes
+from stages.judge.llm.votes import ALL_STEPS, combine_labels, count_votes
 from stages.judge.step_labels import CompletionSteps, StepLabel
 from tests.support.llm_params import ENGINE, LLM_JUDGE, openai
 from tests.support.tiny_policy import write_policy

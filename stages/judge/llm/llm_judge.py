@@ -16,9 +16,8 @@ from stages.common.tables import content_hash
 from stages.judge.labelling import Judge
 from stages.judge.llm.mock_judge import make_mock_reply
 from stages.judge.llm.recount import recount_votes
-from stages.judge.llm.vote_requests import VoteRequest
 from stages.judge.llm.voter import LlmVoter, identify_llm, identify_llm_judge
-from stages.judge.llm.votes import combine_labels, count_votes
+from stages.judge.llm.votes import VoteRequest, label_samples
 from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence
 
 JUDGE_NAMES = ("judge", "second judge")
@@ -57,16 +56,7 @@ class LlmJudge(Judge):
     def label_steps(self, completions: Sequence[CompletionSteps]) -> Judgement:
         """The label that enough votes agree on."""
         collected = [voter.collect_votes(completions) for voter in self._voters]
-        labels = {
-            each.sample_id: [
-                combine_labels([
-                    count_votes(of_model.votes[each.sample_id][step], self.params.min_agreement)
-                    for of_model in collected
-                ])
-                for step in range(len(each.steps))
-            ]
-            for each in completions
-        }  # fmt: skip
+        labels = label_samples(collected, self.params.min_agreement)
         replies = [row for of_model in collected for row in of_model.replies]
         return Judgement(labels, replies, sum((of_model.invalid_replies for of_model in collected), Counter()))
 

@@ -6,7 +6,7 @@ import json
 
 from stages.common.params.judge import MockJudgeParams
 from stages.common.tables import content_hash, hash_to_unit
-from stages.judge.llm.vote_requests import VoteRequest
+from stages.judge.llm.votes import VoteRequest
 from stages.judge.rules import judge_toy_arithmetic
 
 INVALID_REPLIES = ("I like this solution.", '{"verdicts": []}', '{"verdicts": [{"step": 1, "verdict": "corr')

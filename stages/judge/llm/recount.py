@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import polars as pl
 
-from stages.judge.llm.replies import NO_REPLY, InvalidReply, StepVote, Vote, read_reply
-from stages.judge.llm.vote_requests import ALL_STEPS
-from stages.judge.llm.votes import combine_labels, count_votes
+from stages.judge.llm.replies import NO_REPLY, InvalidReply, StepVote, read_reply
+from stages.judge.llm.votes import ALL_STEPS, CollectedVotes, label_samples
 from stages.judge.step_labels import SampleLabels, StepLabel
 
 VOTE_COUNTS = {
@@ -30,43 +28,26 @@ def read_kept_reply(row: dict[str, Any], num_steps: int) -> list[StepVote] | Inv
     return read_reply(row["text"], row["finish_reason"] or "", numbers)
 
 
-class KeptVotes:
-    """The votes of REPLY rows on STEP rows; the last attempt counts."""
-
-    def __init__(self, replies: pl.DataFrame, steps: pl.DataFrame) -> None:
-        self.num_steps: dict[str, int] = dict(steps.group_by("sample_id").len().sort("sample_id").iter_rows())
-        self._read: defaultdict[str, dict[tuple[int, int, int], list[StepVote] | InvalidReply]] = defaultdict(dict)
-        for row in replies.sort("attempt").iter_rows(named=True):
-            sample_id, key = row["sample_id"], (row["judge_index"], row["step"], row["vote"])
-            self._read[sample_id][key] = read_kept_reply(row, self.num_steps[sample_id])
-
-    def list_votes(self, sample_id: str, judge_index: int, step: int, num_votes: int) -> list[Vote]:
-        """The votes of one judge on one step; a vote without a reply is missing."""
-        return [self._find_vote(sample_id, judge_index, step, vote) for vote in range(num_votes)]
-
-    def _find_vote(self, sample_id: str, judge_index: int, step: int, vote: int) -> Vote:
-        read, position = self._read[sample_id].get((judge_index, step, vote)), 0
-        if read is None:
-            read, position = self._read[sample_id].get((judge_index, ALL_STEPS, vote), NO_REPLY), step
-        return read if isinstance(read, InvalidReply) else read[position]
+def _read_votes(replies: pl.DataFrame, steps: pl.DataFrame, num_votes: int, num_judges: int) -> list[CollectedVotes]:
+    """The votes of each judge on `steps` (STEP rows) by its `replies` (REPLY rows); the last attempt counts."""
+    num_steps: dict[str, int] = dict(steps.group_by("sample_id").len().sort("sample_id").iter_rows())
+    collected = [CollectedVotes.prepare(num_steps, num_votes) for _ in range(num_judges)]
+    for row in replies.sort("attempt").iter_rows(named=True):
+        read = read_kept_reply(row, num_steps[row["sample_id"]])
+        collected[row["judge_index"]].add(row["sample_id"], row["step"], row["vote"], read)
+    return collected
 
 
 def recount_votes(
     replies: pl.DataFrame, steps: pl.DataFrame, num_votes: int, num_judges: int, min_agreement: float
 ) -> SampleLabels:
     """Labels of `steps` (STEP rows) from `replies` (REPLY rows); the reason is empty where a request was not sent."""
-    kept = KeptVotes(replies, steps)
-
-    def recount(sample_id: str, step: int) -> StepLabel:
-        label = combine_labels([
-            count_votes(kept.list_votes(sample_id, judge_index, step, num_votes), min_agreement)
-            for judge_index in range(num_judges)
-        ])  # fmt: skip
-        return StepLabel(None, "", label.agreement) if NO_REPLY.error in label.reason else label
-
+    labels = label_samples(_read_votes(replies, steps, num_votes, num_judges), min_agreement)
     return {
-        sample_id: [recount(sample_id, step) for step in range(num_steps)]
-        for sample_id, num_steps in kept.num_steps.items()
+        sample_id: [
+            StepLabel(None, "", label.agreement) if NO_REPLY.error in label.reason else label for label in of_sample
+        ]
+        for sample_id, of_sample in labels.items()
     }
 
 
@@ -75,10 +56,10 @@ def count_kept_votes(replies: pl.DataFrame, steps: pl.DataFrame, num_votes: int,
 
     The counts sum to `num_votes` times `num_judges`: a request that was not sent is an invalid vote, too.
     """
-    kept = KeptVotes(replies, steps)
+    collected = _read_votes(replies, steps, num_votes, num_judges)
     rows: list[tuple[Any, ...]] = []
     for sample_id, step in steps.select("sample_id", "step").iter_rows():
-        votes = [vote for judge in range(num_judges) for vote in kept.list_votes(sample_id, judge, step, num_votes)]
+        votes = [vote for of_judge in collected for vote in of_judge.votes[sample_id][step]]
         verdicts = [vote.is_correct for vote in votes if isinstance(vote, StepVote)]
         rows.append((sample_id, step, verdicts.count(True), verdicts.count(False), len(votes) - len(verdicts)))
     return pl.DataFrame(rows, schema=VOTE_COUNTS, orient="row")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +10,8 @@ from stages.common.engines import Completion, GenerationRequest, ModelId, Respon
 from stages.common.params.judge import LlmJudgeParams
 from stages.common.tables import content_hash, seed_from
 from stages.judge.llm.judge_prompts import hash_prompt, render_prompt
-from stages.judge.llm.replies import NO_REPLY, InvalidReply, StepVote, Vote, make_reply_schema, read_reply
-from stages.judge.llm.vote_requests import VoteRequest, list_vote_requests
+from stages.judge.llm.replies import InvalidReply, StepVote, make_reply_schema, read_reply
+from stages.judge.llm.votes import CollectedVotes, VoteRequest, list_vote_requests
 from stages.judge.step_labels import CompletionSteps
 
 PREFLIGHT_REQUESTS = 8
@@ -20,24 +19,6 @@ PREFLIGHT_REQUESTS = 8
 
 Pending = list[tuple[VoteRequest, InvalidReply | None]]
 """Votes to request, each with the previous reply if there was one."""
-
-
-@dataclass(frozen=True)
-class CollectedVotes:
-    """Votes of one language model, and where they come from."""
-
-    votes: dict[str, list[list[Vote]]]
-    """Shape ``[steps][votes]`` by sample_id; a vote has its place whichever attempt gave it."""
-    replies: list[dict[str, Any]] = field(default_factory=list)
-    """REPLY rows of all attempts."""
-    invalid_replies: Counter[str] = field(default_factory=Counter)
-    """Invalid replies by what is wrong with them."""
-
-    def add(self, request: VoteRequest, votes: list[StepVote] | InvalidReply) -> None:
-        """Add the votes on the steps of `request`; an invalid reply is a missing vote on each of them."""
-        of_steps: Sequence[Vote] = [votes] * len(request.numbers) if isinstance(votes, InvalidReply) else votes
-        for number, vote in zip(request.numbers, of_steps, strict=True):
-            self.votes[request.completion.sample_id][number - 1][request.vote] = vote
 
 
 def identify_llm(params: LlmJudgeParams) -> str:
@@ -52,71 +33,59 @@ def identify_llm_judge(params: LlmJudgeParams) -> str:
     return content_hash("llm judge", identify_llm(params), own, hash_prompt(params.template))
 
 
+@dataclass
 class LlmVoter:
-    """Requests `num_votes` votes per step through `runner`.
+    """Requests `num_votes` votes per step through `runner`; `seed` determines the model's draws."""
 
-    `judge_index` numbers the judge in REPLY rows; `seed` determines the model's draws. `sent` maps the key of each
-    request in flight to its vote, for a mock engine that has to know what it replies to.
-    """
-
-    def __init__(
-        self,
-        params: LlmJudgeParams,
-        num_votes: int,
-        seed: int,
-        runner: Runner,
-        judge_index: int = 0,
-        sent: dict[str, VoteRequest] | None = None,
-    ) -> None:
-        self._params = params
-        self._num_votes = num_votes
-        self._seed = seed
-        self._runner = runner
-        self._judge_index = judge_index
-        self._sent: dict[str, VoteRequest] = {} if sent is None else sent
-        self._model = identify_llm(params)
-        self._is_tested = False
+    params: LlmJudgeParams
+    num_votes: int
+    seed: int
+    runner: Runner
+    judge_index: int = 0
+    """Number of the judge in REPLY rows."""
+    sent: dict[str, VoteRequest] = field(default_factory=dict)
+    """The vote of each request in flight by its key, for a mock engine that has to know what it replies to."""
+    _is_tested: bool = False
 
     def collect_votes(self, completions: Sequence[CompletionSteps]) -> CollectedVotes:
         """Votes on every step of `completions`. Raises `EngineError` where no request can succeed; replies are kept."""
-        collected = CollectedVotes({
-            each.sample_id: [[NO_REPLY] * self._num_votes for _ in each.steps] for each in completions
-        })  # fmt: skip
+        num_steps = {each.sample_id: len(each.steps) for each in completions}
+        collected = CollectedVotes.prepare(num_steps, self.num_votes)
         pending: Pending = []
-        for vote in list_vote_requests(completions, self._params.mode, self._num_votes):
+        for vote in list_vote_requests(completions, self.params.mode, self.num_votes):
             error = self._check_length(vote.completion)
             if error is None:
                 pending.append((vote, None))
             else:
-                collected.add(vote, error)
-        for attempt in range(self._params.max_attempts):
+                collected.add(vote.completion.sample_id, vote.step, vote.vote, error)
+        for attempt in range(self.params.max_attempts):
             if pending:
                 pending = self._attempt(pending, attempt, collected)
         for vote, error in pending:
             assert error is not None
-            collected.add(vote, error)
+            collected.add(vote.completion.sample_id, vote.step, vote.vote, error)
         return collected
 
     def report_usage(self) -> dict[str, Any]:
         """Tokens and cost, as `Runner` reports them."""
-        return {"model": self._params.model, **self._runner.report_usage()}
+        return {"model": self.params.model, **self.runner.report_usage()}
 
     def _check_length(self, completion: CompletionSteps) -> InvalidReply | None:
-        if completion.num_chars <= self._params.max_chars:
+        if completion.num_chars <= self.params.max_chars:
             return None
         error = f"problem and completion have {completion.num_chars} characters, above max_chars"
         return InvalidReply(error, "longer than max_chars")
 
     def _attempt(self, pending: Pending, attempt: int, collected: CollectedVotes) -> Pending:
         """Send one request for each of `pending`; return those to be sent again."""
-        self._sent.clear()
+        self.sent.clear()
         preflight = 0 if self._is_tested else PREFLIGHT_REQUESTS
-        self._runner.run(self._make_requests(pending, attempt), len(pending), preflight, self._find_error)
+        self.runner.run(self._make_requests(pending, attempt), len(pending), preflight, self._find_error)
         self._is_tested = True
         again: Pending = []
         for vote, previous in pending:
             request = self._make_request(vote, previous, attempt)
-            response = self._runner.get(request)
+            response = self.runner.get(request)
             read = _read_response(response, vote)
             collected.replies.append(self._make_row(vote, attempt, request, response, read))
             if isinstance(read, InvalidReply):
@@ -124,30 +93,30 @@ class LlmVoter:
                 if isinstance(response, Completion):
                     again.append((vote, read))
                     continue  # otherwise the engine has made all its attempts
-            collected.add(vote, read)
+            collected.add(vote.completion.sample_id, vote.step, vote.vote, read)
         return again
 
     def _make_requests(self, pending: Pending, attempt: int) -> Iterator[GenerationRequest]:
         for vote, previous in pending:
             request = self._make_request(vote, previous, attempt)
-            self._sent[request.key] = vote
+            self.sent[request.key] = vote
             yield request
 
     def _find_error(self, request: GenerationRequest, completion: Completion) -> str | None:
-        read = _read_response(completion, self._sent[request.key])
+        read = _read_response(completion, self.sent[request.key])
         return read.error if isinstance(read, InvalidReply) else None
 
     def _make_request(self, vote: VoteRequest, previous: InvalidReply | None, attempt: int) -> GenerationRequest:
-        params, completion = self._params, vote.completion
+        params, completion = self.params, vote.completion
         error = previous.error if previous else None
         prompt = render_prompt(params.template, completion.problem, completion.reference, vote.shown_steps, error)
         return GenerationRequest(
-            model=self._model,
+            model=identify_llm(params),
             prompt=[{"role": "user", "content": prompt}],
             temperature=params.temperature,
             max_tokens=params.max_tokens,
             # 31 bits, which every server takes.
-            seed=seed_from("judge", self._seed, completion.sample_id, vote.step, vote.vote, attempt) % 2**31,
+            seed=seed_from("judge", self.seed, completion.sample_id, vote.step, vote.vote, attempt) % 2**31,
             schema=make_reply_schema(vote.numbers),
         )
 
@@ -164,7 +133,7 @@ class LlmVoter:
         return {
             "sample_id": vote.completion.sample_id,
             "problem_id": vote.completion.problem_id,
-            "judge_index": self._judge_index,
+            "judge_index": self.judge_index,
             "step": vote.step,
             "vote": vote.vote,
             "attempt": attempt,
