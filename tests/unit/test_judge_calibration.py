@@ -22,7 +22,7 @@ from stages.common.tables import PROBLEM, SAMPLE, STEP, write_table
 from stages.common.toy_arithmetic import make_problems
 from stages.judge.calibration import calibrate_judge, calibrate_judges, run_gate
 from stages.judge.calibration.benchmark_metrics import compute_metrics, is_match
-from stages.judge.calibration.comparison import PUBLISHED_F1, compare_judges, format_judge_rates
+from stages.judge.calibration.console_tables import PUBLISHED_F1, compare_judges, format_judge_rates
 from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 

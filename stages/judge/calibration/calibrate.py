@@ -1,21 +1,18 @@
-"""How well a judge agrees with human labels, what more votes gain, and what replies cost."""
+"""How well a judge agrees with human labels, what more votes gain, what replies cost, and the gate before labelling."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from stages.common.params.block import load, load_seed, validate
-from stages.common.params.judge import JudgeParams
-from stages.common.plugins import load_plugins
-from stages.common.tables import write_json
+from stages.common.errors import UserError
+from stages.common.params.judge import GateParams, JudgeParams
+from stages.common.provenance import compute_sha256
 from stages.judge.calibration.benchmark_metrics import compute_metrics, group_labels
-from stages.judge.calibration.comparison import compare_judges, format_judge_rates
-from stages.judge.calibration.first_errors import describe_error, format_first_errors, list_first_errors
 from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
 from stages.judge.labelling import open_judge
 
@@ -51,41 +48,26 @@ def calibrate_judge(params: JudgeParams, seed: int, rows: Sequence[ProcessBenchR
     return Calibration(labels, metrics)
 
 
-def calibrate_judges(
-    files: Sequence[Path],
-    kinds: Sequence[str] = (),
-    recipes: Sequence[Path] = (),
-    half: str | None = None,
-    show: Sequence[str] = (),
-    out: Path | None = None,
-) -> Iterator[str]:
-    """Calibrate judges on `files` in the format of ProcessBench; yield lines for a console.
+def run_gate(params: JudgeParams, seed: int, desc: str) -> dict[str, Any] | None:
+    """The metrics of the judge on the gate's files, None without a gate; see `check_gate`."""
+    if params.gate is None:
+        return None
+    rows = [row for name in params.gate.files for row in read_processbench(Path(name))]
+    chosen = sorted(rows, key=lambda row: row.sample_id)[: params.gate.max_solutions]
+    files = {Path(name).name: compute_sha256(Path(name)) for name in params.gate.files}
+    metrics = calibrate_judge(params, seed, chosen, desc).metrics
+    return {"files": files, "required": {"min_f1": params.gate.min_f1}, **metrics}
 
-    `kinds` are judges that need no params, `recipes` params files whose judges to calibrate. `half` restricts the rows
-    to one half (``first``, ``second``) by the hash of their id; `show` prints the judges' first errors of these kinds
-    (``correct``, ``late``, ``false alarm``). `out` receives all metrics by judge as JSON.
-    """
-    named = [(path.name, row) for path in files for row in read_processbench(path)]
-    named = [(name, row) for name, row in named if half in (None, row.half)]
-    rows = [row for _, row in named]
-    judges = {kind: (validate(JudgeParams, {"kind": kind}, "judge"), 0) for kind in kinds}
-    for recipe in recipes:
-        load_plugins(recipe)
-        judges[str(recipe)] = load(JudgeParams, recipe, "judge"), load_seed(recipe)
-    metrics: dict[str, dict[str, Any]] = {}
-    for name, (params, seed) in judges.items():
-        calibration = calibrate_judge(params, seed, rows, f"calibrate {name}")
-        metrics[name] = calibration.metrics
-        yield f"First errors by {name}:"
-        yield from format_first_errors(named, calibration.labels)
-        errors = list_first_errors(rows, calibration.labels)
-        yield from (f"\n{describe_error(error)}" for error in errors if error.kind in show)
-        yield ""
-    yield from (format_judge_rates(name, values) for name, values in metrics.items())
-    yield ""
-    yield from compare_judges(metrics)
-    if out is not None:
-        write_json(out, metrics)
+
+def check_gate(gate: GateParams, metrics: dict[str, Any], report: Path) -> None:
+    """Raise `UserError` where the judge does not reach the gate; `report` is the file with all metrics."""
+    if metrics["f1"] is not None and metrics["f1"] >= gate.min_f1:
+        return
+    raise UserError(
+        f"judge.gate.min_f1: expected at least {gate.min_f1:g}, found {metrics['f1']} on {metrics['solutions']} "
+        f"solutions (accuracy on erroneous {metrics['accuracy_on_erroneous']}, on correct "
+        f"{metrics['accuracy_on_correct']}); nothing is labelled. All metrics: {report}"
+    )
 
 
 def _scale_usage(usage: dict[str, Any], num_solutions: int) -> dict[str, Any]:

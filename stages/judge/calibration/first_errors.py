@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from stages.judge.calibration.processbench import HALVES, ProcessBenchRow
+from stages.judge.calibration.processbench import ProcessBenchRow
 from stages.judge.label_stats import divide
-
-HEADING = f"{'':22}  rows  errors  correct  late  false alarms  precision: all, labelled, at or after; recall"
-
-MAX_STEP_CHARS = 600
-"""Characters of a step in `describe_error`."""
 
 KINDS = ("correct", "late", "false alarm")
 """At the first error; after it, where people labelled nothing; on a step that people found correct."""
@@ -38,10 +33,8 @@ class FirstError:
 
 def list_first_errors(rows: Sequence[ProcessBenchRow], labels: pl.DataFrame) -> list[FirstError]:
     """The judge's first incorrect step in each of `rows` that has one, from LABEL rows."""
-    first = labels.filter(pl.col("step") == pl.col("first_error"))
-    by_sample = {
-        sample_id: (step, reason) for sample_id, step, reason in first.select("sample_id", "step", "reason").iter_rows()
-    }
+    first = labels.filter(pl.col("step") == pl.col("first_error")).select("sample_id", "step", "reason")
+    by_sample = {sample_id: (step, reason) for sample_id, step, reason in first.iter_rows()}
     return [FirstError(row, *by_sample[row.sample_id]) for row in rows if row.sample_id in by_sample]
 
 
@@ -65,22 +58,3 @@ def count_first_errors(rows: Sequence[ProcessBenchRow], errors: Sequence[FirstEr
         "precision_at_or_after": divide(correct + late, len(errors)),
         "recall": divide(correct, num_errors),
     }
-
-
-def format_first_errors(files: Sequence[tuple[str, ProcessBenchRow]], labels: pl.DataFrame) -> Iterator[str]:
-    """A table of counts by file and half of the rows; `files` holds each row with the name of its file."""
-    yield HEADING
-    for name in [*dict.fromkeys(name for name, _ in files), "all"]:
-        for half in HALVES:
-            rows = [row for file, row in files if name in (file, "all") and half in (row.half, "all")]
-            values = list(count_first_errors(rows, list_first_errors(rows, labels)).values())
-            counts = "".join(str(count).rjust(width) for count, width in zip(values, (6, 8, 9, 6, 14), strict=False))
-            rates = "".join(f"{'-' if rate is None else f'{rate:.3f}':>7}" for rate in values[5:])
-            yield f"{f'{name} {half}':22}{counts}  {rates}"
-
-
-def describe_error(error: FirstError) -> str:
-    """The error and its step in two lines."""
-    step = " ".join(error.row.steps[error.step].split())[:MAX_STEP_CHARS]
-    expected = "none" if error.row.first_error is None else error.row.first_error
-    return f"{error.kind}: {error.row.key} step {error.step}, first error {expected}: {error.reason}\n  {step}"

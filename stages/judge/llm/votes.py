@@ -79,8 +79,8 @@ def label_samples(collected: Sequence[CollectedVotes], min_agreement: float) -> 
     """The labels that the votes of each judge, and then all judges, agree on."""
     return {
         sample_id: [
-            combine_labels([count_votes(votes, min_agreement) for votes in of_judges])
-            for of_judges in zip(*(of_judge.votes[sample_id] for of_judge in collected), strict=True)
+            combine_labels([count_votes(votes, min_agreement) for votes in of_step])
+            for of_step in zip(*(of_judge.votes[sample_id] for of_judge in collected), strict=True)
         ]
         for sample_id in collected[0].votes
     }
