@@ -8,7 +8,6 @@ from typing import Any
 
 from stages.common.policies import MANIFEST
 from stages.common.provenance import compute_sha256
-from stages.common.text import indent_for_terminal
 from tools.audit.table_sets import read_json
 from tools.dvc_files import find_cache, hash_file, read_cached_listing
 from tools.dvc_lock import LOCK, Lock, LockEntry, find_output
@@ -24,11 +23,6 @@ NAME_WIDTH = 10
 def format_line(name: str, text: str) -> str:
     """`text` under `name`, which is empty where it continues the line before."""
     return f"{name:<{NAME_WIDTH}}{text}".rstrip()
-
-
-def format_text(text: str, limit: int) -> list[str]:
-    """At most `limit` characters of a text of several lines, escaped."""
-    return indent_for_terminal(text, limit, f"{'':{NAME_WIDTH}}| ")
 
 
 def describe_files(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
