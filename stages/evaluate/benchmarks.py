@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from stages.common.errors import UserError, describe_error
-from stages.common.params.evaluate import BenchmarkParams, HubBenchmarkParams
+from stages.common.errors import UserError
+from stages.common.params.evaluate import BenchmarkParams
 from stages.common.provenance import compute_sha256
+from stages.common.raw_rows import read_hub, read_objects
 from stages.common.tables import PROBLEM, make_problem_id
 from stages.common.text import format_answer, has_lone_surrogate
 
@@ -27,14 +27,16 @@ def read_benchmark(name: str, params: BenchmarkParams) -> pl.DataFrame:
     """
     if params.hub is not None:
         hub = params.hub
-        return _build_problems(name, f"{hub.repo}@{hub.revision} {hub.split}", _read_hub_rows(hub), params.task)
+        rows = read_hub(hub.repo, None, hub.revision, hub.split, streaming=False)
+        origin = f"{hub.repo}@{hub.revision} {hub.split}"
+        return _build_problems(name, origin, ((row.location, row.value) for row in rows), params.task)
     assert params.file is not None  # params ensure one of the two
     return read_problem_file(name, Path(params.file.path), params.file.sha256, params.task)
 
 
 def read_problem_file(name: str, path: Path, sha256: str | None = None, task: str = "math") -> pl.DataFrame:
-    """PROBLEM rows of the JSON Lines file `path`, see `read_benchmark`; a file with another `sha256` is refused."""
-    return _build_problems(name, f"{path.name} sha256:{check_file(path, sha256)}", read_lines(path), task)
+    """PROBLEM rows of the file `path`, see `read_benchmark`; a file with another `sha256` is refused."""
+    return _build_problems(name, f"{path.name} sha256:{check_file(path, sha256)}", read_objects(path), task)
 
 
 def check_file(path: Path, sha256: str | None) -> str:
@@ -45,32 +47,6 @@ def check_file(path: Path, sha256: str | None) -> str:
     if sha256 not in (None, found):
         raise UserError(f"{path}: sha256: expected {sha256}, found {found}; update the recipe or restore the file")
     return found
-
-
-def read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The location of each row (file and 1-based line), and the row; `UserError` naming a line that is no object."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:  # ValueError is also a line that is not UTF-8
-                raise UserError(f"{path}:{number}: not JSON ({describe_error(error)})") from error
-            if not isinstance(row, dict):
-                raise UserError(f"{path}:{number}: expected an object, found {type(row).__name__}")
-            yield f"{path}:{number}", row
-
-
-def _read_hub_rows(params: HubBenchmarkParams) -> Iterator[tuple[str, dict[str, Any]]]:
-    import datasets
-
-    location = f"{params.repo}@{params.revision} {params.split}"
-    try:
-        rows = datasets.load_dataset(params.repo, revision=params.revision, split=params.split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network, no such split or dataset
-        reason = f"{type(error).__name__}: {describe_error(error)}"
-        raise UserError(f"{location}: could not be read ({reason})") from error
-    for number, row in enumerate(rows):
-        yield f"{location}, row {number}", row
 
 
 def _build_problems(name: str, origin: str, rows: Iterable[tuple[str, dict[str, Any]]], task: str) -> pl.DataFrame:

@@ -14,9 +14,10 @@ from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.policies import Policy
 from stages.common.provenance import compute_sha256
+from stages.common.raw_rows import read_objects
 from stages.common.statistics import Estimate
 from stages.common.tables import make_problem_id, write_json
-from stages.evaluate.benchmarks import read_gold_answer, read_lines, read_problem_file
+from stages.evaluate.benchmarks import read_gold_answer, read_problem_file
 from stages.evaluate.evaluation_params import EvaluationParams, load_params
 from stages.evaluate.majority import AnswerPair, choose_majority
 from stages.evaluate.pass_at_k import count_samples
@@ -125,7 +126,7 @@ def _read_recorded(path: Path, samples: pl.DataFrame) -> pl.DataFrame | None:
     """Recorded answer and verdict of each of `samples` (SAMPLE rows), None if the file does not hold them."""
     ids = {(row[0], row[1]): row[2] for row in samples.select("problem_id", "sample_index", "sample_id").iter_rows()}
     rows = []
-    for number, (location, row) in enumerate(read_lines(path), start=1):
+    for number, (location, row) in enumerate(read_objects(path), start=1):
         gold = read_gold_answer(location, row)
         problem = make_problem_id(row["problem"], gold)
         answers, verdicts = row.get("recorded_answers"), row.get("recorded_correct")

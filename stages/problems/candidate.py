@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stages.common.text import format_answer
 
-_NAMES = {"problem": ("problem", "question"), "solution": ("solution", "reference_solution"), "source": ("source",)}
-"""Columns of NuminaMath-CoT, and what other collections call them."""
+_COLUMNS = {"problem": ("problem", "question"), "solution": ("solution", "reference_solution"), "source": ("source",)}
+"""Columns of NuminaMath and MATH, and what other collections call them."""
+
+_SIMILAR_COLUMNS = {
+    "problem": ("problem", "question", "query", "prompt", "instruction", "input"),
+    "solution": ("solution", "rationale", "explanation", "response", "completion", "output", "answer"),
+}
+"""Names to which those of an unknown file are compared, the likeliest first."""
+
+_FINAL_LINE = re.compile(r"(?:^|\n)####[ \t]*([^\n]*\S)\s*$")
+"""GSM8K's last line: `#### 72`."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +34,22 @@ class Candidate:
     """Gold answer where the row gives one."""
 
 
-def read_candidate(value: Any) -> Candidate | str:
-    """The candidate in `value`, or the reason why there is none."""
+def read_candidate(value: Any, columns: Mapping[str, str] | None = None) -> Candidate | str:
+    """The candidate in `value`, or the reason why there is none. `columns` names the columns of its fields.
+
+    Read without `columns`: NuminaMath-CoT, NuminaMath-1.5 with its flags, MATH, and GSM8K, whose answer is its solution
+    with the gold answer in the last line.
+    """
     if not isinstance(value, dict):
         return "not an object"
+    if (reason := _find_flag(value)) is not None:
+        return reason
+    names = find_columns(value, columns or {})
     fields: dict[str, str] = {}
-    for field, names in _NAMES.items():
-        name = next((name for name in names if name in value), None)
-        if name is None:
+    for field in _COLUMNS:
+        if field not in names:
             return f"{field} missing"
-        text = value[name]
+        text = value[names[field]]
         if text is None:
             return f"{field} null"
         if not isinstance(text, str):
@@ -39,7 +57,44 @@ def read_candidate(value: Any) -> Candidate | str:
         if not text.strip():
             return f"{field} empty"
         fields[field] = text
-    answer = value.get("answer")
+    answer = value[names["answer"]] if "answer" in names else None
     if answer is not None and (isinstance(answer, bool) or not isinstance(answer, (str, int, float))):
         return "answer not text or number"
-    return Candidate(**fields, answer=None if answer is None else format_answer(answer) or None)
+    answer = None if answer is None else format_answer(answer) or None
+    if answer is None and "\\boxed" not in fields["solution"] and (last := _FINAL_LINE.search(fields["solution"])):
+        answer = last[1]
+    return Candidate(**fields, answer=answer)
+
+
+def find_columns(value: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+    """``{field: column}`` of those fields of a candidate that the row `value` has."""
+    names = {
+        field: next((name for name in ([columns[field]] if field in columns else known) if name in value), None)
+        for field, known in {**_COLUMNS, "answer": ("answer",)}.items()
+    }
+    answer = value.get("answer")
+    if names["solution"] is None and "solution" not in columns and isinstance(answer, str) and "####" in answer:
+        names["solution"] = "answer"
+    if names["answer"] == names["solution"]:
+        names["answer"] = None
+    return {field: name for field, name in names.items() if name is not None}
+
+
+def suggest_columns(found: Iterable[str]) -> dict[str, str]:
+    """A map of columns for rows that have the columns `found`, by similar names: a guess for a message."""
+    rest, suggested = list(found), {}
+    for field, known in _SIMILAR_COLUMNS.items():
+        near = (match for name in known for match in difflib.get_close_matches(name, rest, n=1, cutoff=0.6))
+        inside = (column for name in known for column in rest if name in column.lower())
+        if (column := next(near, None) or next(inside, None)) is not None:
+            suggested[field] = column
+            rest.remove(column)
+    return suggested
+
+
+def _find_flag(value: Mapping[str, Any]) -> str | None:
+    """What NuminaMath-1.5 itself says against a row, as a drop reason."""
+    for field in ("problem", "solution"):
+        if isinstance(flag := value.get(f"{field}_is_valid"), str) and flag != "Yes":
+            return f"{field} marked as not valid"
+    return "proof only" if value.get("question_type") == "proof" else None

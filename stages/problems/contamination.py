@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256
-from stages.problems.raw_rows import read_file
+from stages.common.raw_rows import read_file
 from stages.problems.word_tokens import tokenize_words
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 
 from stages.common.errors import UserError
-from stages.common.params.problems import FilesParams, HubDatasetParams, ProblemsParams, ToyProblemsParams
-from stages.problems.raw_rows import RawRow, read_file
+from stages.common.params.problems import ProblemsParams, ToyProblemsParams
+from stages.common.raw_rows import RawRow, read_file, read_hub
+from stages.problems.candidate import find_columns, suggest_columns
+
+MAX_UNFIT_ROWS = 1000
+"""Rows after which reading stops where none of them has the columns of a problem and a solution."""
 
 
 def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
@@ -16,9 +20,17 @@ def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
         rows = _read_toy_arithmetic(params.toy_arithmetic, seed)
     elif params.hub is not None and params.reader == "hub":
-        rows = _read_hub(params.hub)
+        hub = params.hub
+        rows = read_hub(hub.repo, hub.name, hub.revision, hub.split, streaming=True)
+        rows = _complete_rows(rows, "problems.hub", hub.columns, hub.repo.rpartition("/")[2])
     elif params.files is not None and params.reader == "files":
-        rows = _read_files(params.files)
+        files = params.files
+        rows = chain.from_iterable(
+            _complete_rows(
+                read_file(path), "problems.files", files.columns, files.source or path.name.partition(".")[0]
+            )
+            for path in map(Path, files.paths)
+        )
     else:
         raise UserError(f"problems.{params.reader}: the block of the reader in use is missing")
     return islice(rows, params.limit)
@@ -33,23 +45,31 @@ def _read_toy_arithmetic(params: ToyProblemsParams, seed: int) -> Iterator[RawRo
             yield RawRow(origin, row, f"{origin}, row {row}", value, split=split)
 
 
-def _read_hub(params: HubDatasetParams) -> Iterator[RawRow]:
-    import datasets
+def _complete_rows(rows: Iterator[RawRow], key: str, columns: Mapping[str, str], source: str) -> Iterator[RawRow]:
+    """`rows`, with `source` where they have none; raise `UserError` if none of the first has problem and solution.
 
-    origin = f"{params.repo}@{params.revision} {params.split}"
-    row = 0
-    try:
-        rows = datasets.load_dataset(params.repo, revision=params.revision, split=params.split, streaming=True)
-        for value in rows:
-            yield RawRow(origin, row, f"{origin}, row {row}", value)
-            row += 1
-    except (OSError, datasets.exceptions.DatasetsError) as error:  # not found, no network, a stream that broke off
-        raise UserError(f"{origin}: could not be read after row {row} ({type(error).__name__}: {error})") from error
+    `key` names the params that say what the columns are.
+    """
+    num_objects, found = 0, dict.fromkeys(("problem", "solution"), 0)
+    for row in rows:
+        if isinstance(row.value, dict):
+            num_objects += 1
+            row.value.setdefault(columns.get("source", "source"), source)
+            for field in found.keys() & find_columns(row.value, columns):
+                found[field] += 1
+        yield row
+        if num_objects == MAX_UNFIT_ROWS:
+            _check_found(found, key, row)
+    if num_objects:
+        _check_found(found, key, row)
 
 
-def _read_files(params: FilesParams) -> Iterator[RawRow]:
-    for path in params.paths:
-        for row in read_file(Path(path)):
-            if params.source is not None and isinstance(row.value, dict):
-                row.value.setdefault("source", params.source)
-            yield row
+def _check_found(found: dict[str, int], key: str, row: RawRow) -> None:
+    if missing := [field for field, count in found.items() if not count]:
+        names = [name for name in row.value if name != "source"] if isinstance(row.value, dict) else []
+        guess = dict.fromkeys(found, "COLUMN") | suggest_columns(names)
+        suggestion = ", ".join(f"{field}: {column}" for field, column in guess.items())
+        raise UserError(
+            f"{row.location}: columns {', '.join(map(str, names))}: no {' and no '.join(missing)}; name them in "
+            f"{key}.columns, perhaps {{{suggestion}}}"
+        )

@@ -12,6 +12,7 @@ from stages.common.console import progress
 from stages.common.errors import UserError
 from stages.common.gold_answers import GOLD_RULES, GoldAnswer, GoldRules
 from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
+from stages.common.raw_rows import RawRow
 from stages.common.tables import (
     PROBLEM,
     DropLog,
@@ -28,7 +29,6 @@ from stages.problems.contamination import EvaluationSet
 from stages.problems.near_duplicates import find_near_duplicates
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.problem_readers import read_rows
-from stages.problems.raw_rows import RawRow
 
 Problem = dict[str, Any]
 """A row of table PROBLEM; `split` is null until it is assigned."""
@@ -88,8 +88,10 @@ def _read_problems(
     """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order."""
     num_rows: Counter[str] = Counter()
     problems = []
+    block = {"hub": params.hub, "files": params.files}.get(params.reader)
+    columns = block.columns if block else {}
     for raw in progress(read_rows(params, seed), "problems"):
-        candidate = raw.error or read_candidate(raw.value)
+        candidate = raw.error or read_candidate(raw.value, columns)
         if isinstance(candidate, str):
             num_rows[""] += 1
             drops.drop(candidate, raw.location, "" if raw.value is None else raw.value)

@@ -89,7 +89,9 @@ def test_bad_rows_are_counted_and_cost_no_other(tmp_path: Path) -> None:
     table = read_recorded(problems(("a?", "1")), path, 8, drops)
     assert table.select("sample_index", "completion").rows() == [(2, "one"), (5, "uno")]
     assert {reason: count["rows"] for reason, count in drops.report().items()} == {
-        "not JSON": 4,
+        "not JSON": 2,
+        "not UTF-8": 1,
+        "blank line": 1,
         "not an object": 1,
         "problem missing or of another type": 1,
         "answer missing or of another type": 1,

@@ -56,10 +56,10 @@ def test_a_file_becomes_problems(tmp_path: Path) -> None:
     ("line", "message"),
     [
         (b"{oops", "b.jsonl:2: not JSON"),
-        (b'{"problem": "\xff"}', "b.jsonl:2: not JSON"),
+        (b'{"problem": "\xff"}', "b.jsonl:2: not UTF-8"),
         (b"[" * 100_000, "b.jsonl:2: not JSON"),
         (b"[1]", "b.jsonl:2: expected an object, found list"),
-        (b"\n", "b.jsonl:2: not JSON"),
+        (b"\n", "b.jsonl:2: blank line"),
         (b'{"answer": "3"}', "b.jsonl:2: problem or question: expected text, found None"),
         (b'{"problem": " ", "answer": "3"}', "b.jsonl:2: problem or question: expected text"),
         (b'{"problem": 3, "answer": "3"}', "b.jsonl:2: problem or question: expected text, found 3"),
@@ -93,7 +93,7 @@ def test_no_file_no_row_and_another_file(tmp_path: Path) -> None:
 def test_the_hub_is_read_at_the_pinned_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def load_dataset(repo: str, *, revision: str, split: str) -> list[dict[str, Any]]:
+    def load_dataset(repo: str, *, revision: str, split: str, **_: Any) -> list[dict[str, Any]]:
         asked.append((repo, revision, split))
         return [ROW, {"question": "What is 2 + 2?", "answer": 4}]
 
@@ -114,7 +114,9 @@ def test_a_hub_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     hub = {"repo": "owner/name", "revision": REVISION, "split": "test"}
-    with pytest.raises(ValueError, match=rf"owner/name@{REVISION} test: could not be read \(ConnectionError: no net"):
+    with pytest.raises(
+        ValueError, match=rf"owner/name@{REVISION} test: could not be read after row 0 \(ConnectionError: no net"
+    ):
         read_benchmark("b", validate(BenchmarkParams, {"hub": hub, "file": None}, "b"))
 
 

@@ -13,10 +13,12 @@ import polars as pl
 import pytest
 import yaml
 
+from stages.common import raw_rows
+from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.problems import ProblemsParams
 from stages.common.provenance import hash_folder
-from stages.problems import build_problems, raw_rows, read_problems
+from stages.problems import build_problems, read_problems
 from stages.problems.word_tokens import tokenize_words
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
@@ -70,14 +72,11 @@ TRAPS: list[tuple[str, bytes]] = [
     ("problem null", encode(row(101, problem=None))),
     ("problem empty", encode(row(102, problem=" \n"))),
     ("problem not text", encode(row(103, problem=["x"]))),
-    ("problem missing", encode({key: value for key, value in row(104).items() if key != "problem"})),
     ("solution null", encode(row(105, solution=None))),
     ("solution empty", encode(row(106, solution=""))),
     ("solution not text", encode(row(107, solution=5))),
-    ("solution missing", encode({"source": "olympiads", "problem": "Find x."})),
     ("source null", encode(row(108, source=None))),
     ("source not text", encode(row(109, source={}))),
-    ("source missing", encode({"problem": "Find x.", "solution": "\\boxed{1}"})),
     ("too long", encode(row(110, problem="Find x. " * 131_072))),
     ("too long", encode(row(111, source="s" * 2**20))),
     ("too long", encode(row(112, answer="9" * 2**20))),
@@ -153,8 +152,8 @@ def test_parquet_gives_what_json_lines_give_bad_text_included(tmp_path: Path) ->
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for path, error in (
-        (tmp_path / "missing.jsonl", FileNotFoundError),
-        (write(tmp_path / "rows.csv", GOOD), ValueError),
+        (tmp_path / "missing.jsonl", UserError),
+        (write(tmp_path / "rows.txt", GOOD), UserError),
         (write(tmp_path / "rows.parquet", GOOD), ValueError),
     ):
         with pytest.raises(error, match=path.name):
@@ -321,7 +320,8 @@ def test_the_hub_is_read_as_a_stream_at_the_pinned_revision(tmp_path: Path, monk
     monkeypatch.setattr(datasets, "load_dataset", load)
     table, _ = build(tmp_path / "out", hub_settings())
     revision = "9d8d210c9f6a36c8f3cd84045668c9b7800ef517"
-    assert asked == {"repo": "AI-MO/NuminaMath-CoT", "revision": revision, "split": "train", "streaming": True}
+    named = {"repo": "AI-MO/NuminaMath-CoT", "name": None, "revision": revision, "split": "train"}
+    assert asked == {**named, "streaming": True}
     assert set(table["origin"]) == {f"AI-MO/NuminaMath-CoT@{revision} train"}
     assert sorted(table["origin_row"]) == [0, 1, 2, 3, 4]
 

@@ -20,12 +20,12 @@ from stages.common.gold_answers.math_gold import (
     make_comparison_key,
 )
 from stages.common.params.problems import FilterParams
+from stages.common.raw_rows import parse_line, read_file
 from stages.problems.candidate import Candidate, read_candidate
 from stages.problems.contamination import EvaluationSet
 from stages.problems.near_duplicates import compute_jaccard, find_near_duplicates, hash_shingles
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.question_filters import asks_for_proof_only, find_parts, has_multiple_questions, needs_figure
-from stages.problems.raw_rows import parse_line, read_file
 
 DATA = Path(__file__).parents[1] / "data"
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))

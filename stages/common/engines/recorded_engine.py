@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
 from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams
+from stages.common.raw_rows import RawRow, read_file
 from stages.common.tables import DropLog, make_problem_id
 from stages.common.text import format_answer, has_lone_surrogate
 
@@ -74,9 +74,8 @@ class RecordedEngine:
             problem, _, index = request.custom_id.rpartition("-")
             pending.setdefault(problem, {})[int(index or 0)] = request
         known = set(pending)
-        with self._path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield from self._match(line, f"{self._path.name}:{number}", known, pending)
+        for row in read_file(self._path):
+            yield from self._match(row, f"{self._path.name}:{row.row + 1}", known, pending)
         for of_problem in pending.values():
             for request in of_problem.values():
                 yield request, Failure(f"{self._path} has no completion {request.custom_id}", 1, NOT_RECORDED)
@@ -85,9 +84,9 @@ class RecordedEngine:
         """Nothing is open."""
 
     def _match(
-        self, line: bytes, where: str, known: set[str], pending: dict[str, dict[int, GenerationRequest]]
+        self, raw: RawRow, where: str, known: set[str], pending: dict[str, dict[int, GenerationRequest]]
     ) -> Iterator[Exchange]:
-        row = self._read_row(line, where)
+        row = self._read_row(raw, where)
         if row is None:
             return
         identity = make_problem_id(row["problem"], format_answer(row["answer"]))
@@ -109,22 +108,18 @@ class RecordedEngine:
         self._drops.drop(error, f"{where}, solution {index}", text)
         return Failure(error, 1, NOT_RECORDED)
 
-    def _read_row(self, line: bytes, where: str) -> dict[str, Any] | None:
-        """The row in `line` with all its keys, or None with the reason counted."""
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):  # ValueError is also a line that is not UTF-8
-            reason = "not JSON"
-        else:
+    def _read_row(self, raw: RawRow, where: str) -> dict[str, Any] | None:
+        """The row with all its keys, or None with the reason counted."""
+        row, reason = raw.value, raw.error
+        if reason is None and not isinstance(row, dict):
+            reason = "not an object"
+        if reason is None:
             types = {"problem": str, "answer": (str, int, float), "solutions": list}
-            if not isinstance(row, dict):
-                reason = "not an object"
-            else:
-                bad = next((key for key, kind in types.items() if not isinstance(row.get(key), kind)), None)  # type: ignore[arg-type]
-                if bad is None:
-                    return row
-                reason = f"{bad} missing or of another type"
-        self._drops.drop(reason, where, line.decode("utf-8", "replace"))
+            bad = next((key for key, kind in types.items() if not isinstance(row.get(key), kind)), None)  # type: ignore[arg-type]
+            if bad is None:
+                return dict(row)
+            reason = f"{bad} missing or of another type"
+        self._drops.drop(reason, where, "" if row is None else row)
         return None
 
 

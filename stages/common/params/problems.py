@@ -17,26 +17,36 @@ class ToyProblemsParams(ParamsBlock):
     test: int = Field(default=500, ge=1)
 
 
+Columns = dict[Literal["problem", "solution", "answer", "source"], str]
+"""``{field: column}`` where the columns of a data set have other names than those that are known."""
+
+
 class HubDatasetParams(ParamsBlock):
-    """A data set of the Hub in NuminaMath-CoT's schema."""
+    """A data set of the Hub in one of the shapes that `files` has."""
 
     repo: str = "AI-MO/NuminaMath-CoT"
+    name: str | None = None
+    """Configuration of the data set (`main` of openai/gsm8k); null where it has one only."""
     revision: str = Field(default="9d8d210c9f6a36c8f3cd84045668c9b7800ef517", pattern=r"^[0-9a-f]{40}$")
     """Commit of the data set; a branch name would make the round irreproducible."""
     split: str = "train"
     """Split of the data set to read."""
+    columns: Columns = Field(default_factory=dict)
+    """As in `files`."""
 
 
 class FilesParams(ParamsBlock):
-    """Local files in NuminaMath-CoT's schema, JSON Lines (.jsonl) or Parquet (.parquet).
+    """Local files: JSON Lines or CSV, with .gz after it where they are compressed, or Parquet.
 
-    `question` is read as problem and `reference_solution` as solution; a column `answer`, where there is one, is the
-    gold answer instead of the last box.
+    Read as they are: NuminaMath-CoT and 1.5, MATH (problem, solution) and GSM8K (question, answer that ends in `####`).
+    A column `answer` beside the solution is the gold answer instead of the last box.
     """
 
     paths: list[str] = Field(min_length=1)
     source: str | None = None
-    """Source of rows that have no column `source`; null: such a row is dropped."""
+    """Source of rows that have no column `source`; null: the file's name up to its first dot."""
+    columns: Columns = Field(default_factory=dict)
+    """Names of the columns where they are others: `{problem: prompt, solution: response, answer: result}`."""
 
 
 class FilterParams(ParamsBlock):

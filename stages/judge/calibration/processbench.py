@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -12,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.errors import UserError
+from stages.common.raw_rows import read_objects
 from stages.common.tables import PROBLEM, SAMPLE, STEP, content_hash
 
 HALVES = ("all", "first", "second")
@@ -41,22 +41,18 @@ class ProcessBenchRow:
 
 def read_processbench(path: Path) -> Iterator[ProcessBenchRow]:
     """Rows of a file with id, problem, steps and label (-1 for none); `UserError` names the first bad row."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                label, steps = row["label"], row["steps"]
-                is_typed = isinstance(label, int) and isinstance(row["problem"], str) and isinstance(row["id"], str)
-                if not is_typed or not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-                    raise TypeError("a value of another type")
-                if not -1 <= label < len(steps):
-                    raise UserError(f"label {label} of {len(steps)} steps")
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise UserError(f"{path}: row {number}: expected id, problem, steps and label: {error!r}") from error
-            first_error = None if label == -1 else label
-            yield ProcessBenchRow(row["id"], row["problem"], steps, first_error, str(row.get("generator") or ""))
+    for location, row in read_objects(path):
+        try:
+            label, steps = row["label"], row["steps"]
+            is_typed = isinstance(label, int) and isinstance(row["problem"], str) and isinstance(row["id"], str)
+            if not is_typed or not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
+                raise TypeError("a value of another type")
+            if not -1 <= label < len(steps):
+                raise ValueError(f"label {label} of {len(steps)} steps")
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{location}: expected id, problem, steps and label: {error!r}") from error
+        first_error = None if label == -1 else label
+        yield ProcessBenchRow(row["id"], row["problem"], steps, first_error, str(row.get("generator") or ""))
 
 
 def build_tables(rows: Sequence[ProcessBenchRow]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
