@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ class ToyProblemsParams(ParamsBlock):
     test: int = Field(default=500, ge=1)
 
 
-Columns = dict[Literal["problem", "solution", "answer", "source"], str]
+Columns = dict[Annotated[str, Field(pattern="^(problem|solution|answer|source)$")], str]
 """``{field: column}`` where the columns of a data set have other names than those that are known."""
 
 
