@@ -32,6 +32,7 @@ LEFT_OUT = {
     "common.journal": "keeps finished work: a row is the same from the journal or made again",
     "common.plugins": "imports plugins, which count themselves",
     "common.registry": "looks a kind up; the tables of kinds lie elsewhere",
+    "common.trained_models": "keeps finished training: a model is the same from there or trained again",
     "train.checkpoints": "a resumed training ends in the same weights",
     "train.launch": "starts the processes of a training",
     "train.policy_card": "the words of the card, which the policy's hash leaves out",

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 from stages.common.console import run_stage
@@ -16,7 +17,9 @@ from stages.common.params.runtime import load_runtime
 from stages.common.params.train import TrainParams
 from stages.common.policies import read_policy
 from stages.common.tables import replace_dir, write_json
+from stages.common.trained_models import REPORT, hand_out, hold_training, locate_training, reuse_training
 from stages.train.launch import is_launched, relaunch
+from stages.train.training_inputs import TrainingInputs
 
 
 def train_policy(recipe: Path, dataset: Path, policy: Path, out: Path, report: Path) -> None:
@@ -25,14 +28,30 @@ def train_policy(recipe: Path, dataset: Path, policy: Path, out: Path, report: P
     if params.method == "none":
         copy_policy(policy, out, report)
         return
-    runtime = load_runtime()
-    if params.launch and not is_launched():
-        relaunch(params.launch, sys.argv[1:], on_cpu=choose_device(runtime.device) == "cpu")
+    inputs = TrainingInputs(dataset, policy, params, load_seed(recipe))
+    entry = locate_training("train", inputs.made_from)
+    if entry is None:
+        run_training(inputs, out, report)
+        return
+    # Of several processes, each machine's first looks for a finished training before it starts them.
+    with nullcontext() if params.launch else hold_training(entry):
+        if not is_launched() and reuse_training(entry, out, report):
+            return
+        if run_training(inputs, entry / out.name, entry / REPORT):
+            hand_out(entry, out, report)
+
+
+def run_training(inputs: TrainingInputs, out: Path, report: Path) -> bool:
+    """Train, in several processes if the params say so; whether this is the process that wrote `out` and `report`."""
+    launch, runtime = inputs.params.launch, load_runtime()
+    if launch and not is_launched():
+        relaunch(launch, sys.argv[1:], on_cpu=choose_device(runtime.device) == "cpu")
     silence_libraries()
     # Only now: torch, transformers and TRL take seconds to import.
-    from stages.train.run import TrainingInputs, train
+    from stages.train.run import train
 
-    train(TrainingInputs(dataset, policy, params, load_seed(recipe)), runtime, out, report)
+    train(inputs, runtime, out, report)
+    return os.environ.get("RANK", "0") == "0"
 
 
 def copy_policy(policy: Path, out: Path, report: Path) -> None:

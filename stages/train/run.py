@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from stages.common import journal
 from stages.common.device import choose_device
 from stages.common.params.runtime import RuntimeParams
-from stages.common.params.train import TrainParams
 from stages.common.policies import CARD, read_policy, write_manifest
 from stages.common.provenance import describe_environment
 from stages.common.tables import content_hash, replace_dir, write_json
 from stages.train.build_trainer import build_trainer
 from stages.train.checkpoints import find_last_complete, lock_checkpoints
-from stages.train.dataset_folder import read_dataset_folder
-from stages.train.policy_card import format_policy_card, select_weight_params
+from stages.train.policy_card import format_policy_card
 from stages.train.trainer.divergence import check_weights
 from stages.train.trainer.lora import load_model_in_4bit, merge_adapters
 from stages.train.trainer.sharding import (
@@ -32,20 +29,11 @@ from stages.train.trainer.sharding import (
     is_sharded,
     join_processes,
 )
+from stages.train.training_inputs import TrainingInputs
 from stages.train.training_report import summarize_training
 
 CHECKPOINT_ROOT = Path("work/train")
 """Folder of checkpoints, below the repository's root: ignored by Git and DVC."""
-
-
-@dataclass(frozen=True)
-class TrainingInputs:
-    """Everything that determines the trained policy."""
-
-    dataset: Path
-    policy: Path
-    params: TrainParams
-    seed: int
 
 
 def train(
@@ -65,13 +53,7 @@ def train(
     """
     started = time.monotonic()
     params = inputs.params
-    dataset, policy = read_dataset_folder(inputs.dataset), read_policy(inputs.policy)
-    made_from: dict[str, str | int] = {
-        "dataset": dataset.hash,
-        "policy": policy.hash,
-        "params_hash": content_hash("train", select_weight_params(params), dataset.weights),
-        "seed": inputs.seed,
-    }
+    dataset, policy, made_from = inputs.dataset_folder, inputs.starting_policy, inputs.made_from
     torch.set_num_threads(runtime.num_threads)
     device = choose_device(runtime.device)
     checkpoints = checkpoint_root / content_hash("checkpoints", made_from)

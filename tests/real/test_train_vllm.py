@@ -15,7 +15,8 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import write_manifest
 from stages.common.provenance import hash_folder
-from stages.train.run import TrainingInputs, train
+from stages.train.run import train
+from stages.train.training_inputs import TrainingInputs
 from tests.support.small_llama import PLAIN_VLLM, write_small_llama
 from tests.support.tiny_policy import documents, write_dataset
 

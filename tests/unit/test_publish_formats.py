@@ -274,7 +274,8 @@ def test_step_kto_trains_a_step_in_our_trainer(of: ExportedRound, folder: Path, 
     from stages.common.params.train import TrainParams
     from stages.common.provenance import hash_folder, hash_manifest
     from stages.common.tables import write_json
-    from stages.train.run import TrainingInputs, train
+    from stages.train.run import train
+    from stages.train.training_inputs import TrainingInputs
 
     published = pl.read_parquet(folder / "data/M1/step_kto/00000.parquet").head(8)
     if of.is_chat:

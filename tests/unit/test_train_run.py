@@ -21,7 +21,8 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import read_policy
 from stages.common.provenance import hash_folder
-from stages.train.run import TrainingInputs, train
+from stages.train.run import train
+from stages.train.training_inputs import TrainingInputs
 from tests.support.tiny_policy import write_dataset, write_policy
 
 RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from stages.common.policies import MANIFEST as POLICY_MANIFEST
 from stages.common.policies import read_policy
 from stages.common.provenance import compute_sha256
 from stages.common.tables import write_json
+from stages.common.trained_models import link_or_copy
 from stages.report.stage_reports import read_stage_reports
 from tools.publish.dataset_card import DatasetCard, PublishedConfig, locate_files
 from tools.publish.exported_round import RECIPE, read_round
@@ -76,7 +76,8 @@ def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path =
     for path in sorted(path for path in policy.folder.rglob("*") if path.is_file()):
         target = POLICY if path.name == POLICY_MANIFEST else path.relative_to(policy.folder).as_posix()
         if target != CARD:
-            _link_or_copy(path, folder / target)
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(path, folder / target)
     made_from = _copy_provenance(commit, root, folder)
     recipe = read_yaml(root / RECIPE)
     params = resolve(recipe, SEED_POLICY)["seed_model"] if name == SEED_POLICY else resolve(recipe, name)["train"]
@@ -97,12 +98,3 @@ def _copy_provenance(commit: Commit, root: Path, folder: Path) -> dict[str, Any]
         "recipe": compute_sha256(folder / RECIPE_COPY),
         "dvc_lock": compute_sha256(folder / LOCK_COPY),
     }
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the file at `source`, by a link where the disk allows one: weights are large and never edited."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
