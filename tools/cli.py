@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from stages.common.console import run
+from stages.common.console import die_with_parent, run
 from stages.common.errors import UsageError
 
 PARAMS = Path("params.yaml")
@@ -77,8 +77,8 @@ def repro(
     # Bash replaces itself by the stage, which then dies with DVC; and dvc.yaml's `python` is this one.
     folders = [str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])]
     environment = {**os.environ, "SHELL": "/bin/bash", "PATH": os.pathsep.join(folders)}
-    # No shell, and the user's own words.
-    code = subprocess.run(command, check=False, env=environment).returncode  # noqa: S603
+    # No shell, and the user's own words. A DVC that outlived this command would block the next one.
+    code = subprocess.run(command, check=False, env=environment, preexec_fn=die_with_parent).returncode  # noqa: S603
     if code:
         raise typer.Exit(code)
     if not stages:

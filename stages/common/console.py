@@ -36,7 +36,7 @@ def run(main: Callable[[], None]) -> None:
 
     With STEPKTO_TRACEBACK set, the line of a `UserError` follows its traceback too.
     """
-    _die_with_parent()
+    die_with_parent()
     try:
         main()
     except UserError as error:
@@ -82,7 +82,7 @@ def run_stage(stage: Callable[..., None], words: list[str] | None = None) -> Non
     run(main)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel to end this process when its parent dies, so that a killed dvc leaves no second copy running."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +204,21 @@ def test_json_is_sorted_whole_or_not_at_all(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"JSON|utf-8"):
             write_json(tmp_path / "a.json", value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
+    done = subprocess.Popen(["true"])
+    done.wait()
+    (tmp_path / f".out.{done.pid}.x1").mkdir()
+    (tmp_path / f".out.{done.pid}.x1" / "half").touch()
+    (tmp_path / f".a.json.{done.pid}").touch()
+    others = [f".out.{os.getpid()}.x2", f".other.{done.pid}.x3", ".out.notes"]
+    for name in others:
+        (tmp_path / name).touch()
+    with replace_dir(tmp_path / "out"):
+        pass
+    write_json(tmp_path / "a.json", {})
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "a.json", *others}
 
 
 def make_policy(folder: Path, made_from: dict[str, Any]) -> Path:

@@ -24,7 +24,8 @@ ROW_GROUP = 65_536
 def replace_dir(out: Path) -> Iterator[Path]:
     """A temporary directory that becomes `out` when the block ends without error: `out` is complete or absent."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    _remove_remains(out)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -33,6 +34,28 @@ def replace_dir(out: Path) -> Iterator[Path]:
         temporary.replace(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_remains(out: Path) -> None:
+    """Remove what killed processes left of `out` beside it: it takes space, and DVC would count it to the folder."""
+    prefix = f".{out.name}."
+    for path in out.parent.iterdir():
+        owner = path.name.removeprefix(prefix).partition(".")[0] if path.name.startswith(prefix) else ""
+        if owner.isdecimal() and not _is_running(int(owner)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def list_shards(digits: int) -> list[str]:
@@ -95,6 +118,7 @@ def read_table(folder: Path, table: Table, digits: int) -> pl.DataFrame:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as sorted, indented JSON with a closing newline; the file is written completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_remains(path)
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(text.encode("utf-8"))
