@@ -3,77 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from stages.common.text import bound_text
-from stages.report.evaluation_metrics import ProblemSet, list_problem_sets, read_estimate
+from stages.report.evaluation_metrics import (
+    EvaluationMetric,
+    ProblemSet,
+    list_problem_sets,
+    read_estimate,
+    sort_metrics,
+)
 from stages.report.paper_results import NOTE, get_paper_result
 from stages.report.stage_reports import PolicyReports, StageReports, get_dict, list_majority_ks
 
 
 @dataclass(frozen=True)
-class BenchmarkColumn:
-    """One metric of one benchmark, with the headings of both."""
-
-    benchmark: str
-    metric: str
-    benchmark_title: str
-    metric_title: str
-
-
-@dataclass(frozen=True)
-class BenchmarkCell:
-    """Our estimate, the same corrected for the judge's errors (None values if it is not), and the paper's result."""
-
-    estimate: dict[str, Any]
-    bias_corrected: dict[str, Any]
-    paper: float | None
-
-
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """A policy's cells, one per column."""
-
-    policy: PolicyReports
-    cells: list[BenchmarkCell]
-
-
-@dataclass(frozen=True)
 class BenchmarkTable:
-    """The table, and notes needed to read it."""
+    """What the table has beside our estimates: columns and rows, the paper's results, and notes needed to read it."""
 
-    columns: list[BenchmarkColumn]
-    rows: list[BenchmarkRow]
+    columns: list[tuple[ProblemSet, EvaluationMetric]]
+    policies: list[PolicyReports]
+    paper: dict[tuple[str, str, str], float | None]
+    """By policy, benchmark and metric; None where the paper has none."""
     notes: list[str]
 
 
 def build_benchmark_table(results: StageReports) -> BenchmarkTable | None:
     """Pass@1 and Maj@k of every benchmark, and stepwise errors if steps were judged; None without a benchmark."""
     policies = results.policies
-    sets = {it.name: it for it in list_problem_sets(policies) if it.name}
-    columns = [column for it in sets.values() for column in _list_columns(it, list_majority_ks(policies)[0])]
+    keys = ["pass_at_1", f"maj_at_{list_majority_ks(policies)[0]}", "stepwise_error"]
+    sets = [problems for problems in list_problem_sets(policies) if problems.name]
+    columns = [(problems, metric) for problems in sets for metric in sort_metrics(keys) if _has_value(problems, metric)]
     if not columns:
         return None
     by_name = {policy.name: policy for policy in policies}
-
-    def build_cell(policy: PolicyReports, column: BenchmarkColumn) -> BenchmarkCell:
-        metrics = sets[column.benchmark].get_metrics(policy.name)
-        return BenchmarkCell(
-            read_estimate(metrics, column.metric),
-            read_estimate(metrics, f"{column.metric}_bias_corrected"),
-            get_paper_result(
-                results.recipe.report.paper, column.benchmark, column.metric, _list_ancestors(policy, by_name)
-            ),
+    measured = [policy for policy in policies if any(policy.name in problems.reports for problems in sets)]
+    paper = {
+        (policy.name, problems.name, metric.key): get_paper_result(
+            results.recipe.report.paper, problems.name, metric.key, _list_ancestors(policy, by_name)
         )
-
-    rows = [
-        BenchmarkRow(policy, [build_cell(policy, column) for column in columns])
-        for policy in policies
-        if any(policy.name in it.reports for it in sets.values())
-    ]
-    has_paper = any(cell.paper is not None for row in rows for cell in row.cells)
-    notes = [describe_judges(policies), NOTE if has_paper else ""]
-    return BenchmarkTable(columns, rows, [note for note in notes if note])
+        for policy in measured
+        for problems, metric in columns
+    }
+    notes = [describe_judges(policies), NOTE if any(paper.values()) else ""]
+    return BenchmarkTable(columns, measured, paper, [note for note in notes if note])
 
 
 def describe_judges(policies: list[PolicyReports]) -> str:
@@ -88,20 +60,9 @@ def describe_judges(policies: list[PolicyReports]) -> str:
     return f"Steps are judged by {'; '.join(texts)}." if texts else ""
 
 
-def _list_columns(problem_set: ProblemSet, k: int) -> list[BenchmarkColumn]:
-    """The paper's columns of one benchmark that were measured."""
-    titles = {"pass_at_1": "Pass@1", f"maj_at_{k}": f"Maj@{k}", "stepwise_error": "stepwise error"}
-    found = {
-        key
-        for key in titles
-        for policy in problem_set.reports
-        if read_estimate(problem_set.get_metrics(policy), key)["value"] is not None
-    }
-    return [
-        BenchmarkColumn(problem_set.name, key, problem_set.title, title)
-        for key, title in titles.items()
-        if key in found
-    ]
+def _has_value(problems: ProblemSet, metric: EvaluationMetric) -> bool:
+    estimates = [read_estimate(problems.get_metrics(policy), metric.key) for policy in problems.reports]
+    return any(estimate["value"] is not None for estimate in estimates)
 
 
 def _list_ancestors(policy: PolicyReports, by_name: dict[str, PolicyReports]) -> list[PolicyReports]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
-from stages.common.text import bound_text
-from stages.report.stage_reports import PolicyReports, get_count, get_dict, get_number
+from stages.report.stage_reports import PolicyReports, get_count, get_dict
 
 MAX_IDLE_FRACTION = 0.10
 """Fraction of correct labels on short or repeated steps that raises a warning."""
@@ -54,50 +53,16 @@ class CountedFraction:
         return self.numerator / self.denominator if self.denominator and self.numerator is not None else None
 
 
-@dataclass(frozen=True)
-class AnswerStepConflicts:
-    """Completions of one source or length whose answer contradicts their steps."""
-
-    name: str
-    num_completions: int | None
-    fractions: list[CountedFraction]
-    """Correct answers with an incorrect step, then incorrect answers with correct steps only."""
-
-
-@dataclass(frozen=True)
-class RoundQuality:
-    """One round's labels; `drift` is in the order of `DRIFTS`, None if the previous round has no labels."""
-
-    name: str
-    fractions: list[CountedFraction]
-    num_votes: str
-    agreement: float | None
-    steps_per_completion: float | None
-    drift: list[float | None]
-    conflicts: list[AnswerStepConflicts]
-    """By source, then by length."""
-
-
-def list_label_quality(policies: list[PolicyReports]) -> list[RoundQuality]:
-    """The rounds whose dataset stage reported on its labels, in the order of the recipe."""
+def list_drifts(policies: list[PolicyReports]) -> dict[str, list[float | None]]:
+    """By round the drift of each of `DRIFTS` since the round that trained its policy, None where that has no labels."""
     by_name = {policy.name: policy for policy in policies}
-    rounds = []
+    drifts = {}
     for policy in policies:
-        quality, previous = _get_quality(policy), by_name.get(policy.start_policy)
-        if quality:
-            before = [{}] * len(DRIFTS) if previous is None else _list_distributions(previous)
-            rounds.append(
-                RoundQuality(
-                    policy.name,
-                    [_read_fraction(quality, key) for key, _, _ in FRACTIONS],
-                    ", ".join(bound_text(votes, 12).shown for votes in _read_counts(quality, "votes")),
-                    get_number(quality, "agreement"),
-                    compute_steps_per_completion(quality),
-                    [measure_drift(*pair) for pair in zip(_list_distributions(policy), before, strict=True)],
-                    _list_conflicts(quality, "by_source") + _list_conflicts(quality, "by_length", " characters"),
-                )
-            )
-    return rounds
+        previous = by_name.get(policy.start_policy)
+        before = [{}] * len(DRIFTS) if previous is None else _list_distributions(previous)
+        pairs = zip(_list_distributions(policy), before, strict=True)
+        drifts[policy.name] = [measure_drift(*pair) for pair in pairs]
+    return drifts
 
 
 def list_warnings(policies: list[PolicyReports]) -> list[str]:
@@ -107,7 +72,7 @@ def list_warnings(policies: list[PolicyReports]) -> list[str]:
     for policy in policies:
         name, start = policy.name, policy.start_policy
         pair = [_get_quality(policy), _get_quality(by_name[start]) if start else {}]
-        idle, idle_before = (_read_fraction(quality, "idle_correct_steps").value for quality in pair)
+        idle, idle_before = (read_fraction(quality, "idle_correct_steps").value for quality in pair)
         if idle is not None and idle >= MAX_IDLE_FRACTION:
             warnings.append(f"{name}: {100 * idle:.1f}% of the correct labels are on short or repeated steps.")
         if idle is not None and idle_before is not None and idle - idle_before >= MAX_IDLE_RISE:
@@ -141,11 +106,12 @@ def _get_quality(policy: PolicyReports) -> dict[str, Any]:
     return get_dict(policy.reports, "dataset", "quality")
 
 
-def _read_fraction(report: Any, key: str) -> CountedFraction:
+def read_fraction(report: Any, key: str) -> CountedFraction:
+    """The fraction under `key` in a dataset stage's report."""
     return CountedFraction(get_count(report, key, "count"), get_count(report, key, "total"))
 
 
-def _read_counts(report: Any, *path: str, inner: tuple[str, ...] = ()) -> dict[str, int]:
+def read_counts(report: Any, *path: str, inner: tuple[str, ...] = ()) -> dict[str, int]:
     """Positive counts by name under `path`; each count is under the path `inner` of its name."""
     counts = {str(name): get_count(value, *inner) for name, value in get_dict(report, *path).items()}
     return {name: value for name, value in counts.items() if value is not None and value > 0}
@@ -155,20 +121,9 @@ def _list_distributions(policy: PolicyReports) -> list[dict[str, int]]:
     """The distributions of `DRIFTS`."""
     labels, quality = get_dict(policy.reports, "dataset", "labels", "before"), _get_quality(policy)
     return [
-        _read_counts(labels, "outcome"),
-        _read_counts(labels, "step"),
-        _read_counts(quality, "steps_per_completion"),
-        _read_counts(quality, "by_length", inner=("completions",)),
-        _read_counts(quality, "by_source", inner=("completions",)),
-    ]
-
-
-def _list_conflicts(quality: dict[str, Any], key: str, unit: str = "") -> list[AnswerStepConflicts]:
-    return [
-        AnswerStepConflicts(
-            bound_text(name, 60).shown + unit,
-            get_count(group, "completions"),
-            [_read_fraction(group, key) for key in ("correct_with_incorrect_step", "incorrect_with_all_steps_correct")],
-        )
-        for name, group in get_dict(quality, key).items()
+        read_counts(labels, "outcome"),
+        read_counts(labels, "step"),
+        read_counts(quality, "steps_per_completion"),
+        read_counts(quality, "by_length", inner=("completions",)),
+        read_counts(quality, "by_source", inner=("completions",)),
     ]

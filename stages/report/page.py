@@ -15,7 +15,15 @@ from stages.report.benchmark_table import build_benchmark_table, describe_judges
 from stages.report.comparisons import compare_policies
 from stages.report.drops import collect_drops
 from stages.report.evaluation_metrics import list_problem_sets, read_estimate, sort_metrics
-from stages.report.label_quality import DRIFTS, FRACTIONS, list_label_quality, list_warnings
+from stages.report.label_quality import (
+    DRIFTS,
+    FRACTIONS,
+    compute_steps_per_completion,
+    list_drifts,
+    list_warnings,
+    read_counts,
+    read_fraction,
+)
 from stages.report.labelled_completions import list_completions
 from stages.report.llm_usage import list_usage
 from stages.report.plots import Plot
@@ -51,8 +59,8 @@ def render_page(results: StageReports, pictures: list[Picture]) -> str:
     formats = (format_percent, format_number, format_duration, format_cost, format_points, format_p_value)
     environment.filters |= {formatter.__name__.removeprefix("format_"): formatter for formatter in formats}
     environment.filters |= {"excerpt": bound_text}
-    readers = (get_count, get_dict, get_number, get_value, read_estimate)
-    environment.globals |= {reader.__name__: reader for reader in readers}
+    readers = (get_count, get_dict, get_number, get_value, read_counts, read_estimate, read_fraction)
+    environment.globals |= {reader.__name__: reader for reader in (*readers, compute_steps_per_completion)}
     params = results.recipe.report
     policies = results.policies
     comparisons = compare_policies(policies)
@@ -74,9 +82,10 @@ def render_page(results: StageReports, pictures: list[Picture]) -> str:
         labels=LABEL_SYMBOLS,
         labelled=[policy for policy in policies if get_dict(policy.reports, "dataset", "labels")],
         list_weights=list_weights,
-        quality=list_label_quality(policies),
+        quality=[policy for policy in policies if get_dict(policy.reports, "dataset", "quality")],
         fractions=FRACTIONS,
-        drifts=DRIFTS,
+        drift_names=DRIFTS,
+        drifts=list_drifts(policies),
         warnings=list_warnings(policies),
         drops=collect_drops(results),
         seconds=_sum_seconds(results),
