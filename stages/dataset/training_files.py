@@ -14,11 +14,10 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import list_shards, write_json
-from stages.dataset.class_weights import compute_class_weights
 from stages.dataset.external_sort import POSITION, ExternalSort
 from stages.dataset.join import LabelCounts, join_round
 from stages.dataset.round_tables import RoundTables
-from stages.dataset.training_order import count_same_problem_pairs, order_for_training
+from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
 
 KTO = ("sample_id", "problem_id", "prompt", "completion", "label")
 STEP_KTO = (*KTO, "steps")

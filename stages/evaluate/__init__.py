@@ -1,8 +1,7 @@
 """Evaluation: how often a policy is correct, alone and by majority vote, and how often with incorrect steps."""
 
 from stages.evaluate.evaluation import evaluate_policy
-from stages.evaluate.majority import choose_majority
-from stages.evaluate.pass_at_k import estimate_pass_at_k
 from stages.evaluate.recorded_completions import run_recorded
+from stages.evaluate.several_samples import choose_majority, estimate_pass_at_k
 
 __all__ = ["choose_majority", "estimate_pass_at_k", "evaluate_policy", "run_recorded"]

@@ -19,7 +19,6 @@ from stages.common.verifiers import VERIFIERS
 from stages.evaluate.bias_correction import correct_bias
 from stages.evaluate.evaluation_params import EvaluationParams
 from stages.evaluate.examples import choose_examples
-from stages.evaluate.majority import AnswerPair
 from stages.evaluate.metrics import (
     COMPARED_METRICS,
     count_apparent_errors,
@@ -28,7 +27,7 @@ from stages.evaluate.metrics import (
     count_greedy,
     summarize_samples,
 )
-from stages.evaluate.pass_at_k import count_samples
+from stages.evaluate.several_samples import AnswerPair, count_samples
 from stages.judge import judge_samples
 from stages.outcome import verify_samples
 from stages.sample import sample_problems

@@ -19,9 +19,8 @@ from stages.common.statistics import Estimate
 from stages.common.tables import make_problem_id, write_json
 from stages.evaluate.benchmarks import read_gold_answer, read_problem_file
 from stages.evaluate.evaluation_params import EvaluationParams, load_params
-from stages.evaluate.majority import AnswerPair, choose_majority
-from stages.evaluate.pass_at_k import count_samples
 from stages.evaluate.problem_set import compare_answers, evaluate_problems, get_task
+from stages.evaluate.several_samples import AnswerPair, choose_majority, count_samples
 
 DEFAULT_RECIPE = Path("recipes/recorded-math.yaml")
 

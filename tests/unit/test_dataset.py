@@ -14,12 +14,11 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
 from stages.dataset import external_sort
-from stages.dataset.class_weights import compute_class_weights
 from stages.dataset.external_sort import POSITION, ExternalSort
 from stages.dataset.round_tables import RoundTables
 from stages.dataset.sample_selection import select_samples
 from stages.dataset.training_files import build_dataset
-from stages.dataset.training_order import count_same_problem_pairs, order_for_training
+from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
 
 PAPER = DatasetParams(
     max_correct=2, max_incorrect=2, require_both=True, balance=True, deduplicate=True, kl_block_size=4, max_weight=10.0

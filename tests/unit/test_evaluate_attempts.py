@@ -16,7 +16,7 @@ from stages.common.params.evaluate import JudgeRatesParams
 from stages.common.statistics import Bootstrap, Counts
 from stages.common.tables import OUTCOME, SAMPLE
 from stages.evaluate.bias_correction import correct_bias
-from stages.evaluate.pass_at_k import count_samples, estimate_pass_at_k, list_ks
+from stages.evaluate.several_samples import count_samples, estimate_pass_at_k, list_ks
 
 BOOTSTRAP = Bootstrap(400, 7)
 

@@ -13,11 +13,10 @@ import pytest
 from stages.common.params.recipe import read_recipe
 from stages.common.statistics import Bootstrap
 from stages.report import comparisons, write_report
-from stages.report.benchmark_table import build_benchmark_table, describe_judges
+from stages.report.benchmark_table import build_benchmark_table, describe_judges, get_paper_result
 from stages.report.comparisons import compare_policies
 from stages.report.evaluation_metrics import list_problem_sets, sort_metrics
 from stages.report.page import format_p_value, format_points, render_page
-from stages.report.paper_results import get_paper_result
 from stages.report.rounds_table import build_rounds_table, format_csv
 from stages.report.stage_reports import PolicyReports, StageReports, read_stage_reports
 from tests.support.report_fakes import benchmark, evaluation, write, write_recipe

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.tables import DropLog
+from stages.train.trainer.collator import add_mismatched_completions
 from stages.train.trainer.encoding import RowError, check_tokenizer, encode_dataset, render_row, tokenize_rows
-from stages.train.trainer.mismatch import add_mismatched_completions
 from stages.train.trainer.preference_rows import LabelledCompletion
 from stages.train.trainer.token_steps import (
     TokenizedRow,

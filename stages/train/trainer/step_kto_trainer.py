@@ -16,13 +16,18 @@ from trl.models import prepare_deepspeed
 
 from stages.common.errors import UserError
 from stages.common.tables import DropLog
-from stages.train.trainer.collator import REFERENCE_COLUMNS, STEP_COLUMNS, StepCollator
+from stages.train.trainer.collator import (
+    REFERENCE_COLUMNS,
+    STEP_COLUMNS,
+    StepCollator,
+    add_filler_rows,
+    add_mismatched_completions,
+)
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback, check_weights
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.loss import UNKNOWN, LabelledRatios, compute_mean_loss
 from stages.train.trainer.metrics import SumAndCount, compute_loss_metrics, compute_token_metrics, reduce_metrics
-from stages.train.trainer.mismatch import add_filler_rows, add_mismatched_completions
 from stages.train.trainer.preference_rows import read_preference_rows
 from stages.train.trainer.reference_logps import (
     StepLogps,
