@@ -5,50 +5,27 @@ DVC runs the stages (``python -m stages.NAME``); these commands stand on top of 
 
 from __future__ import annotations
 
-import getpass
-import os
-import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stages.common.console import die_with_parent, run
+from stages.common.console import run
 from stages.common.errors import UsageError
+from tools.audit_commands import audit_app
+from tools.command_line import RoundNames, make_app, print_lines
 
 PARAMS = Path("params.yaml")
 REPORT_FOLDER = Path("reports")
-HUMAN_LABELS = Path("work/human_labels.jsonl")
 
 
-def _make_app(text: str) -> typer.Typer:
-    return typer.Typer(
-        help=text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-    )
-
-
-app = _make_app("Step-labelled maths data that can be traced, and the models trained on it.")
-audit_app = _make_app("Trace a label to what made it, check all labels, list what changed.")
-params_app = _make_app("Show and check the params of a recipe.")
+app = make_app("Step-labelled maths data that can be traced, and the models trained on it.")
+params_app = make_app("Show and check the params of a recipe.")
 app.add_typer(audit_app, name="audit")
 app.add_typer(params_app, name="params")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="[RECIPE]", help="A params file.", show_default=True)]
-RoundName = Annotated[str | None, typer.Option("--round", metavar="NAME", help="Use this round, where several fit.")]
-RoundNames = Annotated[list[str] | None, typer.Option("--round", metavar="NAME", help="A round; may be repeated.")]
-IsFull = Annotated[bool, typer.Option("--full", help="Do not shorten texts.")]
-HumanLabels = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Where human labels are kept.")]
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(line)
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @app.command()
@@ -64,33 +41,47 @@ def plan(
 @app.command()
 def repro(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages such as train@M2; by default all.")] = None,
+    is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
+    is_verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the warnings of libraries, too.")] = False,
 ) -> None:
-    """Run what the recipe in force still needs (dvc repro), then print the table of rounds.
+    """Run what the recipe in force still needs (dvc repro), then print the table of rounds and what the run did.
 
     A dvc.lock that a kill or a full disk tore is restored first.
     """
-    from tools.dvc_recovery import prepare_repro
+    from stages.common.logs import QUIET, VERBOSE
+    from tools.repro import run_repro
 
-    for line in prepare_repro():
-        typer.echo(line, err=True)
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *(stages or [])]
-    # Bash replaces itself by the stage, which then dies with DVC; and dvc.yaml's `python` is this one.
-    folders = [str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])]
-    environment = {**os.environ, "SHELL": "/bin/bash", "PATH": os.pathsep.join(folders)}
-    # No shell, and the user's own words. A DVC that outlived this command would block the next one.
-    code = subprocess.run(command, check=False, env=environment, preexec_fn=die_with_parent).returncode  # noqa: S603
-    if code:
+    verbosity = QUIET if is_quiet else VERBOSE if is_verbose else None
+    if code := run_repro(stages or [], verbosity, PARAMS, REPORT_FOLDER):
         raise typer.Exit(code)
-    if not stages:
-        report(PARAMS)
 
 
 @app.command()
-def report(recipe: RecipeFile = PARAMS) -> None:
+def report(
+    recipe: RecipeFile = PARAMS,
+    with_times: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Also write the page with the times of this run, or of the last.")
+    ] = None,
+) -> None:
     """Print the table of rounds again."""
-    from stages.report import show_report
+    from stages.report import show_report, write_page_with_times
+    from tools.runs import find_run
 
     typer.echo(show_report(recipe, REPORT_FOLDER))
+    if with_times is not None:
+        typer.echo(f"page with times: {write_page_with_times(recipe, REPORT_FOLDER, find_run(with_times))}")
+
+
+@app.command()
+def runs(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run, the beginning of its name, or last.")
+    ] = None,
+) -> None:
+    """List all runs, or show what one did: its stages, how fast they were, what they paid, and on which machine."""
+    from tools.runs import find_run, format_run, format_runs
+
+    print_lines(format_runs() if name is None else format_run(find_run(name)))
 
 
 @app.command()
@@ -133,7 +124,7 @@ def calibrate(
 
     if not judge and not recipe:
         raise typer.BadParameter("name a --judge or a --recipe")
-    _print_lines(calibrate_judges(files, judge or (), recipe or (), half, show or (), out))
+    print_lines(calibrate_judges(files, judge or (), recipe or (), half, show or (), out))
 
 
 @app.command()
@@ -177,91 +168,6 @@ def check_params(recipes: Annotated[list[Path] | None, typer.Argument(help="Para
 
     for path in recipes or [PARAMS]:
         typer.echo(f"{path}: valid; rounds {', '.join(order_rounds(read_recipe(path).rounds))}")
-
-
-@audit_app.command("show")
-def show_lineage(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="An id, or a beginning that no other has.")],
-    round_name: RoundName = None,
-    is_full: IsFull = False,
-) -> None:
-    """Show what made a problem, sample, policy or dataset."""
-    from tools.audit.lineage.show import show
-
-    _print_lines(show(Path(), identity, round_name, is_full))
-
-
-@audit_app.command("row")
-def show_published_row(
-    file: Annotated[Path, typer.Argument(help="A Parquet or JSON Lines file with sample_id or problem_id.")],
-    number: Annotated[int, typer.Argument(help="Row, counted from 0.")],
-    round_name: RoundName = None,
-    is_full: IsFull = False,
-) -> None:
-    """Show what made a row of a published file."""
-    from tools.audit.lineage.published_row import show_row
-
-    _print_lines(show_row(Path(), file, number, round_name, is_full))
-
-
-@audit_app.command("diff")
-def show_label_changes(revision: Annotated[str, typer.Argument(help="A Git revision.")]) -> None:
-    """List which labels changed since a Git revision, and which stage caused it."""
-    from tools.audit.lineage.label_diff import diff
-
-    _print_lines(diff(Path(), revision))
-
-
-@audit_app.command("verify")
-def verify_rounds(
-    rounds: RoundNames = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
-    num_workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
-) -> None:
-    """Make again what can be made again, and compare all rows. Exit code 1 if anything differs."""
-    from tools.audit import CHECKS, verify
-
-    results = verify(Path(), rounds, only or CHECKS, num_workers or _count_cores())
-    _print_lines(results.format_lines())
-    if results.is_broken:
-        raise typer.Exit(1)
-
-
-@audit_app.command("serve")
-def serve_page(
-    host: Annotated[str, typer.Option(help="Any other host lets others read all data.")] = "127.0.0.1",
-    port: int = 8765,
-    annotator: Annotated[str | None, typer.Option(help="Who labels; by default your login.")] = None,
-    labels: HumanLabels = HUMAN_LABELS,
-) -> None:
-    """Open a page on which people read completions and agree or disagree with labels."""
-    from tools.audit.page.page_server import serve
-
-    serve(Path(), annotator or getpass.getuser(), labels, host, port)
-
-
-@audit_app.command("page")
-def write_page_file(
-    num_problems: Annotated[int, typer.Option(help="Problems on the page.")] = 200,
-    round_name: Annotated[str, typer.Option("--round", metavar="NAME", help="Only this round.")] = "all",
-    kind: Annotated[str, typer.Option(help="Only problems with a sample of this kind, as the page names it.")] = "all",
-    seed: Annotated[int, typer.Option(help="Decides which problems are drawn.")] = 0,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")] = Path("work/labels.html"),
-) -> None:
-    """Write the same page as one file that can be shared."""
-    from tools.audit.page.page_html import write_page
-    from tools.audit.page.problem_index import ProblemFilter
-
-    write_page(Path(), out, num_problems, ProblemFilter(round_name, kind=kind), seed)
-    typer.echo(f"{out}: {out.stat().st_size / 2**20:.1f} MiB")
-
-
-@audit_app.command("agreement")
-def show_agreement(labels: HumanLabels = HUMAN_LABELS) -> None:
-    """Show how far judges agree with human labels."""
-    from tools.audit.page.label_log import describe_agreement
-
-    _print_lines(describe_agreement(labels))
 
 
 @app.command(hidden=True)

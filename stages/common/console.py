@@ -1,34 +1,32 @@
-"""What a stage shows: progress on a terminal, one line for an error that the user can fix, a traceback for a bug."""
+"""How a command ends: one line for an error that the user can fix, a traceback for a bug. A stage is part of a run."""
 
 from __future__ import annotations
 
 import argparse
 import ctypes
 import inspect
+import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-from tqdm import tqdm
-
-from stages.common.errors import UserError, explain_system_error
+from stages.common.errors import UserError, describe_error, explain_system_error
 from stages.common.lock_copy import keep_lock_copy
+from stages.common.logs import write_log
 from stages.common.plugins import load_plugins
+from stages.common.progress import format_duration
+from stages.common.runs import LOG, join_run, record_stage
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 BUG_LINE = (
     "This is a bug, not a mistake of yours. Please report it with the lines above: see CONTRIBUTING.md, Report a bug."
 )
-
-
-def progress(items: Iterable[T], desc: str, total: int | None = None, unit: str = "rows") -> Iterator[T]:
-    """`items` with a progress bar on a terminal, silent elsewhere."""
-    return iter(tqdm(items, desc=desc, total=total, unit=unit, disable=None, mininterval=0.5, leave=False))
 
 
 def run(main: Callable[[], None]) -> None:
@@ -66,6 +64,7 @@ def run_stage(stage: Callable[..., None], words: list[str] | None = None) -> Non
 
     ``def sample(recipe: Path, problems: Path, out: Path) -> None`` is called with ``--recipe``, ``--problems`` and
     ``--out``, all required, after the plugins of the recipe are loaded. `words` are the command line's by default.
+    What it says goes to its run's log, and what `record_facts` takes to the run's record of the stage.
     """
 
     def main() -> None:
@@ -76,10 +75,32 @@ def run_stage(stage: Callable[..., None], words: list[str] | None = None) -> Non
             parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH")
         options = vars(parser.parse_args(words))
         keep_lock_copy()
-        load_plugins(options["recipe"])
-        stage(**options)
+        name = spec.parent.rpartition(".")[2] if spec and spec.parent else stage.__name__
+        with _follow_stage(os.environ.get("DVC_STAGE", name)):
+            load_plugins(options["recipe"])
+            stage(**options)
 
     run(main)
+
+
+@contextmanager
+def _follow_stage(name: str) -> Iterator[None]:
+    """Log and record what runs inside as stage `name` of a run; of several processes the first one alone speaks."""
+    folder = join_run()
+    rank = os.environ.get("RANK", os.environ.get("MACHINE_RANK", "0"))
+    if rank != "0":
+        with write_log(folder, f"{name} process {rank}", has_console=False):
+            yield
+        return
+    with write_log(folder, name), record_stage(folder, name) as record:
+        try:
+            yield
+        except BaseException as error:
+            cause = f"{type(error).__name__}: {describe_error(error)}"
+            logger.info("%s: failed after %s: %s; log: %s", name, format_duration(record.seconds), cause, folder / LOG)
+            logger.debug("%s", name, exc_info=True)
+            raise
+        logger.info("%s: done in %s", name, format_duration(record.seconds))
 
 
 def die_with_parent() -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +22,8 @@ ROOT = Path("work/journal")
 """Where journals lie, below the repository's root: ignored by Git and DVC."""
 
 _CHECKSUM_DIGITS = 16
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -44,7 +46,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{self.path}: another process uses this journal; waiting for it", file=sys.stderr)
+            logger.warning("%s: another process uses this journal; waiting for it", self.path)
             fcntl.flock(self._file, fcntl.LOCK_EX)
         if not os.fstat(self._file.fileno()).st_size:
             _sync_folder(self.path.parent)
@@ -70,10 +72,7 @@ class Journal:
                     self._positions.update(dict.fromkeys(items, (position, len(line))))
                 position += len(line)
         if self.num_damaged:
-            print(
-                f"{self.path}: {self.num_damaged} damaged lines skipped; their items are made again",
-                file=sys.stderr,
-            )
+            logger.warning("%s: %d damaged lines skipped; their items are made again", self.path, self.num_damaged)
 
     def __contains__(self, key: str) -> bool:
         return key in self._positions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +37,7 @@ class Policy:
     def load_model(self, device: str = "cpu", dtype: str = "float32") -> PreTrainedModel:
         """The causal language model in evaluation mode; safetensors only, no remote code."""
         from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
 
-        if not sys.stderr.isatty():
-            logging.disable_progress_bar()
         model = AutoModelForCausalLM.from_pretrained(
             self.source, revision=self.revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 from stages.common.policies import MANIFEST, read_policy
 from stages.common.provenance import hash_folder
 from stages.common.tables import content_hash, replace_dir
+
+logger = logging.getLogger(__name__)
 
 ROOT = Path("work/trained")
 """Ignored by Git and DVC; may be deleted at any time."""
@@ -50,7 +52,7 @@ def hold_training(entry: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{entry}: another process trains the same model; waiting for it", file=sys.stderr)
+            logger.warning("%s: another process trains the same model; waiting for it", entry)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from stages.common.console import run_stage
@@ -19,7 +18,6 @@ def build(
     recipe: Path, problems: Path, samples: Path, steps: Path, labels: Path, outcomes: Path, out: Path, report: Path
 ) -> None:
     """Make one round's training rows."""
-    started = time.monotonic()
     params = load(DatasetParams, recipe, "dataset")
     # The prompt alone of the sample block: the dataset does not change with how many samples are drawn, or by what.
     prompt = validate(PromptParams, read_yaml(recipe).get("sample", {}).get("prompt"), f"{recipe}: sample.prompt")
@@ -27,7 +25,7 @@ def build(
     inputs = RoundTables(problems, samples, steps, labels, outcomes)
     with replace_dir(out) as folder:
         counts = build_dataset(inputs, params, prompt, load_seed(recipe), digits, folder)
-    write_json(report, {**counts, "seconds": round(time.monotonic() - started, 1)})
+    write_json(report, counts)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.errors import UserError
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
+from stages.common.progress import progress
 from stages.common.prompt import make_prompt
 from stages.common.tables import DropLog
 from stages.dataset.label_quality import LabelQuality

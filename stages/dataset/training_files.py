@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
+from stages.common.progress import progress
 from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import list_shards, write_json
 from stages.dataset.external_sort import POSITION, ExternalSort

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from stages.common.console import run_stage
 from stages.common.params.block import load
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
-from stages.common.provenance import describe_environment
 from stages.common.tables import (
     LABEL,
     OUTCOME,
@@ -30,7 +28,6 @@ TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "labels": LABEL
 
 def evaluate(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) -> None:
     """Evaluate one policy."""
-    started = time.monotonic()
     digits = load(TablesParams, recipe, "tables").shard_digits
     params = load_params(recipe)
     source = read_policy(policy)
@@ -42,8 +39,7 @@ def evaluate(recipe: Path, problems: Path, policy: Path, out: Path, report: Path
     with replace_dir(out) as folder:
         for name, table in evaluation.tables.items():
             write_table(folder / name, TABLES[Path(name).name], table, digits)
-    seconds = round(time.monotonic() - started, 1)
-    write_json(report, {**evaluation.report, "seconds": seconds, "environment": describe_environment()})
+    write_json(report, evaluation.report)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import polars as pl
 
 from stages.common.errors import UserError
 from stages.common.policies import Policy
+from stages.common.runs import record_facts
 from stages.common.statistics import BY_PROBLEM, Counts, format_counts
 from stages.common.tables import DropLog, content_hash
 from stages.common.verifiers import VERIFIERS
@@ -44,7 +45,7 @@ class ProblemSetResult:
 
 @dataclass
 class _ProblemSetRun:
-    """State of one evaluation: inputs, the tables made so far, wall-clock seconds by phase, and LLM usage."""
+    """State of one evaluation: inputs, the tables made so far, and LLM usage."""
 
     problems: pl.DataFrame
     policy: Policy
@@ -52,16 +53,15 @@ class _ProblemSetRun:
     desc: str
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     drops: DropLog = field(default_factory=DropLog)
-    seconds: dict[str, float] = field(default_factory=dict)
     llm_usage: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def measure_phase(self, prefix: str, phase: str) -> Iterator[dict[str, Any]]:
-        """Record the phase's seconds, and the LLM usage that it enters into the yielded dict."""
+        """Record the phase's seconds with the run, and keep the LLM usage that it enters into the yielded dict."""
         started = time.monotonic()
         usage: dict[str, Any] = {}
         yield usage
-        self.seconds[f"{prefix}_{phase}"] = round(time.monotonic() - started, 2)
+        record_facts(seconds={f"{self.desc} {prefix} {phase}": round(time.monotonic() - started, 2)})
         self.llm_usage |= {f"{prefix} {name}": used for name, used in usage.items()}
 
     def sample(self, prefix: str, **changes: Any) -> pl.DataFrame:
@@ -126,7 +126,6 @@ def evaluate_problems(problems: pl.DataFrame, policy: Policy, params: Evaluation
         BY_PROBLEM: _format_by_problem(counts),
         "drops": run.drops.report(),
         "llm_usage": run.llm_usage,
-        "seconds_by_phase": run.seconds,
     }
     return ProblemSetResult(tables, report)
 

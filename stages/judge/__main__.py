@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from stages.common.console import progress, run_stage
+from stages.common.console import run_stage
 from stages.common.params.block import load, load_seed
 from stages.common.params.judge import JudgeParams
 from stages.common.params.tables import TablesParams
+from stages.common.progress import progress
 from stages.common.tables import (
     LABEL,
     PROBLEM,
@@ -28,7 +28,6 @@ from stages.judge.labelling import open_judge
 
 def label(recipe: Path, problems: Path, samples: Path, steps: Path, out: Path, report: Path) -> None:
     """Label every step of one round's samples."""
-    started = time.monotonic()
     params = load(JudgeParams, recipe, "judge")
     shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     desc = f"judge {out.name}"
@@ -62,7 +61,6 @@ def label(recipe: Path, problems: Path, samples: Path, steps: Path, out: Path, r
             **stats.report(),
             "calibration": calibration,
             "llm_usage": llm_usage,
-            "seconds": round(time.monotonic() - started, 1),
         },
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.cluster import Cluster
-from stages.common.console import progress
 from stages.common.params.block import load
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.runtime import load_runtime
 from stages.common.params.tables import TablesParams
-from stages.common.provenance import describe_environment
+from stages.common.progress import progress
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter, list_shards, read_shard, replace_dir, write_json
 from stages.common.verifiers import VerifierSet
 from stages.outcome.verify_table import verify_on_ray, verify_with
@@ -23,7 +21,6 @@ from stages.outcome.verify_table import verify_on_ray, verify_with
 
 def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out: Path, report_file: Path) -> None:
     """Write OUTCOME rows for every sample in `samples_folder` to `out`, and their counts to `report_file`."""
-    started = time.monotonic()
     params = load(OutcomeParams, recipe, "outcome")
     shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     runtime = load_runtime()
@@ -51,7 +48,5 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
         "extraction_rules": dict(counts["extraction_rule"]),
         "reasons": dict(counts["reason"]),
         "verifiers": dict(counts["verifier"]),
-        "seconds": round(time.monotonic() - started, 1),
-        "environment": describe_environment(),
     }
     write_json(report_file, report)

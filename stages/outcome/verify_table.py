@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from stages.common.cluster import Cluster
-from stages.common.console import progress
 from stages.common.errors import UserError
 from stages.common.params.outcome import OutcomeParams
+from stages.common.progress import progress
 from stages.common.tables import OUTCOME
 from stages.common.verifiers import Verdict, VerifierInput, VerifierSet
 

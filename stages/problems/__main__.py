@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from stages.common.console import run_stage
@@ -15,12 +14,11 @@ from stages.problems.problem_table import build_problems
 
 def build(recipe: Path, out: Path, report: Path) -> None:
     """Make the table of problems."""
-    started = time.monotonic()
     params = load(ProblemsParams, recipe, "problems")
     digits = load(TablesParams, recipe, "tables").shard_digits
     with replace_dir(out) as folder:
         counts = build_problems(params, load_seed(recipe), digits, folder)
-    write_json(report, {**counts, "seconds": round(time.monotonic() - started, 1)})
+    write_json(report, counts)
 
 
 if __name__ == "__main__":

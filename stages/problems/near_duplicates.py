@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from stages.common.console import progress
+from stages.common.progress import progress
 from stages.problems.word_tokens import tokenize_words
 
 Hashes = npt.NDArray[np.uint64]

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.errors import UserError
 from stages.common.gold_answers import GOLD_RULES, GoldAnswer, GoldRules
 from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
+from stages.common.progress import progress
 from stages.common.raw_rows import RawRow
 from stages.common.tables import (
     PROBLEM,

@@ -1,4 +1,4 @@
-"""Bar plots: fractions of labels, dropped rows, seconds and tokens."""
+"""Bar plots: fractions of labels, dropped rows and tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stages.common.text import make_visible
 from stages.report.drops import collect_drops
 from stages.report.plot_style import Theme, add_legend, create_axes
-from stages.report.stage_reports import ROUND_STAGES, StageReports, get_dict, get_number
+from stages.report.stage_reports import StageReports, get_dict, get_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,24 +78,13 @@ def _label_bars(axes: Axes, names: list[str]) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
-def draw_seconds(results: StageReports, theme: Theme) -> Figure | None:
-    """Seconds by stage, stacked by policy."""
-    paths = {stage: (stage, "seconds") for stage in ("seed_model", *ROUND_STAGES)}
-    return _draw_stacks(results, theme, paths, "seconds")
-
-
 def draw_tokens(results: StageReports, theme: Theme) -> Figure | None:
-    """Prompt and completion tokens, stacked by policy."""
+    """Prompt and completion tokens, stacked by policy; numbers known for no policy are left out."""
     paths = {
         "sampling, prompts": ("sample", "prompt_tokens"),
         "sampling, completions": ("sample", "completion_tokens"),
         "evaluation, completions": ("evaluate", "completion_tokens"),
     }
-    return _draw_stacks(results, theme, paths, "tokens")
-
-
-def _draw_stacks(results: StageReports, theme: Theme, paths: dict[str, tuple[str, str]], unit: str) -> Figure | None:
-    """A bar per policy, stacked from the numbers under `paths`; numbers known for no policy are left out."""
     names = [policy.name for policy in results.policies]
     fig, (axes,) = create_axes(3.5)
     start = [0.0] * len(names)
@@ -110,6 +99,6 @@ def _draw_stacks(results: StageReports, theme: Theme, paths: dict[str, tuple[str
         return None
     axes.set_xticks(range(len(names)), names, rotation=90 if sum(map(len, names)) > 45 else 0)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylabel(unit)
+    axes.set_ylabel("tokens")
     add_legend(fig, axes, 3)
     return fig

@@ -1,4 +1,4 @@
-"""LLM usage by round and stage: tokens, the fraction served by the prefix cache, cost."""
+"""LLM usage by round and stage: tokens and cost."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ MAX_NAME_CHARS = 60
 
 
 def list_usage(policies: list[PolicyReports]) -> list[dict[str, Any]]:
-    """A row per round, stage and model: the usage behind all responses, and the cost of the last run alone."""
+    """A row per round, stage and model: the usage behind all responses."""
     rows = []
     for policy in policies:
         for stage, model, usage in _iterate_usage(policy):
-            total, failures = get_dict(usage, "total"), get_value(usage, "failures")
-            counts = {key: get_count(total, key) for key in ("completions", "prompt_tokens", "completion_tokens")}
+            failures = get_value(usage, "failures")
+            counts = {key: get_count(usage, key) for key in ("completions", "prompt_tokens", "completion_tokens")}
             rows.append({
                 "round": policy.name,
                 "stage": stage,
                 "model": bound_text(model, MAX_NAME_CHARS).shown if model else None,
-                "hit_rate": get_number(total, "cache_hit_rate"),
                 "failed": sum(get_count(failures, key) or 0 for key in failures)
                 if isinstance(failures, dict)
                 else None,
-                "cost": get_number(total, "cost"),
-                "last_cost": get_number(usage, "cost"),
-                "currency": bound_text(total.get("currency") or "", 10).shown,
+                "cost": get_number(usage, "cost"),
+                "currency": bound_text(get_value(usage, "currency") or "", 10).shown,
                 **counts,
             })  # fmt: skip
     return rows
@@ -42,7 +40,7 @@ def collect_usage_metrics(policies: list[PolicyReports]) -> dict[str, dict[str, 
         sums = metrics.setdefault(policy.name, {})
         for stage, _, usage in _iterate_usage(policy):
             for key in ("prompt_tokens", "completion_tokens", "cost"):
-                value = get_number(usage, "total", key)
+                value = get_number(usage, key)
                 if value is not None:
                     sums[f"{stage}_{key}"] = round(sums.get(f"{stage}_{key}", 0) + value, 6)
     return metrics

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
+from stages.common.progress import format_duration
+from stages.common.runs import format_facts
 from stages.common.tables import content_hash
 from stages.common.text import bound_text, make_visible
 from stages.report.benchmark_table import build_benchmark_table, describe_judges
@@ -29,7 +32,6 @@ from stages.report.llm_usage import list_usage
 from stages.report.plots import Plot
 from stages.report.rounds_table import list_headline_metrics
 from stages.report.stage_reports import (
-    ROUND_STAGES,
     PolicyReports,
     StageReports,
     get_count,
@@ -47,8 +49,11 @@ Picture = tuple[Plot, bytes, bytes]
 """A plot drawn as SVG in the light and in the dark theme."""
 
 
-def render_page(results: StageReports, pictures: list[Picture]) -> str:
-    """The page as HTML. Raises `jinja2.UndefinedError` if template and context do not agree."""
+def render_page(results: StageReports, pictures: list[Picture], records: Sequence[dict[str, Any]] = ()) -> str:
+    """The page as HTML, with times and machines only where the `records` of a run are given.
+
+    Raises `jinja2.UndefinedError` if template and context do not agree.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -58,7 +63,7 @@ def render_page(results: StageReports, pictures: list[Picture]) -> str:
     )
     formats = (format_percent, format_number, format_duration, format_cost, format_points, format_p_value)
     environment.filters |= {formatter.__name__.removeprefix("format_"): formatter for formatter in formats}
-    environment.filters |= {"excerpt": bound_text}
+    environment.filters |= {"excerpt": bound_text, "facts": format_facts}
     readers = (get_count, get_dict, get_number, get_value, read_counts, read_estimate, read_fraction)
     environment.globals |= {reader.__name__: reader for reader in (*readers, compute_steps_per_completion)}
     params = results.recipe.report
@@ -88,10 +93,10 @@ def render_page(results: StageReports, pictures: list[Picture]) -> str:
         drifts=list_drifts(policies),
         warnings=list_warnings(policies),
         drops=collect_drops(results),
-        seconds=_sum_seconds(results),
+        records=records,
         usage=list_usage(policies),
         recipe=_format_recipe(results),
-        environments=_list_environments(results),
+        environments=_list_environments(records),
     )
     return make_visible(html)
 
@@ -119,17 +124,6 @@ def format_number(value: float | None, decimals: int = 0) -> str:
 def format_cost(value: float | None, currency: str) -> str:
     """An amount with its currency, a dash if prices are not known."""
     return "–" if value is None else f"{value:,.2f} {currency}".strip()
-
-
-def format_duration(seconds: float | None) -> str:
-    """Seconds as hours, minutes and seconds."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def _encode_svg(svg: bytes) -> str:
@@ -162,33 +156,16 @@ def list_weights(weights: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [] if value is None else [(bound_text(prefix, 60).shown, f"{value:.2f}")]
 
 
-def _sum_seconds(results: StageReports) -> dict[str, Any]:
-    """Seconds by stage and policy, with their sums."""
-    stages = ("seed_model", *ROUND_STAGES)
-    by_stage = {
-        stage: [get_number(policy.reports, stage, "seconds") for policy in results.policies] for stage in stages
-    }
-    by_stage = {stage: cells for stage, cells in by_stage.items() if any(value is not None for value in cells)}
-    known = [[value for value in column if value is not None] for column in zip(*by_stage.values(), strict=True)]
-    sums = [sum(column) if column else None for column in known]
-    problems = get_number(results.problems, "seconds")
-    total = sum(value for value in [problems, *sums] if value is not None)
-    return {"stages": by_stage, "sums": sums, "problems": problems, "total": total}
-
-
 def _format_recipe(results: StageReports) -> str:
     """The recipe as YAML without `runtime`, which changes no result."""
     recipe = results.recipe.model_dump(mode="json", exclude={"runtime"})
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _list_environments(results: StageReports) -> list[tuple[list[str], dict[str, Any]]]:
-    """Each environment in the reports, with the stages that ran in it."""
+def _list_environments(records: Sequence[dict[str, Any]]) -> list[tuple[list[str], dict[str, Any]]]:
+    """Each environment in the records of a run, with the stages that ran in it."""
     environments: dict[str, tuple[list[str], dict[str, Any]]] = {}
-    named = {"problems": results.problems}
-    named |= {f"{stage} {it.name}": report for it in results.policies for stage, report in it.reports.items()}
-    for name, report in named.items():
-        environment = get_value(report, "environment")
-        if isinstance(environment, dict):
-            environments.setdefault(content_hash(environment), ([], environment))[0].append(name)
+    for record in records:
+        environment = record["environment"]
+        environments.setdefault(content_hash(environment), ([], environment))[0].append(record["stage"])
     return list(environments.values())

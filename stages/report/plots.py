@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.report.bar_plots import draw_drops, draw_labels, draw_seconds, draw_tokens
+from stages.report.bar_plots import draw_drops, draw_labels, draw_tokens
 from stages.report.metric_plots import draw_accuracy, draw_stepwise
 from stages.report.plot_style import Theme
 from stages.report.stage_reports import StageReports
@@ -46,9 +46,6 @@ PLOTS = (
         draw_labels,
     ),
     Plot("drops", "Rows dropped by reason", "The most frequent reasons over all rounds.", draw_drops),
-    Plot(
-        "seconds", "Seconds by stage", "Wall-clock time of each stage; work found in a journal is free.", draw_seconds
-    ),
     Plot("tokens", "Tokens by policy", "Tokens of prompts and completions in sampling and evaluation.", draw_tokens),
 )
 """All plots, in the order of the page."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from stages.common.runs import read_records
 from stages.common.tables import replace_dir, write_json
 from stages.report.llm_usage import collect_usage_metrics
 from stages.report.page import Picture, render_page
@@ -33,9 +34,19 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
     usage = collect_usage_metrics(policies)
     write_json(out / "metrics.json", {name: it | usage[name] for name, it in collect_metrics(policies).items()})
     with replace_dir(out / "plots") as folder:
-        pictures = [picture for plot in PLOTS if (picture := _draw_plot(plot, results, folder))]
+        pictures = _draw_plots(results, folder)
     (out / "index.html").write_text(render_page(results, pictures), encoding="utf-8")
     return show_report(recipe, out)
+
+
+def write_page_with_times(recipe: Path, out: Path, run: Path) -> Path:
+    """Write the page of the report in `out` again, with the times of the run in the folder `run`, and return its path.
+
+    It lies in the run's folder: the report's own page is the same bytes whenever it is made.
+    """
+    results, page = read_stage_reports(recipe, out / "stages"), run / "report.html"
+    page.write_text(render_page(results, _draw_plots(results), read_records(run)), encoding="utf-8")
+    return page
 
 
 def show_report(recipe: Path, out: Path) -> str:
@@ -44,15 +55,19 @@ def show_report(recipe: Path, out: Path) -> str:
     return f"{format_text(policies)}\nreport: {out / 'index.html'}"
 
 
-def _draw_plot(plot: Plot, results: StageReports, folder: Path) -> Picture | None:
-    """Write the plot's PNG into `folder` and return it in both themes; None if there is nothing to draw."""
+def _draw_plots(results: StageReports, folder: Path | None = None) -> list[Picture]:
+    """Every plot that has something to draw, in both themes; write PNGs into `folder`, if one is given."""
+    return [picture for plot in PLOTS if (picture := _draw_plot(plot, results, folder))]
+
+
+def _draw_plot(plot: Plot, results: StageReports, folder: Path | None) -> Picture | None:
     images = []
     for theme in (LIGHT, DARK):
         with use_theme(theme):
             fig = plot.draw(results, theme)
             if fig is None:
                 return None
-            if theme is LIGHT:
+            if folder is not None and theme is LIGHT:
                 (folder / f"{plot.name}.png").write_bytes(save_png(fig))
             images.append(save_svg(fig))
     return plot, images[0], images[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import polars as pl
@@ -14,14 +13,12 @@ from stages.common.params.runtime import load_runtime
 from stages.common.params.sample import SampleParams
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
-from stages.common.provenance import describe_environment
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
 from stages.sample.sampling import choose_problems, draw_samples
 
 
 def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) -> None:
     """Draw one round's samples from its policy."""
-    started = time.monotonic()
     params = load(SampleParams, recipe, "sample")
     digits = load(TablesParams, recipe, "tables").shard_digits
     seed = load_seed(recipe)
@@ -43,15 +40,11 @@ def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) 
             "problems": chosen.height,
             "samples": samples.height,
             "engine": params.engine.kind,
-            "from_journal": batch.from_journal,
-            "generated": max(samples.height - batch.from_journal, 0),
             "prompt_tokens": samples["prompt_tokens"].sum(),
             "completion_tokens": samples["completion_tokens"].sum(),
             "finish_reasons": dict(sorted(finish.iter_rows())),
             "llm_usage": batch.llm_usage,
             "drops": drops.report(),
-            "seconds": round(time.monotonic() - started, 1),
-            "environment": describe_environment(),
         },
     )
 

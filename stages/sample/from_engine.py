@@ -47,20 +47,20 @@ class SampleSource:
         self._kind = find_engine_kind(params.engine)
         self._model = ModelId(policy.source, policy.revision, policy.hash)
 
-    def read(self, runtime: RuntimeParams, desc: str) -> tuple[pl.DataFrame, dict[str, Any] | None]:
-        """All rows, unsorted, and the usage of requests, null for engines that complete without a journal.
+    def read(self, runtime: RuntimeParams, desc: str) -> tuple[pl.DataFrame, int, dict[str, Any] | None]:
+        """All rows, unsorted, how many the journal had, and the usage of requests, None for engines without a journal.
 
         Raises `EngineError` where generation must stop; all completions are kept in the journal.
         """
         engine = make_engine(self._params.engine, self._model, EngineContext(runtime, drops=self._drops))
         if not self._kind.generates:
-            return self._make_table(engine.complete(self._make_requests())), None
+            return self._make_table(engine.complete(self._make_requests())), 0, None
         journal = ROOT / "sample" / f"{self._policy.hash}-{self._hash}.jsonl"
         with Runner(engine, journal, desc, self._params.engine.prices) as runner:
             total = self._problems.height * self._params.num_samples
             runner.run(self._make_requests(), total, PREFLIGHT if self._kind.makes_requests else 0)
             exchanges = ((request, runner.get(request)) for request in self._make_requests())
-            return self._make_table(exchanges), runner.report_usage()
+            return self._make_table(exchanges), runner.from_journal, runner.report_usage()
 
     def _make_requests(self) -> Iterator[GenerationRequest]:
         """Samples of one problem are neighbours: they share their prompt."""

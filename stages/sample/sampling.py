@@ -24,7 +24,7 @@ class SampleBatch:
     from_journal: int
     """How many an earlier run had generated."""
     llm_usage: dict[str, Any] | None
-    """Usage of this run's requests; null for engines that make none."""
+    """Usage of all requests, whichever run made them; null for engines that make none."""
     num_missing: int
     """Requests that failed finally; their samples are missing."""
 
@@ -62,10 +62,10 @@ def draw_samples(
     params, a policy or a server that cannot be used.
     """
     source = SampleSource(problems, policy, params, hash_sampling(params, seed), drops)
-    samples, usage = source.read(runtime, desc)
+    samples, from_journal, usage = source.read(runtime, desc)
     kind = find_engine_kind(params.engine)
     missing = problems.height * params.num_samples - samples.height if kind.generates else 0
-    return SampleBatch(samples, usage["from_journal"] if usage else 0, usage if kind.makes_requests else None, missing)
+    return SampleBatch(samples, from_journal, usage if kind.makes_requests else None, missing)
 
 
 def sample_problems(

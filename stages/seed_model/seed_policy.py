@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.seed_model import SeedModelParams, ToyModelParams
 from stages.common.policies import write_manifest
-from stages.common.provenance import describe_environment
 from stages.common.tables import content_hash, replace_dir
 from stages.seed_model.existing_model import convert_gguf, copy_model, write_hub_manifest
 
 
 def write_seed_policy(params: SeedModelParams, seed: int, runtime: RuntimeParams, out: Path) -> dict[str, Any]:
     """Write policy M0 into `out` and return its report; raise `UserError` where a model cannot be used."""
-    started = time.monotonic()
     report: dict[str, Any] = {}
     with replace_dir(out) as folder:
         if params.kind == "toy_arithmetic":
             from stages.seed_model.train_toy_model import train_toy_model
 
             toy = params.toy_arithmetic or ToyModelParams()
-            report = train_toy_model(toy, seed, runtime.num_threads, folder)
+            report = train_toy_model(toy, seed, runtime, folder)
             params_hash = content_hash(toy.model_dump(mode="json"), seed)
             write_manifest(folder, {"kind": "toy_arithmetic", "params_hash": params_hash})
         elif params.hub is not None and params.kind == "hub":
@@ -33,4 +30,4 @@ def write_seed_policy(params: SeedModelParams, seed: int, runtime: RuntimeParams
             report = (convert_gguf if source.suffix == ".gguf" else copy_model)(source, folder)
         else:
             write_manifest(folder, {"kind": "none"})
-    return {**report, "seconds": round(time.monotonic() - started, 1), "environment": describe_environment()}
+    return report

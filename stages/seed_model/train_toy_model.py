@@ -9,17 +9,20 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from stages.common.console import progress
+from stages.common.device import prepare_torch
+from stages.common.params.runtime import RuntimeParams
 from stages.common.params.seed_model import ToyModelParams
+from stages.common.progress import Progress
+from stages.common.runs import record_metrics
 from stages.common.tables import seed_from
 from stages.common.toy_arithmetic import make_corpus
 from stages.seed_model.muon import Muon
 from stages.seed_model.toy_tokenizer import make_tokenizer
 
 
-def train_toy_model(params: ToyModelParams, seed: int, num_threads: int, folder: Path) -> dict[str, Any]:
+def train_toy_model(params: ToyModelParams, seed: int, runtime: RuntimeParams, folder: Path) -> dict[str, Any]:
     """Train, save model and tokenizer in `folder`, and return counts and the mean loss of the last 100 steps."""
-    torch.set_num_threads(num_threads)
+    prepare_torch(runtime.model_copy(update={"device": "cpu"}))
     torch.manual_seed(seed_from("seed_model", seed) % 2**31)
     tokenizer = make_tokenizer()
     model = _make_llama(params, len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id)
@@ -36,19 +39,22 @@ def train_toy_model(params: ToyModelParams, seed: int, num_threads: int, folder:
     ]
     schedulers = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1 - step / len(batches)) for o in optimizers]
     losses: list[float] = []
-    for batch in progress(batches, "seed model", unit="steps"):
-        width = max(len(rows[i]) for i in batch)
-        ids = torch.tensor([rows[i] + [tokenizer.pad_token_id] * (width - len(rows[i])) for i in batch])
-        logits = model(input_ids=ids[:, :-1]).logits
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=tokenizer.pad_token_id
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-        losses.append(loss.item())
+    with Progress("seed model", len(batches), "steps", lambda: f"loss {losses[-1]:.3f}" if losses else "") as shown:
+        for step, batch in enumerate(batches, 1):
+            width = max(len(rows[i]) for i in batch)
+            ids = torch.tensor([rows[i] + [tokenizer.pad_token_id] * (width - len(rows[i])) for i in batch])
+            logits = model(input_ids=ids[:, :-1]).logits
+            loss = torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=tokenizer.pad_token_id
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+            losses.append(loss.item())
+            record_metrics(step, {"loss": losses[-1], "learning_rate": schedulers[0].get_last_lr()[0]})
+            shown.advance()
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     last = losses[-100:]

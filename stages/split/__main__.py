@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
 
-from stages.common.console import progress, run_stage
+from stages.common.console import run_stage
 from stages.common.params.block import load
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
+from stages.common.progress import progress
 from stages.common.tables import SAMPLE, STEP, ShardWriter, list_shards, read_shard, replace_dir, write_json
 from stages.split.spans import split_samples
 
 
 def split(recipe: Path, samples: Path, out: Path, report: Path) -> None:
     """Split one round's samples into steps."""
-    started = time.monotonic()
     params = load(SplitParams, recipe, "split")
     shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     num_samples = 0
@@ -37,7 +36,6 @@ def split(recipe: Path, samples: Path, out: Path, report: Path) -> None:
             "steps": writer.rows,
             "steps_per_sample": {str(size): sizes[size] for size in sorted(sizes)},
             "shapes": dict(shapes),
-            "seconds": round(time.monotonic() - started, 1),
         },
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stages.common.console import run_stage
 from stages.common.device import choose_device
+from stages.common.logs import has_bars
 from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.train import TrainParams
@@ -65,6 +66,8 @@ def copy_policy(policy: Path, out: Path, report: Path) -> None:
 def silence_libraries() -> None:
     """Before libraries are imported: no telemetry, and no warnings that a user of this stage cannot act on."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if not has_bars():
+        os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     # PEFT imports bitsandbytes wherever it is installed, which warns of kernels that may not be needed.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # TRL sets this option itself.

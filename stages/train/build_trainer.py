@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import math
+import logging
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from stages.train.trainer.lora import cast_adapters_to_float32, make_lora_config
 from stages.train.trainer.sharding import keep_float32_outputs, make_sharding_args
 from stages.train.trainer.step_kto_trainer import StepKTOTrainer
 
-MAX_STEPS_PER_LOG = 10
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,11 @@ def build_trainer(
         drops,
     )
     if params.method != "rft" and dataset.kl_block_size != params.batch_size:
-        print(
-            f"{dataset.folder}: its order is made for blocks of {dataset.kl_block_size} rows and train.batch_size is "
-            f"{params.batch_size}; batches may lack a label",
-            file=sys.stderr,
+        logger.warning(
+            "%s: its order is made for blocks of %d rows and train.batch_size is %d; batches may lack a label",
+            dataset.folder,
+            dataset.kl_block_size,
+            params.batch_size,
         )
     if params.report_to and importlib.util.find_spec(params.report_to) is None:
         raise UserError(f"train.report_to: needs the package {params.report_to}: pip install {params.report_to}")
@@ -94,7 +94,7 @@ def build_trainer(
         trainer = StepKTOTrainer(model, config, rows, **shared)
     if params.lora and params.lora.load_in_4bit:
         cast_adapters_to_float32(trainer.model)
-    trainer.remove_callback(PrinterCallback)  # the report holds the log
+    trainer.remove_callback(PrinterCallback)
     return TrainerSetup(trainer, rows, drops)
 
 
@@ -139,10 +139,9 @@ def _make_trainer_args(params: TrainParams, seed: int, device: str, checkpoints:
         "dataloader_pin_memory": device != "cpu",
         "save_strategy": "steps",
         "save_total_limit": 2,
-        # A divisor of save_steps, so that no mean in the history spans a restart.
-        "logging_steps": math.gcd(params.save_steps, MAX_STEPS_PER_LOG),
+        "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "report_to": params.report_to or "none",
-        "disable_tqdm": not sys.stderr.isatty(),
+        "disable_tqdm": True,
         **make_sharding_args(device),
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from stages.common.tables import write_json
+
+logger = logging.getLogger(__name__)
 
 COMPLETE = "complete.json"
 """Written last into a checkpoint: {file: bytes} of everything else in it."""
@@ -28,7 +30,7 @@ def lock_checkpoints(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{folder}: another process trains the same policy; waiting for it", file=sys.stderr)
+            logger.warning("%s: another process trains the same policy; waiting for it", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
         folder.mkdir(parents=True, exist_ok=True)
         yield

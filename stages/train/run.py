@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from stages.common import journal
-from stages.common.device import choose_device
+from stages.common.device import prepare_torch
 from stages.common.params.runtime import RuntimeParams
 from stages.common.policies import CARD, read_policy, write_manifest
-from stages.common.provenance import describe_environment
+from stages.common.runs import record_facts
 from stages.common.tables import content_hash, replace_dir, write_json
 from stages.train.build_trainer import build_trainer
 from stages.train.checkpoints import find_last_complete, lock_checkpoints
@@ -30,7 +28,7 @@ from stages.train.trainer.sharding import (
     join_processes,
 )
 from stages.train.training_inputs import TrainingInputs
-from stages.train.training_report import summarize_training
+from stages.train.training_report import MetricsCallback, summarize_training
 
 CHECKPOINT_ROOT = Path("work/train")
 """Folder of checkpoints, below the repository's root: ignored by Git and DVC."""
@@ -51,11 +49,9 @@ def train(
     reference's log-probs stay in `journal_root`, for runs with other params over the same rows.
     Raises `UserError` for unusable input, and when training diverges.
     """
-    started = time.monotonic()
     params = inputs.params
     dataset, policy, made_from = inputs.dataset_folder, inputs.starting_policy, inputs.made_from
-    torch.set_num_threads(runtime.num_threads)
-    device = choose_device(runtime.device)
+    device = prepare_torch(runtime)
     checkpoints = checkpoint_root / content_hash("checkpoints", made_from)
     processes = join_processes(device)
     is_first = processes.is_main_process
@@ -73,6 +69,7 @@ def train(
             model = policy.load_model(load_device, "float32")
         reference_journal = journal_root / "reference" / f"{policy.hash}.jsonl"
         setup = build_trainer(params, dataset, model, tokenizer, inputs.seed, device, checkpoints, reference_journal)
+        setup.trainer.add_callback(MetricsCallback(f"train {out.name}"))
         setup.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(setup.trainer.model)
         weights = gather_weights(setup.trainer) if is_sharded() else None
@@ -89,12 +86,12 @@ def train(
             **summarize_training(setup, params),
             "made_from": made_from,
             "policy": read_policy(out).hash,
-            "device": device,
-            "num_processes": processes.num_processes,
-            "resumed_from_step": int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
-            "seconds": round(time.monotonic() - started, 1),
-            "environment": describe_environment(),
         }
+        record_facts(
+            device=device,
+            num_processes=processes.num_processes,
+            resumed_from_step=int(resumed.name.removeprefix("checkpoint-")) if resumed else None,
+        )
         write_json(report, result)
         shutil.rmtree(checkpoints)
 

@@ -1,27 +1,79 @@
-"""What the train stage reports: rows, labels and tokens trained on, and the trainer's log."""
+"""What the train stage says: its progress, metrics of each step for the run, and the report with the trainer's log."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
+from transformers import TrainerCallback
+
 from stages.common.params.train import TrainParams
+from stages.common.progress import Progress
+from stages.common.runs import record_facts, record_metrics
 from stages.train.build_trainer import TrainerSetup
+from stages.train.trainer.divergence import WINDOW_STEPS, average_logs
 
 UNREPORTED_METRICS = ("tokens_per_second", "num_tokens")
 """Logged metrics that are not the same after a restart."""
 
+LAST_METRICS = ("epoch", "grad_norm", "learning_rate", "step")
+"""Metrics of which the history keeps the last and not the mean."""
+
+SHOWN_METRICS = {
+    "loss": "loss",
+    "loss/outcome": "outcome loss",
+    "loss/step": "step loss",
+    "kl": "z0",
+    "kl/step": "z_step",
+    "rewards/chosen": "reward of correct",
+    "rewards/rejected": "of incorrect",
+    "steps/rewards/correct": "of correct steps",
+    "steps/rewards/incorrect": "of incorrect steps",
+    "grad_norm": "grad norm",
+    "learning_rate": "learning rate",
+    "tokens_per_second": "tokens/s",
+}
+"""Metrics shown with the progress, and the words for them."""
+
+
+class MetricsCallback(TrainerCallback):
+    """Shows a training's progress with its last metrics, and keeps those of every step with the run."""
+
+    def __init__(self, desc: str) -> None:
+        self._desc = desc
+        self._metrics: dict[str, float] = {}
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Called by the trainer; a resumed training has done steps already."""
+        self._shown = Progress(self._desc, state.max_steps, "steps", self._describe)
+        self._shown.skip(state.global_step)
+
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Called by the trainer with each step's metrics, and at the end with a summary."""
+        if state.is_world_process_zero and logs and "loss" in logs:
+            self._metrics = logs
+            record_metrics(state.global_step, logs)
+            self._shown.advance()
+
+    def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Called by the trainer."""
+        if state.is_world_process_zero:
+            self._shown.close()
+
+    def _describe(self) -> str:
+        known = {words: self._metrics[name] for name, words in SHOWN_METRICS.items() if name in self._metrics}
+        return ", ".join(f"{words} {value:.4g}" for words, value in known.items())
+
 
 def summarize_training(setup: TrainerSetup, params: TrainParams) -> dict[str, Any]:
-    """What the trainer was given and logged; docs/training.md explains the metrics, means since the last log."""
-    log = setup.trainer.state.log_history
-    history = [
-        {name: value for name, value in entry.items() if name not in UNREPORTED_METRICS}
-        for entry in log
-        if "loss" in entry  # not the closing summary
-    ]
+    """What the trainer was given and logged; docs/training.md explains the metrics, means over up to ten steps."""
+    log = [entry for entry in setup.trainer.state.log_history if "loss" in entry]  # not the closing summary
     speeds = [entry["tokens_per_second"] for entry in log if "tokens_per_second" in entry]
+    record_facts(tokens_per_second=round(statistics.median(speeds), 1) if speeds else None)
+    history = _shorten_history(log, math.gcd(params.save_steps, WINDOW_STEPS))
     return {
         **_count_rows(setup.rows, params),
         "method": params.method,
@@ -29,8 +81,17 @@ def summarize_training(setup: TrainerSetup, params: TrainParams) -> dict[str, An
         "num_steps": setup.trainer.state.global_step,
         "final": history[-1] if history else {},
         "history": history,
-        "tokens_per_second": round(statistics.median(speeds), 1) if speeds else None,
     }
+
+
+def _shorten_history(log: list[dict[str, float]], size: int) -> list[dict[str, float]]:
+    """An entry per `size` steps."""
+    entries = []
+    for _, group in groupby(log, lambda entry: (entry["step"] - 1) // size):
+        steps = list(group)
+        mean = average_logs(steps) | {name: steps[-1][name] for name in LAST_METRICS if name in steps[-1]}
+        entries.append({name: value for name, value in mean.items() if name not in UNREPORTED_METRICS})
+    return entries
 
 
 def _count_rows(rows: Any, params: TrainParams) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import yaml
 
-from tests.support.clones import edit, ran, run
+from tests.support.clones import edit, ran, read_facts, run
 
 
 def outputs(place: Path) -> dict[str, str]:
@@ -46,8 +46,8 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
     variant = ran(run(place, "dvc", "repro"))
     assert variant
     assert all(name.endswith("@K1") or name in ("code", "params", "report") for name in variant), variant
-    sampled = json.loads((place / "reports/stages/sample/K1.json").read_text(encoding="utf-8"))
-    assert sampled["generated"] == 0
+    sampled = read_facts(place, "sample@K1")["usage"]["sample K1"]
+    assert (sampled["completions"], sampled["from_journal"]) == (0, 128)
     assert pl.read_csv(place / "reports" / "rounds.csv")["round"].to_list() == ["M0", "M1", "K1"]
 
     arm_model = (place / "models/K1/model.safetensors").read_bytes()

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from stages.common.tables import LABEL, REPLY, SAMPLE, STEP, read_table, write_table
-from tests.support.clones import clone, edit, ran, run
+from tests.support.clones import clone, edit, ran, read_facts, run
 from tests.support.fault_server import fault_server, stats
 from tools.audit import verify
 from tools.audit.lineage.show import show
@@ -42,8 +42,8 @@ def report(place: Path, stage: str, name: str = "M1") -> dict[str, Any]:
 
 def answers(place: Path, name: str = "M1") -> tuple[int, int]:
     """Requests that the last runs of a round's sampling and judging sent."""
-    sampled = report(place, "sample", name)["llm_usage"]["completions"]
-    return sampled, report(place, "judge", name)["llm_usage"]["judge"]["completions"]
+    sampled = read_facts(place, f"sample@{name}")["usage"][f"sample {name}"]["completions"]
+    return sampled, read_facts(place, f"judge@{name}")["usage"][f"judge {name}, judge"]["completions"]
 
 
 def outputs(place: Path, name: str = "M1") -> dict[str, bytes]:
@@ -96,7 +96,7 @@ def test_what_an_evaluation_asks_is_reported_too(place: Path) -> None:
     for name in ("M0", "M1"):
         costs = report(place, "evaluate", name)["llm_usage"]
         assert set(costs) == {"greedy samples", "greedy judge", "majority samples"}
-        assert costs["majority samples"]["total"]["completions"] == 4 * costs["greedy samples"]["total"]["completions"]
+        assert costs["majority samples"]["completions"] == 4 * costs["greedy samples"]["completions"]
     metrics = json.loads((place / "reports/metrics.json").read_text(encoding="utf-8"))
     assert {"sample_cost", "judge_prompt_tokens", "evaluate_completion_tokens"} <= set(metrics["M1"])
 

@@ -201,7 +201,7 @@ def test_a_run_goes_on_from_its_journal(engine: VllmEngine, tmp_path: Path) -> N
     with Runner(Once(), tmp_path / "j.jsonl", "second") as second:
         second.run(requests, preflight=4)
         results = [second.get(request) for request in requests]
-        report = second.new_usage.report()
+        report = second.report_run()
     assert Once.asked == 30
     assert second.from_journal == 20
     assert texts(results) == texts(ask(engine, *requests)), "to the byte"

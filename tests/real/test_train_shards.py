@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from stages.common.params.train import LaunchParams, LoraParams, TrainParams
 from stages.common.policies import read_policy
 from stages.train.trainer.sharding import convert_to_float32
+from tests.support.clones import read_facts
 from tests.support.tiny_policy import write_dataset, write_policy
 from tests.unit.test_train_run import PARAMS, RUNTIME, go
 
@@ -115,7 +116,7 @@ def end(command: subprocess.Popen[str]) -> tuple[int, str]:
 def report_of(place: Path, status: int, stderr: str) -> Report:
     assert status == 0, stderr[-4000:]
     report: Report = json.loads((place / "report.json").read_text())
-    assert report["num_processes"] == 2
+    assert read_facts(place, "train")["num_processes"] == 2
     return report
 
 
@@ -154,7 +155,7 @@ def test_a_killed_run_in_shards_ends_in_the_policy_that_one_process_trains(
     whole = checkpoint / "complete.json"
     assert set(SHARDS[strategy]) <= set(json.loads(whole.read_text())), "each process writes its shards"
     report = report_of(place, *end(start(inputs / "tied", place, strategy, num_epochs=2)))
-    assert report["resumed_from_step"] == 6
+    assert read_facts(place, "train")["resumed_from_step"] == 6
     wanted = go(inputs / "tied", tmp_path / "one", batch_size=8, num_epochs=2)[1]
     assert wanted["history"][-1]["kl"] != wanted["history"][-2]["kl"]
     agree(place, report, tmp_path / "one", wanted)

@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from stages.common.runs import list_runs, read_records
 
 
 def run(place: Path, *command: str) -> str:
@@ -50,3 +53,15 @@ def edit(place: Path, *path_and_value: object) -> None:
         block = block.setdefault(key, {})
     block[last] = value
     (place / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+
+
+def read_record(place: Path, stage: str) -> dict[str, Any]:
+    """The record of the last run of `place` that ran `stage`."""
+    records = [record for folder in list_runs(place / "work" / "runs") for record in read_records(folder)]
+    return next(record for record in reversed(records) if record["stage"] == stage)
+
+
+def read_facts(place: Path, stage: str) -> dict[str, Any]:
+    """The facts in it."""
+    facts: dict[str, Any] = read_record(place, stage)["facts"]
+    return facts

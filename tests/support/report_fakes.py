@@ -8,13 +8,6 @@ from typing import Any
 
 import yaml
 
-ENVIRONMENT = {
-    "python": "3.11.9",
-    "platform": "Linux x86_64",
-    "cores": 4,
-    "packages": {"polars": "2.1.0", "torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"},
-}
-
 PASS = {"M0": 0.606, "M1": 0.824, "M2": 0.852, "M3": 0.862, "K1": 0.77, "K2": 0.829}
 ERROR = {"M0": 0.403, "M1": 0.084, "M2": 0.052, "M3": 0.052, "K1": 0.148, "K2": 0.09}
 
@@ -102,8 +95,6 @@ def evaluation(name: str, k: int = 8) -> dict[str, Any]:
         "judge": {"name": "exact", "training_judge": "exact", "rates": None, "human_labels": human_labels()},
         "completion_tokens": 186_000,
         "examples": [example(*kinds[at % 3]) for at in range(12)],
-        "seconds": 14.2,
-        "environment": ENVIRONMENT,
     }
 
 
@@ -160,12 +151,12 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
     return {
         "sample": {
             "samples": 4000, "problems": 500, "prompt_tokens": 152_000, "completion_tokens": 163_000,
-            "finish_reasons": {"stop": 3980, "length": 20}, "from_journal": 0, "generated": 4000, "seconds": 12.4,
+            "finish_reasons": {"stop": 3980, "length": 20},
             "drops": {},
         },
-        "split": {"samples": 4000, "steps": 20_000, "seconds": 0.8},
-        "judge": {"steps": 20_000, "labels": step, "seconds": 1.1},
-        "outcome": {"verdicts": outcome, "seconds": 6.2},
+        "split": {"samples": 4000, "steps": 20_000},
+        "judge": {"steps": 20_000, "labels": step},
+        "outcome": {"verdicts": outcome},
         "dataset": {
             "rows": 3960,
             "labels": {
@@ -181,9 +172,8 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
             },
             "quality": quality(),
             "manifest": "9c41" * 8,
-            "seconds": 0.6,
         },
-        "train": {"rows": 3960, "dropped": {"too long": 2}, "method": "step_kto", "seconds": 33.5},
+        "train": {"rows": 3960, "dropped": {"too long": 2}, "method": "step_kto"},
         "evaluate": evaluation(name),
     }  # fmt: skip
 
@@ -211,8 +201,8 @@ def write_stages(stages: Path, rounds: list[str]) -> Path:
         },
         "source orca_math": {"rows": 31, "examples": [{"where": "orca_math:0", "text": "Tom has 3 apples."}]},
     }
-    write(stages / "problems" / "all.json", {"drops": drops, "seconds": 2.1})
-    write(stages / "seed_model" / "M0.json", {"seconds": 148.0, "environment": ENVIRONMENT})
+    write(stages / "problems" / "all.json", {"drops": drops})
+    write(stages / "seed_model" / "M0.json", {"loss": 0.4})
     write(stages / "evaluate" / "M0.json", evaluation("M0"))
     for name in rounds:
         for stage, report in round_reports(name).items():

@@ -296,8 +296,6 @@ def test_a_whole_evaluation(stages: Stages, policy: Path, tmp_path: Path, monkey
     assert report["policy"] == read_policy(policy).hash
     assert report["num_rows"]["problems"] == 8
     assert report["completion_tokens"] == 12 * (8 + 32)
-    assert report["seconds"] >= 0
-    assert "packages" in report["environment"]
 
     greedy_tables = {"samples": (SAMPLE, 8), "steps": (STEP, 24), "labels": (LABEL, 24), "outcomes": (OUTCOME, 8)}
     majority_tables = {"majority/samples": (SAMPLE, 32), "majority/outcomes": (OUTCOME, 32)}
@@ -315,7 +313,7 @@ def test_the_same_bytes_come_again(
         files = {
             path.relative_to(tmp_path): path.read_bytes() for path in sorted((tmp_path / "out").rglob("*.parquet"))
         }
-        results.append(({k: v for k, v in report.items() if not k.startswith("seconds")}, files))
+        results.append((report, files))
     assert results[0] == results[1]
     assert len(results[0][1]) == 6
 

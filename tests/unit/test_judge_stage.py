@@ -21,6 +21,7 @@ from stages.common.journal import ROOT
 from stages.common.params.block import ParamsBlock, ParamsError, validate
 from stages.common.params.judge import JudgeParams
 from stages.common.params.split import SplitParams
+from stages.common.runs import record_stage
 from stages.common.tables import (
     LABEL,
     PROBLEM,
@@ -48,6 +49,7 @@ from stages.judge import (
 from stages.judge.label_stats import LabelStats
 from stages.judge.llm import judge_prompts
 from stages.split import split_samples
+from tests.support.clones import read_facts
 from tests.support.llm_params import ENGINE, JUDGE, LLM_JUDGE
 
 Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
@@ -79,10 +81,11 @@ def judge(asked: Tables, **changes: Any) -> tuple[Labels, dict[str, Any]]:
     """The labels, and the stage's report of them."""
     params = JudgeParams.model_validate({**JUDGE, **changes})
     tally = LabelStats()
-    with open_judge(params, 1, "judge") as opened:
+    with record_stage(Path("run"), "judge") as record, open_judge(params, 1, "judge") as opened:
         labels = opened.label(*asked)
         tally.add(labels)
-        return labels, {**tally.report(), "llm_usage": opened.report_usage()}
+        usage = opened.report_usage()
+    return labels, {**tally.report(), "llm_usage": usage, "run": record.facts.get("usage")}
 
 
 def served(**changes: Any) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def weak(wrong: float = 0.0, useless: float = 0.0, **changes: Any) -> dict[str, 
 
 
 def sent(report: dict[str, Any]) -> int:
-    answers = report["llm_usage"]["judge"]["completions"]
+    answers = report["run"]["judge, judge"]["completions"]
     assert isinstance(answers, int)
     return answers
 
@@ -144,7 +147,7 @@ def test_a_second_judge_must_say_the_same() -> None:
     assert set(report["unknown"]["reasons"]) == {"judges disagree"}
     assert wrong_share(both, asked) < 0.6 * wrong_share(alone, asked)
     assert set(report["llm_usage"]) == {"judge", "second judge"}
-    assert report["llm_usage"]["judge"]["from_journal"] == 120
+    assert report["run"]["judge, judge"]["from_journal"] == 120
     assert set(both.replies["judge_index"]) == {0, 1}
 
 
@@ -157,7 +160,7 @@ def test_tries_turn_unknown_into_labels_and_every_reply_is_kept() -> None:
     assert set(once.labels.filter(pl.col("label").is_null())["agreement"]) == {0.0}
     more, report = judge(asked, llm=weak(useless=0.3, max_attempts=6))
     assert report["unknown"]["rate"] < 0.02
-    assert report["llm_usage"]["judge"]["from_journal"] == 80, "another budget of tries repeats none that was made"
+    assert report["run"]["judge, judge"]["from_journal"] == 80, "another budget of tries repeats none that was made"
     tried = report["replies"]["by_attempt"]
     assert tried["1"] == 80
     assert tried["2"] == more.replies.filter((pl.col("attempt") == 0) & pl.col("error").is_not_null()).height
@@ -306,7 +309,7 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: P
         (journal,) = place.glob("work/journal/judge/*")
         keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
         assert sorted(keys) == sorted(replies["request_hash"])
-        costs = json.loads((place / "report.json").read_text(encoding="utf-8"))["llm_usage"]["judge"]
+        costs = read_facts(place, "judge")["usage"]["judge out, judge"]
         assert costs["completions"] + costs["from_journal"] == replies.height
         assert (costs["from_journal"] > 0) is bool(planned)
     assert outs[0] == outs[1]

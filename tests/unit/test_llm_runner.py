@@ -91,14 +91,14 @@ def test_costs_of_this_run_and_of_all(tmp_path: Path) -> None:
     prices = PriceParams(prompt=1.0, cached=0.5, completion=2.0, currency="EUR")
     with Runner(Counting(), tmp_path / "j", "first", prices) as runner:
         runner.run(requests(1, 2, 3))
-        first = runner.report_usage()
-    assert (first["from_journal"], first["completions"], first["total"]["completions"]) == (0, 3, 3)
-    assert first["cost"] == first["total"]["cost"] > 0
+        first, every = runner.report_run(), runner.report_usage()
+    assert (first["from_journal"], first["completions"], every["completions"]) == (0, 3, 3)
+    assert first["cost"] == every["cost"] > 0
     with Runner(Counting(), tmp_path / "j", "again", prices) as runner:
         runner.run(requests(1, 2, 3, 3))
-        again = runner.report_usage()
+        again = runner.report_run()
+        assert runner.report_usage() == every
     assert (again["from_journal"], again["completions"], again["cost"]) == (3, 0, 0.0)
-    assert again["total"] == first["total"]
 
 
 def test_failures_are_given_but_not_kept(tmp_path: Path) -> None:
@@ -255,16 +255,14 @@ def test_money_and_the_line_that_shows_it() -> None:
     usage.add(Failure("gone", 3, "HTTP 503"))
     prices = PriceParams(prompt=3.0, cached=0.5, completion=10.0, currency="EUR")
     assert usage.compute_cost(prices) == pytest.approx(3.0 + 0.5 + 5.0)
-    assert usage.format_line(prices) == "in 2.0M (50% cached) out 500.0k, 8.50 EUR, 1 failed"
-    assert usage.format_line() == "in 2.0M (50% cached) out 500.0k, 1 failed"
+    assert usage.format_line(prices) == "in 2.0M (50% cached) out 500.0k, 8.50 EUR, failed: 1 HTTP 503"
+    assert usage.format_line() == "in 2.0M (50% cached) out 500.0k, failed: 1 HTTP 503"
     assert usage.report(prices) == {
         "completions": 1,
         "prompt_tokens": 2_000_000,
         "completion_tokens": 500_000,
-        "cached_tokens": 1_000_000,
-        "cache_hit_rate": 0.5,
         "failures": {"HTTP 503": 1},
         "cost": 8.5,
         "currency": "EUR",
     }
-    assert LlmUsage().report()["cache_hit_rate"] is None
+    assert (usage.measure_cache_hits(), LlmUsage().measure_cache_hits()) == (0.5, None)

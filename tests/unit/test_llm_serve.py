@@ -137,7 +137,7 @@ def test_nothing_is_started_where_all_is_in_the_journal(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("stand_in")
 def test_a_server_that_does_not_start_shows_its_log(
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     fails: str,
     start_timeout_s: float,
     message: str,
@@ -150,7 +150,7 @@ def test_a_server_that_does_not_start_shows_its_log(
             list(serving.complete(requests(1)))
     finally:
         serving.close()
-    shown = capfd.readouterr().err
+    shown = caplog.text
     assert last_line in shown
     assert "secrets None [hidden]" in shown
     assert "never-to-be-seen" not in shown
@@ -160,7 +160,7 @@ def test_a_server_that_does_not_start_shows_its_log(
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_server_that_dies_stops_the_stage_and_keeps_the_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("STAND_IN", "die")
     started = time.monotonic()
@@ -171,7 +171,7 @@ def test_a_server_that_dies_stops_the_stage_and_keeps_the_answers(
         runner.run(requests(1000))
     assert time.monotonic() - started < QUICK.request_timeout_s, "it was not waited for until the deadline"
     assert 0 < runner.new_usage.completions <= 29
-    assert capfd.readouterr().err.count("the engine died") == 1
+    assert caplog.text.count("the engine died") == 1
     monkeypatch.delenv("STAND_IN")
     with Runner(engine(), tmp_path / "j", "sample M1") as again:
         again.run(requests(100))

@@ -78,7 +78,7 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
     for name, tokens in (("M1", 1000), ("M2", 3000)):
         write_report(data, "sample", name, {"samples": 100, "completion_tokens": tokens})
         every = {"completions": 50, "completion_tokens": 5 * tokens}
-        write_report(data, "judge", name, {"llm_usage": {"judge": {"total": every}}})
+        write_report(data, "judge", name, {"llm_usage": {"judge": every}})
         write_report(data, "split", name, {"samples": 100, "steps": 250})
     sampling, judging = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     assert sampling.completion_tokens == sampling.requests * 20

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from stages.common.errors import UserError
 from stages.common.policies import CARD, MANIFEST, read_policy, write_manifest
-from stages.common.provenance import compute_sha256, describe_environment, hash_folder, hash_manifest
+from stages.common.provenance import compute_sha256, hash_folder, hash_manifest
+from stages.common.runs import describe_environment
 from stages.common.tables import (
     LABEL,
     OUTCOME,

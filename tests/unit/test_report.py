@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.params.recipe import read_recipe
+from stages.common.runs import record_facts, record_stage
 from stages.common.statistics import Bootstrap
 from stages.common.text import MAX_SHOWN_CHARS, bound_text
-from stages.report import comparisons, write_report
+from stages.report import comparisons, write_page_with_times, write_report
 from stages.report.drops import collect_drops
 from stages.report.labelled_completions import MAX_STEPS, list_completions
 from stages.report.page import render_page
@@ -136,18 +137,26 @@ def test_page_is_whole_and_loads_nothing(complete: tuple[Path, str]) -> None:
 
 def test_page_shows_what_it_is_for(complete: tuple[Path, str]) -> None:
     page = Page((complete[0] / "index.html").read_text(encoding="utf-8"))
-    numbers = ["86.2%", "82.7% to 89.7%", "431 of 500", "2 min 28 s", "9c41" * 8]
+    numbers = ["86.2%", "82.7% to 89.7%", "431 of 500", "9c41" * 8]
     texts = ["step undesirable 6.40", "78 + 8 is 86, not 76", "Prove that $a^2 \\ge 0$.", "cut by the token limit"]
-    origins = ["transformers 5.23.0", "after_first_error: keep"]
-    assert [text for text in numbers + texts + origins if text not in page.text] == []
-    assert "workers" not in page.text
+    assert [text for text in [*numbers, *texts, "after_first_error: keep"] if text not in page.text] == []
+    assert [text for text in ("workers", "Environment", "Times") if text in page.text] == []
+
+
+def test_times_and_machines_are_on_a_page_of_the_run_alone(complete: tuple[Path, str], tmp_path: Path) -> None:
+    out, _ = complete
+    before = (out / "index.html").read_bytes()
+    with record_stage(tmp_path, "train@M1"):
+        record_facts(device="cpu", tokens_per_second=5047.4, usage={"sample M1": {"completions": 4000, "cost": 0.0}})
+    page = Page(write_page_with_times(out.parent / "params.yaml", out, tmp_path).read_text(encoding="utf-8"))
+    facts = "device cpu, tokens per second 5,047.4, usage (sample M1 (completions 4,000))"
+    assert [text for text in (f"train@M10.0 s{facts}", "Linux x86_64", "polars 2.") if text not in page.text] == []
+    assert (out / "index.html").read_bytes() == before
 
 
 def llm_usage(money: float | None) -> dict[str, Any]:
-    every = {"completions": 4000, "prompt_tokens": 1_234_567, "completion_tokens": 89_000, "cache_hit_rate": 0.75}
-    every |= {"cost": money, "currency": "USD" if money is not None else None, "failures": {}}
-    last = {**every, "completions": 10, "cost": None if money is None else 0.01, "failures": {"HTTP 503": 3}}
-    return {"from_journal": 3990, **last, "total": every}
+    counts = {"completions": 4000, "prompt_tokens": 1_234_567, "completion_tokens": 89_000}
+    return {**counts, "cost": money, "currency": None if money is None else "USD", "failures": {"HTTP 503": 3}}
 
 
 def test_llm_usage_is_shown_and_among_the_metrics(tmp_path: Path) -> None:
@@ -162,8 +171,8 @@ def test_llm_usage_is_shown_and_among_the_metrics(tmp_path: Path) -> None:
         write(tmp_path / "stages" / stage / "M1.json", report)
     out, _ = build(tmp_path, {"M1": {"policy": "M0"}})
     text = Page((out / "index.html").read_text(encoding="utf-8")).text
-    assert "M1sampleM04,00031,234,56775.0%89,000––" in text
-    assert "M1judgeorg/<judge>4,00031,234,56775.0%89,0001.50 USD0.01 USD" in text
+    assert "M1sampleM04,00031,234,56789,000–" in text
+    assert "M1judgeorg/<judge>4,00031,234,56789,0001.50 USD" in text
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert "M1evaluateM14,000" in text
     assert metrics["M1"]["judge_cost"] == 3.75
@@ -307,7 +316,6 @@ def test_text_of_a_model_stays_text(tmp_path: Path, text: str) -> None:
                 "steps": [{"start": 0, "end": len(text), "label": False, "reason": text}]}  # fmt: skip
     report["examples"] = [planted]
     report["policy"] = text
-    report["environment"] = {text: text}
     write(tmp_path / "stages" / "evaluate" / "M1.json", report)
     drops = {text: {"rows": 5, "examples": [{"where": text, "text": text}]}}
     data = round_reports("M1")["dataset"] | {"drops": drops, "weights": {text: text}, "manifest": text}
@@ -414,4 +422,4 @@ def test_many_rounds_and_variants_can_be_drawn(tmp_path: Path) -> None:
     for name in ("M0", *rounds):
         write(tmp_path / "stages" / "evaluate" / f"{name}.json", evaluation("M0"))
     out, _ = build(tmp_path, rounds)
-    assert {path.stem for path in (out / "plots").iterdir()} == {"pass_at_1", "stepwise_error", "seconds", "tokens"}
+    assert {path.stem for path in (out / "plots").iterdir()} == {"pass_at_1", "stepwise_error", "tokens"}

@@ -61,7 +61,7 @@ def sent(drawn: SampleBatch) -> int:
     assert drawn.llm_usage is not None
     answers = drawn.llm_usage["completions"]
     assert isinstance(answers, int)
-    return answers
+    return answers - drawn.from_journal
 
 
 def test_every_problem_gets_its_samples_with_what_the_engine_said_of_them() -> None:

@@ -17,20 +17,27 @@ LIMITS = {"max_kl": 2.0, "max_eos_drop": 5.0}
 GOOD = {"loss": 0.5, "grad_norm": 1.0, "kl/token": 0.1, "logps/eos": -0.5}
 
 
-def log_metrics(folder: Path, limits: dict[str, Any], **changed: float) -> None:
-    """Log `changed` metrics after a first log with good ones."""
+def log_metrics(folder: Path, limits: dict[str, Any], num_changed: int = 10, **changed: float) -> None:
+    """Log 20 steps, the last `num_changed` with `changed` metrics and the others with good ones."""
     args = SimpleNamespace(output_dir=str(folder), **limits)
-    state = SimpleNamespace(global_step=20, log_history=[GOOD])
-    DivergenceCallback().on_log(args, state, None, logs={**GOOD, **changed})
+    history: list[dict[str, float]] = []
+    for step in range(1, 21):
+        logs = {**GOOD, **changed} if step > 20 - num_changed else GOOD
+        history.append({**logs, "step": step})
+        state = SimpleNamespace(global_step=step, max_steps=100, log_history=history)
+        DivergenceCallback().on_log(args, state, None, logs=logs)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"loss": math.nan}, "step 20: loss is nan"),
-        ({"grad_norm": math.inf}, "step 20: grad_norm is inf"),
-        ({"kl/token": 2.5}, r"step 20: the KL is 2\.50 nats per token, above max_kl 2\.0"),
-        ({"logps/eos": -6.0}, r"the end token's log-probability has fallen by 5\.50 nats, above max_eos_drop 5\.0"),
+        ({"loss": math.nan}, "step 11: loss is nan"),
+        ({"grad_norm": math.inf}, "step 11: grad_norm is inf"),
+        ({"kl/token": 2.5}, r"step 18: the KL is 2\.02 nats per token, above max_kl 2\.0"),
+        (
+            {"logps/eos": -6.0},
+            r"step 20: the end token's log-probability has fallen by 5\.50 nats, above .* 5\.0",
+        ),
     ],
 )
 def test_signs_of_divergence_stop_training(tmp_path: Path, changed: dict[str, float], message: str) -> None:
@@ -43,6 +50,7 @@ def test_no_limit_and_good_metrics_stop_nothing(tmp_path: Path) -> None:
     log_metrics(tmp_path, LIMITS, **{"kl/token": 1.9, "logps/eos": -5.4})
     log_metrics(tmp_path, {"max_kl": None, "max_eos_drop": None}, **{"kl/token": 9.0, "logps/eos": -50.0})
     log_metrics(tmp_path, {}, **{"kl/token": 9.0})
+    log_metrics(tmp_path, LIMITS, 1, **{"kl/token": 9.0, "logps/eos": -9.0})  # a single step is noise
 
 
 def test_the_last_good_checkpoint_is_kept_and_named(tmp_path: Path) -> None:

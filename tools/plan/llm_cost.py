@@ -120,7 +120,7 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
             steps = sizes.average("split", "steps", "samples")
             steps = steps or validate(SplitParams, params["split"], "split").max_steps
             requests, shown = round(requests * steps), shown / 2
-        reply = sizes.average("judge", "llm_usage.judge.total.completion_tokens", "llm_usage.judge.total.completions")
+        reply = sizes.average("judge", "llm_usage.judge.completion_tokens", "llm_usage.judge.completions")
         chars = len(read_template(model.template)) + problem + reference + shown
         yield estimate(model.model, requests, chars, reply or model.max_tokens, reply is not None, model.engine)
 

@@ -14,7 +14,7 @@ from stages.report.stage_reports import PolicyReports, StageReports, get_count, 
 
 STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 
-_JUDGE_COUNTS = {"seconds", "steps", "labels", "environment", "drops", "judge"}
+_JUDGE_COUNTS = {"steps", "labels", "drops", "judge"}
 """Keys of the judge's report that are no metric of the judge."""
 
 
@@ -120,15 +120,14 @@ def count_labels(model: PolicyReports) -> list[dict[str, Any]]:
 
 
 def list_costs(sources: StageReports) -> list[dict[str, Any]]:
-    """Seconds and tokens per stage and model, where its report has them."""
-    rows = [{"model": "–", "stage": "problems", "seconds": get_number(sources.problems, "seconds"), "tokens": None}]
-    for model in sources.policies:
-        for stage in ("seed_model", *STAGES):
-            seconds = get_number(model.reports, stage, "seconds")
-            if seconds is not None:
-                tokens = _count_tokens(stage, model.reports[stage])
-                rows.append({"model": model.name, "stage": stage, "seconds": seconds, "tokens": tokens})
-    return [row for row in rows if row["seconds"] is not None]
+    """Tokens per model and stage, where the stage's report has them."""
+    counts = {
+        (model.name, stage): _count_tokens(stage, model.reports[stage])
+        for model in sources.policies
+        for stage in ("seed_model", *STAGES)
+        if stage in model.reports
+    }
+    return [{"model": model, "stage": stage, "tokens": tokens} for (model, stage), tokens in counts.items() if tokens]
 
 
 def _count_tokens(stage: str, report: dict[str, Any]) -> float | None:
@@ -139,14 +138,3 @@ def _count_tokens(stage: str, report: dict[str, Any]) -> float | None:
         tokens for name in ("prompt_tokens", "completion_tokens") if (tokens := get_number(report, name)) is not None
     ]
     return sum(known) if known else None
-
-
-def list_environments(sources: StageReports) -> list[dict[str, Any]]:
-    """The distinct machines and versions on which stages ran."""
-    reports = [sources.problems, *(report for model in sources.policies for report in model.reports.values())]
-    environments: list[dict[str, Any]] = []
-    for report in reports:
-        value = report.get("environment")
-        if isinstance(value, dict) and value not in environments:
-            environments.append(value)
-    return environments

@@ -84,7 +84,6 @@ class DatasetCard:
             contamination=self.sources.problems.get("contamination"),
             columns=self._describe_columns(),
             commit=self.commit,
-            environments=card_metrics.list_environments(self.sources),
             **card_metrics.list_rounds(self.sources),
         )
 

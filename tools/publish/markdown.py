@@ -77,7 +77,6 @@ _FILTERS = {
     "block": format_block,
     "percent": _format_number("{:.1%}"),
     "whole": _format_number("{:,.0f}"),
-    "seconds": _format_number("{:,.1f}"),
     "verdict": _format_verdict,
     "prose": _format_prose,
     "markdown": Markdown,

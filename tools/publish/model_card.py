@@ -38,6 +38,5 @@ def render_model_card(
         costs=[row for row in card_metrics.list_costs(sources) if row["model"] == model.name],
         commit=commit,
         citation=format_citation(title, make_url(repo), commit),
-        environments=card_metrics.list_environments(sources),
         **card_metrics.list_rounds(sources),
     )

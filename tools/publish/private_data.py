@@ -17,8 +17,8 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.errors import UserError
+from stages.common.progress import progress
 from tools.publish.preconditions import RefusedError
 
 PATTERNS = {

@@ -1,13 +1,10 @@
-"""What generation costs: tokens in, out and cached, money where prices are known, shown while it grows."""
+"""What generation costs: tokens in, out and cached, money where prices are known."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
-
-from tqdm import tqdm
+from typing import Any
 
 from stages.common.engines.request import Failure, Response
 from stages.common.params.engine import PriceParams
@@ -44,57 +41,34 @@ class LlmUsage:
         return cost / 1_000_000
 
     def report(self, prices: PriceParams | None = None) -> dict[str, Any]:
-        """For a stage's report: counts, cache hit rate (0 to 1, null without tokens), cost (null without `prices`)."""
-        rate = round(self.cached_tokens / self.prompt_tokens, 4) if self.prompt_tokens else None
+        """For a stage's report: counts, and the cost (null without `prices`).
+
+        Tokens that a server had cached are left out: they are of the run, as `measure_cache_hits` is.
+        """
         return {
             "completions": self.completions,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
-            "cached_tokens": self.cached_tokens,
-            "cache_hit_rate": rate,
             "failures": dict(sorted(self.failures.items())),
             "cost": None if prices is None else round(self.compute_cost(prices), 6),
             "currency": None if prices is None else prices.currency,
         }
 
+    def measure_cache_hits(self) -> float | None:
+        """The fraction of prompt tokens that the engine had cached; None without tokens."""
+        return round(self.cached_tokens / self.prompt_tokens, 4) if self.prompt_tokens else None
+
     def format_line(self, prices: PriceParams | None = None) -> str:
-        """For a progress bar: ``in 1.2M (31% cached) out 0.4M, 3.21 USD, 7 failed``."""
+        """For progress: ``in 1.2M (31% cached) out 0.4M, 3.21 USD, failed: 7 timeout``."""
         cached = f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
         items = [f"in {_format_count(self.prompt_tokens)}{cached} out {_format_count(self.completion_tokens)}"]
         if prices is not None:
             items.append(f"{self.compute_cost(prices):.2f} {prices.currency}")
         if self.failures:
-            items.append(f"{self.failures.total()} failed")
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(dict(self.failures)).most_common())
+            items.append(f"failed: {kinds}")
         return ", ".join(items)
 
 
 def _format_count(count: int) -> str:
     return next((f"{count / size:.1f}{unit}" for unit, size in _UNITS if count >= size), str(count))
-
-
-class UsageBar:
-    """A progress bar with the usage so far on a terminal, silent elsewhere."""
-
-    def __init__(self, desc: str, total: int | None, usage: LlmUsage, prices: PriceParams | None) -> None:
-        self._usage = usage
-        self._prices = prices
-        self._bar = tqdm(desc=desc, total=total, unit="requests", disable=None, mininterval=0.5, leave=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
-
-    def add(self, response: Response) -> None:
-        """Count one more response and show it from time to time."""
-        self._usage.add(response)
-        if not self._bar.disable:
-            self._bar.set_postfix_str(self._usage.format_line(self._prices), refresh=False)
-            self._bar.update()
-
-    def skip(self) -> None:
-        """Count one that was in the journal."""
-        self._bar.update()

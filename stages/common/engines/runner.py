@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -12,10 +13,12 @@ from typing import Any, Self
 
 from stages.common.engines.engine import Engine, EngineError
 from stages.common.engines.journal_writer import JournalWriter
-from stages.common.engines.llm_usage import LlmUsage, UsageBar
+from stages.common.engines.llm_usage import LlmUsage
 from stages.common.engines.request import Completion, Failure, GenerationRequest, Response
 from stages.common.journal import Journal
 from stages.common.params.engine import PriceParams
+from stages.common.progress import Progress
+from stages.common.runs import record_facts
 
 FAILURE_WINDOW = 500
 """Requests over which failures are counted."""
@@ -49,6 +52,7 @@ class Runner:
         self._journal = Journal(path)
         self._desc = desc
         self._prices = prices
+        self._seconds = 0.0
         self._seen: set[str] = set()
         self._recent: deque[Failure | None] = deque(maxlen=FAILURE_WINDOW)
 
@@ -59,6 +63,7 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        record_facts(usage={self._desc: self.report_run()})
         try:
             self._engine.close()
         finally:
@@ -77,13 +82,15 @@ class Runner:
         succeed, unless an earlier run had success, and at least half must pass `check`, before any other is sent.
         Raises `EngineError` where the run must stop; all completions are kept, and a new run sends the rest only.
         """
-        with UsageBar(self._desc, total, self.new_usage, self._prices) as bar:
-            missing = self._find_missing(requests, bar)
+        started = time.monotonic()
+        with Progress(self._desc, total, "requests", lambda: self.new_usage.format_line(self._prices)) as shown:
+            missing = self._find_missing(requests, shown)
             first = list(islice(missing, preflight))
             if first:
-                self._send(first, bar)
+                self._send(first, shown)
                 self._check_preflight(first, check)
-            self._send(missing, bar)
+            self._send(missing, shown)
+        self._seconds += time.monotonic() - started
         if len(self._recent) >= MIN_REQUESTS:
             self._check_failure_rate()
 
@@ -94,11 +101,20 @@ class Runner:
         return Completion.from_json(self._journal.get(request.key))
 
     def report_usage(self) -> dict[str, Any]:
-        """For a stage's report: what this run paid for, and under `total` what all its completions have cost."""
-        new, total = (usage.report(self._prices) for usage in (self.new_usage, self.total_usage))
-        return {"from_journal": self.from_journal, **new, "total": total}
+        """For a stage's report: what all completions cost, whichever run paid for them."""
+        return self.total_usage.report(self._prices)
 
-    def _find_missing(self, requests: Iterable[GenerationRequest], bar: UsageBar) -> Iterator[GenerationRequest]:
+    def report_run(self) -> dict[str, Any]:
+        """For the record of the run: what it paid for itself, and what it found in the journal."""
+        usage = self.new_usage
+        return {
+            "from_journal": self.from_journal,
+            **usage.report(self._prices),
+            "cache_hit_rate": usage.measure_cache_hits(),
+            "tokens_per_second": round(usage.completion_tokens / self._seconds, 1) if self._seconds else None,
+        }
+
+    def _find_missing(self, requests: Iterable[GenerationRequest], shown: Progress) -> Iterator[GenerationRequest]:
         for request in requests:
             if request.key in self._seen:
                 continue
@@ -106,11 +122,11 @@ class Runner:
             if request.key in self._journal:
                 self.from_journal += 1
                 self.total_usage.add(self.get(request))
-                bar.skip()
+                shown.skip()
             else:
                 yield request
 
-    def _send(self, requests: Iterable[GenerationRequest], bar: UsageBar) -> None:
+    def _send(self, requests: Iterable[GenerationRequest], shown: Progress) -> None:
         with JournalWriter(self._journal) as writer, closing(self._engine.complete(requests)) as exchanges:
             for request, response in exchanges:
                 if isinstance(response, Failure):
@@ -120,7 +136,8 @@ class Runner:
                     writer.add(request.key, response.to_json())
                     self._recent.append(None)
                 self.total_usage.add(response)
-                bar.add(response)
+                self.new_usage.add(response)
+                shown.advance()
                 if len(self._recent) == FAILURE_WINDOW and isinstance(response, Failure):
                     self._check_failure_rate()
 

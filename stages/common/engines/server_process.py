@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from stages.common.engines import server_supervisor
 from stages.common.engines.engine import EngineError
 from stages.common.engines.servers import KEY_VARIABLE, URLS_VARIABLE, Secrets
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
 """Seconds between two checks of a server that is starting; its end is noticed at once."""
@@ -42,7 +45,7 @@ class ServerProcess:
         folder = tempfile.mkdtemp(prefix="stepkto-")
         self.socket = f"{folder}/socket"
         log.parent.mkdir(parents=True, exist_ok=True)
-        print(f"{name}: starting; log: {log}", file=sys.stderr, flush=True)
+        logger.info("%s: starting; log: %s", name, log)
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the recipe's model, no shell
                 [sys.executable, "-I", server_supervisor.__file__, folder, *make_command(self.socket)],
@@ -82,7 +85,7 @@ class ServerProcess:
     def _make_error(self, what: str) -> EngineError:
         if not self._log_shown:  # every request in flight meets the error
             self._log_shown = True
-            print(f"--- the end of {self._log}", *self._read_log(), "---", sep="\n", file=sys.stderr, flush=True)
+            logger.error("%s", "\n".join((f"--- the end of {self._log}", *self._read_log(), "---")))
         return EngineError(f"{self._name}: {what}; its last lines are shown above, the whole log is {self._log}")
 
     def _read_log(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.common.device import choose_device
+from stages.common.device import prepare_torch
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.prompt_encoder import PromptEncoder, PromptError
@@ -75,11 +75,7 @@ class TransformersEngine:
 
     def _load(self) -> tuple[Any, PromptEncoder]:
         if self._loaded is None:
-            import torch
-
-            runtime = self._context.get_runtime()
-            torch.set_num_threads(runtime.num_threads)
-            device, model = choose_device(runtime.device), self._model_id
+            device, model = prepare_torch(self._context.get_runtime()), self._model_id
             encoder = PromptEncoder(model)
             encoder.tokenizer.padding_side = "left"
             if encoder.tokenizer.pad_token_id is None:

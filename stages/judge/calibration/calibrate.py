@@ -72,9 +72,8 @@ def check_gate(gate: GateParams, metrics: dict[str, Any], report: Path) -> None:
 
 def _scale_usage(usage: dict[str, Any], num_solutions: int) -> dict[str, Any]:
     """Tokens and cost per 1,000 solutions, whichever run paid for them; null where not reported."""
-    total = usage["total"]
     scaled = {
-        name: round(total[name] * 1000 / num_solutions, 6) if total[name] is not None and num_solutions else None
+        name: round(usage[name] * 1000 / num_solutions, 6) if usage[name] is not None and num_solutions else None
         for name in ("prompt_tokens", "completion_tokens", "cost")
     }
-    return {"model": usage["model"], "currency": total["currency"], **scaled}
+    return {"model": usage["model"], "currency": usage["currency"], **scaled}

@@ -48,7 +48,11 @@ class LlmJudge(Judge):
             for judge_index, model in enumerate(self.llms):
                 sent: dict[str, VoteRequest] = {}
                 journal = ROOT / "judge" / f"{content_hash(identify_llm(model))}.jsonl"
-                runner = stack.enter_context(Runner(_make_engine(model, sent), journal, desc, model.engine.prices))
+                runner = stack.enter_context(
+                    Runner(
+                        _make_engine(model, sent), journal, f"{desc}, {JUDGE_NAMES[judge_index]}", model.engine.prices
+                    )
+                )
                 self._voters.append(LlmVoter(model, self.params.num_votes, self.seed, runner, judge_index, sent))
             yield
         self._voters.clear()

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.journal import ROOT, Journal
 from stages.common.params.judge import JudgeParams, PrmParams
 from stages.common.params.runtime import load_runtime
+from stages.common.progress import progress
 from stages.common.tables import content_hash
 from stages.judge.labelling import NOISE_PREFIX, Judge
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout, UnscoredSteps

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.common.device import choose_device
+from stages.common.device import prepare_torch
 from stages.common.errors import UserError
 from stages.common.params.judge import PrmParams
 from stages.common.params.runtime import RuntimeParams
@@ -60,11 +59,9 @@ class Scorer:
     def __init__(
         self, params: PrmParams, source: PrmSource, candidates: tuple[int, int] | None, runtime: RuntimeParams
     ) -> None:
-        import torch
         from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
-        device = choose_device(runtime.device)
-        torch.set_num_threads(runtime.num_threads)
+        device = prepare_torch(runtime)
         model_class = AutoModelForTokenClassification if candidates is None else AutoModelForCausalLM
         model, info = _load(model_class, source, dtype=params.dtype, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"]:
@@ -115,10 +112,6 @@ class Scorer:
 
 def _load(loader: Any, source: PrmSource, **options: Any) -> Any:
     """Load from the source without code of the model's own; raise a `UserError` of one line where that fails."""
-    from transformers.utils import logging
-
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
     try:
         return loader.from_pretrained(source.name, revision=source.revision, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError) as error:

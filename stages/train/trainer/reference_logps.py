@@ -15,9 +15,9 @@ from accelerate.utils import DistributedType, broadcast_object_list
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from stages.common.console import progress
 from stages.common.errors import UserError
 from stages.common.journal import Journal
+from stages.common.progress import progress
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.sharding import reshard
 from stages.train.trainer.step_logps import compute_step_logps_without_grad

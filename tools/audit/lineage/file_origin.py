@@ -1,4 +1,4 @@
-"""From a file to what made it: its hash, the entry of dvc.lock, the commit, the params, the machine."""
+"""From a file to what made it: its hash, the entry of dvc.lock, the commit, the params, the versions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from tools.dvc_files import find_cache, hash_file, read_cached_listing
 from tools.dvc_lock import LOCK, Lock, LockEntry, find_output
 from tools.git import describe_last_commit, run_git
 
-SHOWN_PACKAGES = ("torch", "transformers", "polars", "math-verify")
-"""Packages shown; the stage's report holds all of them."""
+SHOWN_PACKAGES = ("torch", "transformers", "polars", "math_verify")
+"""Libraries shown; the file of the stage's code names all of them."""
+
+CODE_FOLDER = "reports/code/"
 
 NAME_WIDTH = 10
 """Width of the first column, in characters."""
@@ -26,7 +28,7 @@ def format_line(name: str, text: str) -> str:
 
 
 def describe_files(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
-    """Where files come from: a line or two each, then machines of the stages that wrote them, and the commit."""
+    """Where files come from: a line or two each, then the libraries of the stages that wrote them, and the commit."""
     cache = find_cache(root)
     entries: dict[str, LockEntry] = {}
     for path in paths:
@@ -47,7 +49,7 @@ def describe_files(root: Path, lock: Lock, paths: list[Path]) -> Iterator[str]:
             entries[entry.name] = entry
             facts += [_compare_with_lock(root, cache, path, out, entry.outs[out]), f"written by {entry.name}"]
         yield format_line("", "; ".join(facts))
-    yield from _describe_machines(root, list(entries.values()))
+    yield from _describe_versions(root, list(entries.values()))
     yield format_line("commit", _describe_commit(root))
 
 
@@ -76,22 +78,14 @@ def _describe_commit(root: Path) -> str:
     return f"{commit}{'; changed since: dvc.lock, params.yaml or stages' if is_changed else ''}"
 
 
-def _describe_machines(root: Path, entries: list[LockEntry]) -> Iterator[str]:
-    """One line per machine and software, with the stages that ran there."""
+def _describe_versions(root: Path, entries: list[LockEntry]) -> Iterator[str]:
+    """One line per set of library versions, with the stages that ran with it; none where they have changed since."""
     stages: dict[str, list[str]] = {}
     for entry in entries:
-        for path in entry.outs:
-            environment = read_json(root / path).get("environment") if path.endswith(".json") else None
-            if isinstance(environment, dict):
-                stages.setdefault(_describe_environment(environment), []).append(entry.name)
-                break
-    for machine, names in stages.items():
-        yield format_line("ran on", f"{machine}: {', '.join(names)}")
-
-
-def _describe_environment(environment: dict[str, Any]) -> str:
-    packages = environment.get("packages")
-    versions = packages if isinstance(packages, dict) else {}
-    shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN_PACKAGES if name in versions)
-    machine = [environment[key] for key in ("platform", "device", "gpu") if isinstance(environment.get(key), str)]
-    return f"python {environment.get('python')}, {shown}; {', '.join(machine)}, {environment.get('cores')} cores"
+        for path, md5 in entry.deps.items():
+            if path.startswith(CODE_FOLDER) and (root / path).is_file() and hash_file(root / path) == md5:
+                lines = (line.split() for line in (root / path).read_text(encoding="utf-8").splitlines())
+                versions = ", ".join(f"{name} {version}" for name, version in lines if name in SHOWN_PACKAGES)
+                stages.setdefault(versions or "no library that decides bytes", []).append(entry.name)
+    for versions, names in stages.items():
+        yield format_line("ran with", f"{versions}: {', '.join(names)}")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.errors import UserError, describe_error
+from stages.common.progress import progress
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange, join_edges
 from tools.audit.lineage.lock_diff import explain_change
 from tools.dvc_files import find_cache, find_cached_file, read_cached_listing

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.console import progress
 from stages.common.plugins import load_plugins
+from stages.common.progress import progress
 from tools.audit.check_results import CheckResults
 from tools.audit.verify.dataset_checks import SelectedRows
 
