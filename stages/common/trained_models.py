@@ -18,6 +18,7 @@ from typing import Any
 
 from stages.common.policies import MANIFEST, read_policy
 from stages.common.provenance import hash_folder
+from stages.common.runs import record_facts
 from stages.common.tables import content_hash, replace_dir
 
 logger = logging.getLogger(__name__)
@@ -63,11 +64,12 @@ def reuse_training(entry: Path, out: Path, report: Path) -> bool:
     if policy is None:
         return False
     if problem := _find_damage(policy):
-        print(f"{entry}: {problem}; trained again", file=sys.stderr)
+        logger.warning("%s: %s; trained again", entry, problem)
         shutil.rmtree(entry)
         return False
     hand_out(entry, out, report)
-    print(f"{out}: trained before with the same data, params and code; taken from {entry}", file=sys.stderr)
+    logger.info("%s: trained before with the same data, params and code; taken from %s", out, entry)
+    record_facts(taken_from=str(entry))
     return True
 
 
