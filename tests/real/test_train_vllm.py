@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from stages.common.engines import Completion, GenerationRequest, ModelId
-from stages.common.engines.vllm_engine import VllmEngine, _Loaded
+from stages.common.engines.openai_protocol import read_completion, write_body
+from stages.common.engines.retry_policy import RetryPolicy
+from stages.common.engines.vllm_engine import VllmEngine
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import write_manifest
@@ -63,21 +65,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "M1"
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """Token ids of what vLLM finishes, by text: completions carry none."""
-    ids: dict[str, list[int]] = {}
-    plain = _Loaded._make_completion
-
-    def noted(self: _Loaded, output: Any) -> Completion:
-        completion = plain(self, output)
-        ids[completion.text] = list(output.outputs[0].token_ids)
-        return completion
-
-    monkeypatch.setattr(_Loaded, "_make_completion", noted)
-    return ids
-
-
 def decode(policy: Path, prompts: list[str]) -> list[list[int]]:
     """Token ids that transformers decodes greedily, prompt by prompt."""
     import torch
@@ -94,13 +81,25 @@ def decode(policy: Path, prompts: list[str]) -> list[list[int]]:
     return found
 
 
-def test_the_saved_policy_decodes_in_vllm_as_in_transformers(trained: Path, drawn: dict[str, list[int]]) -> None:
+def test_the_saved_policy_decodes_in_vllm_as_in_transformers(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = [prompt for prompt, *_ in documents(6, seed=1)]
     expected = decode(trained, prompts)
     assert len({tuple(ids) for ids in expected}) > 1, "the answers tell prompts apart"
     assert expected != decode(trained.with_name("M0"), prompts), "and policies"
+    drawn: dict[str, list[int]] = {}
+
+    def write_and_ask_for_ids(request: GenerationRequest, model_name: str) -> dict[str, Any]:
+        return {**write_body(request, model_name), "return_token_ids": True}
+
+    def read_ids(content_type: str, reply: bytes) -> Completion:
+        choice = json.loads(reply)["choices"][0]
+        drawn[choice["text"]] = choice["token_ids"]
+        return read_completion(content_type, reply)
+
+    monkeypatch.setattr("stages.common.engines.vllm_engine.write_body", write_and_ask_for_ids)
+    monkeypatch.setattr("stages.common.engines.openai_engine.read_completion", read_ids)
     greedy = [GenerationRequest("trained", prompt, 0.0, TOKENS, seed=None) for prompt in prompts]
-    with closing(VllmEngine(ModelId(str(trained)), PLAIN_VLLM, 8)) as engine:
+    with closing(VllmEngine(ModelId(str(trained)), PLAIN_VLLM, 8, RetryPolicy(600, 600))) as engine:
         answers = {request.key: answer for request, answer in engine.complete(greedy)}
     texts = [answer.text for request in greedy if isinstance(answer := answers[request.key], Completion)]
     assert [drawn[text] for text in texts] == expected

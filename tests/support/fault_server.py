@@ -39,6 +39,17 @@ TRANSIENT = (
 )
 """What a server may do that is worth another try."""
 
+HOPELESS = {
+    "stream": "reply is a stream of events; switch streaming off",
+    "parts": "content is a list of parts; have it reply with plain text",
+    "html": "wrong content type: text/html; check that OPENAI_BASE_URL",
+    "no json": "reply is not JSON: JSONDecodeError; check that OPENAI_BASE_URL",
+    "no completion": "reply is no completion: IndexError; check that OPENAI_BASE_URL",
+    "405": "HTTP 405 ",
+    "301": "HTTP 301 ",
+}
+"""What a server does that says that it will never serve, with the message."""
+
 PERMANENT = {
     "400": "This model's maximum context length is 4096 tokens. However, you requested 5000.",
     "401": "Incorrect API key provided: {key}.",
@@ -135,7 +146,7 @@ class Connection(asyncio.Protocol):
         server.most = max(server.most, server.now)
         try:
             await asyncio.sleep(server.settings.latency)
-            fault = server.fault(name)
+            fault = "400" if server.settings.refuse and server.settings.refuse.encode() in body else server.fault(name)
             server.tries[name] += 1
             if fault is None:
                 server.answered[name] += 1
@@ -158,6 +169,11 @@ class Connection(asyncio.Protocol):
         elif fault == "cut":
             self.send(200, "OK", '{"choices": [{"message": {"content": "hal', length=5000)
             self.transport.close()
+        elif fault == "stream":
+            self.send(200, "OK", 'data: {"choices": []}', kind="text/event-stream", length=10**6)
+        elif fault == "parts":
+            parts = [{"type": "text", "text": "4"}]
+            self.send(200, "OK", json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": parts}}]}))
         elif fault == "html":
             self.send(200, "OK", "<html>Welcome</html>", kind="text/html")
         elif fault == "no json":
@@ -229,6 +245,7 @@ def main() -> None:
     parser.add_argument("--hangs", type=int, default=1, help="whether a hang is among the faults")
     parser.add_argument("--always", default="", help="the fault that every try meets")
     parser.add_argument("--once", default="", help="the fault that every first try meets")
+    parser.add_argument("--refuse", default="", help="a text; requests that hold it meet status 400")
     parser.add_argument("--retry-after", default="0.01", help="what 429 says, in seconds")
     asyncio.run(serve(parser.parse_args()))
 

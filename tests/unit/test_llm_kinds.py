@@ -10,7 +10,6 @@ from stages.common.engines import Completion, GenerationRequest, ModelId, identi
 from stages.common.engines.mock_engine import MockEngine
 from stages.common.engines.openai_engine import OpenAIEngine
 from stages.common.engines.ray_engine import RayEngine
-from stages.common.engines.replica_pool import ReplicaPool
 from stages.common.engines.vllm_engine import VllmEngine
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.engine import EngineParams
@@ -40,11 +39,10 @@ def test_params_that_do_not_fit_are_refused_by_name(changes: dict[str, Any], mes
 
 def test_each_kind_is_made_and_nothing_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert isinstance(make_engine(engine_params(), MODEL), OpenAIEngine)
     apart = {"tensor_parallel_size": 2, "data_parallel_size": 4}
     assert isinstance(make_engine(engine_params(kind="vllm"), MODEL), VllmEngine)
-    assert isinstance(make_engine(engine_params(kind="vllm", vllm=apart), MODEL), ReplicaPool)
+    assert isinstance(make_engine(engine_params(kind="serve", vllm=apart), MODEL), VllmEngine)
     assert isinstance(make_engine(engine_params(kind="ray", vllm=apart), MODEL), RayEngine)
     engine = make_engine(engine_params(kind="mock"), MODEL)
     assert isinstance(engine, MockEngine)

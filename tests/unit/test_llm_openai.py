@@ -17,7 +17,7 @@ import pytest
 from stages.common.engines import Completion, EngineError, Failure, GenerationRequest, Response, Runner
 from stages.common.engines.openai_engine import OpenAIEngine
 from stages.common.engines.retry_policy import RetryPolicy
-from tests.support.fault_server import PERMANENT, TRANSIENT, fault_server, stats
+from tests.support.fault_server import HOPELESS, PERMANENT, TRANSIENT, fault_server, stats
 
 KEY = "sk-never-to-be-seen-0123456789"
 QUICK = RetryPolicy(request_timeout_s=30, attempt_timeout_s=1, first_delay_s=0.01, max_delay_s=0.1)
@@ -81,15 +81,67 @@ def test_a_refusal_stops_at_once_with_one_clear_line(status: str) -> None:
         with_login = url.replace("//", "//user:pass-never-to-be-seen@")
         with pytest.raises(EngineError) as caught:
             answer(with_login, requests(2000))
-        assert stats(url)["requests"] <= 16
+        assert stats(url)["requests"] <= (32 if status == "400" else 16)
     message = str(caught.value)
     assert message.startswith(f"model tiny at {url}: HTTP {status} Refused: ")
+    assert "; " in message, "what to do"
     assert PERMANENT[status].split("{")[0][:20] in message
     assert len(message) <= 300
     assert message.isprintable()
     assert "never-to-be-seen" not in message
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("fault", HOPELESS)
+def test_what_can_never_succeed_stops_within_seconds(fault: str) -> None:
+    with fault_server(always=fault) as url, pytest.raises(EngineError) as caught:
+        answer(url, requests(200))
+    assert HOPELESS[fault] in str(caught.value)
+    assert str(caught.value).startswith(f"model tiny at {url}: ")
+
+
+def test_a_server_once_reached_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """Pages of a proxy, refused connections and torn replies, after there was a reply, are a restart."""
+    patience = RetryPolicy(request_timeout_s=1.5, attempt_timeout_s=1, first_delay_s=0.01, max_delay_s=0.1)
+    with fault_server() as url:
+        os.environ["OPENAI_BASE_URL"] = url
+        engine = OpenAIEngine("tiny", 16, patience)
+        assert all(isinstance(result, Completion) for _, result in engine.complete(requests(16)))
+        assert caplog.messages == []
+    results = [result for _, result in engine.complete(requests(16))]
+    assert all(isinstance(result, Failure) and result.kind == "no connection" for result in results)
+    assert len(caplog.messages) == 1
+    [message] = caplog.messages
+    assert message.startswith(f"model tiny at {url}: no connection: ")
+    assert "start the server, or correct its address" in message
+    assert message.endswith("; trying again, for up to 1.5 s per request (said once)")
+
+
+def test_the_first_failure_of_each_kind_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with fault_server(once="429") as url:
+        answer(url, requests(40))
+    assert [message.split(": ")[1] for message in caplog.messages] == ["HTTP 429 Too Many Requests"]
+
+
+def test_a_name_that_no_server_has_stops_at_once() -> None:
+    started = time.monotonic()
+    with pytest.raises(
+        EngineError, match=r"model tiny at http://no-such-host\.invalid/v1: no connection: .*; start the"
+    ):
+        answer("http://no-such-host.invalid/v1", requests(10), RetryPolicy(3600, 900))
+    assert time.monotonic() - started < 60
+
+
+def test_one_refused_request_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    with fault_server(refuse="7 + 2?") as url:
+        results = answer(url, requests(60))
+    failed = [result for result in results.values() if isinstance(result, Failure)]
+    assert [failure.kind for failure in failed] == ["HTTP 400 Refused"] * 4
+    assert all("maximum context length" in failure.reason for failure in failed)
+    assert len(results) == 60
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].endswith("; the request has failed (said once)")
 
 
 def test_retry_after_is_obeyed() -> None:
@@ -128,22 +180,18 @@ def test_a_server_that_is_down_is_passed_over() -> None:
         results = answer(f"{closed},{url}", requests(200))
         assert stats(url)["answered"] == 200
     assert all(isinstance(result, Completion) for result in results.values())
-    with closed_port() as closed:
-        [result] = answer(closed, requests(1), RetryPolicy(1.0, 1.0, 0.01, 0.05)).values()
-    assert isinstance(result, Failure)
-    assert result.kind == "ConnectError"
+    with closed_port() as closed, pytest.raises(EngineError, match=r"no connection: Connection refused; start the"):
+        answer(closed, requests(1))
 
 
 def test_a_server_without_the_tls_it_should_have_is_passed_over() -> None:
     with fault_server() as plain, fault_server() as url:
         secure = plain.replace("http:", "https:")
         results = answer(f"{secure},{url}", requests(60))
-        [alone] = answer(secure, requests(1), RetryPolicy(2.0, 2.0, 0.01, 0.05)).values()
+        with pytest.raises(EngineError, match=r"no connection: .*SSL"):
+            answer(secure, requests(1))
         assert stats(url)["answered"] == 60
     assert all(isinstance(result, Completion) for result in results.values())
-    assert isinstance(alone, Failure)
-    assert alone.num_attempts > 1
-    assert "SSL" in alone.reason
 
 
 def test_a_family_stays_with_one_server() -> None:
@@ -161,12 +209,10 @@ def test_no_more_in_flight_than_asked_for() -> None:
 
 
 def test_a_reply_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.common.engines.reply_bound.MAX_REPLY_BYTES", 100)
+    monkeypatch.setattr("stages.common.engines.openai_protocol.MAX_REPLY_BYTES", 100)
     for settings in ({}, {"always": "401"}):  # an error's body is bounded too
-        with fault_server(**settings) as url:
-            [result] = answer(url, requests(1), RetryPolicy(2.0, 1.0, 0.01, 0.05)).values()
-        assert isinstance(result, Failure)
-        assert result.kind == "reply too long"
+        with fault_server(**settings) as url, pytest.raises(EngineError, match="reply too long"):
+            answer(url, requests(1), RetryPolicy(2.0, 1.0, 0.01, 0.05))
 
 
 def test_a_stop_in_mid_run_keeps_the_answers_and_says_how_to_go_on(tmp_path: Path) -> None:

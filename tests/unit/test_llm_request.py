@@ -18,9 +18,15 @@ from openai import APIStatusError, AsyncOpenAI
 
 from stages.common.engines import Completion, GenerationRequest
 from stages.common.engines.engine import EngineError
-from stages.common.engines.openai_protocol import read_completion, read_status_error, send_request
-from stages.common.engines.reply_bound import bound_reply
-from stages.common.engines.retry_policy import AttemptError, RetryPolicy, make_status_error, read_retry_after
+from stages.common.engines.openai_protocol import (
+    bound_reply,
+    hide_client,
+    read_completion,
+    read_status_error,
+    send_request,
+    write_body,
+)
+from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy, make_status_error, read_retry_after
 from stages.common.engines.servers import MAX_MESSAGE_CHARS, Secrets, ServerPicker, read_servers
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
@@ -70,6 +76,14 @@ def test_what_no_model_can_be_asked_is_refused(field: str, value: Any) -> None:
 
 def send(request: GenerationRequest, response: httpx2.Response | None = None) -> tuple[str, dict[str, Any]]:
     """Path and body of what is sent for `request`; `response` is what the server replies."""
+    sent = post(request, response)
+    return sent.url.path, json.loads(sent.content)
+
+
+def post(
+    request: GenerationRequest, response: httpx2.Response | None = None, base_url: str = "http://a/v1"
+) -> httpx2.Request:
+    """What is sent for `request`."""
     sent: list[httpx2.Request] = []
 
     def respond(request: httpx2.Request) -> httpx2.Response:
@@ -78,14 +92,44 @@ def send(request: GenerationRequest, response: httpx2.Response | None = None) ->
 
     async def send_one() -> None:
         http_client = httpx2.AsyncClient(
-            transport=httpx2.MockTransport(respond), event_hooks={"response": [bound_reply]}
+            transport=httpx2.MockTransport(respond),
+            event_hooks={"request": [hide_client], "response": [bound_reply]},
         )
-        async with AsyncOpenAI(api_key="k", base_url="http://a/v1", http_client=http_client, max_retries=0) as client:
-            await send_request(client, request, "llama")
+        async with AsyncOpenAI(api_key="k", base_url=base_url, http_client=http_client, max_retries=0) as client:
+            await send_request(client, write_body(request, "llama"))
 
     asyncio.run(send_one())
     assert len(sent) == 1
-    return sent[0].url.path, json.loads(sent[0].content)
+    return sent[0]
+
+
+def test_nothing_of_this_machine_and_its_user_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
+    sent = post(BASE)
+    assert {name for name in sent.headers if name.startswith(("x-", "openai-"))} == set()
+    assert "secret" not in str(sent.headers)
+    assert sent.headers["authorization"] == "Bearer k"
+    to_openai = post(BASE, base_url="https://api.openai.com/v1").headers
+    assert (to_openai["openai-organization"], to_openai["openai-project"]) == ("org-secret", "proj-secret")
+    assert not any(name.startswith("x-stainless") for name in to_openai)
+    assert "openai-organization" not in post(BASE, base_url="https://api.openai.com.evil.example/v1").headers
+
+
+def test_a_stream_and_parts_stop_at_once() -> None:
+    headers = {"content-type": "text/event-stream; charset=utf-8"}
+    with pytest.raises(AttemptError, match="reply is a stream of events") as stream:
+        send(BASE, httpx2.Response(200, content=b"data: {}\n\n", headers=headers))
+    with pytest.raises(AttemptError, match="content is a list of parts") as parts:
+        read_completion("application/json", reply(message={"content": [{"type": "text", "text": "4"}]}))
+    for caught in (stream, parts):
+        assert caught.value.cause is Cause.FINAL
+        assert caught.value.cure
+
+
+def test_the_backend_that_a_server_names_is_kept() -> None:
+    body = b'{"model": "m", "system_fingerprint": "vllm-0.30.0", "choices": [{"text": "4", "finish_reason": "stop"}]}'
+    assert read_completion("application/json", body).model == "m, vllm-0.30.0"
 
 
 def test_bodies_in_the_form_of_the_api() -> None:
@@ -194,13 +238,11 @@ def test_what_an_error_says(body: bytes, text: str) -> None:
 
 
 def test_which_statuses_stop() -> None:
-    assert {status for status in range(400, 600) if not make_status_error(status, "", "", None).is_final} == {
-        408,
-        409,
-        425,
-        429,
-        *range(500, 600),
-    }
+    causes = {status: make_status_error(status, "", "", None).cause for status in range(300, 600)}
+    passing = {status for status, cause in causes.items() if cause is Cause.TRANSIENT}
+    assert passing == {408, 409, 425, 429, *range(500, 600)}
+    assert {status for status, cause in causes.items() if cause is Cause.REFUSED} == {400, 413, 422}
+    assert all(make_status_error(status, "", "", None).cure for status in causes.keys() - passing)
 
 
 def test_retry_after_in_both_its_forms() -> None:

@@ -1,10 +1,7 @@
-"""The serve engine: its server is started once, waited for, asked, and ended whatever happens."""
+"""The vllm engine: its server is started once, waited for, asked, and ended whatever happens."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -17,14 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.engines import Completion, EngineError, GenerationRequest, ModelId, Runner
+from stages.common.engines import EngineError, GenerationRequest, ModelId, Runner, vllm_engine
 from stages.common.engines.retry_policy import RetryPolicy
-from stages.common.engines.vllm_server import LOGS, ServeEngine, make_serve_command
+from stages.common.engines.vllm_engine import (
+    LOGS,
+    VllmEngine,
+    VllmInstallation,
+    find_vllm,
+    format_flags,
+    make_options,
+)
 from stages.common.params.engine import VllmParams
 from tests.support.small_llama import PLAIN_VLLM
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL_VLLM = importlib.util.find_spec("vllm") is not None
 QUICK = RetryPolicy(request_timeout_s=30, attempt_timeout_s=5, first_delay_s=0.01, max_delay_s=0.1)
 
 
@@ -32,6 +35,8 @@ QUICK = RetryPolicy(request_timeout_s=30, attempt_timeout_s=5, first_delay_s=0.0
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM is the stand-in, and the repository's root a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vllm_engine, "find_vllm", find_vllm)
+    monkeypatch.setattr(vllm_engine, "PromptEncoder", vllm_engine.PromptEncoder)  # both again after the test
     monkeypatch.syspath_prepend(str(ROOT / "tests/support/stand_in"))
     paths = (ROOT / "tests/support/stand_in", ROOT)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
@@ -45,12 +50,26 @@ def requests(count: int) -> list[GenerationRequest]:
     ]
 
 
-def engine(start_timeout_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> ServeEngine:
-    return ServeEngine(ModelId("org/tiny", "c0ffee"), vllm, 16, QUICK, start_timeout_s)
+class Bytes:
+    """A tokenizer without a file."""
+
+    def __init__(self, _model: ModelId) -> None:
+        pass
+
+    def encode(self, request: GenerationRequest) -> list[int]:
+        return list(str(request.prompt).encode())
+
+
+def engine(start_timeout_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> VllmEngine:
+    """The engine with the stand-in for vLLM, also in a process of its own."""
+    command = (sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model")
+    vllm_engine.find_vllm = lambda _python: VllmInstallation(command, is_cpu=True)
+    vllm_engine.PromptEncoder = Bytes  # type: ignore[assignment, misc]
+    return VllmEngine(ModelId("org/tiny", "c0ffee"), vllm, 16, QUICK, start_timeout_s)
 
 
 def log_text() -> str:
-    [log] = LOGS.glob("*.log")
+    *_, log = sorted(LOGS.glob("*.log"), key=lambda path: path.stat().st_mtime)
     return log.read_text()
 
 
@@ -88,14 +107,8 @@ def is_alive(process_id: int) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("named_vllm", [True, False])
 @pytest.mark.usefixtures("stand_in")
-def test_a_server_is_started_once_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_vllm: bool) -> None:
-    def find(name: str) -> None:
-        if not named_vllm:
-            raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr("stages.common.engines.vllm_server.distribution", find)
+def test_a_server_is_started_once_and_ended(tmp_path: Path) -> None:
     with Runner(engine(), tmp_path / "j", "sample M1") as runner:
         assert not LOGS.exists(), "nothing is started before there is anything to ask"
         runner.run(requests(40), preflight=8)
@@ -128,10 +141,10 @@ def test_nothing_is_started_where_all_is_in_the_journal(tmp_path: Path) -> None:
         (
             "start",
             60.0,
-            "vLLM server of org/tiny: ended with code 1; its last lines are shown",
+            "vLLM server of org/tiny: ended with code 1: no exception is in its log; its last lines are shown",
             "CUDA out of memory",
         ),
-        ("slow", 1.0, "vLLM server of org/tiny: not ready after 1 s", "processes"),
+        ("slow", 1.0, "vLLM server of org/tiny: not ready after 1 s: no exception", "processes"),
     ],
 )
 @pytest.mark.usefixtures("stand_in")
@@ -166,12 +179,14 @@ def test_a_server_that_dies_stops_the_stage_and_keeps_the_answers(
     started = time.monotonic()
     with (
         Runner(engine(), tmp_path / "j", "sample M1") as runner,
-        pytest.raises(EngineError, match="vLLM server of org/tiny: ended with code 9"),
+        pytest.raises(
+            EngineError, match="ended with code 9: ValueError: Available memory on node 0 is less than desired;"
+        ),
     ):
         runner.run(requests(1000))
     assert time.monotonic() - started < QUICK.request_timeout_s, "it was not waited for until the deadline"
     assert 0 < runner.new_usage.completions <= 29
-    assert caplog.text.count("the engine died") == 1
+    assert "the end" not in caplog.text, "the cause is enough"
     monkeypatch.delenv("STAND_IN")
     with Runner(engine(), tmp_path / "j", "sample M1") as again:
         again.run(requests(100))
@@ -199,23 +214,25 @@ def test_the_server_ends_however_the_stage_does(number: signal.Signals) -> None:
         wait_until_gone(process_id)
 
 
-@pytest.mark.usefixtures("stand_in")
 def test_settings_become_flags() -> None:
-    vllm = PLAIN_VLLM.model_copy(
-        update={
-            "tensor_parallel_size": 8,
-            "quantization": "fp8",
-            "engine_args": {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_seqs": 64},
-        }
+    changes = {
+        "tensor_parallel_size": 8,
+        "data_parallel_size": 2,
+        "quantization": "fp8",
+        "engine_args": {"enforce_eager": True, "max_num_seqs": 64, "trust_remote_code": True},
+    }
+    vllm, model = PLAIN_VLLM.model_copy(update=changes), ModelId("org/tiny", "c0ffee")
+    command = " ".join(format_flags(make_options(model, vllm, False, "/s")))
+    assert command.startswith(
+        "org/tiny --uds /s --served-model-name org/tiny@c0ffee --revision c0ffee --tokenizer-revision c0ffee "
+        "--dtype auto --quantization fp8 --tensor-parallel-size 8 --data-parallel-size 2 --gpu-memory-utilization "
     )
-    command = " ".join(make_serve_command(ModelId("org/tiny", "c0ffee"), vllm, "/s"))
-    assert (
-        " org/tiny --uds /s --revision c0ffee --tokenizer-revision c0ffee --dtype auto --quantization fp8 " in command
-    )
-    assert "--tensor-parallel-size 8" in command
     assert "--max-model-len" not in command
-    assert "--generation-config vllm" in command
-    assert command.endswith("--enforce-eager --no-enable-chunked-prefill --max-num-seqs 64 --no-trust-remote-code")
+    assert "--load-format safetensors --generation-config vllm" in command
+    assert command.endswith("--disable-uvicorn-access-log --enforce-eager --max-num-seqs 64 --no-trust-remote-code")
+    on_cpu = " ".join(format_flags(make_options(model, PLAIN_VLLM, True, "/s")))
+    assert "--dtype float32" in on_cpu
+    assert "--enforce-eager --no-enable-chunked-prefill" in on_cpu
 
 
 def test_a_folder_too_long_for_a_socket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,41 +241,21 @@ def test_a_folder_too_long_for_a_socket_is_named(monkeypatch: pytest.MonkeyPatch
         list(engine().complete(requests(1)))
 
 
-def test_a_missing_vllm_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(EngineError, match="vLLM is not installed"):
-        make_serve_command(ModelId("org/tiny"), PLAIN_VLLM, "/s")
+def test_a_missing_vllm_is_named(tmp_path: Path) -> None:
+    python = tmp_path / "python"  # an interpreter whose environment has none
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    python.chmod(0o755)
+    with pytest.raises(EngineError, match=r"vLLM is not installed for .*python; pip install"):
+        find_vllm(str(python))
 
 
-@pytest.mark.skipif(not REAL_VLLM, reason="vLLM is not installed")
-def test_real_vllm_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.support.tiny_policy import write_policy
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name, value in {"KVCACHE_SPACE": "1", "OMP_THREADS_BIND": "nobind"}.items():
-        monkeypatch.setenv(f"VLLM_CPU_{name}", value)
-    policy = write_policy(tmp_path / "policy", hidden=64)  # heads of 32, the smallest that vLLM takes
-    vllm = PLAIN_VLLM.model_copy(
-        update={"dtype": "float32", "engine_args": {"enforce_eager": True, "enable_chunked_prefill": False}}
-    )
-    asked = [GenerationRequest("m", f"Add [{seed // 4}]\n", 1.0, 12, seed) for seed in range(24)]
-    schema = {"type": "object", "properties": {"right": {"type": "boolean"}}, "required": ["right"]}
-    asked.append(GenerationRequest("m", [{"role": "user", "content": "Is 2 + 2 = 4?"}], 1.0, 60, 1, schema=schema))
-    serving = ServeEngine(ModelId(str(policy)), vllm, 8, RetryPolicy(120, 60), start_timeout_s=300)
-    try:
-        first, again = ({request.key: result for request, result in serving.complete(asked)} for _ in range(2))
-    finally:
-        serving.close()
-    for request in asked:
-        one, two = first[request.key], again[request.key]
-        assert isinstance(one, Completion)
-        assert isinstance(two, Completion)
-        assert one.text == two.text, "a seed fixes a sample"
-        assert one.finish_reason in ("stop", "length")
-        assert one.prompt_tokens
-        assert two.cached_tokens is not None
-    assert len({getattr(first[request.key], "text", "") for request in asked[:4]}) > 1
-    judged = first[asked[-1].key]
-    assert isinstance(judged, Completion)
-    assert judged.finish_reason == "length" or isinstance(json.loads(judged.text)["right"], bool)
+@pytest.mark.parametrize(
+    ("line", "is_cpu", "word"),
+    [("vllm 0.30.0", False, "serve"), ("vllm 0.30.0+cpu", True, "serve"), ("vllm-cpu 0.30.0", True, "--model")],
+)
+def test_builds_of_vllm_are_told_apart(tmp_path: Path, line: str, is_cpu: bool, word: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho {line}\n")
+    python.chmod(0o755)
+    found = find_vllm(str(python))
+    assert (found.is_cpu, found.command[0], found.command[-1]) == (is_cpu, str(python), word)

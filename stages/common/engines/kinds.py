@@ -76,7 +76,7 @@ ENGINES: Registry[type[EngineKind]] = Registry(
         "openai": "stages.common.engines.openai_engine:OpenAIKind",
         "ray": "stages.common.engines.ray_engine:RayKind",
         "recorded": "stages.common.engines.recorded_engine:RecordedKind",
-        "serve": "stages.common.engines.vllm_server:ServeKind",
+        "serve": "stages.common.engines.vllm_engine:VllmKind",
         "transformers": "stages.common.engines.transformers_engine:TransformersKind",
         "vllm": "stages.common.engines.vllm_engine:VllmKind",
     },

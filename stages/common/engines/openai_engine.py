@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from stages.common.engines.concurrency import Responder, StopSignal, respond_concurrently
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
-from stages.common.engines.openai_protocol import read_completion, read_status_error, send_request
-from stages.common.engines.reply_bound import bound_reply
+from stages.common.engines.openai_protocol import (
+    bound_reply,
+    hide_client,
+    read_completion,
+    read_status_error,
+    send_request,
+    write_body,
+)
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
-from stages.common.engines.retry_policy import AttemptError, RetryPolicy
-from stages.common.engines.servers import Secrets, Server, ServerPicker, read_servers
+from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
+from stages.common.engines.servers import MAX_MESSAGE_CHARS, URLS_VARIABLE, Secrets, Server, ServerPicker, read_servers
+from stages.common.errors import describe_error
 from stages.common.params.engine import EngineParams
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+logger = logging.getLogger(__name__)
+
 NO_REPLY = "no reply in time"
+
+CONNECT_TIMEOUT_S = 30.0
+"""Seconds that a server may take to accept a connection."""
+
+MAX_MALFORMED = 3
+"""Attempts at one request whose replies may be no completions before any request has succeeded."""
+
+MAX_REFUSED = 8
+"""Requests that may be refused before any has succeeded: not one bad row, but the server's dialect or the params."""
+
+MAX_CURE_CHARS = 150
+"""Characters of a message that are kept free for what to do."""
 
 
 class OpenAIKind(EngineKind):
@@ -39,11 +63,24 @@ class OpenAIKind(EngineKind):
         return OpenAIEngine(name, params.concurrency, RetryPolicy(params.request_timeout_s, params.attempt_timeout_s))
 
 
+@dataclass
+class _History:
+    """What an engine knows of its servers, over all streams of requests."""
+
+    num_completions: int = 0
+    num_refused: int = 0
+    reached: set[int] = field(default_factory=set)
+    """Servers that have replied anything."""
+    unreachable: set[int] = field(default_factory=set)
+    reported: set[tuple[int, str]] = field(default_factory=set)
+    """Kinds of errors, by server, that the user was told of."""
+
+
 class OpenAIEngine:
     """Sends requests to servers that know the model as `model_name`, with at most `concurrency` in flight.
 
     Servers and key come from the environment, or from `servers` where this program started them; `check_server` then
-    raises `EngineError` once they have ended.
+    raises `EngineError` once they have ended. `write` makes the body of a request from it and the model's name.
     """
 
     def __init__(
@@ -52,16 +89,19 @@ class OpenAIEngine:
         concurrency: int,
         policy: RetryPolicy,
         servers: tuple[list[Server], Secrets] | None = None,
-        check_server: Callable[[], None] | None = None,
+        check_server: Callable[[], None] = lambda: None,
+        write: Callable[[GenerationRequest, str], dict[str, Any]] = write_body,
     ) -> None:
-        self._model_name = model_name
+        self.model_name = model_name
+        self.policy = policy
+        self.check_server = check_server
+        self.write = write
+        self.history = _History()
         self._concurrency = concurrency
-        self._policy = policy
         self._servers = servers
-        self._check_server = check_server
 
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
-        """See `Engine.complete`; raise `EngineError` for a missing variable or a request that a server refuses."""
+        """See `Engine.complete`; raise `EngineError` for a missing variable and where no request can succeed."""
         return respond_concurrently(self._open_session, requests, self._concurrency)
 
     def close(self) -> None:
@@ -74,12 +114,11 @@ class OpenAIEngine:
             clients = [
                 await stack.enter_async_context(_make_client(server, secrets, self._concurrency)) for server in servers
             ]
-            session = _Session(self._model_name, servers, clients, secrets, self._policy, stop, self._check_server)
-            yield session.respond
+            yield _Session(self, servers, clients, secrets, stop).respond
 
 
 def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncOpenAI:
-    from httpx2 import AsyncHTTPTransport, Limits
+    from httpx2 import AsyncHTTPTransport, Limits, Timeout
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     limits = Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
@@ -89,11 +128,15 @@ def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncOpe
         trust_env=not server.is_local,
         limits=limits,
         transport=AsyncHTTPTransport(uds=server.socket, limits=limits) if server.socket else None,
-        event_hooks={"response": [bound_reply]},
+        event_hooks={"request": [hide_client], "response": [bound_reply]},
     )
     # The package requires a key, also where the server does not. `_Session` retries, and its timeout covers an attempt.
     return AsyncOpenAI(
-        api_key=secrets.key or "none", base_url=server.url, http_client=http_client, max_retries=0, timeout=None
+        api_key=secrets.key or "none",
+        base_url=server.url,
+        http_client=http_client,
+        max_retries=0,
+        timeout=Timeout(None, connect=CONNECT_TIMEOUT_S),
     )
 
 
@@ -102,58 +145,89 @@ class _Session:
 
     def __init__(
         self,
-        model_name: str,
+        engine: OpenAIEngine,
         servers: list[Server],
         clients: list[AsyncOpenAI],
         secrets: Secrets,
-        policy: RetryPolicy,
         stop: StopSignal,
-        check_server: Callable[[], None] | None,
     ) -> None:
-        self._model_name = model_name
+        self._engine = engine
+        self._history = engine.history
         self._servers = servers
         self._clients = clients
         self._secrets = secrets
-        self._policy = policy
         self._stop = stop
-        self._check_server = check_server
         self._picker = ServerPicker(len(servers))
 
     async def respond(self, request: GenerationRequest) -> Response:
         """The completion, or the failure after the request's timeout; raise `EngineError` where all must stop."""
-        timeout_s = self._policy.request_timeout_s
-        deadline = time.monotonic() + timeout_s
+        policy, history = self._engine.policy, self._history
+        deadline = time.monotonic() + policy.request_timeout_s
         num_attempts, last = 0, None
         while True:
             index = self._picker.pick(request.prompt_hash, num_attempts)
             left = deadline - time.monotonic()
-            result = await self._attempt(index, request, min(self._policy.attempt_timeout_s, left))
+            result = await self._attempt(index, request, min(policy.attempt_timeout_s, left))
             if isinstance(result, Completion):
+                history.num_completions += 1
                 return result
             num_attempts += 1
-            if last is None or result.kind != NO_REPLY or left >= self._policy.attempt_timeout_s:
+            if last is None or result.kind != NO_REPLY or left >= policy.attempt_timeout_s:
                 last = result  # an attempt that the deadline cut short says less than the one before it
-            if result.is_final:
-                where = self._servers[index].name
-                raise EngineError(self._secrets.hide(f"model {self._model_name} at {where}: {result}"))
-            if result.is_unreachable:
-                self._picker.skip(index)
-            if self._check_server is not None:
-                self._check_server()
-            delay = self._policy.choose_delay(num_attempts, result.retry_after_s)
-            if time.monotonic() + delay >= deadline:
-                reason = f"gave up after {num_attempts} attempts within {timeout_s:g} s; the last: {last}"
-                return Failure(self._secrets.hide(reason), num_attempts, last.kind)
-            await self._stop.sleep(delay)
+            self._engine.check_server()
+            if self._is_hopeless(index, result, num_attempts):
+                raise EngineError(self._describe(index, result))
+            delay = policy.choose_delay(num_attempts, result.retry_after_s)
+            if result.cause is Cause.REFUSED:
+                reason = str(result)
+            elif time.monotonic() + delay >= deadline:
+                reason = (
+                    f"gave up after {num_attempts} attempts within {policy.request_timeout_s:g} s; the last: {last}"
+                )
+            else:
+                self._report_once(index, result, f"trying again, for up to {policy.request_timeout_s:g} s per request")
+                await self._stop.sleep(delay)
+                continue
+            self._report_once(index, last, "the request has failed")
+            return Failure(self._secrets.hide(reason), num_attempts, last.kind)
+
+    def _is_hopeless(self, index: int, error: AttemptError, num_attempts: int) -> bool:
+        """Note `error` of server `index`, and tell whether no request will ever succeed."""
+        history = self._history
+        if error.cause is Cause.UNREACHABLE:
+            self._picker.skip(index)
+            history.unreachable.add(index)
+        else:
+            history.reached.add(index)
+        history.num_refused += error.cause is Cause.REFUSED
+        if error.cause is Cause.FINAL or history.num_completions:
+            return error.cause is Cause.FINAL
+        return (
+            (not history.reached and len(history.unreachable) == len(self._servers))
+            or (error.cause is Cause.MALFORMED and num_attempts >= MAX_MALFORMED)
+            or history.num_refused >= MAX_REFUSED
+        )
+
+    def _report_once(self, index: int, error: AttemptError, outcome: str) -> None:
+        """Say the first error of each kind of each server; reports count the rest."""
+        if (index, error.kind) not in self._history.reported:
+            self._history.reported.add((index, error.kind))
+            logger.warning("%s; %s (said once)", self._describe(index, error), outcome)
+
+    def _describe(self, index: int, error: AttemptError) -> str:
+        cure = f"; {error.cure}"[:MAX_CURE_CHARS] if error.cure else ""
+        text = f"model {self._engine.model_name} at {self._servers[index].name}: {error}"
+        return self._secrets.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
         from httpx2 import ConnectError, ConnectTimeout
         from openai import APIConnectionError, APIStatusError
 
         try:
+            body = self._engine.write(request, self._engine.model_name)
             async with asyncio.timeout(timeout_s):
-                content_type, body = await send_request(self._clients[index], request, self._model_name)
-            return read_completion(content_type, body)
+                content_type, reply = await send_request(self._clients[index], body)
+            return read_completion(content_type, reply)
         except AttemptError as error:
             return error
         except TimeoutError:
@@ -162,5 +236,14 @@ class _Session:
             return read_status_error(error)
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            is_unreachable = isinstance(cause, (ConnectError, ConnectTimeout))
-            return AttemptError(type(cause).__name__, str(cause), is_unreachable=is_unreachable)
+            if not isinstance(cause, (ConnectError, ConnectTimeout)):
+                return AttemptError(type(cause).__name__, str(cause))
+            cure = f"start the server, or correct its address in {URLS_VARIABLE}"
+            return AttemptError("no connection", _describe_root(cause), Cause.UNREACHABLE, cure)
+
+
+def _describe_root(error: BaseException) -> str:
+    """What the system said: the HTTP client wraps it several times."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+    return os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else describe_error(error)

@@ -18,6 +18,7 @@ from stages.common.cluster import Cluster, ClusterError, describe_cause
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
+from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.vllm_engine import VllmEngine, VllmKind
 from stages.common.params.engine import EngineParams
 
@@ -44,7 +45,8 @@ class RayKind(VllmKind):
         if Path(model.source).is_dir():
             model = replace(model, source=str(Path(model.source).resolve()))
         concurrency = -(-params.concurrency // vllm.data_parallel_size)
-        make = partial(VllmEngine, model, vllm, concurrency)
+        policy = RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
+        make = partial(VllmEngine, model, vllm.model_copy(update={"data_parallel_size": 1}), concurrency, policy)
         return RayEngine(make, vllm.data_parallel_size, vllm.tensor_parallel_size, concurrency)
 
 

@@ -6,9 +6,13 @@ import random
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from enum import Enum, auto
 
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})
-"""Statuses below 500 that time may cure. All others say that the request, the model or the key is wrong."""
+"""Statuses below 500 that time may cure."""
+
+REFUSED_STATUSES = frozenset({400, 413, 422})
+"""Statuses that say something of one request: its prompt is too long, or the server lacks a parameter."""
 
 
 @dataclass(frozen=True)
@@ -32,30 +36,58 @@ class RetryPolicy:
         return delay if retry_after_s is None else retry_after_s + delay * 0.1
 
 
+class Cause(Enum):
+    """What a failed attempt says of the attempts to come."""
+
+    TRANSIENT = auto()
+    """Time may cure it."""
+    UNREACHABLE = auto()
+    """There is no connection to the server: it restarts, or there is none at this address."""
+    MALFORMED = auto()
+    """The reply is no completion: a proxy's page, or something else than a language model is at this address."""
+    REFUSED = auto()
+    """This request cannot succeed; others may."""
+    FINAL = auto()
+    """No request can succeed."""
+
+
 class AttemptError(Exception):
-    """One failed attempt. `kind` is what it is counted by; `is_final` where another attempt cannot succeed."""
+    """One failed attempt. `kind` is what it is counted by; `cure` says what the user can do, where that is known."""
 
     def __init__(
         self,
         kind: str,
         detail: str = "",
-        *,
-        is_final: bool = False,
-        is_unreachable: bool = False,
+        cause: Cause = Cause.TRANSIENT,
+        cure: str = "",
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
         self.kind = kind
-        self.is_final = is_final
-        self.is_unreachable = is_unreachable
+        self.cause = cause
+        self.cure = cure
         self.retry_after_s = retry_after_s
 
 
 def make_status_error(status: int, phrase: str, detail: str, retry_after: str | None) -> AttemptError:
     """The error that an HTTP status of 300 or more stands for; `retry_after` is the header's text."""
-    is_final = status < 500 and status not in RETRIED_STATUSES
-    delay = None if is_final else read_retry_after(retry_after)
-    return AttemptError(f"HTTP {status} {phrase}".strip(), detail, is_final=is_final, retry_after_s=delay)
+    kind = f"HTTP {status} {phrase}".strip()
+    if status >= 500 or status in RETRIED_STATUSES:
+        return AttemptError(kind, detail, retry_after_s=read_retry_after(retry_after))
+    cause = Cause.REFUSED if status in REFUSED_STATUSES else Cause.FINAL
+    return AttemptError(kind, detail, cause, _find_cure(status, detail))
+
+
+def _find_cure(status: int, detail: str) -> str:
+    if status in REFUSED_STATUSES:
+        if "schema" in detail or "response_format" in detail:
+            return "use a server that enforces JSON schemas, such as vLLM, or judge.llm.engine.kind vllm"
+        return "change what the message names in the recipe, or use a server that takes it"
+    return {
+        401: "set OPENAI_API_KEY to a key of this server",
+        403: "use a key that may use this model",
+        404: "set served_model_name to a name listed under the server's /models, and end the address in /v1",
+    }.get(status, "check the address in OPENAI_BASE_URL; most end in /v1")
 
 
 def read_retry_after(value: str | None) -> float | None:

@@ -78,8 +78,8 @@ class Runner:
     ) -> None:
         """Complete all of `requests`, each once however often it is given; they may come from a generator.
 
-        `total` is their number, for the progress bar. With `preflight`, the first so many are sent alone: all must
-        succeed, unless an earlier run had success, and at least half must pass `check`, before any other is sent.
+        `total` is their number, for the progress bar. With `preflight`, the first so many are sent alone: at
+        least half must succeed, unless an earlier run had success, and pass `check`, before any other is sent.
         Raises `EngineError` where the run must stop; all completions are kept, and a new run sends the rest only.
         """
         started = time.monotonic()
@@ -142,16 +142,13 @@ class Runner:
                     self._check_failure_rate()
 
     def _check_preflight(self, first: list[GenerationRequest], check: ReplyCheck | None) -> None:
-        errors = []
-        for request in first:
-            response = self.get(request)
-            if isinstance(response, Failure):
-                if self.from_journal:  # the server worked before: what fails may be all that is left
-                    continue
-                raise EngineError(f"{self._desc}: pre-flight of {len(first)} requests: {response.reason}")
-            error = check(request, response) if check is not None else None
-            if error is not None:
-                errors.append(error)
+        responses = [(request, self.get(request)) for request in first]
+        failures = [response for _, response in responses if isinstance(response, Failure)]
+        # Where an earlier run had success, what fails may be all that is left.
+        if 2 * len(failures) > len(first) and not self.from_journal:
+            raise EngineError(f"{self._desc}: pre-flight of {len(first)} requests: {failures[0].reason}")
+        completions = [(request, it) for request, it in responses if isinstance(it, Completion)]
+        errors = [error for request, it in completions if check is not None and (error := check(request, it))]
         if 2 * len(errors) > len(first):
             raise EngineError(
                 f"{self._desc}: pre-flight: {len(errors)} of {len(first)} replies are unusable: {errors[0]}; no "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +23,16 @@ POLL_S = 0.25
 """Seconds between two checks of a server that is starting; its end is noticed at once."""
 
 NUM_LOG_LINES = 30
-"""Lines shown of the log of a server that failed."""
+"""Lines shown of the log of a server that failed without an exception."""
+
+MAX_LOG_BYTES = 10 * 2**20
+"""Bytes read of the end of a server's log."""
+
+_EXCEPTION = re.compile(r"^(?:\([^)]*\) )?(?:ERROR [^\]]*\] )?((?:\w+\.)*\w*(?:Error|Exception|Exit): .+)")
+"""An exception's line, after vLLM's names of the process and the place in the code."""
+
+_CONSEQUENCE = re.compile(r"[Ss]ee root cause above|See stack trace above|core initialization failed|EngineDeadError")
+"""Exceptions that only pass on that another process has failed."""
 
 MAX_FOLDER_CHARS = 70
 """Longest path of the folder for temporary files: a socket's path may have 103 characters on any system."""
@@ -31,11 +41,14 @@ MAX_FOLDER_CHARS = 70
 class ServerProcess:
     """A server that listens at `socket`, a path in a folder that only this user may enter, not at a port.
 
-    `make_command` makes its command line from that path. Its output goes to the file `log`, whose last lines are shown
-    when it fails. Raises `EngineError` where it cannot be started.
+    `make_command` makes its command line from that path; `environment` is what it finds there unless the user has set
+    it. Its output goes to the file `log`, whose exception is shown when it fails. Raises `EngineError` where it cannot
+    be started.
     """
 
-    def __init__(self, name: str, make_command: Callable[[str], Sequence[str]], log: Path) -> None:
+    def __init__(
+        self, name: str, make_command: Callable[[str], Sequence[str]], log: Path, environment: Mapping[str, str]
+    ) -> None:
         self._name = name
         self._log = log
         self._log_shown = False
@@ -52,7 +65,7 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env={name: value for name, value in os.environ.items() if name not in (KEY_VARIABLE, URLS_VARIABLE)},
+                env={**environment, **{n: v for n, v in os.environ.items() if n not in (KEY_VARIABLE, URLS_VARIABLE)}},
                 start_new_session=True,  # so that this program handles an interrupt from the keyboard
             )
 
@@ -70,7 +83,8 @@ class ServerProcess:
         """Raise `EngineError` if it has ended."""
         code = self._process.poll()
         if code is not None:
-            raise self._make_error(f"ended with code {code}")
+            killed = " (killed, such as for lack of memory)" if code == 137 else ""
+            raise self._make_error(f"ended with code {code}{killed}")
 
     def stop(self) -> None:
         """End it and its processes; may be called twice."""
@@ -83,14 +97,18 @@ class ServerProcess:
             self._process.wait()
 
     def _make_error(self, what: str) -> EngineError:
-        if not self._log_shown:  # every request in flight meets the error
+        lines = self._read_log()
+        exceptions = [match[1] for line in lines if (match := _EXCEPTION.match(line))]
+        cause = next((line for line in exceptions if not _CONSEQUENCE.search(line)), None)
+        if cause is None and not self._log_shown:  # every request in flight meets the error
             self._log_shown = True
-            logger.error("%s", "\n".join((f"--- the end of {self._log}", *self._read_log(), "---")))
-        return EngineError(f"{self._name}: {what}; its last lines are shown above, the whole log is {self._log}")
+            logger.error("%s", "
+".join((f"--- the end of {self._log}", *lines[-NUM_LOG_LINES:], "---")))
+        shown = cause or "no exception is in its log; its last lines are shown above"
+        return EngineError(f"{self._name}: {what}: {shown}; the whole log is {self._log}")
 
     def _read_log(self) -> list[str]:
         secrets = Secrets(os.environ.get("HF_TOKEN"))
         with self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - 100_000))
-            lines = log.read().decode("utf-8", "replace").splitlines()
-        return [secrets.hide(line) for line in lines[-NUM_LOG_LINES:]]
+            log.seek(max(0, self._log.stat().st_size - MAX_LOG_BYTES))
+            return [secrets.hide(line) for line in log.read().decode("utf-8", "replace").splitlines()]

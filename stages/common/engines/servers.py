@@ -63,12 +63,12 @@ class Secrets:
     def __repr__(self) -> str:
         return "Secrets()"
 
-    def hide(self, text: str) -> str:
+    def hide(self, text: str, max_chars: int = MAX_MESSAGE_CHARS) -> str:
         """`text` on one line, bounded, without secrets: a server may repeat what it was sent."""
         for hidden in self._hidden:
             text = text.replace(hidden, "[hidden]")
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 3] + "..."
+        return text if len(text) <= max_chars else text[: max_chars - 3] + "..."
 
 
 def read_servers() -> tuple[list[Server], Secrets]:

