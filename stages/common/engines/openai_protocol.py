@@ -21,7 +21,7 @@ MAX_ERROR_CHARS = 10_000
 MAX_REPLY_BYTES = 64 * 2**20
 """Bytes read of a reply: far above any completion with its token counts."""
 
-_WRONG_ADDRESS = "check that OPENAI_BASE_URL is the address of an OpenAI-compatible server; most end in /v1"
+_CHECK_ADDRESS = "check that OPENAI_BASE_URL is the address of an OpenAI-compatible server; most end in /v1"
 
 
 async def send_request(client: AsyncOpenAI, body: dict[str, Any]) -> tuple[str, bytes]:
@@ -101,7 +101,7 @@ def read_completion(content_type: str, body: bytes) -> Completion:
     """The completion in a reply of status 200; raise `AttemptError` for anything else."""
     media_type = _read_media_type(content_type)
     if not media_type.endswith("json"):
-        raise AttemptError("wrong content type", media_type[:100] or "none", Cause.MALFORMED, _WRONG_ADDRESS)
+        raise AttemptError("wrong content type", media_type[:100] or "none", Cause.MALFORMED, _CHECK_ADDRESS)
     try:
         reply = json.loads(body)
         choice = reply["choices"][0]
@@ -117,9 +117,9 @@ def read_completion(content_type: str, body: bytes) -> Completion:
             model=", ".join(str(reply[key])[:200] for key in ("model", "system_fingerprint") if reply.get(key)),
         )
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
-        raise AttemptError("reply is not JSON", type(error).__name__, Cause.MALFORMED, _WRONG_ADDRESS) from None
+        raise AttemptError("reply is not JSON", type(error).__name__, Cause.MALFORMED, _CHECK_ADDRESS) from None
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise AttemptError("reply is no completion", type(error).__name__, Cause.MALFORMED, _WRONG_ADDRESS) from None
+        raise AttemptError("reply is no completion", type(error).__name__, Cause.MALFORMED, _CHECK_ADDRESS) from None
 
 
 def _read_choice(choice: dict[str, Any]) -> tuple[str, str]:
