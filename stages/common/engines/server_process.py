@@ -102,8 +102,7 @@ class ServerProcess:
         cause = next((line for line in exceptions if not _CONSEQUENCE.search(line)), None)
         if cause is None and not self._log_shown:  # every request in flight meets the error
             self._log_shown = True
-            logger.error("%s", "
-".join((f"--- the end of {self._log}", *lines[-NUM_LOG_LINES:], "---")))
+            logger.error("%s", "\n".join((f"--- the end of {self._log}", *lines[-NUM_LOG_LINES:], "---")))
         shown = cause or "no exception is in its log; its last lines are shown above"
         return EngineError(f"{self._name}: {what}: {shown}; the whole log is {self._log}")
 
