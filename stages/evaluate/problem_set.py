@@ -173,7 +173,7 @@ def get_task(problems: pl.DataFrame) -> str:
 
 def compare_answers(pairs: Sequence[AnswerPair], params: EvaluationParams, task: str) -> list[bool | None]:
     """Whether the two sampled answers of each pair are equal by the verifier of `task`."""
-    verifier = VERIFIERS.get(task)(params.runtime.num_workers, params.outcome.timeout_s)
+    verifier = VERIFIERS.get(task)(params.runtime.num_workers, params.outcome.timeout_s, params.outcome.guess)
     with closing(verifier):
         return verifier.equal_many(pairs)
 

@@ -30,7 +30,7 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
     with (
         replace_dir(out) as folder,
         closing(Cluster("runtime.distributed: ray")) as cluster,
-        closing(VerifierSet(runtime.num_workers, params.timeout_s)) as verifiers,
+        closing(VerifierSet(runtime.num_workers, params.timeout_s, params.guess)) as verifiers,
     ):
         writer = ShardWriter(folder, OUTCOME)
         for shard in progress(shards, f"outcome {out.name}", unit="shards"):

@@ -31,7 +31,7 @@ def verify_samples(
     The verifier is chosen by the problem's `task`. A truncated sample has an answer only where the verifier finds a
     complete one. Raises `UserError` for a sample without a problem and for an unknown task.
     """
-    with closing(VerifierSet(num_workers, params.timeout_s)) as verifiers:
+    with closing(VerifierSet(num_workers, params.timeout_s, params.guess)) as verifiers:
         return verify_with(verifiers, problems, samples)
 
 
@@ -53,7 +53,7 @@ def verify_on_ray(
         return pl.DataFrame(schema=OUTCOME.schema)
     with closing(VerifierSet(1, params.timeout_s)) as verifiers:
         versions = {verifiers.get(task).version for task in inputs["task"].unique().to_list()}
-    replies = cluster.map(tables, partial(_verify_on_node, params.timeout_s, num_workers), num_workers)
+    replies = cluster.map(tables, partial(_verify_on_node, params, num_workers), num_workers)
     parts = [cast("pl.DataFrame", pl.from_arrow(table)) for table in progress(replies, "verify", len(tables), "tasks")]
     outcomes = pl.concat(parts).sort("row").select(list(OUTCOME.schema))
     if others := set(outcomes["verifier"]) - versions:
@@ -61,9 +61,9 @@ def verify_on_ray(
     return outcomes
 
 
-def _verify_on_node(timeout_s: float, num_workers: int, table: pa.Table) -> pa.Table:
+def _verify_on_node(params: OutcomeParams, num_workers: int, table: pa.Table) -> pa.Table:
     """Return OUTCOME columns and ``row`` for inputs in `table`: runs on a node of a cluster."""
-    with closing(VerifierSet(num_workers, timeout_s)) as verifiers:
+    with closing(VerifierSet(num_workers, params.timeout_s, params.guess)) as verifiers:
         return _verify_inputs(verifiers, cast("pl.DataFrame", pl.from_arrow(table))).to_arrow()
 
 

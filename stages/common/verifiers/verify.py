@@ -19,15 +19,16 @@ VERIFIERS: Registry[type[Verifier]] = Registry("verifier", {"math": "stages.comm
 class VerifierSet:
     """The verifiers of all tasks of a table, each opened when it is first used."""
 
-    def __init__(self, num_workers: int, timeout_s: float) -> None:
+    def __init__(self, num_workers: int, timeout_s: float, accepts_guesses: bool = False) -> None:
         self._num_workers = num_workers
         self._timeout_s = timeout_s
+        self._accepts_guesses = accepts_guesses
         self._verifiers: dict[str, Verifier] = {}
 
     def get(self, task: str) -> Verifier:
         """Return the verifier of `task`; raise `UserError` if none is registered."""
         if task not in self._verifiers:
-            self._verifiers[task] = VERIFIERS.get(task)(self._num_workers, self._timeout_s)
+            self._verifiers[task] = VERIFIERS.get(task)(self._num_workers, self._timeout_s, self._accepts_guesses)
         return self._verifiers[task]
 
     def close(self) -> None:
@@ -59,4 +60,4 @@ def verify_answer(gold: str, completion: str, task: str = "math", timeout_s: flo
         if key not in _shared:
             _shared[key] = VERIFIERS.get(task)(1, timeout_s)
             atexit.register(_shared[key].close)
-        return _shared[key].verify(gold, completion)
+        return _shared[key].verify(*VerifierInput(gold, completion).as_text())

@@ -65,8 +65,8 @@ class _Waiting(NamedTuple):
 class MathVerifier(Verifier):
     """Compares answers by rules, and by SymPy and math-verify where no rule decides."""
 
-    def __init__(self, num_workers: int = 1, timeout_s: float = 5.0) -> None:
-        super().__init__(num_workers, timeout_s)
+    def __init__(self, num_workers: int = 1, timeout_s: float = 5.0, accepts_guesses: bool = False) -> None:
+        super().__init__(num_workers, timeout_s, accepts_guesses)
         self.version = compute_version()
         self.pool = ProcessPool(ALGEBRA, num_workers, timeout_s)
         self._comparisons: OrderedDict[FormulaPair, PendingDecision] = OrderedDict()
@@ -108,7 +108,7 @@ class MathVerifier(Verifier):
 
     def _start(self, one: VerifierInput) -> _Waiting:
         started = time.process_time()
-        prepared = prepare_input(one)
+        prepared = prepare_input(one.as_text(), self.accepts_guesses)
         decision = self._compare(prepared.decision) if isinstance(prepared.decision, FormulaPair) else prepared.decision
         return _Waiting(prepared, time.process_time() - started, decision)
 

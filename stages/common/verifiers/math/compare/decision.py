@@ -10,7 +10,7 @@ from stages.common.verifiers.math.compare.formula_text import convert_degrees, p
 from stages.common.verifiers.math.compare.normal_form import normalise_answer
 from stages.common.verifiers.math.compare.rule_based import compare_by_rules
 from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, extract_answer
-from stages.common.verifiers.verifier import Decision, VerifierInput
+from stages.common.verifiers.verifier import GUESS, Decision, VerifierInput
 
 _MAX_REMEMBERED = 1 << 14
 """Decisions kept for answers that come again."""
@@ -41,8 +41,8 @@ class PreparedInput(NamedTuple):
     decision: Decision | FormulaPair
 
 
-def prepare_input(one: VerifierInput) -> PreparedInput:
-    """Find the answer in a completion and decide by rules if they can."""
+def prepare_input(one: VerifierInput, accepts_guesses: bool = False) -> PreparedInput:
+    """Find the answer in a completion and decide by rules if they can; a guess is unknown unless it is accepted."""
     gold = _read_gold(one.gold)
     answer = extract_answer(one.completion, one.is_truncated)
     is_short = not one.is_truncated and len(one.completion) <= MAX_BARE_CHARS and len(gold) <= MAX_ANSWER_CHARS
@@ -50,6 +50,8 @@ def prepare_input(one: VerifierInput) -> PreparedInput:
         return PreparedInput(gold, one.completion.strip(), "whole", decide_answer(gold, one.completion))
     if answer is None:
         return PreparedInput(gold, None, None, decide_answer(gold, None))
+    if answer.is_guess and not accepts_guesses:
+        return PreparedInput(gold, answer.text, answer.rule, GUESS)
     return PreparedInput(gold, answer.text, answer.rule, decide_answer(gold, answer.text))
 
 
@@ -59,7 +61,7 @@ def _read_gold(gold: str) -> str:
     found = extract_answer(gold[: 2 * MAX_ANSWER_CHARS]) if len(gold) <= 2 * MAX_ANSWER_CHARS else None
     if found is not None and found.rule not in ("whole", "last line", "last sentence"):
         return found.text
-    return _OPEN_BOX.sub("", gold).strip()
+    return _OPEN_BOX.sub("", gold).strip().removeprefix("**").removesuffix("**")
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)

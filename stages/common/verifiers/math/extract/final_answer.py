@@ -1,71 +1,118 @@
-r"""Finds the final answer in a completion: boxes first, then a table of rules; the first that finds one decides."""
+r"""Finds the final answer in a completion: its last statement of one, else its last line or sentence."""
 
 from __future__ import annotations
 
 import re
 
-from stages.common.gold_answers.boxes import find_last_boxes
-from stages.common.verifiers.math.extract.answer_rules import EXTRACTION_RULES, TAIL_CHARS
+from stages.common.gold_answers.boxes import find_boxes, find_last_boxes
+from stages.common.verifiers.math.extract.completion_end import (
+    TAIL_CHARS,
+    find_answer_region,
+    find_next_task,
+    strip_remarks,
+)
+from stages.common.verifiers.math.extract.last_sentence import find_last_line, find_last_sentence, find_whole
+from stages.common.verifiers.math.extract.statements import Statement, find_statements, read_statement
 from stages.common.verifiers.verifier import ExtractedAnswer
 
 MAX_ANSWER_CHARS = 2_000
 """Longest answer, in characters; longer texts are no answers. It bounds the work of all rules that compare."""
 
+RULE_NAMES = ("box", "hashes", "tag", "sentence", "whole", "last line", "last sentence")
+"""Names of all rules."""
 
-_FINAL = re.compile(
-    r"\bfinal answer is:?\s{0,9}(?P<answer>[^\n]{1,600}?)\.?\s{0,9}I hope (?:it|this) is correct", re.IGNORECASE
+_BOX_COMMAND = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-z])")
+_STATED_IN_BOX = re.compile(
+    r"(?:\\(?:text|textbf|mathrm|mbox)\s?\{\s*)?(?:the |my )?(?:final |correct )?answer(?: is|:| =)?:?\s*\}?\s*(?=\S)",
+    re.IGNORECASE,
 )
-
-RULE_NAMES = ("declared", "box", *(rule.name for rule in EXTRACTION_RULES))
-"""Names of all rules, in order."""
-
-
-def _find_boxed(text: str) -> ExtractedAnswer | None:
-    """Return the last complete box that is not empty, with those side by side before it as a list."""
-    spans = find_last_boxes(text)
-    if not spans or spans[-1][1] - spans[0][0] > MAX_ANSWER_CHARS:
-        return None
-    contents = [text[start:end].strip() for start, end in spans]
-    return ExtractedAnswer(", ".join(dict.fromkeys(contents)), spans[0][0], spans[-1][1], "box")
-
-
-def _find_declared(completion: str, after: int) -> ExtractedAnswer | None:
-    """Find "The final answer is ... I hope it is correct." behind `after`, where the last box ends."""
-    offset = max(after, len(completion) - TAIL_CHARS)
-    match = _FINAL.search(completion, offset)
-    span = _trim_span(completion, *match.span("answer")) if match else None
-    return None if span is None else ExtractedAnswer(completion[span[0] : span[1]], *span, "declared")
 
 
 def extract_answer(completion: str, is_truncated: bool = False) -> ExtractedAnswer | None:
     r"""Return the final answer stated in `completion`, None if there is none.
 
-    The last complete ``\boxed`` or ``\fbox`` (of nested ones the innermost, side by side ones as a list) comes first,
-    unless "The final answer is ... I hope it is correct." follows it; then ``#### 72``, the sentence "the answer is",
-    ``**72**`` at the end, a text or last line that is only an answer, and the last formula or number of the last
-    sentence. With `is_truncated` only a complete box counts. An answer longer than `MAX_ANSWER_CHARS` is none. Time is
-    linear in the length of the text.
+    Thinking, what follows a token that ends a turn, and closing remarks are no part of it. The last statement wins: a
+    complete ``\boxed`` or ``\fbox`` (of nested ones the innermost, side by side ones as a list), ``#### 72``,
+    ``<answer>72</answer>``, or a sentence such as "the answer is 72". If the last is a box that is empty or never
+    closed, there is no answer. Without a statement, a text or last line that is only an answer counts, then the value
+    that the last sentence states. With `is_truncated` only a box counts. A value is taken whole; one of several that
+    the sentence does not tell apart is a guess. An answer longer than `MAX_ANSWER_CHARS` is none. Time is linear in
+    the length of the text.
     """
-    answer = _find_boxed(completion)
-    if answer is not None and not is_truncated and "I hope" in completion[-TAIL_CHARS:]:
-        answer = _find_declared(completion, answer.end) or answer
-    if answer is not None or is_truncated or "\\boxed" in completion[-TAIL_CHARS:]:
-        return answer
-    stripped = completion.rstrip()
-    offset = max(len(stripped) - TAIL_CHARS, 0)
-    tail = stripped[offset:]
-    for rule in EXTRACTION_RULES:
-        span = rule.find(tail)
-        if span is not None and (found := _trim_span(tail, *span)) is not None:
-            start, end = found
-            return ExtractedAnswer(tail[start:end], offset + start, offset + end, rule.name)
+    start, end = find_answer_region(completion)
+    statements = [] if is_truncated else find_statements(completion, max(start, end - TAIL_CHARS), end)
+    text = completion[:end]
+    next_task = find_next_task(completion, start, end)
+    if next_task < end and _is_answered(completion, start, next_task, statements):
+        text, end = completion[:next_task], next_task
+        statements = [one for one in statements if one.start < end]
+    box_start = _find_last_box_command(text, start)
+    box = _read_boxes(text, start, box_start) if box_start >= 0 else None
+    if is_truncated:
+        return box
+    end = strip_remarks(completion, start, end)
+    for statement in reversed(statements):
+        if box is not None and statement.start < box.end:
+            break
+        if box_start > statement.answer_start or (
+            box is None and box_start > -1 and "\n" not in text[box_start : statement.start]
+        ):
+            break
+        found = read_statement(text, statement, end)
+        if found is not None and (box_start < 0 or found.is_value):
+            return _make_answer(text, found.start, found.end, statement.rule, found.is_guess, found.text)
+    if box_start >= 0:
+        return box
+    for rule, find in (("whole", find_whole), ("last line", find_last_line), ("last sentence", find_last_sentence)):
+        found = find(text, start, end)
+        if found is not None and (
+            answer := _make_answer(text, found.start, found.end, rule, found.is_guess, found.text)
+        ):
+            return answer
     return None
 
 
-def _trim_span(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return the span without white space, emphasis, colon and full stop around; None if nothing is left."""
-    while start < end and (text[start].isspace() or text[start] in "*:"):
+def _is_answered(text: str, start: int, end: int, statements: list[Statement]) -> bool:
+    return any(one.start < end for one in statements) or bool(find_boxes(text[start:end]))
+
+
+def _find_last_box_command(text: str, start: int) -> int:
+    """Return where the last box begins, -1 if there is none."""
+    position = max(text.rfind(name, start) for name in ("\\boxed", "\\fbox", "\\framebox"))
+    return position if position >= 0 and _BOX_COMMAND.match(text, position) else -1
+
+
+def _read_boxes(text: str, start: int, last: int) -> ExtractedAnswer | None:
+    """Return what the last box holds, with those side by side before it; None if it is empty or never closed."""
+    region = text[start:]
+    boxes = find_boxes(region)
+    if not boxes or start + boxes[-1].start < last:
+        return None
+    spans = find_last_boxes(region)
+    if not spans or spans[-1][1] != boxes[-1].inner_end or spans[-1][1] - spans[0][0] > MAX_ANSWER_CHARS:
+        return None
+    contents = [_strip_statement(region[one:other].strip()) for one, other in spans]
+    return ExtractedAnswer(", ".join(dict.fromkeys(contents)), start + spans[0][0], start + spans[-1][1], "box")
+
+
+def _strip_statement(content: str) -> str:
+    r"""Return what a box holds without "The answer is" before it."""
+    match = _STATED_IN_BOX.match(content)
+    if match is None:
+        return content
+    rest = content[match.end() :]
+    opened = match.group().count("{") - match.group().count("}")
+    return rest.removesuffix("}").strip() if opened > 0 else rest
+
+
+def _make_answer(
+    text: str, start: int, end: int, rule: str, is_guess: bool, given: str | None
+) -> ExtractedAnswer | None:
+    """Return the answer without white space, emphasis, colon and full stop around; None if nothing is left."""
+    while start < end and (text[start].isspace() or text[start] in "*:：_"):
         start += 1
-    while start < end and (text[end - 1].isspace() or text[end - 1] in "*."):
+    while start < end and (text[end - 1].isspace() or text[end - 1] in "*.。_"):
         end -= 1
-    return (start, end) if 0 < end - start <= MAX_ANSWER_CHARS else None
+    if not 0 < end - start <= MAX_ANSWER_CHARS:
+        return None
+    return ExtractedAnswer(given or text[start:end], start, end, rule, is_guess)

@@ -1,0 +1,110 @@
+"""The part of a completion that may state the answer: behind the thinking, before end tokens and closing remarks."""
+
+from __future__ import annotations
+
+import re
+
+TAIL_CHARS = 4_000
+"""Characters at the end of a completion that the rules search for a statement without a box."""
+
+_THINKING_END = re.compile(
+    r"</(?:think|thinking|thought|reasoning|reflection)>|◁/think▷|<\|end_of_thought\|>|\[/THINK\]"
+    r"|<\|channel\|>final<\|message\|>",
+    re.IGNORECASE,
+)
+_THINKING_START = re.compile(
+    r"<(?:think|thinking|thought|reasoning|reflection)>|◁think▷|<\|begin_of_thought\|>|\[THINK\]"
+    r"|<\|channel\|>analysis<\|message\|>",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r"<\|[\w ▁-]{1,40}\|>|<｜[\w▁ ]{1,40}｜>|</?s>|<(?:eos|bos|pad|(?:end|start)_of_turn)>|\[(?:/?INST|EOS)\]",
+    re.IGNORECASE,
+)
+"""Tokens that begin or end a turn of a chat."""
+
+_ROLE = re.compile(r"\s{0,9}(?:assistant|model)?\s{0,9}")
+_NEXT_TASK = re.compile(
+    r"\n\s{0,9}\n[#* ]{0,9}(?:(?:next |new |another )?(?:question|problem|exercise)(?: ?\d{1,3})?"
+    r"|q|user|human|instruction)"
+    r"[*]{0,2} ?[:.]",
+    re.IGNORECASE,
+)
+"""Where a model goes on with a question of its own."""
+
+_CHATTER = re.compile(
+    r"(?:i (?:really |truly |sincerely )?hope (?:it|this|that|the|my|you)|hope (?:this|that|it) (?:helps|is|was|makes)"
+    r"|(?:please )?(?:let me know|feel free|don'?t hesitate)"
+    r"|if you(?:'d)? (?:still |do )?(?:have|need|want|would like|like)\b"
+    r"(?=[^\n]{0,80}\b(?:question|help|clarif|assist|explan|detail|more))"
+    r"|do you (?:have|need|want)|(?:is|are) there any(?:thing| other| more)|would you like|(?:i'?m )?happy to"
+    r"|thank(?:s(?! to)| you)|you'?re welcome|good luck|great (?:job|work|question)|have a (?:great|nice|good)"
+    r"|best regards|any (?:other|more|further) questions|i(?: a|')m here|keep (?:practicing|up|learning)"
+    r"|happy (?:learning|studying|solving|calculating)"
+    r"|this (?:completes|concludes|finishes) (?:the|our|my)|q\.?e\.?d\b)",
+    re.IGNORECASE,
+)
+"""How closing remarks begin; they hold no answer."""
+
+_TRAILING = re.compile(
+    r"(?:,? as (?:required|desired|claimed|expected|needed|asked|wanted)\.?|[\s*_~]|-{3,}+|={3,}+"
+    r"|#{2,}+(?=\s*\Z)|`{3,}+"
+    r"|∎|■|□|\$?\\(?:black)?square\$?|\\qed|\\end\{(?:document|solution|proof)\}"
+    r"|</(?:answer|solution|response|output|final_answer|final)>|[\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F])+\Z"
+)
+_SENTENCE_START = re.compile(r"(?:[.!?。！？)}\]*$]|\\[\])])[*_]{0,3}\s{1,9}(?=[\"'(*_]{0,4}[A-Za-z])|\n")
+_MAX_REMARKS = 8
+"""Closing remarks that are removed from one completion."""
+
+
+def find_answer_region(text: str) -> tuple[int, int]:
+    """Return start and end of what counts in a completion: empty where all of it is thinking.
+
+    Thinking ends with the last ``</think>``, with or without a beginning; one that is never closed lasts to the end.
+    What follows a token that ends a turn belongs to another text.
+    """
+    start, end = 0, len(text)
+    for closing in _THINKING_END.finditer(text):
+        start = closing.end()
+    if (opening := _THINKING_START.search(text, start)) is not None:
+        end = opening.start()
+    for token in _TOKEN.finditer(text, start, end):
+        role = _ROLE.match(text, start)
+        if not text[start : token.start()].strip() or (role is not None and role.end() >= token.start()):
+            start = token.end()  # it begins the turn
+        else:
+            end = token.start()
+            break
+    return start, end
+
+
+def find_next_task(text: str, start: int, end: int) -> int:
+    """Return where a further question begins in ``text[start:end]``, `end` if none does."""
+    match = _NEXT_TASK.search(text, start, end)
+    return end if match is None else match.start()
+
+
+def strip_remarks(text: str, start: int, end: int) -> int:
+    """Return the end of ``text[start:end]`` without closing remarks, rulers, fences and signs that end a proof."""
+    begin = max(start, end - TAIL_CHARS)
+    for _ in range(_MAX_REMARKS):
+        if (trailing := _TRAILING.search(text, max(begin, end - 400), end)) is not None:
+            end = trailing.start()
+        if text.endswith("[/asy]", begin, end):
+            end = max(text.rfind("[asy]", begin, end), begin)  # a drawing
+        remark = _find_last_remark(text, begin, end)
+        if remark is None or not text[start:remark].strip(" \n*_"):
+            return end
+        end = remark
+    return end
+
+
+def _find_last_remark(text: str, start: int, end: int) -> int | None:
+    """Return where the last sentence begins if it is a closing remark."""
+    last = start
+    for boundary in _SENTENCE_START.finditer(text, start, end):
+        if boundary.end() < end:
+            last = boundary.end()
+    while last < end and text[last] in " *_\n\"'(":
+        last += 1
+    return last if _CHATTER.match(text, last, end) else None

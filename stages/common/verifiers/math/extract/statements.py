@@ -1,0 +1,81 @@
+"""Sentences, lines and tags in which a completion states its answer in so many words."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from stages.common.verifiers.math.extract.equation_sides import FoundAnswer
+from stages.common.verifiers.math.extract.last_sentence import find_sentence_end, read_sentence
+
+_IS = r"(?:is|was|are|=|equals|would be|will be|should be|must be|comes out to(?: be)?|to be|becomes)"
+_OF_WHAT = r"(?: (?:to|for|of) (?:the|this|that|our|your|each|part)?[^.:\n=]{0,60}?)?"
+_STATEMENT = re.compile(
+    rf"(?:\b(?:answers?|(?:correct|right|best) (?:option|choice))\*{{0,2}}{_OF_WHAT}\s{{0,9}}"
+    rf"(?::|{_IS}(?![\w-])\*{{0,2}})"
+    r"|(?:答案|答案应该|结果|正确选项)\s?(?:是|为|等于|應為|应为|選|选)"
+    r"|(?:选择?|選擇?)(?=[：: ]{0,2}\(?[A-H])|(?:答案|答|解答)\s?[:：]"
+    r"|\bответ\b(?:ы|ом)?(?: задачи)?\s?[:.—–-]|\b(?:la )?(?:respuesta|réponse|resposta)(?: finale?)?(?: est?| é|\s?:)"
+    r"|\b(?:die )?(?:antwort|lösung)(?: (?:ist|lautet)|\s?:))",
+    re.IGNORECASE,
+)
+_NO_STATEMENT = re.compile(
+    r"[\s:*]*(?:not\b|(?:in)?correct\b|wrong\b|right\b|clear|obvious|below|above|as follows|given\b|shown|expressed"
+    r"|found|obtained|unique\b|reasonable|simple|valid\b|consistent|the same|written|rounded|required|already|supposed"
+    r"|expected to)",
+    re.IGNORECASE,
+)
+_HASHES = re.compile(
+    r"^[ \t]{0,3}####[ \t]{0,9}(?P<answer>(?![A-Za-z*]+(?: [A-Za-z*]+)*:?\s*$)[^\n]{1,600})$", re.MULTILINE
+)
+_TAG = re.compile(r"<(?P<tag>answer|final_answer|final)>(?P<answer>[\s\S]{1,2000}?)(?:</(?P=tag)>|\Z)", re.IGNORECASE)
+_JSON = re.compile(r"[\"'](?:final_)?answer[\"']\s?:\s?(?P<answer>\"(?:[^\"\\]|\\.){1,600}\"|[-\d.,/]{1,60})")
+_SPACE = re.compile(r"[\s*_:：>]*(?:\"(?=[^\"\n]*\"))?")
+_HEADING = re.compile(
+    r"^[ \t]{0,3}(?:#{1,6}|\*\*|__)[ \t]{0,9}(?:final |the )?(?:answer|result)[ \t]{0,9}:?[*_]{0,2}:?[ \t]{0,9}\n+",
+    re.I | re.M,
+)
+
+
+class Statement(NamedTuple):
+    """A statement: where it begins, where its answer begins, and its rule: hashes, tag or sentence."""
+
+    start: int
+    answer_start: int
+    rule: str
+
+
+def find_statements(text: str, start: int, end: int) -> list[Statement]:
+    """Return the statements in ``text[start:end]`` in order."""
+    found: list[Statement] = []
+    for rule, patterns in (("hashes", [_HASHES]), ("tag", [_TAG, _JSON])):
+        for pattern in patterns:
+            found += [Statement(one.start(), one.start("answer"), rule) for one in pattern.finditer(text, start, end)]
+    for pattern in (_STATEMENT, _HEADING):
+        found += [
+            Statement(one.start(), one.end(), "sentence")
+            for one in pattern.finditer(text, start, end)
+            if not _NO_STATEMENT.match(text, one.end(), end)
+        ]
+    return sorted(found)
+
+
+def read_statement(text: str, statement: Statement, end: int) -> FoundAnswer | None:
+    """Return the answer of a statement in ``text[:end]``, None if it names none."""
+    start = statement.answer_start
+    if statement.rule != "sentence":
+        pattern = _HASHES if statement.rule == "hashes" else _TAG if text[statement.start] == "<" else _JSON
+        match = pattern.match(text, statement.start)
+        assert match is not None
+        first, last = match.span("answer")
+        if text[first:last].startswith('"'):
+            first, last = first + 1, last - 1
+        return FoundAnswer(first, last) if text[first:last].strip() else None
+    start = _skip_space(text, start, end)
+    return read_sentence(text, start, find_sentence_end(text, start, end)) if start < end else None
+
+
+def _skip_space(text: str, start: int, end: int) -> int:
+    """Return where an answer begins: behind white space, emphasis, colons, and at most two line ends."""
+    match = _SPACE.match(text, start, end)
+    return start if match is None else match.end()
