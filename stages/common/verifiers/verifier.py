@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from stages.common.text import format_answer
-
 from stages.common.errors import UserError
+from stages.common.text import format_answer
 
 Decision = tuple[bool | None, str]
 """Whether two answers are equal (None: unknown), and the reason in a few words."""
