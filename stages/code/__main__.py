@@ -1,7 +1,5 @@
 """``python -m stages.code``: write what each stage's bytes depend on in code, a text file per stage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.code import describe_code

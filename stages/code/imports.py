@@ -1,7 +1,5 @@
 """What a module imports, read from its source: modules of this project and libraries, at any depth."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

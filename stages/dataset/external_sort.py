@@ -1,7 +1,5 @@
 """External sort: rows that arrive shard by shard are written in another order with constant memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Quality of a round's labels, counted on all of its samples before selection."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

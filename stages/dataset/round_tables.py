@@ -1,7 +1,5 @@
 """One shard of a round with its labels: what samples are selected from and label quality is measured on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Selection of samples: a bounded number of correct and incorrect ones per problem, chosen by hash."""
 
-from __future__ import annotations
-
 import polars as pl
 
 from stages.common.params.dataset import DatasetParams

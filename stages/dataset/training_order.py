@@ -1,7 +1,5 @@
 """The order of training rows, which TRL's KTO pairs with their neighbors, and the weights that balance labels."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

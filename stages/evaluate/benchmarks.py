@@ -1,7 +1,5 @@
 """Benchmarks: problems with gold answers from the Hub or a local file, read whole or not at all."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from pathlib import Path

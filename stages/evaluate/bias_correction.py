@@ -1,7 +1,5 @@
 """Correction of the measured rate of stepwise errors for the judge's own error rates."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from stages.common.params.evaluate import JudgeRatesParams, RateParams

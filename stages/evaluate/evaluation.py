@@ -1,7 +1,5 @@
 """An evaluation of a policy on a split of the problems and on every benchmark."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The params blocks that an evaluation reads, and what follows from several of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

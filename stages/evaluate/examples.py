@@ -1,7 +1,5 @@
 """A few labelled completions for people to read: chosen by hash, mixed by kind, bounded in length."""
 
-from __future__ import annotations
-
 from itertools import chain, zip_longest
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Agreement of the evaluation's judge with human labels of the same steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From the tables of an evaluation to the counts behind its metrics."""
 
-from __future__ import annotations
-
 import polars as pl
 
 from stages.common.statistics import Counts, count_by_problem

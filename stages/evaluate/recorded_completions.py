@@ -1,7 +1,5 @@
 """Completions sampled elsewhere, evaluated without any model and compared with the verdicts recorded with them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Metrics over several samples per problem: Pass@1 averaged over them, Pass@k, and the answer that most agree on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from math import comb
 

@@ -1,7 +1,5 @@
 """Counts over a round's labels, for the stage's report."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What goes into a judge and comes out of it: completions by their steps, and a label per step."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

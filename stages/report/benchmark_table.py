@@ -1,7 +1,5 @@
 """The table of benchmarks in the paper's format, with the paper's own results (arXiv 2501.10799) beside ours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from stages.common.text import bound_text

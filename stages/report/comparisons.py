@@ -1,7 +1,5 @@
 """Pairs of policies compared on the same problems, with an interval of the difference."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from stages.common.statistics import Bootstrap, Comparison, compare_evaluations

@@ -1,7 +1,5 @@
 """Rows dropped: the stages' drop reports, merged by stage and reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

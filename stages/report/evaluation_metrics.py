@@ -1,7 +1,5 @@
 """Metrics of evaluations by name, and the sets of problems that they were measured on."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

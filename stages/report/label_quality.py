@@ -1,7 +1,5 @@
 """Quality of each round's labels, their drift between rounds, and warnings of reward hacking."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import fsum
 from typing import Any

@@ -1,7 +1,5 @@
 """Labelled completions as the page shows them: spans in order, no text between them lost, all bounded in length."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

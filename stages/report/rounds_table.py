@@ -1,7 +1,5 @@
 """The table of rounds: as CSV, as metrics for DVC, and for the terminal."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import polars as pl

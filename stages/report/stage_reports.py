@@ -1,7 +1,5 @@
 """What the report is made from: the stages' reports on the policies that the recipe names."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

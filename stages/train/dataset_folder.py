@@ -1,7 +1,5 @@
 """Reading one round's data set folder: its manifest, and its rows in training order."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

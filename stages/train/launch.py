@@ -1,7 +1,5 @@
 """Training in several processes: the stage starts itself again by ``accelerate launch``."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

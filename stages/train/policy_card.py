@@ -1,7 +1,5 @@
 """The model card in a policy's folder: what the policy was made from, without times and paths."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from stages.common.params.train import TrainParams

@@ -1,7 +1,5 @@
 """Reading tables by ranges of problem ids, so that memory does not grow with the tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

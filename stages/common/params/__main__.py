@@ -1,7 +1,5 @@
 """``python -m stages.common.params``: write the params in force of every round."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import yaml

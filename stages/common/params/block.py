@@ -1,7 +1,5 @@
 """A block of params: strictly typed, each field with a default, unknown keys refused with the nearest name."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar

@@ -1,7 +1,5 @@
 """Params of the dataset stage."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from stages.common.params.block import ParamsBlock

@@ -1,7 +1,5 @@
 """Params in force as commented YAML: every key with its value and, above it, its docstring."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path

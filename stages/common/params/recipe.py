@@ -1,7 +1,5 @@
 """A whole recipe: all blocks, the rounds, and the params in force for each round after its overrides."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Params of the report."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

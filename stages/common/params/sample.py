@@ -1,7 +1,5 @@
 """Params of sampling."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from stages.common.params.block import ParamsBlock

@@ -1,7 +1,5 @@
 """Params of the splitter."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Params of how tables lie on disk."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from stages.common.params.block import ParamsBlock

@@ -1,7 +1,5 @@
 """Params of training."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """Ratios over problems with bootstrap intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Two policies on the same problems: the difference with its interval, and McNemar's exact test."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb

@@ -1,7 +1,5 @@
 """Numerators and denominators of one metric by problem, and how a report stores them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Human labels of steps: lines of an append-only file, of which the last one by an annotator on a step counts."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

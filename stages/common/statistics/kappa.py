@@ -1,7 +1,5 @@
 """Agreement of two raters beyond chance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Counts of dropped rows: every reason with its number and a few readable examples."""
 
-from __future__ import annotations
-
 from typing import Any
 
 MAX_EXAMPLES = 10

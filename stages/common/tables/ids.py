@@ -1,7 +1,5 @@
 """Content hashes: the same content has the same id in every run and on every machine."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import unicodedata

@@ -1,7 +1,5 @@
 """Every table between stages, declared once: column, type, unit and meaning."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import polars as pl

@@ -1,7 +1,5 @@
 """Tables on disk: Parquet shards by hash prefix, the same bytes for the same rows, either complete or absent."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

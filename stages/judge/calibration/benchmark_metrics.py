@@ -1,7 +1,5 @@
 """A judge's labels against human labels: ProcessBench's metrics, and precision and recall on single steps."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any

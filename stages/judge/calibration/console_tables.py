@@ -1,7 +1,5 @@
 """Judges side by side on human labels, as lines for a console, with published judges for orientation."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

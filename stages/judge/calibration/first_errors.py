@@ -1,7 +1,5 @@
 """The first incorrect step by the judge against the first one by people."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

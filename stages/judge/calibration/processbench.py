@@ -1,7 +1,5 @@
 """Solutions whose first incorrect step people have found, in the format of ProcessBench (arXiv 2412.06559)."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The prompt templates in prompts/, each identified by the hash of its text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a mock engine replies as a judge: the rule of toy arithmetic, with errors at set rates."""
 
-from __future__ import annotations
-
 import json
 
 from stages.common.params.judge import MockJudgeParams

@@ -1,7 +1,5 @@
 """Votes read again from the replies that were kept."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import polars as pl

@@ -1,7 +1,5 @@
 """A judge's reply: its JSON schema, and reading it into votes. An invalid reply is never repaired."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

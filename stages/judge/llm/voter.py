@@ -1,7 +1,5 @@
 """One language model voting on steps; a vote with an invalid reply is requested again up to `max_attempts` times."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any

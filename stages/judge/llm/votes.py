@@ -1,12 +1,10 @@
 """Votes: which a language model gives, where each belongs, and the label that enough of them agree on."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from stages.judge.llm.replies import NO_REPLY, InvalidReply, StepVote, Vote
 from stages.judge.step_labels import CompletionSteps, SampleLabels, StepLabel
@@ -62,7 +60,7 @@ class CollectedVotes:
     """Invalid replies by what is wrong with them."""
 
     @classmethod
-    def prepare(cls, num_steps: Mapping[str, int], num_votes: int) -> CollectedVotes:
+    def prepare(cls, num_steps: Mapping[str, int], num_votes: int) -> Self:
         """Room for `num_votes` votes on each step of samples with these numbers of steps; none is given yet."""
         return cls({sample_id: [[NO_REPLY] * num_votes for _ in range(num)] for sample_id, num in num_steps.items()})
 

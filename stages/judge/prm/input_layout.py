@@ -5,8 +5,6 @@ step is followed by the separator, and the separator's last token has the step's
 Math-Shepherd (arXiv 2312.08935): one text with a tag after each step, at which the next token is "+" or "-".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Judges that need no model: rules over a problem and the texts of a completion's steps."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 

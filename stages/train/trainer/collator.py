@@ -1,7 +1,5 @@
 """Batches: TRL's tensors for KTO with the step of each token, and the columns that are added to make whole batches."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The config of the Step-KTO trainer: TRL's, with the step term's fields."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Labelled completions to the encoded data set: token ids with a step for each, tokenized as the model reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice

@@ -4,8 +4,6 @@ Suffixes name a tensor's dimensions: _B rows of the batch, _S steps of a row, _T
 ``log pi - log pi_ref`` in nats.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Logged metrics of a batch, reduced over all processes at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rows in TRL's unpaired preference format, with or without ``steps``, validated."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from reprlib import repr as shorten

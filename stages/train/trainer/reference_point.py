@@ -3,8 +3,6 @@
 Suffixes as in `stages.train.trainer.loss`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 

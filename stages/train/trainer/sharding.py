@@ -1,7 +1,5 @@
 """Sharded weights, by FSDP2 or DeepSpeed ZeRO 3: what training needs beyond accelerate's own settings."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The Step-KTO trainer: TRL's KTO trainer with a term for the steps."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Forward passes: log-probs of completions by step, without logits, in micro-batches of rows of similar length."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The step of each token, and what is trained on after the first incorrect step."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

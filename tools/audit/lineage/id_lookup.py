@@ -1,7 +1,5 @@
 """From an id, or the beginning of one, to what has it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Why a stage gives other rows than at an earlier revision: what differs between two entries of dvc.lock."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

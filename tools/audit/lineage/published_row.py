@@ -1,7 +1,5 @@
 """From a row of a published file back to what made it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

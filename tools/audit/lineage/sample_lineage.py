@@ -1,7 +1,5 @@
 """The lineage of one sample: every row that led to it or came of it, in one round or evaluation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What made a label, on one screen. All text of problems and models is escaped and bounded."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

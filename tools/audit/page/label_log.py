@@ -1,7 +1,5 @@
 """Human labels of steps: an append-only file, and how far a judge agrees with it."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The page itself: one file, with all it needs inside, that loads nothing and runs nothing but its own scripts."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

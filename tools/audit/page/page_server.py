@@ -1,7 +1,5 @@
 """The page served to this machine's browser, over the data at hand."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import dataclass

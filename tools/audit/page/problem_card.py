@@ -1,7 +1,5 @@
 """What the page shows of one problem: its text and its completions with steps, labels and replies, as plain data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

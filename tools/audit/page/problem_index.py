@@ -1,7 +1,5 @@
 """Which problems there are to look at, and what they can be filtered by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock

@@ -1,7 +1,5 @@
 """From equalities to verdicts on the steps of a completion."""
 
-from __future__ import annotations
-
 from stages.judge.rules.arithmetic.context import find_problem_skip_reason, find_step_skip_reason
 from stages.judge.rules.arithmetic.equalities import MAX_STEP_CHARS, find_equalities
 

@@ -1,7 +1,5 @@
 """Text around an equality that does not state it as a fact, or that gives its signs another meaning."""
 
-from __future__ import annotations
-
 import re
 
 from stages.judge.rules.arithmetic.tokens import Token

@@ -1,7 +1,5 @@
 """The equalities that a step states, each true, false or ambiguous."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Values of expressions, by recursive descent over tokens; whatever has two readings raises `AmbiguityError`."""
 
-from __future__ import annotations
-
 import math
 
 from stages.judge.rules.arithmetic.tokens import Token

@@ -1,7 +1,5 @@
 """The operands of an equals sign: the expression, the words around it, and whether it is ambiguous."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from stages.judge.rules.arithmetic.tokens import OPERAND_ENDS, OPERAND_STARTS, Token

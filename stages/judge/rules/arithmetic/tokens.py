@@ -1,7 +1,5 @@
 r"""A step of real text as tokens: numbers, operators, brackets, relations, words, and sources of ambiguity."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What words do to the numbers beside them: units, ends of an expression, sources of ambiguity."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 
