@@ -303,7 +303,9 @@ def test_the_command(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named(tmp_path: Path, row: object) -> None:
     path = write(tmp_path / "rows.jsonl", ROW, row)
-    with pytest.raises(ValueError, match=r"rows\.jsonl:2: (not JSON|expected an object|expected id, problem, steps and label)"):
+    with pytest.raises(
+        ValueError, match=r"rows\.jsonl:2: (not JSON|expected an object|expected id, problem, steps and label)"
+    ):
         list(read_processbench(path))
 
 
