@@ -17,11 +17,16 @@ for link in $find_links; do sources+=(--find-links "$link"); done
 [ -z "$index" ] || sources+=(--index-url "$index")
 
 # PyPI's torch for Linux brings gigabytes of CUDA. Without a GPU take PyTorch's CPU build, or that of a folder of wheels.
-wants_cpu=
-if [ -z "$find_links" ] && [ "$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; then wants_cpu=1; fi
+cpu_index=https://download.pytorch.org/whl/cpu
+if [ -n "$find_links" ] || [ "$(uname)" != Linux ] || command -v nvidia-smi >/dev/null; then
+    cpu_index=
+elif ! "$python" -c "import urllib.request as r; r.urlopen('$cpu_index/torch/', timeout=10)" 2>/dev/null; then
+    echo "$cpu_index cannot be reached: taking the index's own torch, with CUDA" >&2
+    cpu_index=
+fi
 if [ ${#uv[@]} -gt 0 ]; then
-    "${uv[@]}" pip install --quiet --system-certs --python "$folder/bin/python" ${wants_cpu:+--torch-backend cpu} \
+    "${uv[@]}" pip install --quiet --system-certs --python "$folder/bin/python" ${cpu_index:+--torch-backend cpu} \
         ${sources[@]+"${sources[@]}"} "$@" && exit
     echo "uv could not install it, see above; trying pip" >&2
 fi
-"${pip[@]}" install --quiet ${wants_cpu:+--extra-index-url https://download.pytorch.org/whl/cpu} "$@"
+"${pip[@]}" install --quiet ${cpu_index:+--extra-index-url "$cpu_index"} "$@"
