@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.gold_answers import GOLD_RULES
+from stages.common.gold_answers import GOLD_RULES, no_answers
 from stages.common.gold_answers.boxes import find_boxes
 from stages.common.gold_answers.math_gold import (
     find_boxed_answer,
+    find_gold_fault,
     has_different_answers,
-    is_no_result,
     make_comparison_key,
 )
 from stages.common.params.problems import FilterParams
@@ -155,15 +155,43 @@ def test_checks_take_any_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["See solution", "see the proof above.", "\\text{Proved}", "The statement is proven.", "Q.E.D.", "", "notfound"],
+    [
+        "See solution",
+        "see the proof above.",
+        "\\text{Proved}",
+        "The statement is proven.",
+        "Q.E.D.",
+        "",
+        "notfound",
+        "null",
+        "\\text{Solution complete}",
+    ],
 )
 def test_answers_that_say_nothing(answer: str) -> None:
-    assert is_no_result(answer)
+    assert find_gold_fault(answer) == "answer is no result"
 
 
 @pytest.mark.parametrize("answer", ["0", "A", "\\text{even}", "\\text{no solution}", "x \\text{ or } y", "\\emptyset"])
 def test_answers_that_say_something(answer: str) -> None:
-    assert not is_no_result(answer)
+    assert find_gold_fault(answer) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["(1) 3 (2) 5", "1) 3; 2) 5", "\\text{(a) } 3, \\text{ (b) } x", "(i) yes (ii) no", "①3②5"],
+)
+def test_answers_of_several_questions(answer: str) -> None:
+    assert find_gold_fault(answer) == "answer has several parts"
+
+
+@pytest.mark.parametrize("answer", ["(1, 2)", "f(1) = 3, f(2) = 5", "①③", "①, ②", "(1)(2)", "P(A) = 0.3", "a) 5"])
+def test_answers_of_one_question(answer: str) -> None:
+    assert find_gold_fault(answer) is None
+
+
+def test_every_placeholder_has_a_source() -> None:
+    rows = json.loads((Path(no_answers.__file__).parent / "no_answers.json").read_text(encoding="utf-8"))
+    assert all(row["source"] and find_gold_fault(row["text"]) == "answer is no result" for row in rows)
 
 
 def test_answers_that_differ_in_looks_only_are_the_same() -> None:

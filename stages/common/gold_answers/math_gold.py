@@ -6,6 +6,7 @@ import re
 
 from stages.common.gold_answers.boxes import Box, find_boxes
 from stages.common.gold_answers.gold_rules import GoldAnswer, GoldRules
+from stages.common.gold_answers.no_answers import NO_RESULT, find_no_answer_reason
 
 _BESIDE = re.compile(
     r"(?:[\s$,;.&]|\\[()\[\],;: \\]|\\q?quad|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*", re.IGNORECASE
@@ -13,12 +14,6 @@ _BESIDE = re.compile(
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathbf|mathrm|boldsymbol|boxed|textit|bf|rm)\b\s*\{?|[${}]")
 _SPACING = re.compile(r"\s+|\\[ ,;:!]|\\q?quad|\\left|\\right|\\displaystyle")
 _NAMED = re.compile(r"^(?:[A-Za-z]|[A-Za-z]\([A-Za-z]\))=(?=[^=]+$)")
-_EMPTY_PHRASE = re.compile(
-    r"(?:see|refer to) (?:the )?(?:solution|proof|explanation|above|below|answer).*|not ?found|n/?a|q\.? ?e\.? ?d"
-    r"|(?:the )?(?:proof|solution|statement|inequality|claim|result)?(?: is| are| has been)?(?: now)?"
-    r" ?(?:proof|proved|proven|complete|completed|shown|verified|demonstrated)|\\blacksquare|\\square|\\qed",
-    re.IGNORECASE,
-)
 _MIN_SENTENCE_WORDS = 6
 
 
@@ -68,13 +63,11 @@ def has_different_answers(solution: str) -> bool:
     return "final answer" not in solution[max(0, last - 60) : last].lower()
 
 
-def is_no_result(answer: str) -> bool:
-    """Return whether `answer` cannot be compared: empty, "See solution", "proved", or a sentence."""
-    plain = " ".join(re.sub(r"\\[ ,;:!]", " ", _WRAPPER.sub(" ", answer)).split()).rstrip(".!")
-    if not plain or _EMPTY_PHRASE.fullmatch(plain):
-        return True
+def find_gold_fault(answer: str) -> str | None:
+    """Return why `answer` cannot be compared: it says nothing, answers several questions, or is a sentence."""
+    plain = " ".join(re.sub(r"\\[ ,;:!]", " ", _WRAPPER.sub(" ", answer)).split())
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", plain)
-    return len(words) >= _MIN_SENTENCE_WORDS
+    return find_no_answer_reason(answer) or (NO_RESULT if len(words) >= _MIN_SENTENCE_WORDS else None)
 
 
 class MathGoldRules(GoldRules):
@@ -90,8 +83,8 @@ class MathGoldRules(GoldRules):
             return GoldAnswer(None, "no boxed answer")
         if not text:
             return GoldAnswer(None, "empty box")
-        if is_no_result(text):
-            return GoldAnswer(None, "answer is no result")
+        if (reason := find_gold_fault(text)) is not None:
+            return GoldAnswer(None, reason)
         if require_single and answer is None and has_different_answers(solution):
             return GoldAnswer(None, "several different answers")
         return GoldAnswer(text)
