@@ -18,7 +18,7 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help repro plan test test-slow test-all load lint docs fuzz seeds ablations vllm test-vllm
+.PHONY: help repro plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
 .PHONY: bench bench-train bench-llm bench-outcome bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
@@ -52,6 +52,9 @@ load: $(VENV)/.developed  ## 20,000 requests to a faulty server, with two kills:
 
 fuzz: $(VENV)/.developed  ## a minute of random completions against the verifier
 	@$(BIN)/python tests/real/fuzz_outcome.py 60
+
+chaos: $(VENV)/.installed  ## 100 kills, full disks and a read-only cache: half an hour; docs/reliability.md
+	@$(BIN)/python tests/real/chaos.py --docs
 
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
 	@$(BIN)/python -m experiments methods

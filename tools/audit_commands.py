@@ -61,12 +61,19 @@ def show_label_changes(revision: Annotated[str, typer.Argument(help="A Git revis
 def verify_rounds(
     rounds: RoundNames = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="STAGE", help="Only what dataset@M1, say, was made from; may be repeated."),
+    ] = None,
     num_workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
 ) -> None:
-    """Make again what can be made again, and compare all rows. Exit code 1 if anything differs."""
+    """Make again what can be made again, and compare all rows. Exit code 1 if anything differs or is out of date.
+
+    What has not run yet is named and changes no exit code.
+    """
     from tools.audit import CHECKS, verify
 
-    results = verify(Path(), rounds, only or CHECKS, num_workers or _count_cores())
+    results = verify(Path(), rounds, only or CHECKS, num_workers or _count_cores(), targets or ())
     print_lines(results.format_lines())
     if results.is_broken:
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.common.errors import UserError
+from stages.common.params.recipe import SEED_POLICY
 from tools.git import read_file_at, resolve_commit
 
 LOCK = "dvc.lock"
@@ -89,6 +90,13 @@ def _parse_entry(name: str, stage: dict[str, Any]) -> LockEntry:
     )
 
 
+def name_stage(stage: str, policy: str) -> str:
+    """DVC's name of the `stage` that makes or evaluates a policy: M0 by itself, others in their round."""
+    if policy == SEED_POLICY:
+        return "evaluate_seed" if stage == "evaluate" else stage
+    return f"{stage}@{policy}"
+
+
 def find_producers(lock: Lock) -> dict[str, str]:
     """The stage that writes each output path."""
     return {path: entry.name for entry in lock.values() for path in entry.outs}
@@ -101,6 +109,28 @@ def find_output(lock: Lock, path: str) -> tuple[LockEntry, str] | None:
             if path == out or path.startswith(f"{out}/"):
                 return entry, out
     return None
+
+
+def find_lineage(lock: Lock, stages: Iterable[str]) -> list[str]:
+    """`stages` and all those whose outputs they were made from, at any distance, in the order of the lock."""
+    found, rest = set(), [name for name in stages if name in lock]
+    while rest:
+        name = rest.pop()
+        found.add(name)
+        inputs = [*lock[name].deps, *lock[name].params]
+        makers = {maker[0].name for path in inputs if (maker := find_output(lock, path))}
+        rest += sorted(makers - found)
+    return [name for name in lock if name in found]
+
+
+def find_descendants(lock: Lock, stages: Iterable[str]) -> set[str]:
+    """`stages` and all those made from their data or models, at any distance."""
+    found = set(stages)
+    producers = {path: name for path, name in find_producers(lock).items() if path.startswith(("data/", "models/"))}
+    readers = {name: {producers[path] for path in entry.deps if path in producers} for name, entry in lock.items()}
+    while more := {name for name, makers in readers.items() if makers & found} - found:
+        found |= more
+    return found
 
 
 def flatten_params(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ from stages.common.tables import (
     LABEL,
     OUTCOME,
     PROBLEM,
+    REPLY,
     SAMPLE,
     STEP,
     read_table,
@@ -22,7 +23,14 @@ from stages.common.tables import (
 from stages.evaluate.evaluation import evaluate_policy
 from stages.evaluate.evaluation_params import load_params
 
-TABLES = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
+TABLES = {
+    "problems": PROBLEM,
+    "samples": SAMPLE,
+    "steps": STEP,
+    "labels": LABEL,
+    "replies": REPLY,
+    "outcomes": OUTCOME,
+}
 """Table by the last part of the folder that it is written to."""
 
 

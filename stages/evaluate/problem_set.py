@@ -29,7 +29,7 @@ from stages.evaluate.metrics import (
     summarize_samples,
 )
 from stages.evaluate.several_samples import AnswerPair, count_samples
-from stages.judge import judge_samples
+from stages.judge import judge_samples, make_judge
 from stages.outcome import verify_samples
 from stages.sample import sample_problems
 from stages.split import split_samples
@@ -80,13 +80,15 @@ class _ProblemSetRun:
             )
 
     def judge(self, samples: pl.DataFrame, prefix: str) -> pl.DataFrame:
-        """Split and judge `samples` (SAMPLE rows), and keep the tables; returns LABEL rows."""
+        """Split and judge `samples` (SAMPLE rows), keep the tables and any replies; returns LABEL rows."""
         judge, seed = self.params.evaluation_judge, self.params.seed
         with self.measure_phase(prefix, "judge") as usage:
             steps = split_samples(samples, self.params.split)
-            labels = judge_samples(self.problems, samples, steps, judge, seed, f"{self.desc} judge", usage)
-        self.tables |= {"samples": samples, "steps": steps, "labels": labels}
-        return labels
+            judged = judge_samples(self.problems, samples, steps, judge, seed, f"{self.desc} judge", usage)
+        self.tables |= {"samples": samples, "steps": steps, "labels": judged.labels}
+        if make_judge(judge, seed).has_replies:
+            self.tables["labels/replies"] = judged.replies
+        return judged.labels
 
     def verify(self, samples: pl.DataFrame, prefix: str) -> pl.DataFrame:
         """OUTCOME rows of `samples` (SAMPLE rows)."""

@@ -169,10 +169,10 @@ def judge_samples(
     seed: int,
     desc: str = "judge",
     llm_usage: dict[str, Any] | None = None,
-) -> pl.DataFrame:
-    """LABEL rows of one table of steps; see `open_judge` and `Judge.label`. Adds what it cost to `llm_usage`."""
+) -> Labels:
+    """Labels of one table of steps; see `open_judge` and `Judge.label`. Adds what it cost to `llm_usage`."""
     with open_judge(params, seed, desc) as judge:
-        labels = judge.label(problems, samples, steps).labels
+        labels = judge.label(problems, samples, steps)
         if llm_usage is not None:
             llm_usage |= judge.report_usage()
         return labels

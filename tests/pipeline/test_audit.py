@@ -15,6 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, make_sample_id, read_table, write_table
 from tools.audit import CHECKS, CheckResults, verify
 from tools.dvc_lock import LockEntry, parse_lock
@@ -332,7 +333,6 @@ def test_entries_of_the_lock(smoke: Path) -> None:
             {"lock"},
             "dvc.lock: judge@M1: ran 'python -m stages.judge'; dvc.yaml says",
         ),
-        "stage": (lambda lock: lock.pop("evaluate@M1"), {"lock", "tables"}, "no stage evaluate@M1"),
     }
     for name, (change, checks, words) in cases.items():
         with tampered(path):
@@ -342,6 +342,68 @@ def test_entries_of_the_lock(smoke: Path) -> None:
             found = named(verify(smoke, checks=STATED))
         assert checks <= set(found), (name, found)
         assert any(words in line for check in checks for line in found[check]), (name, found)
+
+
+def change_lock(smoke: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = smoke / "dvc.lock"
+    lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(lock["stages"])
+    path.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
+
+
+def drop_stages(*names: str) -> Callable[[dict[str, Any]], None]:
+    def change(lock: dict[str, Any]) -> None:
+        for name in names:
+            del lock[name]
+
+    return change
+
+
+def test_a_round_that_is_not_finished_is_not_run_yet(smoke: Path) -> None:
+    later = ("judge@M1", "dataset@M1", "train@M1", "evaluate@M1", "report")
+    with tampered(smoke / "dvc.lock", smoke / "data/labels/M1/all.parquet"):
+        change_lock(smoke, drop_stages(*later))
+        (smoke / "data/labels/M1/all.parquet").unlink()
+        results = verify(smoke)
+        assert not results.is_broken, results.format_lines()
+        assert results.notes == ["round M1: not run yet: judge, dataset, train, evaluate", "not run yet: report"]
+        assert results.by_check["samples"].num_checked, "the evaluation of M0 is checked"
+        with pytest.raises(UserError, match=r"dataset@M1: not run yet; run `stepkto repro dataset@M1`"):
+            verify(smoke, targets=["dataset@M1"])
+        change_lock(smoke, drop_stages("sample@M1", "split@M1", "outcome@M1"))
+        assert verify(smoke, checks=STATED).notes == ["round M1: not run yet", "not run yet: report"]
+
+
+def test_what_belongs_to_another_recipe_is_out_of_date_and_not_broken(smoke: Path) -> None:
+    """Stage sample ran again for another seed, and a kill came before the stages that read it."""
+    samples = smoke / "data/samples/M1/all.parquet"
+
+    def change(lock: dict[str, Any]) -> None:
+        lock["split@M1"]["params"]["reports/params/M1.yaml"]["split"]["max_steps"] = 3
+        _entry(lock["outcome@M1"]["deps"], "data/samples/M1").update(md5=f"{'0' * 32}.dir")
+
+    with tampered(smoke / "dvc.lock", samples, smoke / "data/steps/M1/all.parquet"):
+        change_lock(smoke, change)
+        (smoke / "data/steps/M1/all.parquet").unlink()
+        results = verify(smoke)
+    assert results.is_broken, "publishing must not go on"
+    assert set(named(results)) == {"lock"}, named(results)
+    lines = results.format_lines()
+    stages = "split@M1, judge@M1, outcome@M1, dataset@M1"
+    assert lines[0] == f"round M1: out of date: {stages}; its rows are not checked"
+    assert any(line.startswith("lock       OUTDATED") for line in lines)
+    assert not any("BROKEN" in line for line in lines)
+
+
+def test_only_what_a_stage_was_made_from(smoke: Path) -> None:
+    with tampered(smoke / "dvc.lock", smoke / "models/M1/manifest.json"):
+        change_lock(smoke, drop_stages("evaluate_seed", "report"))
+        (smoke / "models/M1/manifest.json").unlink()
+        results = verify(smoke, targets=["dataset@M1"])
+        assert not results.is_broken
+        assert not results.notes
+        assert all(result.num_checked for result in results.by_check.values())
+        assert verify(smoke, targets=["train@M1"], checks=["manifests"]).is_broken
 
 
 def _entry(listed: list[dict[str, Any]], path: str) -> dict[str, Any]:

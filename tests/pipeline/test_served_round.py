@@ -120,10 +120,12 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     assert 0 <= unusable < labels.height
 
 
-def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
+@pytest.mark.parametrize("name", ["data/labels/M1", "data/evaluations/M1/labels"])
+def test_labels_are_counted_again_from_the_replies(place: Path, name: str) -> None:
+    """Of a round and of an evaluation."""
     results = verify(place)
     assert not results.is_broken, "\n".join(results.format_lines())
-    folder = place / "data/labels/M1"
+    folder = place / name
     replies, judged = read_table(folder / "replies", REPLY, 0), read_table(folder, LABEL, 0)
     # The judge is held to be unanimous on this step, whose sample was asked about without a failed try.
     step = judged.filter(pl.col("agreement") == 1.0, pl.col("step") == 0).row(0, named=True)
@@ -138,7 +140,7 @@ def test_labels_are_counted_again_from_the_replies(place: Path) -> None:
     write_table(folder / "replies", REPLY, replies.with_columns(text), 0)
     tampered = verify(place, checks=frozenset({"files", "labels"}))
     write_table(folder / "replies", REPLY, replies, 0)
-    assert tampered.by_check["files"].errors[0].startswith("data/labels/M1/replies/all.parquet: has md5")
+    assert tampered.by_check["files"].errors[0].startswith(f"{name}/replies/all.parquet: has md5")
     (line,) = tampered.by_check["labels"].errors[:1]
     assert f"sample {step['sample_id']} step 0: " in line
     assert "agreement is 1.0, the vote gives 0.66" in line

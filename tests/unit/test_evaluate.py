@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.policies import read_policy, write_manifest
 from stages.common.provenance import compute_sha256
 from stages.common.statistics import Bootstrap, Estimate, compare_evaluations
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, read_table, write_table
 from stages.evaluate import __main__ as command
 from stages.evaluate import choose_majority, evaluate_policy
 from stages.evaluate import problem_set as problem_set_module
@@ -29,6 +30,7 @@ from stages.evaluate.evaluation_params import load_params
 from stages.evaluate.examples import EXAMPLE_KINDS, MAX_EXAMPLES, MAX_EXCERPT_CHARS, choose_examples
 from stages.evaluate.metrics import count_greedy, summarize_samples
 from stages.evaluate.problem_set import compare_answers
+from stages.judge import Labels
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 
 RECIPE = Path(__file__).parents[2] / "params.yaml"
@@ -215,15 +217,14 @@ class Stages:
         ]
         return pl.DataFrame(rows, schema=STEP.schema, orient="row")
 
-    def judge_samples(
-        self, problems: Any, samples: Any, steps: pl.DataFrame, params: JudgeParams, *_: Any
-    ) -> pl.DataFrame:
+    def judge_samples(self, problems: Any, samples: Any, steps: pl.DataFrame, params: JudgeParams, *_: Any) -> Labels:
         self.calls.append(params)
         rows = []
         for sample, problem, step in steps.select("sample_id", "problem_id", "step").iter_rows():
             label = None if step == 2 else not (step == 1 and int(problem, 16) % 4 == 1)
             rows.append((sample, problem, step, label, f"reason {step}", 1, 1.0, None, "j"))
-        return pl.DataFrame(rows, schema=LABEL.schema, orient="row")
+        table = pl.DataFrame(rows, schema=LABEL.schema, orient="row")
+        return Labels(table, pl.DataFrame(schema=REPLY.schema), Counter(), Counter())
 
     def verify_samples(self, problems: Any, samples: pl.DataFrame, *_: Any) -> pl.DataFrame:
         answers = ["6", "6.0", "7", None]
@@ -439,7 +440,7 @@ def examples_of(count: int, mocks: Stages) -> list[dict[str, Any]]:
     )
     samples = mocks.sample_problems(calls, SimpleNamespace(hash="h"), params)
     steps = mocks.split_samples(samples, None)
-    judged = mocks.judge_samples(calls, samples, steps, None)  # type: ignore[arg-type]
+    judged = mocks.judge_samples(calls, samples, steps, None).labels  # type: ignore[arg-type]
     return choose_examples(
         calls, samples, steps, judged, summarize_samples(samples, judged, mocks.verify_samples(calls, samples))
     )

@@ -247,7 +247,7 @@ def test_the_stage_takes_it_as_a_kind() -> None:
     ]
     params = JudgeParams(kind="arithmetic")
     samples = pl.DataFrame([sample], schema=SAMPLE.schema)
-    judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0)
+    judged = judge_samples(problem, samples, pl.DataFrame(steps, schema=STEP.schema), params, 0).labels
     assert judged["label"].to_list() == [None, False]
     assert judged["first_error"].to_list() == [1, 1]
     assert judged["reason"][1] == "2 + 3 = 6: 5 is not 6"
@@ -258,7 +258,7 @@ def solution(key: str, error: int | None, *steps: str) -> ProcessBenchRow:
 
 
 def first_errors(solutions: list[ProcessBenchRow]) -> list[FirstError]:
-    labels = judge_samples(*build_tables(solutions), JudgeParams(kind="arithmetic"), 0)
+    labels = judge_samples(*build_tables(solutions), JudgeParams(kind="arithmetic"), 0).labels
     return list_first_errors(solutions, labels)
 
 

@@ -381,7 +381,7 @@ def test_an_evaluation_names_the_model_that_judges(models: Path) -> None:
     assert name_judge(params) == str(models / "token_classification")
     asked = build_tables(solutions(3))
     costs: dict[str, Any] = {}
-    judged = judge_samples(*asked, params, 1, "evaluate", costs)
+    judged = judge_samples(*asked, params, 1, "evaluate", costs).labels
     assert judged["reason"].str.starts_with("score ").all()
     assert costs == {}
 

@@ -104,7 +104,7 @@ def sent(report: dict[str, Any]) -> int:
 
 def wrong_share(labels: Labels, asked: Tables) -> float:
     """Share of labels that are not the rule's."""
-    truth = judge_samples(*asked, JudgeParams.model_validate({**JUDGE, "kind": "toy_arithmetic"}), 1)
+    truth = judge_samples(*asked, JudgeParams.model_validate({**JUDGE, "kind": "toy_arithmetic"}), 1).labels
     both = labels.labels.join(truth, on=["sample_id", "step"], suffix="_true").drop_nulls("label")
     assert both.height
     return float((both["label"] != both["label_true"]).mean())  # type: ignore[arg-type]
@@ -232,7 +232,7 @@ def test_a_judge_from_outside_labels_by_its_own_params() -> None:
     identities = set()
     for least, expected in ((1, {True}), (1000, {False})):
         params = validate(JudgeParams, {"kind": "word_count", "word_count": {"min_words": least}}, "judge")
-        labels = judge_samples(*asked, params, 1)
+        labels = judge_samples(*asked, params, 1).labels
         assert set(labels["label"]) == expected
         assert labels.height == asked[2].height
         identities |= set(labels["judge"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from stages.judge.llm import hash_prompt
 from tests.support.publish_place import make_place
 from tests.support.report_fakes import write
 from tools.publish import Commit, RefusedError, write_dataset, write_model
+from tools.publish.card_metrics import iterate_leaves
 from tools.publish.formats import list_formats
 from tools.publish.licenses import find_hub_license, list_licenses
 from tools.publish.markdown import MAX_BLOCK_CHARS, MAX_INLINE_CHARS, escape_markdown, format_block, format_code
@@ -94,6 +97,40 @@ def test_figures_are_those_of_the_files(folder: Path) -> None:
     rows = {row[0].strip("`"): int(row[1]) for row in table(text.partition("## ")[0])}
     for form in list_formats():
         assert rows[f"M1-{form.name}"] == pl.read_parquet(folder / f"data/M1/{form.name}/*.parquet").height
+
+
+def test_the_training_order_is_counted(folder: Path, place: Path) -> None:
+    _, text = card_of(folder)
+    kto = pl.read_parquet(folder / "data/M1/kto/*.parquet")
+    blocks = [kto[start : start + 4] for start in range(0, kto.height, 4)]
+    both = sum(block["label"].n_unique() == 2 for block in blocks)
+    twice = sum(block["problem_id"].n_unique() < block.height for block in blocks)
+    held = f"{both} of them with both labels, {twice} with two samples of one problem"
+    assert f"Training order of M1: {len(blocks)} blocks of 4 rows, {held}." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/ana/models/judge-7b", "judge-7b"),
+        ("../shared/x.jsonl", "x.jsonl"),
+        ("~/m/judge", "judge"),
+        ("org/name", "org/name"),
+        ("1/2", "1/2"),
+        ("/2", "/2"),
+        ("a text with /home/ana/x in it", "a text with /home/ana/x in it"),
+    ],
+)
+def test_a_card_shows_no_path_of_this_machine(text: str, shown: str) -> None:
+    assert dict(iterate_leaves({"a": {"b": text}})) == {"a b": shown}
+
+
+def test_what_has_not_run_on_the_commit_is_not_on_the_card(place: Path, tmp_path: Path) -> None:
+    outdated = frozenset({"evaluate@M1", "evaluate_seed", "train@M1"})
+    write_dataset(["M1"], "org/sums", replace(COMMIT, outdated=outdated), tmp_path, place)
+    _, text = card_of(tmp_path)
+    assert [row[3] for row in table(section(text, "Rounds"))] == ["–", "–"]
+    assert {row[1] for row in table(section(text, "Cost")) if row[0] == "M1"}.isdisjoint({"train", "evaluate"})
 
 
 def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path) -> None:
@@ -282,6 +319,29 @@ def test_a_policy_goes_out_with_weights_manifest_and_card(place: Path, tmp_path:
     assert json.loads((source / "manifest.json").read_text(encoding="utf-8"))["hash"] in text
     assert f"git checkout {COMMIT.id}" in text
     assert [row[0] for row in table(section(text, "Metrics"))] == ["M0", "M1"]
+
+
+def test_a_trained_policy_says_what_it_was_trained_on(place: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(place, root)
+    shutil.copytree(root / "models/M0", root / "models/M1")
+    labels = {
+        "outcome": {"correct": 7, "incorrect": 5, "masked": 0},
+        "step": {"correct": 9, "incorrect": 4, "unknown": 2},
+    }
+    write(root / "data/reports/train/M1.json", {"rows": 12, "tokens_seen": 300, "num_steps": 80, "labels": labels})
+    write_model("M1", "org/model", COMMIT, tmp_path / "out", root)
+    _, text = card_of(tmp_path / "out")
+    assert "Trained by `step_kto` in round M1, from policy M0" in text
+    assert "80 optimizer steps" in section(text, "Training data")
+    recipe = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    recipe["seed_model"] = {"kind": "folder", "folder": {"path": "/home/ana/models/mine"}}
+    (root / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    write_model("M0", "org/model", COMMIT, tmp_path / "other", root)
+    _, text = card_of(tmp_path / "other")
+    assert "a copy of a model that was made elsewhere" in text
+    assert "from scratch" not in text
+    assert "/home" not in text
 
 
 def test_a_policy_of_the_hub_is_not_published_again(place: Path, tmp_path: Path) -> None:

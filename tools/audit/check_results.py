@@ -46,6 +46,8 @@ class CheckResults:
 
     def __init__(self, checks: frozenset[str] = frozenset(CHECKS)) -> None:
         self.by_check = {check: CheckResult() for check in CHECKS if check in checks}
+        self.notes: list[str] = []
+        """What was not checked because it has not run, or not since something changed."""
 
     def __contains__(self, check: str) -> bool:
         return check in self.by_check
@@ -57,7 +59,7 @@ class CheckResults:
 
     @property
     def is_broken(self) -> bool:
-        """Whether any check found a broken row."""
+        """Whether any check found a broken row, or a stage that is out of date."""
         return any(result.num_broken for result in self.by_check.values())
 
     def count(self, check: str, rows: int) -> None:
@@ -98,12 +100,13 @@ class CheckResults:
                 self.note_not_recomputed(check, what, rows)
 
     def format_lines(self) -> list[str]:
-        """A line per check, then its first broken rows."""
-        lines = []
+        """The notes; a line per check, then its first broken rows."""
+        lines = list(self.notes)
         for check, result in self.by_check.items():
             state = "ok     " if result.num_checked else "       "
             if result.num_broken:
-                state = f"BROKEN  {result.num_broken:,} of"
+                # What dvc.lock disagrees with is a later recipe, code or run: nothing that was made is wrong.
+                state = f"{'OUTDATED' if check == 'lock' else 'BROKEN '} {result.num_broken:,} of"
             lines.append(f"{check:<10} {state} {result.num_checked:,} checked: {CHECKS[check]}")
             lines += [f"{'':<10} not recomputed: {rows:,} {what}" for what, rows in result.not_recomputed.items()]
             lines += [f"{'':<10} {error}" for error in result.errors]

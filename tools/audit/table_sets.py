@@ -24,7 +24,7 @@ from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
 from stages.common.plugins import load_plugins
-from tools.dvc_lock import Lock, LockEntry
+from tools.dvc_lock import Lock, LockEntry, name_stage
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -78,15 +78,17 @@ def list_rounds(root: Path) -> list[str]:
     return list(read_yaml(root / RECIPE).get("rounds") or {})
 
 
-def find_round_tables(root: Path, lock: Lock, name: str) -> list[TableSet]:
+def find_round_tables(lock: Lock, name: str) -> list[TableSet]:
     """The tables of round `name`; raises `UserError` naming a stage or key that dvc.lock lacks."""
-    policy = read_yaml(root / RECIPE)["rounds"][name]["policy"]
     sample = _find_params(lock, f"sample@{name}")
+    policy = next((path for path in sample.entry.deps if path.startswith("models/")), None)
+    if policy is None:
+        raise UserError(f"dvc.lock: sample@{name}: reads no policy")
     judge = _find_params(lock, f"judge@{name}").get_block(JudgeParams, "judge")
     dataset = _find_params(lock, f"dataset@{name}")
     tables = TableSet(
         name=name,
-        policy=Path("models", policy),
+        policy=Path(policy),
         shard_digits=sample.get_block(TablesParams, "tables").shard_digits,
         seed=sample.seed,
         split="train",
@@ -115,7 +117,7 @@ def find_evaluation_tables(lock: Lock, policy: str) -> list[TableSet]:
     On each: its greedy completions and those for the majority vote, or the recorded ones, which are all there are.
     Raises `UserError` naming a stage or key that dvc.lock lacks.
     """
-    params = _find_params(lock, "evaluate_seed" if policy == SEED_POLICY else f"evaluate@{policy}")
+    params = _find_params(lock, name_stage("evaluate", policy))
     evaluate = params.get_block(EvaluateParams, "evaluate")
     folder = Path(f"data/evaluations/{policy}")
     table_sets: list[TableSet] = []
@@ -128,18 +130,39 @@ def find_evaluation_tables(lock: Lock, policy: str) -> list[TableSet]:
     return table_sets
 
 
-def list_lookups(root: Path, lock: Lock, rounds: list[str]) -> list[Callable[[], list[TableSet]]]:
-    """Calls that find the tables of each round, then of each evaluation; they raise as `find_round_tables`."""
-    finders: list[Callable[[], list[TableSet]]] = [partial(find_round_tables, root, lock, name) for name in rounds]
-    return finders + [partial(find_evaluation_tables, lock, name) for name in [SEED_POLICY, *rounds]]
+@dataclass(frozen=True)
+class TableLookup:
+    """How to find the tables of a round or an evaluation, and the stages that wrote them and what they came from."""
+
+    name: str
+    stages: tuple[str, ...]
+    find: Callable[[], list[TableSet]]
+    """Raises as `find_round_tables`."""
+
+
+def list_lookups(lock: Lock, rounds: list[str]) -> list[TableLookup]:
+    """Those of each round, then of each evaluation."""
+    own = {
+        name: tuple(f"{stage}@{name}" for stage in ("sample", "split", "judge", "outcome", "dataset"))
+        for name in rounds
+    }
+    return [
+        *(TableLookup(f"round {name}", own[name], partial(find_round_tables, lock, name)) for name in rounds),
+        *(
+            TableLookup(
+                f"evaluation of {name}", (name_stage("evaluate", name),), partial(find_evaluation_tables, lock, name)
+            )
+            for name in [SEED_POLICY, *rounds]
+        ),
+    ]
 
 
 def find_all_tables(root: Path, lock: Lock) -> list[TableSet]:
     """The tables of rounds, then of evaluations; without those that have not run yet."""
     table_sets: list[TableSet] = []
-    for find in list_lookups(root, lock, list_rounds(root)):
+    for lookup in list_lookups(lock, list_rounds(root)):
         with suppress(UserError):
-            table_sets += find()
+            table_sets += lookup.find()
     return table_sets
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from stages.report.drops import collect_drops
 from stages.report.rounds_table import build_rounds_table
 from stages.report.stage_reports import PolicyReports, StageReports, get_count, get_number, get_value
+from tools.publish.exported_round import ExportedRound, hide_folders
 
 STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 
@@ -48,6 +49,21 @@ def count_by_source(labels: pl.LazyFrame) -> list[dict[str, Any]]:
     )
 
 
+def describe_order(exported: ExportedRound) -> dict[str, int]:
+    """The blocks of the training order: how many rows in each, how many blocks, and what these hold."""
+    size = exported.dataset.kl_block_size
+    blocks = exported.rows.group_by(pl.col("row") // size).agg(
+        has_both=pl.col("label").any() & ~pl.col("label").all(),
+        repeats=pl.col("problem_id").is_duplicated().any(),
+    )
+    return {
+        "size": size,
+        "blocks": blocks.height,
+        "with_both_labels": int(blocks["has_both"].sum()),
+        "with_a_problem_twice": int(blocks["repeats"].sum()),
+    }
+
+
 def list_origins(labels: pl.LazyFrame) -> list[tuple[str, str]]:
     """Pairs of (origin, source)."""
     frame = labels.select("origin", "source").unique().sort("origin", "source").collect()
@@ -80,15 +96,16 @@ def select_examples(labels: pl.LazyFrame, limit: int = 2) -> list[dict[str, Any]
 def list_judge_metrics(model: PolicyReports) -> list[tuple[str, str]]:
     """The judge's report beyond its counts: calibration, agreement with human labels, and any other metric."""
     report = model.reports.get("judge", {})
-    return list(_iterate_leaves({key: value for key, value in report.items() if key not in _JUDGE_COUNTS}))
+    return list(iterate_leaves({key: value for key, value in report.items() if key not in _JUDGE_COUNTS}))
 
 
-def _iterate_leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def iterate_leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The values in a nested report or block of params with their names; no lists, and no paths of this machine."""
     if isinstance(value, dict):
         for key in sorted(value, key=str):
-            yield from _iterate_leaves(value[key], f"{name} {key}".strip())
+            yield from iterate_leaves(value[key], f"{name} {key}".strip())
     elif isinstance(value, bool | int | str):
-        yield name, str(value)
+        yield name, hide_folders(str(value))
     elif isinstance(value, float):
         yield name, f"{value:.4g}"
 

@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from stages.common.errors import UserError
+from stages.common.params.recipe import SEED_POLICY
 from stages.common.tables import replace_dir
+from tools.dvc_lock import name_stage
 from tools.publish.hub_upload import HubTarget, upload
 from tools.publish.preconditions import RefusedError, require_publishable
 from tools.publish.private_data import require_nothing_private
@@ -27,10 +29,10 @@ def publish(
 ) -> None:
     """Publish `rounds` as a data set, or policy `model`, in the Hub's repository `repo` (ORG/NAME).
 
-    Refused unless the tree is clean, `dvc status` is clean, and `stepkto audit verify` passes. `private` makes
-    a new repository private and refuses a public one; `dry_run` is a folder to write to instead of an upload; `accept`
-    names kinds of private data to let through. The token comes from HF_TOKEN or from `hf auth login`; HF_ENDPOINT
-    names another Hub.
+    Refused unless the tree is clean, and all that is published and was used to make it is up to date and passes its
+    audit. `private` makes a new repository private and refuses a public one; `dry_run` is a folder to write to instead
+    of an upload; `accept` names kinds of private data to let through. The token comes from HF_TOKEN or from
+    `hf auth login`; HF_ENDPOINT names another Hub.
     """
     if bool(rounds) == (model is not None):
         raise UserError("publish: expected rounds or a model, found both or neither; name one of the two")
@@ -38,7 +40,11 @@ def publish(
     folder = dry_run or WORK / repo.replace("/", "--")
     if dry_run and folder.exists() and any(folder.iterdir()):
         raise RefusedError(f"{folder} exists and is not empty; name a new folder")
-    commit = require_publishable()
+    if model is None:
+        targets = [f"dataset@{name}" for name in rounds]
+    else:
+        targets = [name_stage("seed_model" if model == SEED_POLICY else "train", model)]
+    commit = require_publishable(targets)
     with replace_dir(folder) as temporary:
         if model is not None:
             manifest = write_model(model, repo, commit, temporary)

@@ -11,7 +11,7 @@ import yaml
 from stages.report.stage_reports import PolicyReports, StageReports
 from tools.publish import card_metrics
 from tools.publish.croissant import RecordSet, build_croissant
-from tools.publish.exported_round import ExportedRound
+from tools.publish.exported_round import ExportedRound, hide_folders
 from tools.publish.formats import ExportFormat
 from tools.publish.licenses import find_hub_license, list_licenses
 from tools.publish.markdown import Markdown, render_card
@@ -76,6 +76,7 @@ class DatasetCard:
             description=DESCRIPTION,
             first=next(config for config in self.configs if config.num_rows),
             counts={name: card_metrics.count_by_source(labels) for name, labels in self.labels.items()},
+            orders={name: card_metrics.describe_order(exported) for name, exported in self.rounds.items()},
             balances={name: card_metrics.count_labels(models[name]) for name in self.rounds},
             judges={name: self._describe_judge(name, models[name]) for name in self.rounds},
             examples=card_metrics.select_examples(next(iter(self.labels.values()))),
@@ -138,7 +139,7 @@ class DatasetCard:
             "kind": judge.params.kind,
             "description": judge.description,
             "models": list(zip(exported.judge_models, exported.judge_prompts, strict=True)),
-            "scorer": None if judge.llms else judge.model,
+            "scorer": None if judge.llms or judge.model is None else hide_folders(judge.model),
             "min_agreement": judge.params.min_agreement,
             "label_noise": judge.params.label_noise,
             "metrics": card_metrics.list_judge_metrics(model),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from stages.judge.llm import hash_prompt
 from stages.train.dataset_folder import DatasetFolder, read_dataset_folder
 
 RECIPE = Path("params.yaml")
+
+_PATH = re.compile(r"(?:~|\.{0,2})(?:/[^/\s]+){2,}")
+"""A path from the root, the home folder, or this or the parent folder."""
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 """A chat: its messages in order."""
@@ -63,7 +67,10 @@ class ExportedRound:
     @property
     def judge_models(self) -> list[str]:
         """The judging models with the revisions of those that have one; none where a rule judged."""
-        return [f"{model.model}@{model.revision}" if model.revision else model.model for model in self.judge.llms]
+        return [
+            f"{hide_folders(model.model)}@{model.revision}" if model.revision else hide_folders(model.model)
+            for model in self.judge.llms
+        ]
 
     @property
     def judge_prompts(self) -> list[str]:
@@ -83,6 +90,11 @@ class ExportedRound:
     def read_table(self, stage: str, table: Table, shard: str) -> pl.DataFrame:
         """One shard of the table made by `stage`; see `read_shard`."""
         return read_shard(self.locate(stage), table, shard)
+
+
+def hide_folders(text: str) -> str:
+    """The last part of a text that is a path on this machine; any other text, such as ORG/NAME, as it is."""
+    return text.rpartition("/")[2] if _PATH.fullmatch(text) else text
 
 
 def read_round(name: str, root: Path = Path()) -> ExportedRound:

@@ -1,4 +1,4 @@
-"""What must hold before a publication: a clean tree, up-to-date data, and a passed audit."""
+"""What must hold before a publication: a clean tree, up-to-date data of what is published, and a passed audit of it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.common.errors import UserError
+from tools.dvc_lock import find_lineage, read_lock
 
-Verify = Callable[[Path], str | None]
-"""Verifies all data of the repository at a path: what is broken, in a few lines, or None where nothing is."""
+Verify = Callable[[Path, Sequence[str]], str | None]
+"""Verifies what some stages of the repository at a path were made from: what is broken, in a few lines, or None."""
 
 MAX_LISTED = 10
 
@@ -31,22 +32,25 @@ class Commit:
     """Day of the commit, YYYY-MM-DD."""
     repository: str | None
     """Public URL of the repository, null where its remote is none."""
+    outdated: frozenset[str] = frozenset()
+    """Stages that have not run on what the commit holds; nothing is stated of their results."""
 
 
-def verify_project(root: Path) -> str | None:
-    """Run ``stepkto audit verify`` at `root`, in its own process, with that tree's code."""
-    done = _run([sys.executable, "-m", "tools.cli", "audit", "verify"], root)
+def verify_project(root: Path, targets: Sequence[str]) -> str | None:
+    """Run ``stepkto audit verify --for TARGET`` at `root`, in its own process, with that tree's code."""
+    options = [word for target in targets for word in ("--for", target)]
+    done = _run([sys.executable, "-m", "tools.cli", "audit", "verify", *options], root)
     return f"exit code {done.returncode}: {_last_lines(done)}" if done.returncode else None
 
 
-def require_publishable(root: Path = Path(), verify: Verify = verify_project) -> Commit:
-    """Return the commit checked out at `root`.
+def require_publishable(targets: Sequence[str], root: Path = Path(), verify: Verify = verify_project) -> Commit:
+    """Return the commit checked out at `root`, from which the results of the stages `targets` are published.
 
-    Raises `RefusedError` unless the tree is clean, `dvc status` is clean, and `verify` finds nothing broken.
+    Raises `RefusedError` unless the tree is clean, all that the targets were made from is up to date, and `verify`
+    finds nothing broken there. Other rounds, evaluations and the report need not have run.
     """
-    commit = require_clean_tree(root)
-    require_current_data(root)
-    if broken := verify(root):
+    commit = replace(require_clean_tree(root), outdated=require_current_data(root, targets))
+    if broken := verify(root, targets):
         raise RefusedError(f"the audit did not pass ({broken}); `stepkto audit verify` names what is broken")
     return commit
 
@@ -68,8 +72,8 @@ def require_clean_tree(root: Path) -> Commit:
     )
 
 
-def require_current_data(root: Path) -> None:
-    """Raise `RefusedError` where data, code or params differ from dvc.lock."""
+def require_current_data(root: Path, targets: Sequence[str]) -> frozenset[str]:
+    """Raise `RefusedError` where what `targets` were made from differs from dvc.lock; the other stages that do."""
     done = _run([sys.executable, "-m", "dvc", "status", "--json"], root)
     if done.returncode:
         raise RefusedError(f"`dvc status` failed: {_last_lines(done)}")
@@ -77,10 +81,15 @@ def require_current_data(root: Path) -> None:
         status = json.loads(done.stdout)
     except json.JSONDecodeError as error:
         raise RefusedError(f"`dvc status`: expected JSON, found {_last_lines(done)}") from error
-    if status:
+    lock = read_lock(root)
+    if missing := [target for target in targets if target not in lock]:
+        raise RefusedError(f"{_list_names(missing)}: not run yet; run `stepkto repro {' '.join(missing)}`")
+    if outdated := sorted(set(find_lineage(lock, targets)) & set(status)):
         raise RefusedError(
-            f"`dvc status` is not clean ({_list_names(sorted(status))}); run `dvc repro`, or `dvc pull` for its data"
+            f"`dvc status` is not clean ({_list_names(outdated)}); run `stepkto repro {' '.join(targets)}`, or "
+            "`dvc pull` for its data"
         )
+    return frozenset(status)
 
 
 def _git(root: Path, *arguments: str) -> str:

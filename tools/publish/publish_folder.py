@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from stages.common.policies import read_policy
 from stages.common.provenance import compute_sha256
 from stages.common.tables import write_json
 from stages.common.trained_models import link_or_copy
-from stages.report.stage_reports import read_stage_reports
+from stages.report.stage_reports import StageReports, read_stage_reports
+from tools.dvc_lock import name_stage
 from tools.publish.dataset_card import DatasetCard, PublishedConfig, locate_files
 from tools.publish.exported_round import RECIPE, read_round
 from tools.publish.formats import list_formats
@@ -37,7 +39,7 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
     Raises `UserError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
-    sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
+    sources = read_current_reports(root, commit)
     configs: list[PublishedConfig] = []
     hashes: dict[str, Any] = {}
     for name in dict.fromkeys(rounds):
@@ -63,7 +65,7 @@ def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path =
     naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
-    sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
+    sources = read_current_reports(root, commit)
     model = next((model for model in sources.policies if model.name == name), None)
     if model is None:
         known = ", ".join(model.name for model in sources.policies)
@@ -83,6 +85,17 @@ def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path =
     params = resolve(recipe, SEED_POLICY)["seed_model"] if name == SEED_POLICY else resolve(recipe, name)["train"]
     (folder / CARD).write_text(render_model_card(model, policy, params, repo, sources, commit), encoding="utf-8")
     return write_release_manifest(folder, {name: {"policy": policy.hash}}, made_from)
+
+
+def read_current_reports(root: Path, commit: Commit) -> StageReports:
+    """The stages' reports, without those of stages that have not run on what `commit` holds."""
+    sources = read_stage_reports(root / RECIPE, root / REPORT_FOLDER)
+    policies = []
+    for policy in sources.policies:
+        names = {stage: name_stage(stage, policy.name) for stage in policy.reports}
+        current = {stage: it for stage, it in policy.reports.items() if names[stage] not in commit.outdated}
+        policies.append(replace(policy, reports=current))
+    return replace(sources, policies=policies)
 
 
 def _copy_provenance(commit: Commit, root: Path, folder: Path) -> dict[str, Any]:

@@ -6,74 +6,99 @@ a lock can be checked where the data is not there.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from stages.common.errors import describe_error
+from stages.common.errors import UserError, describe_error
 from stages.common.params.block import ParamsError
 from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.audit.check_results import CheckResults
-from tools.dvc_lock import Lock, LockEntry, find_producers, parse_yaml
+from tools.dvc_lock import Lock, LockEntry, find_descendants, find_lineage, find_producers, parse_yaml
 from tools.plan import stage_commands
 
-CODE = "stages/"
-REPORT_STAGE = "report"
-"""The one stage that a verified run may lack."""
+WRITERS = {"code", "params"}
+"""Stages that write small files: what reads them is compared with these files itself."""
 
 
-def check_lock(results: CheckResults, root: Path, lock: Lock, rounds: list[str]) -> None:
-    """Every stage of `rounds` must be there, have read what others wrote, and have run with the params in force."""
+def check_lock(results: CheckResults, root: Path, lock: Lock, stages: Collection[str], rounds: list[str]) -> set[str]:
+    """Each of `stages` must have read what others wrote, and have run with the command and the params in force.
+
+    Returns those that are out of date, with all that was made from them. `rounds` are those whose params are checked.
+    """
     producers = find_producers(lock)
     commands = stage_commands(root)
-    for name in (name for name in commands if _belongs_to(name, rounds)):
-        if name == REPORT_STAGE and name not in lock:
-            continue
+    outdated = set()
+    for name in stages:
         results.count("lock", 1)
-        if name not in lock:
-            results.add_error("lock", "dvc.lock", f"no stage {name}; run `dvc repro`")
-            continue
-        entry = lock[name]
-        if entry.command != commands[name]:
-            what = f"ran {entry.command!r}; dvc.yaml says {commands[name]!r}"
-            results.add_error("lock", f"dvc.lock: {name}", what)
-        for path, md5 in entry.deps.items():
-            producer = producers.get(path)
-            if producer is None and not _is_given(path) and not any(out.startswith(f"{path}/") for out in producers):
-                results.add_error("lock", f"dvc.lock: {name}", f"reads {path} (md5 {md5}), which no stage writes")
-            elif producer is not None and lock[producer].outs[path] != md5:
-                written = lock[producer].outs[path]
-                results.add_error("lock", f"dvc.lock: {name}", f"read {path} as {md5}; {producer} wrote {written}")
-        _check_tracked_params(results, root, entry)
-    if "params" in lock:
+        problems = list(_find_differences(root, lock, producers, lock[name], commands.get(name)))
+        if problems:
+            outdated.add(name)
+        for where, what in problems:
+            results.add_error("lock", where, what)
+    if "params" in stages:
         for name in (SEED_POLICY, *rounds):
             _check_resolved_params(results, root, lock["params"], name)
+    return find_descendants(lock, outdated - WRITERS)
 
 
-def _belongs_to(stage: str, rounds: list[str]) -> bool:
-    _, _, round_name = stage.partition("@")
-    return not round_name or round_name in rounds
+def _find_differences(
+    root: Path, lock: Lock, producers: dict[str, str], entry: LockEntry, command: str | None
+) -> Iterator[tuple[str, str]]:
+    where = f"dvc.lock: {entry.name}"
+    if entry.command != command:
+        yield where, f"ran {entry.command!r}; dvc.yaml says {command!r}"
+    for path, md5 in entry.deps.items():
+        producer = producers.get(path)
+        if producer is None and not _is_given(path) and not any(out.startswith(f"{path}/") for out in producers):
+            yield where, f"reads {path} (md5 {md5}), which no stage writes"
+        elif producer is not None and lock[producer].outs[path] != md5:
+            yield where, f"read {path} as {md5}; {producer} wrote {lock[producer].outs[path]}"
+    for file, values in entry.params.items():
+        try:
+            params = parse_yaml((root / file).read_text(encoding="utf-8"))
+        except (OSError, YAMLError) as error:
+            yield file, f"unreadable ({describe_error(error)})"
+            continue
+        for key, value in values.items():
+            actual = _get_value(params, key)
+            if actual != value:
+                yield where, f"ran with {key} {value!r}; {file} holds {actual!r}"
+
+
+def choose_stages(root: Path, lock: Lock, rounds: list[str], targets: Collection[str]) -> tuple[list[str], list[str]]:
+    """Stages to check that ran, and those that did not yet: of `rounds`, or all that `targets` were made from.
+
+    Raises `UserError` for a target that has not run.
+    """
+    for target in targets:
+        if target not in lock:
+            raise UserError(f"{target}: not run yet; run `stepkto repro {target}`")
+    if targets:
+        return find_lineage(lock, targets), []
+    wanted = [name for name in stage_commands(root) if name.partition("@")[2] in ("", *rounds)]
+    return [name for name in wanted if name in lock], [name for name in wanted if name not in lock]
+
+
+def describe_missing(missing: list[str], ran: list[str]) -> list[str]:
+    """A line per round that is not finished, and one for stages that belong to no round."""
+    by_round: dict[str, list[str]] = {}
+    for name in missing:
+        stage, _, round_name = name.partition("@")
+        by_round.setdefault(round_name, []).append(stage)
+    begun = {"", *(name.partition("@")[2] for name in ran)}
+    lines = []
+    for name, stages in by_round.items():
+        which = f": {', '.join(stages)}" if name in begun else ""
+        lines.append(f"{f'round {name}: ' if name else ''}not run yet{which}")
+    return lines
 
 
 def _is_given(path: str) -> bool:
     """Whether no stage writes `path`, such as code."""
     return not path.startswith(("data/", "models/"))
-
-
-def _check_tracked_params(results: CheckResults, root: Path, entry: LockEntry) -> None:
-    """Tracked values must be those in the params file."""
-    for file, values in entry.params.items():
-        try:
-            params = parse_yaml((root / file).read_text(encoding="utf-8"))
-        except (OSError, YAMLError) as error:
-            results.add_error("lock", file, f"unreadable ({describe_error(error)})")
-            continue
-        for key, value in values.items():
-            actual = _get_value(params, key)
-            if actual != value:
-                what = f"ran with {key} {value!r}; {file} holds {actual!r}"
-                results.add_error("lock", f"dvc.lock: {entry.name}", what)
 
 
 def _check_resolved_params(results: CheckResults, root: Path, entry: LockEntry, name: str) -> None:
@@ -98,18 +123,22 @@ def _get_value(params: Any, key: str) -> Any:
     return params
 
 
-def list_hashed_paths(lock: Lock, rounds: list[str]) -> list[tuple[str, str, str, str]]:
-    """What to hash for `rounds`: (check, path, md5, stages), every path and hash once.
+def list_hashed_paths(
+    lock: Lock, stages: Collection[str], outdated: Collection[str]
+) -> list[tuple[str, str, str, str]]:
+    """What to hash for `stages`: (check, path, md5, stages), every path and hash once.
 
-    Outputs belong to check ``files``; inputs that no stage writes, code above all, to check ``code``.
+    Outputs belong to check ``files``, or ``lock`` where a stage is out of date; inputs that no stage writes, code above
+    all, to check ``code``.
     """
     producers = find_producers(lock)
-    stages: dict[tuple[str, str, str], list[str]] = {}
-    for entry in (entry for name, entry in lock.items() if _belongs_to(name, rounds)):
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for entry in (lock[name] for name in stages):
+        outputs = "lock" if entry.name in outdated else "files"
         for path, md5 in entry.outs.items():
-            stages.setdefault(("files", path, md5), []).append(entry.name)
+            found.setdefault((outputs, path, md5), []).append(entry.name)
         for path, md5 in entry.deps.items():
             if path not in producers:  # a folder of outputs, such as all reports, belongs to no single stage
-                check = "code" if _is_given(path) else "files"
-                stages.setdefault((check, path, md5), []).append(entry.name)
-    return [(*key, f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}") for key, names in stages.items()]
+                check = "code" if _is_given(path) else outputs
+                found.setdefault((check, path, md5), []).append(entry.name)
+    return [(*key, f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}") for key, names in found.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.params.recipe import SEED_POLICY
 from stages.common.policies import hash_policy_files, read_policy
 from stages.common.provenance import hash_manifest
 from stages.common.tables import list_shards
@@ -19,7 +18,7 @@ from tools.audit.key_ranges import UNREADABLE, KeyRange, plan_ranges
 from tools.audit.table_sets import RECIPE, TableSet, list_lookups, list_rounds
 from tools.audit.verify.dataset_checks import COLUMNS, SelectedRows, check_dataset, hash_file_rows, select_rows
 from tools.audit.verify.hash_checks import check_hash, check_manifest, check_policy_sources
-from tools.audit.verify.lock_checks import check_lock, list_hashed_paths
+from tools.audit.verify.lock_checks import check_lock, choose_stages, describe_missing, list_hashed_paths
 from tools.audit.verify.parallel import Task, TaskResult, run_tasks
 from tools.audit.verify.row_checks import check_problems, check_rows, check_sampled_problems, read_rows
 from tools.audit.verify.row_comparison import add_unreadable
@@ -34,24 +33,33 @@ DATASET_CHECKS = frozenset({"selection", "kto"})
 
 
 def verify(
-    root: Path, rounds: list[str] | None = None, checks: Iterable[str] = tuple(CHECKS), num_workers: int = 1
+    root: Path,
+    rounds: list[str] | None = None,
+    checks: Iterable[str] = tuple(CHECKS),
+    num_workers: int = 1,
+    targets: Collection[str] = (),
 ) -> CheckResults:
     """Run `checks` over `rounds` (all of params.yaml by default) of the repository at `root`.
 
-    Raises `FileNotFoundError` where there is no dvc.lock and `UserError` for an unknown round. Whatever is wrong with
-    what the lock names is in the results.
+    With `targets`, stages such as ``dataset@M1``, only what these were made from is checked. What has not run yet, or
+    not since something changed, is noted and its rows are not checked. Raises `UserError` for an unknown round and for
+    a target that has not run, `FileNotFoundError` where there is no dvc.lock; the rest is in the results.
     """
     known = list_rounds(root)
-    rounds = known if rounds is None else rounds
-    for name in rounds:
+    for name in rounds or ():
         if name not in known:
             raise UserError(f"params.yaml: no round {name}; there are {', '.join(known)}")
     lock = read_lock(root)
+    stages, missing = choose_stages(root, lock, rounds or known, targets)
+    rounds = [name for name in rounds or known if any(stage.endswith(f"@{name}") for stage in stages)]
     results = CheckResults(frozenset(checks))
-    if "lock" in results:
-        check_lock(results, root, lock, rounds)
-    table_sets = _find_table_sets(results, root, lock, rounds)
-    tasks = [*_plan_file_tasks(results, root, lock, rounds, table_sets), *_plan_row_tasks(results, root, table_sets)]
+    outdated = check_lock(results, root, lock, stages, rounds)
+    results.notes += describe_missing(missing, stages)
+    table_sets = _find_table_sets(results, lock, rounds, stages, outdated)
+    tasks = [
+        *_plan_file_tasks(results, root, lock, stages, outdated, table_sets),
+        *_plan_row_tasks(results, root, table_sets),
+    ]
     selected = {tables.name: SelectedRows() for tables in table_sets if tables.selection}
     digests: dict[str, dict[str, list[pl.DataFrame]]] = {name: {} for name in selected}
     for task in run_tasks(tasks, num_workers, root / RECIPE):
@@ -71,29 +79,37 @@ def verify(
     return results
 
 
-def _find_table_sets(results: CheckResults, root: Path, lock: Lock, rounds: list[str]) -> list[TableSet]:
-    """The tables of rounds and evaluations; a stage that is missing from dvc.lock is an error."""
+def _find_table_sets(
+    results: CheckResults, lock: Lock, rounds: list[str], stages: list[str], outdated: set[str]
+) -> list[TableSet]:
+    """The tables of rounds and evaluations whose stages all ran and are up to date; others are noted."""
     table_sets: list[TableSet] = []
-    for find in list_lookups(root, lock, rounds):
+    for lookup in list_lookups(lock, rounds):
+        if not set(lookup.stages) <= set(stages):
+            continue
+        if stale := [name for name in lookup.stages if name in outdated]:
+            results.notes.append(f"{lookup.name}: out of date: {', '.join(stale)}; its rows are not checked")
+            continue
         try:
-            table_sets += find()
+            table_sets += lookup.find()
         except UserError as error:
             results.add_error("tables", "not checked", str(error))
     return table_sets
 
 
 def _plan_file_tasks(
-    results: CheckResults, root: Path, lock: Lock, rounds: list[str], table_sets: list[TableSet]
+    results: CheckResults, root: Path, lock: Lock, stages: list[str], outdated: set[str], table_sets: list[TableSet]
 ) -> list[Task]:
     plan = partial(partial, _run_check, results.checks)
     cache = find_cache(root)
     tasks: list[Task] = [
-        plan(check_hash, check, root, cache, path, md5, stages)
-        for check, path, md5, stages in list_hashed_paths(lock, rounds)
+        plan(check_hash, check, root, cache, path, md5, names)
+        for check, path, md5, names in list_hashed_paths(lock, stages, outdated)
         if check in results
     ]
     if "manifests" in results:
-        policies = sorted(Path("models", name) for name in {SEED_POLICY, *rounds})
+        outs = [out for name in stages if name not in outdated for out in lock[name].outs]
+        policies = sorted(Path(out) for out in outs if out.startswith("models/"))
         datasets = [tables.selection.folder for tables in table_sets if tables.selection]
         tasks += [plan(check_manifest, root, folder, hash_policy_files) for folder in policies]
         tasks += [plan(check_manifest, root, folder, hash_manifest) for folder in datasets]

@@ -54,8 +54,7 @@ def _read_correct(exported: ExportedRound) -> Iterator[pl.DataFrame]:
 
 KTO = FunctionFormat(
     "kto",
-    "KTO on outcomes: TRL's unpaired preference format. Rows are in training order, in which every block of rows has "
-    "both labels and the samples of one problem are far apart: do not shuffle",
+    "KTO on outcomes: TRL's unpaired preference format. Rows are in training order: do not shuffle",
     _list_kto_columns,
     _read_all,
 )
