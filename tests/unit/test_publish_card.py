@@ -141,7 +141,7 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     drops = {(row[0], row[1]): row[2] for row in table(section(text, "Dropped rows"))}
     assert drops["problems", "source orca\\_math"] == "31"
     assert ("dataset", "same completion for the same problem") in drops
-    assert ["M1", "sample", "12.4", "315,000"] in table(section(text, "Cost"))
+    assert ["M1", "sample", "315,000"] in table(section(text, "Cost"))
     judge = section(text, "Judge")
     assert "Votes per step: 3, of which 60.0% must agree" in judge
     assert "mean agreement on labelled steps: 100.0%" in judge
@@ -185,7 +185,7 @@ def test_commands_licences_limits_and_citation(folder: Path) -> None:
     assert f"git checkout {COMMIT.id}" in again
     assert "dvc pull" in again
     assert "dvc repro" in again
-    assert "torch 2.13.0" in again
+    assert "`reports/code`" in again
     assert table(section(text, "Licenses"))[0][0] == "problems of sums from sums"
     assert "not bitwise reproducible" in section(text, "Known limits")
     assert "url = {https://huggingface.co/datasets/org/sums}" in section(text, "Citation")

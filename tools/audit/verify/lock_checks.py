@@ -78,8 +78,8 @@ def choose_stages(root: Path, lock: Lock, rounds: list[str], targets: Collection
             raise UserError(f"{target}: not run yet; run `stepkto repro {target}`")
     if targets:
         return find_lineage(lock, targets), []
-    wanted = [name for name in stage_commands(root) if name.partition("@")[2] in ("", *rounds)]
-    return [name for name in wanted if name in lock], [name for name in wanted if name not in lock]
+    expected = [name for name in stage_commands(root) if name.partition("@")[2] in ("", *rounds)]
+    return [name for name in expected if name in lock], [name for name in expected if name not in lock]
 
 
 def describe_missing(missing: list[str], ran: list[str]) -> list[str]:
