@@ -6,11 +6,13 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import stages
 from stages.common.errors import UserError
+from stages.common.plugins import IMPORTED, import_plugins
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -27,7 +29,7 @@ class ClusterError(UserError):
 class Cluster:
     """A connection to a cluster, made when it is first needed; `name` starts each message.
 
-    This code must lie at the same path on every node.
+    This code, and the plugins in use, must lie at the same path on every node.
     """
 
     def __init__(self, name: str) -> None:
@@ -44,9 +46,9 @@ class Cluster:
             raise self._make_error(f"Ray cannot be imported ({error}); pip install 'stepkto-data[ray]'") from error
         if not ray.is_initialized():
             self._check_reachable(os.environ.get("RAY_ADDRESS", ""))
-            root = str(Path(stages.__file__).resolve().parents[1])
+            paths = os.pathsep.join([str(Path(stages.__file__).resolve().parents[1]), str(Path.cwd())])
             try:
-                ray.init(logging_level=logging.WARNING, runtime_env={"env_vars": {"PYTHONPATH": root}})
+                ray.init(logging_level=logging.WARNING, runtime_env={"env_vars": {"PYTHONPATH": paths}})
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise self._make_error(f"no cluster can be joined: {describe_cause(error)}") from error
             self._is_joined = True
@@ -86,7 +88,7 @@ class Cluster:
                 f"a task needs {num_cpus} processors of one node, but no node of the cluster has more than {available}"
             )
         results = from_arrow(list(tables)).map_batches(
-            work,
+            partial(_work_with_plugins, list(IMPORTED), work),
             batch_size=None,  # a table is a batch
             batch_format="pyarrow",
             num_cpus=num_cpus,
@@ -106,6 +108,12 @@ class Cluster:
 
             ray.shutdown()
             self._is_joined = False
+
+
+def _work_with_plugins(plugins: list[str], work: Callable[[pa.Table], pa.Table], table: pa.Table) -> pa.Table:
+    """What `work` makes of `table`, in a process that has imported no plugin yet."""
+    import_plugins(plugins)
+    return work(table)
 
 
 def describe_cause(error: BaseException) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 
 from stages.common.params.block import ParamsError, read_yaml
 
+IMPORTED: list[str] = []
+"""Plugins of this process, in order: what its helpers on other machines have to import too."""
+
 
 def load_plugins(recipe: Path) -> None:
     """Import the modules that `recipe` names under `plugins`; each registers its kinds in the registries.
@@ -36,6 +39,8 @@ def import_plugins(names: Any) -> None:
         if not _is_importable(name):
             raise ParamsError(f"plugins: no module {name!r}; name one that is importable from the working directory")
         import_module(name)
+        if name not in IMPORTED:
+            IMPORTED.append(name)
 
 
 def _is_importable(name: str) -> bool:

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 from stages.common.cluster import Cluster, ClusterError
 from stages.common.params.outcome import OutcomeParams
+from stages.common.plugins import import_plugins
 from stages.common.provenance import hash_folder
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter
 from stages.outcome import stage, verify_samples, verify_table
@@ -182,3 +183,12 @@ def test_a_node_lost_at_work_changes_no_row(cluster: Any, tmp_path: Path) -> Non
 def test_more_processors_than_any_node_has_are_not_waited_for(cluster: Any) -> None:
     with pytest.raises(ClusterError, match=r"a task needs 64 processors of one node, but no node .* more than 2"):
         verify_on_ray(*tables(2), PARAMS, 64, Cluster(SPREAD))
+
+
+def test_a_verifier_from_a_plugin_is_known_on_every_node(cluster: Any) -> None:
+    import_plugins(["tests.support.length_verifier"])
+    problems, drawn = tables(6)
+    problems = problems.with_columns(task=pl.lit("length"))
+    outcomes = verify_on_ray(problems, drawn, PARAMS, 2, Cluster(SPREAD))
+    assert_frame_equal(outcomes, verify_samples(problems, drawn, PARAMS, 1), check_column_order=False)
+    assert outcomes["verifier"].unique().to_list() == ["length 1"]
