@@ -107,7 +107,7 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     (published,) = REPLIES.read_frames(of)
     assert published.drop("round").equals(replies)
     (labels,) = LABELS.read_frames(of)
-    assert labels["judge_models"].to_list() == [["nobody"]] * labels.height
+    assert labels["judge_models"].to_list() == [["mock-judge"]] * labels.height
     assert set(labels["sample_id"]) == set(published["sample_id"])
     unusable = 0
     for step in labels.explode("steps")["steps"].to_list():
