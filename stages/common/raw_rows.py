@@ -45,7 +45,7 @@ def read_file(path: Path) -> Iterator[RawRow]:
     if suffix not in readers or path.name.endswith(".parquet.gz"):
         raise UserError(f"{path}: expected a name that ends in {', '.join(readers)}, .jsonl.gz or .csv.gz")
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file; check the path")
     # The name without its folder: the same file gives the same table in any folder.
     origin = f"{path.name} sha256:{compute_sha256(path)}"
     try:

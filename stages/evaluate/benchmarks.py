@@ -40,7 +40,7 @@ def read_problem_file(name: str, path: Path, sha256: str | None = None, task: st
 def check_file(path: Path, sha256: str | None) -> str:
     """The file's sha256; raise `UserError` if it differs from the recipe's `sha256`."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file; check the path")
     found = compute_sha256(path)
     if sha256 not in (None, found):
         raise UserError(f"{path}: sha256: expected {sha256}, found {found}; update the recipe or restore the file")

@@ -79,7 +79,7 @@ def convert_gguf(source: Path, folder: Path) -> dict[str, Any]:
     """
     where = f"seed_model.folder: {source}"
     if not source.is_file():
-        raise UserError(f"{where}: no such file")
+        raise UserError(f"{where}: no such file; check the path")
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 

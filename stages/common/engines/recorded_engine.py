@@ -68,7 +68,7 @@ class RecordedEngine:
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         """See `Engine.complete`; all requests are taken at once. Raises `UserError` where there is no file."""
         if not self._path.is_file():
-            raise UserError(f"engine.recorded.path: {self._path}: no such file")
+            raise UserError(f"engine.recorded.path: {self._path}: no such file; check the path")
         pending: dict[str, dict[int, GenerationRequest]] = {}
         for request in requests:
             problem, _, index = request.custom_id.rpartition("-")

@@ -7,8 +7,50 @@ from typing import Any, ClassVar, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from stages.common.errors import UserError
+from stages.common.errors import UserError, describe_error, explain_system_error
 from stages.common.registry import find_registry
+
+RENAMED = dict(
+    line.split()
+    for line in """
+    accumulate gradient_accumulation_steps
+    batch batch_size
+    block kl_block_size
+    bootstrap num_bootstrap_samples
+    data_parallel data_parallel_size
+    day_world toy_arithmetic
+    deadline_s request_timeout_s
+    epochs num_epochs
+    fake mock
+    flip label_noise
+    gpu_memory gpu_memory_utilization
+    majority num_majority_samples
+    max_characters max_chars
+    max_right max_correct
+    max_wrong max_incorrect
+    options engine_args
+    pass_rows micro_batch_size
+    people human_labels
+    problems num_problems
+    records tables
+    require gate
+    samples num_samples
+    schedule lr_scheduler_type
+    second second_judge
+    served llm
+    served_name served_model_name
+    spread distributed
+    tensor_parallel tensor_parallel_size
+    threads num_threads
+    tracker report_to
+    tries max_attempts
+    try_s attempt_timeout_s
+    votes num_votes
+    weak mock
+    workers num_workers
+    """.strip().splitlines()
+)
+"""Keys of 0.1.0, each with its name today."""
 
 
 class ParamsError(UserError):
@@ -88,8 +130,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Parse a YAML mapping; raise `ParamsError` naming the file."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise ParamsError(explain_system_error(error) or f"{path}: {describe_error(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: byte {error.start}: expected UTF-8; save the file in this encoding") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: expected YAML; correct it: {describe_error(error)}") from error
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: expected a mapping of blocks, found {type(value).__name__}")
     return value
@@ -128,8 +174,10 @@ def _describe(block: type[BaseModel], error: dict[str, Any], where: str) -> str:
     location = error["loc"]
     path = ".".join([*([where] if where else []), *map(str, location)])
     if error["type"] == "extra_forbidden":
-        known = _list_fields(block, location)
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        known, key = _list_fields(block, location), str(location[-1])
+        if RENAMED.get(key) in known:
+            return f"{path}: the key's name is now {RENAMED[key]}"
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         return f"{path}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {known}")
     if error["type"] == "missing":
         return f"{path}: missing key"

@@ -30,7 +30,9 @@ def find_id(root: Path, prefix: str) -> IdMatch:
     """What has the id that begins with `prefix`; raises `UserError` where nothing has, or several things."""
     matches = {match.id: match for match in reversed(_list_matches(root, prefix.lower()))}
     if not matches:
-        raise UserError(f"{prefix}: no problem, sample, policy or dataset here has an id that begins so")
+        raise UserError(
+            f"{prefix}: no problem, sample, policy or dataset has an id that begins so; `dvc checkout` restores tables"
+        )
     if len(matches) > 1:
         first = "\n".join(f"  {matches[identity].kind} {identity}" for identity in sorted(matches)[:MAX_SHOWN_IDS])
         raise UserError(f"{prefix}: {len(matches)} ids begin so:\n{first}")

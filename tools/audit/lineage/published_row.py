@@ -47,7 +47,7 @@ def show_row(
 
 def _read_row(path: Path, number: int) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file; check the path")
     if path.suffix not in READERS:
         raise UserError(f"{path}: expected a file that ends in {' or '.join(READERS)}")
     if number < 0:

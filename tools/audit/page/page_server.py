@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import polars as pl
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from stages.common.errors import UserError, describe_error
+from stages.common.errors import UserError, describe_error, explain_system_error
 from stages.common.tables import LABEL
 from tools.audit.lineage.sample_lineage import read_first
 from tools.audit.lineage.show import LABEL_WORDS
@@ -40,8 +41,12 @@ class PageContext:
 
 def serve(root: Path, annotator: str, human_labels: Path, host: str = LOOPBACK[0], port: int = 8765) -> None:
     """Serve the page until interrupted; a `host` other than loopback lets others read all data."""
+    try:
+        listener = socket.create_server((host, port))  # before tables are read, which takes time
+    except OSError as error:
+        raise UserError(f"{host}:{port}: {explain_system_error(error) or describe_error(error)}") from error
     table_sets = find_all_tables(root, read_lock(root))
-    web.run_app(make_app(root, table_sets, annotator, human_labels, (*LOOPBACK, host)), host=host, port=port)
+    web.run_app(make_app(root, table_sets, annotator, human_labels, (*LOOPBACK, host)), sock=listener)
 
 
 def make_app(
