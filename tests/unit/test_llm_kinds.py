@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from stages.common.engines.ray_engine import RayEngine
 from stages.common.engines.vllm_engine import VllmEngine
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.engine import EngineParams
+from stages.common.policies import read_policy, write_manifest
 
 MODEL = ModelId("org/model", "c0ffee")
 
@@ -75,3 +77,18 @@ def test_prices() -> None:
     prices = engine_params(prices={"prompt": 1.0, "cached": 0.5, "completion": 2.0, "currency": "EUR"}).prices
     assert prices is not None
     assert (prices.completion, prices.currency) == (2.0, "EUR")
+
+
+def test_a_model_in_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"weights")
+    write_manifest(two, {"kind": "train"})
+    first, second = (ModelId.find(str(folder)) for folder in (one, two))
+    assert str(first) == str(second) == read_policy(two).hash
+    assert first.source == str(one)
+    (one / "model.safetensors").write_bytes(b"other weights")
+    assert str(ModelId.find(str(one))) != str(first)
+    assert str(ModelId.find("org/model", "c0ffee")) == "org/model@c0ffee"
+    assert str(ModelId.find("gpt-x")) == "gpt-x"

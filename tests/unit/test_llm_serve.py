@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.engines import EngineError, GenerationRequest, ModelId, Runner, vllm_engine
+from stages.common.engines import (
+    EngineContext,
+    EngineError,
+    GenerationRequest,
+    ModelId,
+    Runner,
+    make_engine,
+    vllm_engine,
+)
 from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.vllm_engine import (
     LOGS,
@@ -24,7 +32,8 @@ from stages.common.engines.vllm_engine import (
     format_flags,
     make_options,
 )
-from stages.common.params.engine import VllmParams
+from stages.common.params.engine import EngineParams, VllmParams
+from stages.common.params.runtime import RuntimeParams
 from tests.support.small_llama import PLAIN_VLLM
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -245,8 +254,36 @@ def test_a_missing_vllm_is_named(tmp_path: Path) -> None:
     python = tmp_path / "python"  # an interpreter whose environment has none
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
     python.chmod(0o755)
-    with pytest.raises(EngineError, match=r"vLLM is not installed for .*python; pip install"):
+    with pytest.raises(EngineError, match=r"vLLM is not installed for .*python; run make vllm"):
         find_vllm(str(python))
+    with pytest.raises(EngineError, match=r"runtime\.vllm_python: .*/none: no such interpreter; correct it"):
+        find_vllm(str(tmp_path / "none"))
+
+
+def test_vllm_runs_in_its_own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `runtime.vllm_python`, else in .venv-vllm if that is there, else in the stage's own environment."""
+    monkeypatch.chdir(tmp_path)
+    found: list[str] = []
+
+    def find(python: str) -> VllmInstallation:
+        found.append(python)
+        raise EngineError("far enough")
+
+    monkeypatch.setattr(vllm_engine, "find_vllm", find)
+    monkeypatch.setattr(vllm_engine, "PromptEncoder", Bytes)
+
+    def start(runtime: RuntimeParams) -> None:
+        made = make_engine(EngineParams(kind="vllm"), ModelId("org/tiny"), EngineContext(runtime))
+        with pytest.raises(EngineError, match="far enough"):
+            list(made.complete(requests(1)))
+
+    start(RuntimeParams())
+    own = tmp_path / ".venv-vllm/bin/python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    start(RuntimeParams())
+    start(RuntimeParams(vllm_python="/opt/vllm/bin/python"))
+    assert found == [sys.executable, ".venv-vllm/bin/python", "/opt/vllm/bin/python"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from stages.common.engines.request import Exchange, GenerationRequest
 from stages.common.errors import UserError
+from stages.common.policies import MANIFEST, hash_policy_files
+from stages.common.provenance import hash_folder
 
 
 class EngineError(UserError):
@@ -23,8 +27,23 @@ class ModelId:
     hash: str | None = None
     """Hash of its weights where it is known, as a policy's manifest has it; it then identifies the model."""
 
+    @classmethod
+    def find(cls, source: str, revision: str | None = None) -> ModelId:
+        """The model of that name; one in a folder is known by the hash of its files, whatever the folder's path."""
+        folder = Path(source)
+        if revision is not None or not folder.is_dir():
+            return cls(source, revision)
+        stats = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*")))
+        return cls(source, None, _hash_model(folder, stats))
+
     def __str__(self) -> str:
         return self.hash or (f"{self.source}@{self.revision}" if self.revision else self.source)
+
+
+@cache
+def _hash_model(folder: Path, _stats: tuple[tuple[str, int, int], ...]) -> str:
+    """Hash of a folder's files, read again only where their sizes or times have changed."""
+    return hash_policy_files(hash_folder(folder, exclude=(MANIFEST,)))
 
 
 class Engine(Protocol):

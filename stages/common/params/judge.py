@@ -26,7 +26,7 @@ class LlmJudgeParams(ParamsBlock):
     mock: MockJudgeParams | None = None
     """How the judge errs on an engine of kind mock; null for every other kind."""
     model: str
-    """A Hub repo or a folder; behind a vendor's API the vendor's name for the model."""
+    """A Hub repo, or a folder, which is known by the hash of its files; behind a vendor's API the vendor's name."""
     revision: str | None = None
     """Commit of a Hub model; null for a model that has none, as behind a vendor's API."""
     mode: Literal["completion", "step"] = "completion"

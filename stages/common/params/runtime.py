@@ -24,6 +24,9 @@ class RuntimeParams(ParamsBlock):
     """Where stage outcome grades: null on this machine, ray in tasks of `num_workers` processes on a Ray cluster."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; auto takes CUDA if there is a GPU."""
+    vllm_python: str | None = None
+    """Interpreter that runs vLLM for the engines `vllm` and `ray`; null: that of .venv-vllm, where `make vllm` installs
+    vLLM's CPU build, if there is one, else the stage's own."""
 
 
 def load_runtime(path: Path = Path("params.yaml")) -> RuntimeParams:

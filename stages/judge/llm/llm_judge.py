@@ -86,4 +86,4 @@ def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest]) -> Engine
         return make_mock_reply(sent[request.key], request.key, mock)
 
     context = EngineContext(mock_reply=None if mock is None else reply)
-    return make_engine(params.engine, ModelId(params.model, params.revision), context)
+    return make_engine(params.engine, ModelId.find(params.model, params.revision), context)

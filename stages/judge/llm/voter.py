@@ -21,7 +21,7 @@ Pending = list[tuple[VoteRequest, InvalidReply | None]]
 
 def identify_llm(params: LlmJudgeParams) -> str:
     """Name of the model in requests: the same on every server. A mock model has a name of its own."""
-    name = identify_model(params.engine, ModelId(params.model, params.revision))
+    name = identify_model(params.engine, ModelId.find(params.model, params.revision))
     return name if params.mock is None else f"{name} {content_hash(params.mock.model_dump())}"
 
 
