@@ -18,7 +18,7 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help repro plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
+.PHONY: help repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
 .PHONY: bench bench-train bench-llm bench-outcome bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
@@ -27,6 +27,9 @@ help:  ## list the targets
 
 repro: $(VENV)/.installed  ## run whatever the recipe in force still needs, then print the table of rounds
 	@$(BIN)/stepkto repro
+
+reproduce: $(VENV)/.installed  ## the committed run again in a fresh clone, and what differs from it, if anything
+	@$(BIN)/stepkto reproduce
 
 plan: $(VENV)/.installed  ## what `make repro` would run, and why
 	@$(BIN)/stepkto plan

@@ -56,6 +56,20 @@ def repro(
         raise typer.Exit(code)
 
 
+@app.command("reproduce")
+def reproduce_run(
+    revision: Annotated[str, typer.Argument(help="The commit whose run to repeat.")] = "HEAD",
+    folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the clone in this new folder.")] = None,
+) -> None:
+    """Repeat a committed run in a fresh clone. Exit code 1 if any byte differs: then show where first and how far."""
+    from tools.reproduce import reproduce
+
+    is_same, lines = reproduce(Path(), revision, folder)
+    print_lines(lines)
+    if not is_same:
+        raise typer.Exit(1)
+
+
 @app.command()
 def report(
     recipe: RecipeFile = PARAMS,

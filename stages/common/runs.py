@@ -51,11 +51,12 @@ class StageRecord:
         self.stage = stage
         self.folder = folder
         self.facts: dict[str, Any] = {}
+        self._is_warned = False
         self._start = time.monotonic()
         self._started = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def write(self, status: str, error: str | None = None) -> None:
-        """Write ``stages/STAGE.json``; a disk that refuses is a warning, since no result depends on it."""
+        """Write ``stages/STAGE.json``."""
         value = {
             "stage": self.stage,
             "status": status,
@@ -67,10 +68,8 @@ class StageRecord:
             "environment": describe_environment(),
             "facts": self.facts,
         }
-        try:
+        with self._warn_once():
             write_json(self.folder / STAGES / f"{self.stage}.json", value)
-        except OSError as problem:
-            logger.warning("%s: the record of this run cannot be written: %s", self.stage, describe_error(problem))
 
     @property
     def seconds(self) -> float:
@@ -80,11 +79,18 @@ class StageRecord:
     def add_metrics(self, step: int, metrics: dict[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
         line = json.dumps({"stage": self.stage, "time": round(time.time(), 3), "step": step, **metrics})
+        with self._warn_once(), (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    @contextmanager
+    def _warn_once(self) -> Iterator[None]:
+        """Turn a disk that refuses into a warning: no result depends on what it refuses."""
         try:
-            with (self.folder / METRICS).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as problem:
-            logger.warning("%s: %s", self.folder / METRICS, describe_error(problem))
+            yield
+        except OSError as error:
+            if not self._is_warned:
+                logger.warning("%s: this run's records cannot be written: %s", self.stage, describe_error(error))
+            self._is_warned = True
 
 
 _current: StageRecord | None = None

@@ -65,7 +65,9 @@ class MetricsCallback(TrainerCallback):
 
     def _describe(self) -> str:
         known = {words: self._metrics[name] for name, words in SHOWN_METRICS.items() if name in self._metrics}
-        return ", ".join(f"{words} {value:.4g}" for words, value in known.items())
+        return ", ".join(
+            f"{words} {value:,.0f}" if value >= 1000 else f"{words} {value:.4g}" for words, value in known.items()
+        )
 
 
 def summarize_training(setup: TrainerSetup, params: TrainParams) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,14 +13,15 @@ import polars as pl
 import pytest
 import yaml
 
+from stages.common.runs import list_runs
 from tests.support.clones import edit, ran, read_facts, run
 
 
 def outputs(place: Path) -> dict[str, str]:
-    """Hash of each file that the graph keeps, but for the stages' reports, which tell times."""
+    """Hash of each file that the graph keeps, the stages' reports among them."""
     lock = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))
     named = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
-    return {path: md5 for path, md5 in named.items() if path.startswith(("data/", "models/")) and "reports" not in path}
+    return {path: md5 for path, md5 in named.items() if path.startswith(("data/", "models/"))}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,22 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
 
     shown = run(place, "dvc", "metrics", "show")
     assert "pass_at_1" in shown
+
+
+def test_the_log_says_what_ran_how_fast_and_at_which_loss(place: Path) -> None:
+    folder = list_runs(place / "work" / "runs")[0]
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    lock = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))
+    assert [name for name in lock["stages"] if f": {name}: done in " not in log] == []
+    assert "seed model: 188 of 188 steps (100%) in " in log
+    assert re.search(r"train M1: (\d+) of \1 steps \(100%\) in .*; loss \d.*, z0 .*, grad norm \d.*, tokens/s \d", log)
+    steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [step["step"] for step in steps if step["stage"] == "seed_model"] == [*range(1, 189)]
+    trained = [step for step in steps if step["stage"] == "train@M1"]
+    assert [step["step"] for step in trained] == [*range(1, len(trained) + 1)]
+    assert {"loss/outcome", "loss/step", "kl", "kl/step", "grad_norm", "learning_rate", "tokens_per_second"} <= {
+        name for step in trained for name in step
+    }
 
 
 def test_a_misspelt_key_is_named(place: Path) -> None:
