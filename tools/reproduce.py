@@ -66,7 +66,8 @@ def _explain(root: Path, clone: Path) -> Iterator[str]:
     committed = read_file_at(clone, "HEAD", METRICS)
     if committed is not None:
         yield "metrics:"
-        yield from _compare_json(json.loads(committed), json.loads((clone / METRICS).read_text(encoding="utf-8")))
+        now = (clone / METRICS).read_text(encoding="utf-8")
+        yield from (f"  {line}" for line in _compare_json(json.loads(committed), json.loads(now)))
 
 
 def _compare_stage(cache: Path | None, clone: Path, before: LockEntry, after: LockEntry) -> Iterator[str]:
@@ -127,8 +128,8 @@ def _compare_json(before: Any, after: Any) -> list[str]:
         if name in new and new[name] != value and math.isfinite(value) and math.isfinite(new[name])
     }
     largest = sorted(gaps, key=lambda name: -gaps[name])[:MAX_LINES]
-    lines = [f"  {name}: {old[name]:g} -> {new[name]:g} ({gaps[name]:.2g} of it)" for name in largest]
-    return [*lines, f"  {len(gaps)} of {len(old)} numbers differ"]
+    lines = [f"{name}: {old[name]:g} -> {new[name]:g} ({gaps[name]:.2g} of it)" for name in largest]
+    return [*lines, f"{len(gaps)} of {len(old)} numbers differ"]
 
 
 def _iterate_numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,9 @@ def train(
             model = policy.load_model(load_device, "float32")
         reference_journal = journal_root / "reference" / f"{policy.hash}.jsonl"
         setup = build_trainer(params, dataset, model, tokenizer, inputs.seed, device, checkpoints, reference_journal)
-        setup.trainer.add_callback(MetricsCallback(f"train {out.name}"))
-        setup.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        with closing(MetricsCallback(f"train {out.name}")) as callback:
+            setup.trainer.add_callback(callback)
+            setup.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         check_weights(setup.trainer.model)
         weights = gather_weights(setup.trainer) if is_sharded() else None
         if not is_first:

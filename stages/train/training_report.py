@@ -45,22 +45,24 @@ class MetricsCallback(TrainerCallback):
     def __init__(self, desc: str) -> None:
         self._desc = desc
         self._metrics: dict[str, float] = {}
+        self._shown: Progress | None = None
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Called by the trainer; a resumed training has done steps already."""
-        self._shown = Progress(self._desc, state.max_steps, "steps", self._describe)
-        self._shown.skip(state.global_step)
+        """Called by the trainer; a resumed training has done steps already. Of several processes one alone speaks."""
+        if state.is_world_process_zero:
+            self._shown = Progress(self._desc, state.max_steps, "steps", self._describe)
+            self._shown.skip(state.global_step)
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Called by the trainer with each step's metrics, and at the end with a summary."""
-        if state.is_world_process_zero and logs and "loss" in logs:
+        if self._shown is not None and logs and "loss" in logs:
             self._metrics = logs
             record_metrics(state.global_step, logs)
             self._shown.advance()
 
-    def on_train_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Called by the trainer."""
-        if state.is_world_process_zero:
+    def close(self) -> None:
+        """Show no more."""
+        if self._shown is not None:
             self._shown.close()
 
     def _describe(self) -> str:
