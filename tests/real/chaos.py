@@ -32,13 +32,13 @@ import psutil  # type: ignore[import-untyped]
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.clones import clone, ran
+from tests.support.clones import clone, edit, ran
 
 DOCS = Path("docs/reliability.md")
 MARK = "<!-- written by `make chaos` -->\n"
 
-MAX_WAIT_S = 15.0
-"""An event falls within this time after the start of `stepkto repro`, or not before its end."""
+MAX_WAIT = 0.15
+"""An event falls within this part of the time that the run without events took, after a start of `stepkto repro`."""
 NEAR_LOCK_S = 0.1
 TEMPORARY_MIB = 400
 """Size of the file system that becomes full."""
@@ -47,6 +47,9 @@ MAX_STOP_S = 60.0
 
 KILLS = ("kill of all processes", "kill of one process", "kill near a write of dvc.lock")
 FAULTS = ("disk full", "cache read-only")
+NUM_DOCUMENTS = 500
+"""M0's training documents, instead of 3,000: M0 has no checkpoints, and most events would fall into its training."""
+
 CLONE = "clone"
 """The tree as it was at the beginning: it may be edited while this runs."""
 
@@ -78,8 +81,9 @@ class RunResult:
 class Run:
     """A clone, and `stepkto repro` in it."""
 
-    def __init__(self, place: Path, seed: str) -> None:
+    def __init__(self, place: Path, seed: str, max_wait_s: float) -> None:
         self.place = place
+        self.max_wait_s = max_wait_s
         self.random = random.Random(seed)
         self.result = RunResult(seed)
         self.finished: set[str] = set()
@@ -110,7 +114,7 @@ class Run:
         """One event on a new `stepkto repro`; False if that ended before."""
         process = self.start()
         kind = self.random.choice(kinds)
-        is_struck = self._wait(process, self.random.uniform(0.0, MAX_WAIT_S), kind)
+        is_struck = self._wait(process, self.random.uniform(0.0, self.max_wait_s), kind)
         if is_struck:
             self.result.events.append(kind)
             if kind in KILLS:
@@ -223,7 +227,9 @@ def hash_outputs(place: Path) -> dict[str, str]:
     return {path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def make_run(place: Path, seed: str, num_events: int, kinds: tuple[str, ...], expected: dict[str, str]) -> RunResult:
+def make_run(
+    place: Path, seed: str, num_events: int, kinds: tuple[str, ...], max_wait_s: float, expected: dict[str, str]
+) -> RunResult:
     """One run at `place`, in a copy of the clone beside it."""
     started = time.monotonic()
     shutil.copytree(place.with_name(CLONE), place, dirs_exist_ok=True)
@@ -231,7 +237,7 @@ def make_run(place: Path, seed: str, num_events: int, kinds: tuple[str, ...], ex
     if kinds != KILLS:
         (place / ".dvc/cache").mkdir(exist_ok=True)
         subprocess.run(["mount", "--bind", place / ".dvc/cache", place / ".dvc/cache"], check=True)
-    run = Run(place, seed)
+    run = Run(place, seed, max_wait_s)
     while len(run.result.events) < num_events and run.strike(kinds) and not run.result.needed_a_hand:
         pass
     if not run.result.needed_a_hand:
@@ -242,14 +248,14 @@ def make_run(place: Path, seed: str, num_events: int, kinds: tuple[str, ...], ex
     return run.result
 
 
-def make_run_in_namespace(place: Path, seed: str, num_events: int, expected: Path) -> RunResult:
+def make_run_in_namespace(place: Path, seed: str, num_events: int, max_wait_s: float, expected: Path) -> RunResult:
     """`make_run` on a file system of its own, in a process that may mount."""
     out = place.with_suffix(".json")
     script = 'mount -t tmpfs -o "size=$1m" tmpfs "$2" && shift 2 && exec "$@"'
-    own = [sys.executable, str(Path(__file__).resolve()), "--one", str(place), seed, str(num_events), str(expected)]
+    own = [sys.executable, str(Path(__file__).resolve()), "--one", str(place), seed, str(num_events)]
     place.mkdir(parents=True)
     words = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(TEMPORARY_MIB), str(place), *own]
-    subprocess.run([*words, str(out)], check=True)
+    subprocess.run([*words, str(max_wait_s), str(expected), str(out)], check=True)
     return RunResult(**json.loads(out.read_text(encoding="utf-8")))
 
 
@@ -289,12 +295,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--docs", action="store_true", help=f"write the table into {DOCS}")
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        place, seed, num_events, expected, out = options.one
+        place, seed, num_events, max_wait_s, expected, out = options.one
         table = json.loads(Path(expected).read_text(encoding="utf-8"))
-        result = make_run(Path(place), seed, int(num_events), (*KILLS, *FAULTS), table)
+        result = make_run(Path(place), seed, int(num_events), (*KILLS, *FAULTS), float(max_wait_s), table)
         Path(out).write_text(json.dumps(asdict(result)), encoding="utf-8")
         return
     can_mount = has_namespaces()
@@ -303,7 +309,8 @@ def main() -> None:
     results: list[RunResult] = []
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     clone(folder / CLONE, "smoke")
-    whole = make_run(folder / "whole", "no events", 0, KILLS, {})
+    edit(folder / CLONE, "seed_model", "toy_arithmetic", "corpus", "num_documents", NUM_DOCUMENTS)
+    whole = make_run(folder / "whole", "no events", 0, KILLS, 0.0, {})
     if whole.needed_a_hand:
         sys.exit(f"the run without events failed: {whole.needed_a_hand}")
     expected = folder / "expected.json"
@@ -312,12 +319,12 @@ def main() -> None:
     print(f"without events: {len(outputs)} files, {whole.seconds} s", flush=True)
     while (num_left := options.events - sum(len(result.events) for result in results)) > 0:
         seed = f"{options.seed}-{len(results)}"
-        num_events = min(num_left, random.Random(seed).randint(5, 15))
+        num_events = min(num_left, random.Random(seed).randint(10, 25))
         place = folder / f"run-{len(results)}"
         if can_mount and len(results) % 2:
-            result = make_run_in_namespace(place, seed, num_events, expected)
+            result = make_run_in_namespace(place, seed, num_events, MAX_WAIT * whole.seconds, expected)
         else:
-            result = make_run(place, seed, num_events, KILLS, outputs)
+            result = make_run(place, seed, num_events, KILLS, MAX_WAIT * whole.seconds, outputs)
         results.append(result)
         print(json.dumps(asdict(result)), flush=True)
         if not result.fell_short:

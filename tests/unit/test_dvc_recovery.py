@@ -8,12 +8,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.code import describe_code, list_changed_libraries
+from stages.common.console import die_with_parent
 from stages.common.errors import UserError
 from stages.common.lock_copy import LOCK_COPY, keep_lock_copy
+from tools import repro
 from tools.dvc_lock import read_lock
 from tools.dvc_recovery import is_valid_lock, prepare_repro, restore_lock
 
@@ -178,3 +181,25 @@ def test_an_upgraded_library_runs_stage_code_again(place: Path) -> None:
     (line,) = prepare_repro(place)
     assert line.startswith("libraries changed: torch 1.")
     assert not (folder / "train.txt").exists()
+
+
+def test_dvc_waits_for_another_and_ends_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[tuple[list[str], dict[str, Any]]] = []
+
+    def record(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        calls.append((command, options))
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repro, "prepare_repro", list)
+    monkeypatch.setattr(repro.subprocess, "run", record)
+    assert repro.run_repro(["train@M1"], None, Path("params.yaml"), Path("reports")) == 3
+    ((command, options),) = calls
+    assert command[1:] == ["-m", "dvc", "--wait-for-lock", "repro", "train@M1"], "DVC's own order: flag, then command"
+    assert options["preexec_fn"] is die_with_parent
+    assert options["env"]["SHELL"] == "/bin/bash", "a shell that stays between DVC and stage would hide DVC's end"
+
+
+def test_entries_that_dvc_would_roll_back_are_committed() -> None:
+    lines = Path(".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"/data/*", "/models/*", "/work/"} <= set(lines)

@@ -15,6 +15,7 @@ import yaml
 from stages.common import trained_models
 from stages.common.provenance import hash_folder
 from stages.common.trained_models import hand_out, locate_training, reuse_training
+from stages.seed_model import __main__ as seed_stage
 from stages.train import __main__ as stage
 from tests.support.tiny_policy import write_dataset, write_policy
 
@@ -158,3 +159,24 @@ def test_only_the_entries_used_last_are_kept(entry: Path, tmp_path: Path) -> Non
     assert kept == {"k", *map(str, range(4, trained_models.MAX_KEPT + 3))}
     hand_out(entry, tmp_path / "models/K1", tmp_path / "other.json")
     assert hash_folder(tmp_path / "models/K1") == hash_folder(entry / "M1")
+
+
+def test_a_seed_model_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reports/code").mkdir(parents=True)
+    Path("reports/code/seed_model.txt").write_text("stages.seed_model 0123\n", encoding="utf-8")
+    toy = {"corpus": {"num_documents": 100}, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
+
+    def make(seed: int) -> tuple[dict[str, str], bytes]:
+        recipe = {"seed": seed, "seed_model": {"kind": "toy_arithmetic", "toy_arithmetic": toy}}
+        Path("params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        trained_models.shutil.rmtree("models", ignore_errors=True)
+        seed_stage.make_seed_model(Path("params.yaml"), Path("models/M0"), Path("seed.json"))
+        return hash_folder(Path("models/M0")), Path("seed.json").read_bytes()
+
+    first = make(1)
+    assert make(2)[0] != first[0]
+    monkeypatch.setattr(seed_stage, "write_seed_policy", None)
+    assert make(1) == first
+    with pytest.raises(TypeError):
+        make(3)
