@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -294,6 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=100)
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further run after this time")
     parser.add_argument("--docs", action="store_true", help=f"write the table into {DOCS}")
     parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -317,7 +319,8 @@ def main() -> None:
     outputs = hash_outputs(folder / "whole")
     expected.write_text(json.dumps(outputs), encoding="utf-8")
     print(f"without events: {len(outputs)} files, {whole.seconds} s", flush=True)
-    while (num_left := options.events - sum(len(result.events) for result in results)) > 0:
+    end = time.monotonic() + 60 * options.minutes
+    while (num_left := options.events - sum(len(it.events) for it in results)) > 0 and time.monotonic() < end:
         seed = f"{options.seed}-{len(results)}"
         num_events = min(num_left, random.Random(seed).randint(10, 25))
         place = folder / f"run-{len(results)}"
