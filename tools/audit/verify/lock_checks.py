@@ -17,19 +17,24 @@ from stages.common.params.block import ParamsError
 from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.audit.check_results import CheckResults
 from tools.dvc_lock import Lock, LockEntry, find_descendants, find_lineage, find_producers, parse_yaml
-from tools.plan import stage_commands
 
 WRITERS = {"code", "params"}
 """Stages that write small files: what reads them is compared with these files itself."""
 
 
-def check_lock(results: CheckResults, root: Path, lock: Lock, stages: Collection[str], rounds: list[str]) -> set[str]:
+def check_lock(
+    results: CheckResults,
+    root: Path,
+    lock: Lock,
+    commands: dict[str, str],
+    stages: Collection[str],
+    rounds: list[str],
+) -> set[str]:
     """Each of `stages` must have read what others wrote, and have run with the command and the params in force.
 
     Returns those that are out of date, with all that was made from them. `rounds` are those whose params are checked.
     """
     producers = find_producers(lock)
-    commands = stage_commands(root)
     outdated = set()
     for name in stages:
         results.count("lock", 1)
@@ -68,7 +73,9 @@ def _find_differences(
                 yield where, f"ran with {key} {value!r}; {file} holds {actual!r}"
 
 
-def choose_stages(root: Path, lock: Lock, rounds: list[str], targets: Collection[str]) -> tuple[list[str], list[str]]:
+def choose_stages(
+    lock: Lock, commands: Collection[str], rounds: list[str], targets: Collection[str]
+) -> tuple[list[str], list[str]]:
     """Stages to check that ran, and those that did not yet: of `rounds`, or all that `targets` were made from.
 
     Raises `UserError` for a target that has not run.
@@ -78,7 +85,7 @@ def choose_stages(root: Path, lock: Lock, rounds: list[str], targets: Collection
             raise UserError(f"{target}: not run yet; run `stepkto repro {target}`")
     if targets:
         return find_lineage(lock, targets), []
-    expected = [name for name in stage_commands(root) if name.partition("@")[2] in ("", *rounds)]
+    expected = [name for name in commands if name.partition("@")[2] in ("", *rounds)]
     return [name for name in expected if name in lock], [name for name in expected if name not in lock]
 
 

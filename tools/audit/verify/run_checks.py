@@ -24,6 +24,7 @@ from tools.audit.verify.row_checks import check_problems, check_rows, check_samp
 from tools.audit.verify.row_comparison import add_unreadable
 from tools.dvc_files import find_cache
 from tools.dvc_lock import Lock, read_lock
+from tools.plan import stage_commands
 
 RANGE_ROWS = 4096
 """Samples per task, within a problem's samples; memory does not grow with the tables."""
@@ -50,10 +51,11 @@ def verify(
         if name not in known:
             raise UserError(f"params.yaml: no round {name}; there are {', '.join(known)}")
     lock = read_lock(root)
-    stages, missing = choose_stages(root, lock, rounds or known, targets)
+    commands = stage_commands(root)
+    stages, missing = choose_stages(lock, commands, rounds or known, targets)
     rounds = [name for name in rounds or known if any(stage.endswith(f"@{name}") for stage in stages)]
     results = CheckResults(frozenset(checks))
-    outdated = check_lock(results, root, lock, stages, rounds)
+    outdated = check_lock(results, root, lock, commands, stages, rounds)
     results.notes += describe_missing(missing, stages)
     table_sets = _find_table_sets(results, lock, rounds, stages, outdated)
     tasks = [
