@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, create_model, model_validator
 
 from stages.common.params.block import ParamsBlock, ParamsError, read_yaml, validate
 from stages.common.params.dataset import DatasetParams
@@ -65,17 +65,13 @@ class Recipe(ParamsBlock):
         return {**{name: {} for name in blocks}, **value} if isinstance(value, dict) else value
 
 
-class _RoundKeys(ParamsBlock):
-    """What a round's item may hold; the blocks are checked after merging."""
-
-    policy: str
-    sample: dict[str, Any] = Field(default_factory=dict)
-    split: dict[str, Any] = Field(default_factory=dict)
-    judge: dict[str, Any] = Field(default_factory=dict)
-    outcome: dict[str, Any] = Field(default_factory=dict)
-    dataset: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
-    evaluate: dict[str, Any] = Field(default_factory=dict)
+_RoundKeys = create_model(
+    "_RoundKeys",
+    __base__=ParamsBlock,
+    policy=(str, ...),
+    **{name: (dict[str, Any], Field(default_factory=dict)) for name in ROUND_BLOCKS},  # type: ignore[call-overload]
+)
+"""What a round's item may hold; the blocks are checked after merging."""
 
 
 def merge(shared: Any, override: Any) -> Any:
