@@ -1,7 +1,5 @@
 """What each stage's bytes depend on in code, as text: one line per module, data file and library."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """``python -m stages.dataset``: make one round's training rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

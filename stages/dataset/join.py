@@ -1,7 +1,5 @@
 """The first pass over a round: shard by shard, samples are selected and become rows, and everything is counted."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import dataclass, field

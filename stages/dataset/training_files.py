@@ -1,7 +1,5 @@
 """The files of a data set: KTO and Step-KTO rows in training order, and their manifest."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

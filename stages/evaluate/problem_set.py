@@ -1,7 +1,5 @@
 """Evaluation on one set of problems, by the same code that samples, splits, judges and verifies in a round."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager

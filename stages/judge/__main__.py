@@ -1,7 +1,5 @@
 """``python -m stages.judge``: label every step of one round's samples."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

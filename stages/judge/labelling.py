@@ -1,7 +1,5 @@
 """A judge labels every step of every sample. A kind of judge is a subclass of `Judge` and a line in `JUDGES`."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """``python -m stages.report``: summarise the recipe's rounds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

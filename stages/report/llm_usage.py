@@ -1,7 +1,5 @@
 """LLM usage by round and stage: tokens and cost."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

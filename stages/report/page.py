@@ -1,7 +1,5 @@
 """The page: one self-contained file, in which every text of a model is shown as text and never as markup."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The files that the report writes."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

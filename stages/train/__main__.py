@@ -1,7 +1,5 @@
 """``python -m stages.train``: train a policy on one round's data set."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

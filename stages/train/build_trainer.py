@@ -1,7 +1,5 @@
 """The params block turned into a trainer: Step-KTO, KTO or RFT, with the same budget for all three."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import os

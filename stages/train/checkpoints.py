@@ -1,7 +1,5 @@
 """Checkpoints of one training run: locked while it runs, read only when complete, deleted with the policy written."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import logging

@@ -1,7 +1,5 @@
 """One training run, from a data set and a starting policy to a policy folder; a killed run resumes."""
 
-from __future__ import annotations
-
 import shutil
 from contextlib import closing, nullcontext
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the train stage says: its progress, metrics of each step for the run, and the report with the trainer's log."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections import Counter

@@ -1,8 +1,7 @@
 """Results of an audit: per check how many rows were checked, how many are broken, and the first of those by name."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
+from typing import Self
 
 from stages.common.text import shorten_for_terminal
 
@@ -87,7 +86,7 @@ class CheckResults:
             notes = self.by_check[check].not_recomputed
             notes[what] = notes.get(what, 0) + rows
 
-    def merge(self, other: CheckResults) -> None:
+    def merge(self, other: Self) -> None:
         """Add the results of another part of the audit."""
         for check, theirs in other.by_check.items():
             if check not in self.by_check:

@@ -1,7 +1,5 @@
 """Where tables of a round or an evaluation lie and which params made them, as dvc.lock records it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,6 +68,31 @@ class TableSet:
     def replies(self) -> Path | None:
         """Where raw replies of language models as judges lie."""
         return self.labels and self.labels / "replies"
+
+
+@dataclass(frozen=True)
+class _StageParams:
+    """The params that one stage of dvc.lock ran with."""
+
+    entry: LockEntry
+
+    def get_block(self, block: type[B], key: str) -> B:
+        if key not in self.entry.tracked_params:
+            raise UserError(f"dvc.lock: {self.entry.name}: params hold no {key}")
+        return validate(block, self.entry.tracked_params[key], f"dvc.lock: {self.entry.name}: {key}")
+
+    @property
+    def seed(self) -> int:
+        seed: Any = self.entry.tracked_params.get("seed")
+        if not isinstance(seed, int):
+            raise UserError(f"dvc.lock: {self.entry.name}: params hold no seed")
+        return seed
+
+
+def _find_params(lock: Lock, stage: str) -> _StageParams:
+    if stage not in lock:
+        raise UserError(f"dvc.lock: no stage {stage}; run `dvc repro`")
+    return _StageParams(lock[stage])
 
 
 def list_rounds(root: Path) -> list[str]:
@@ -205,31 +228,6 @@ def _build_evaluation_tables(
         labels=None,
     )
     return [judged, majority]
-
-
-@dataclass(frozen=True)
-class _StageParams:
-    """The params that one stage of dvc.lock ran with."""
-
-    entry: LockEntry
-
-    def get_block(self, block: type[B], key: str) -> B:
-        if key not in self.entry.tracked_params:
-            raise UserError(f"dvc.lock: {self.entry.name}: params hold no {key}")
-        return validate(block, self.entry.tracked_params[key], f"dvc.lock: {self.entry.name}: {key}")
-
-    @property
-    def seed(self) -> int:
-        seed: Any = self.entry.tracked_params.get("seed")
-        if not isinstance(seed, int):
-            raise UserError(f"dvc.lock: {self.entry.name}: params hold no seed")
-        return seed
-
-
-def _find_params(lock: Lock, stage: str) -> _StageParams:
-    if stage not in lock:
-        raise UserError(f"dvc.lock: no stage {stage}; run `dvc repro`")
-    return _StageParams(lock[stage])
 
 
 def read_json(path: Path) -> dict[str, Any]:

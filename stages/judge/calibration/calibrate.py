@@ -1,7 +1,5 @@
 """How well a judge agrees with human labels, what more votes gain, what replies cost, and the gate before labelling."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

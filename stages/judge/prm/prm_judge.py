@@ -1,7 +1,5 @@
 """Labels from scores: completions of similar length are scored in batches, and each batch is journaled."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

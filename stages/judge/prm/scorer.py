@@ -1,7 +1,5 @@
 """A process reward model: where it is stored, what identifies it, and its scores."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Sequence

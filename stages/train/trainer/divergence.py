@@ -1,7 +1,5 @@
 """Stopping a diverged run before a broken policy is written; its last checkpoint stays."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

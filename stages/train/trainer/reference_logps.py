@@ -1,7 +1,5 @@
 """Log-probs of the reference, which is the policy before training: computed once for given rows and kept by content."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator

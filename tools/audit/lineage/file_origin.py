@@ -1,7 +1,5 @@
 """From a file to what made it: its hash, the entry of dvc.lock, the commit, the params, the versions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Each change is attributed to the earliest stage that caused it. Old tables are read from the DVC cache.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
