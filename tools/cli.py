@@ -41,6 +41,10 @@ def plan(
 @app.command()
 def repro(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages such as train@M2; by default all.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="First set this key of params.yaml, as YAML; may be repeated."),
+    ] = None,
     is_quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")] = False,
     is_verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the warnings of libraries, too.")] = False,
 ) -> None:
@@ -49,8 +53,11 @@ def repro(
     A dvc.lock that a kill or a full disk tore is restored first.
     """
     from stages.common.logs import QUIET, VERBOSE
+    from tools.overrides import set_params
     from tools.repro import run_repro
 
+    if overrides:
+        print_lines(set_params(PARAMS, overrides))
     verbosity = QUIET if is_quiet else VERBOSE if is_verbose else None
     if code := run_repro(stages or [], verbosity, PARAMS, REPORT_FOLDER):
         raise typer.Exit(code)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256
-from stages.common.raw_rows import read_file
+from stages.common.raw_rows import RawRow, read_file, read_hub
 from stages.problems.word_tokens import tokenize_words
 
 
@@ -22,26 +22,33 @@ class Overlap:
 
 
 class EvaluationSet:
-    """The n-grams of all evaluation problems.
+    """The n-grams of all evaluation problems: those of files, and of `hub`, (repo, commit, split) each.
 
     Words are compared without case, punctuation, operators and LaTeX layout. An evaluation problem of fewer than
     `ngram` words matches only a problem with the same words. Raises `UserError` naming file and line for an
     evaluation problem that cannot be read: skipping it would leave it unprotected.
     """
 
-    def __init__(self, paths: list[str], ngram: int) -> None:
+    def __init__(self, paths: Sequence[str], ngram: int, hub: Sequence[tuple[str, str, str]] = ()) -> None:
         self._ngram = ngram
         self._locations: dict[str, str] = {}
         self.files: list[dict[str, object]] = []
         for path in map(Path, paths):
-            num_problems = 0
-            for location, problem in _read_evaluation_problems(path):
-                for gram in self._list_ngrams(problem):
-                    self._locations.setdefault(gram, location)
-                num_problems += 1
-            if not num_problems:
-                raise UserError(f"{path}: holds no evaluation problem")
-            self.files.append({"file": path.name, "sha256": compute_sha256(path), "problems": num_problems})
+            self._add({"file": path.name}, read_file(path), str(path))
+            self.files[-1]["sha256"] = compute_sha256(path)
+        for repo, revision, split in hub:
+            name = f"{repo}@{revision} {split}"
+            self._add({"file": name}, read_hub(repo, None, revision, split, streaming=False), name)
+
+    def _add(self, file: dict[str, object], rows: Iterator[RawRow], name: str) -> None:
+        num_problems = 0
+        for location, problem in _read_evaluation_problems(rows):
+            for gram in self._list_ngrams(problem):
+                self._locations.setdefault(gram, location)
+            num_problems += 1
+        if not num_problems:
+            raise UserError(f"{name}: holds no evaluation problem")
+        self.files.append({**file, "problems": num_problems})
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
         tokens = tokenize_words(problem, operators=False)
@@ -58,8 +65,8 @@ class EvaluationSet:
         return None
 
 
-def _read_evaluation_problems(path: Path) -> Iterator[tuple[str, str]]:
-    for row in read_file(path):
+def _read_evaluation_problems(rows: Iterator[RawRow]) -> Iterator[tuple[str, str]]:
+    for row in rows:
         if row.error == "blank line":
             continue
         if row.error is not None or not isinstance(row.value, dict):

@@ -46,7 +46,10 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
     problems = _drop_duplicates(problems, drops, finder)
     contamination = None
     if params.decontamination is not None:
-        evaluation = EvaluationSet(params.decontamination.files, params.decontamination.ngram)
+        block = params.decontamination
+        evaluation = EvaluationSet(
+            block.files, block.ngram, [(each.repo, each.revision, each.split) for each in block.hub]
+        )
         problems, removed = _drop_contaminated(problems, evaluation, drops)
         contamination = {"files": evaluation.files, **removed}
     if params.near_duplicates is not None:

@@ -342,7 +342,8 @@ def test_a_stream_that_breaks_off_is_one_clear_line(tmp_path: Path, monkeypatch:
     ("changes", "message"),
     [
         ({"reader": "hub", "hub": None}, "reader hub needs the block hub"),
-        ({"splits": None}, "splits"),
+        ({"splits": None}, "splits: missing; give reader files the fractions to hold out, such as"),
+        ({"decontamination": {"ngram": 10}}, "neither hub nor files names an evaluation set"),
         ({"splits": {"validation": 0.5, "test": 0.5}}, "leave no problem for training"),
         ({"exact": "drop"}, "problems.exact: unknown key"),
     ],
@@ -350,3 +351,22 @@ def test_a_stream_that_breaks_off_is_one_clear_line(tmp_path: Path, monkeypatch:
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         settings(Path("rows.jsonl"), **changes)
+
+
+def test_a_missing_file_says_where_to_get_it(tmp_path: Path) -> None:
+    files = {"paths": [str(tmp_path / "none.jsonl")], "get_from": "download it from nowhere"}
+    with pytest.raises(UserError, match=r"problems.files.paths: .*none.jsonl: no such file; download it from nowhere"):
+        build(tmp_path / "out", settings(files=files))
+
+
+def test_evaluation_problems_of_the_hub_are_protected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    local = datasets.Dataset.from_list([{"problem": row(7)["problem"], "answer": "7"}])
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: local)
+    hub = [{"repo": "org/test", "revision": "0" * 40, "split": "test"}]
+    path = write(tmp_path / "rows.jsonl", GOOD)
+    _, report = build(tmp_path / "out", settings(path, decontamination={"hub": hub, "ngram": 5}, near_duplicates=None))
+    (example, *_) = report["contamination"]["examples"]
+    assert example["evaluation"] == f"org/test@{'0' * 40} test, row 0"
+    assert report["contamination"]["files"] == [{"file": f"org/test@{'0' * 40} test", "problems": 1}]

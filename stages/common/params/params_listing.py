@@ -62,5 +62,7 @@ def _render_field(name: str, value: Any, description: str | None, indent: str) -
         for key, item in value.items():
             yield from _render_field(str(key), item, "", indent + "  ")
     else:
+        if isinstance(value, list):
+            value = [item.model_dump(mode="json") if isinstance(item, BaseModel) else item for item in value]
         flow = yaml.safe_dump({name: value}, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
         yield indent + flow.strip()[1:-1]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stages.common.params.block import ParamsBlock
+from stages.common.params.evaluate import HubBenchmarkParams
 
 
 class ToyProblemsParams(ParamsBlock):
@@ -45,6 +46,8 @@ class FilesParams(ParamsBlock):
     paths: list[str] = Field(min_length=1)
     source: str | None = None
     """Source of rows that have no column `source`; null: the file's name up to its first dot."""
+    get_from: str | None = None
+    """Where files that are missing can be found: for the message."""
     columns: Columns = Field(default_factory=dict)
     """Names of the columns where they are others: `{problem: prompt, solution: response, answer: result}`."""
 
@@ -78,10 +81,18 @@ class NearDuplicateParams(ParamsBlock):
 class DecontaminationParams(ParamsBlock):
     """n-gram overlap against the evaluation sets; the paper's own method is not known."""
 
-    files: list[str] = Field(min_length=1)
-    """Evaluation problems, JSON Lines or Parquet with a `problem` (or `question`) column."""
+    hub: list[HubBenchmarkParams] = Field(default_factory=list)
+    """Evaluation problems of the Hub, with a column `problem` (or `question`)."""
+    files: list[str] = Field(default_factory=list)
+    """Those of local files, with the same columns."""
     ngram: int = Field(default=10, ge=3)
     """Words per n-gram; a problem that shares one with an evaluation problem is dropped."""
+
+    @model_validator(mode="after")
+    def _check_sets(self) -> Self:
+        if not (self.hub or self.files):
+            raise ValueError("neither hub nor files names an evaluation set; name one, or set decontamination to null")
+        return self
 
 
 class SplitFractions(ParamsBlock):
@@ -114,7 +125,7 @@ class ProblemsParams(ParamsBlock):
     decontamination: DecontaminationParams | None = None
     """How problems of the evaluation sets are dropped; null keeps them."""
     splits: SplitFractions | None = None
-    """How rows are split; required for readers `hub` and `files`, null for `toy_arithmetic`, which makes its splits."""
+    """How rows are split; needed by readers `hub` and `files`, null for `toy_arithmetic`, which makes its splits."""
     limit: int | None = Field(default=None, ge=1)
     """At most this many rows are read (null: all); for trying a recipe."""
 
@@ -122,8 +133,11 @@ class ProblemsParams(ParamsBlock):
     def _check_reader(self) -> Self:
         if getattr(self, self.reader) is None:
             raise ValueError(f"reader {self.reader} needs the block {self.reader}, which is null")
-        if (self.splits is None) != (self.reader == "toy_arithmetic"):
+        if self.splits is not None and self.reader == "toy_arithmetic":
+            raise ValueError("splits: reader toy_arithmetic makes its own; leave this out")
+        if self.splits is None and self.reader != "toy_arithmetic":
             raise ValueError(
-                "splits must be null for reader toy_arithmetic, which makes its own, and given for hub and files"
+                f"splits: missing; give reader {self.reader} the fractions to hold out, such as splits: "
+                "{validation: 0.05, test: 0.1}, or set reader to toy_arithmetic"
             )
         return self
