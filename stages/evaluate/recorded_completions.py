@@ -29,32 +29,17 @@ _RECORDED_SCHEMA = {
 
 
 @dataclass(frozen=True)
-class VerdictDifference:
-    """Where our verdict is not the recorded one: row of the file (1-based), sample (0-based), and both verdicts."""
-
-    row: int
-    sample_index: int
-    gold: str
-    recorded_answer: str | None
-    recorded_is_correct: bool
-    answer: str | None
-    is_correct: bool | None
-    reason: str
-
-    def __str__(self) -> str:
-        recorded = f"recorded {self.recorded_answer!r} as {_format_verdict(self.recorded_is_correct)}"
-        found = f"found {self.answer!r}, {_format_verdict(self.is_correct)} ({self.reason})"
-        return f"row {self.row}, completion {self.sample_index}: gold {self.gold!r}; {recorded}; {found}"
-
-
-@dataclass(frozen=True)
 class RecordedEvaluation:
-    """Our metrics, those by the recorded verdicts (None without them), and all differences."""
+    """Our metrics, those by the recorded verdicts (None without them), and all differences.
+
+    Columns of differences: ``row`` (1-based) and ``sample_index`` (0-based) in the file, ``gold``, the recorded
+    ``answer`` and ``is_correct``, ``our_answer``, ``our_verdict`` and its ``reason``.
+    """
 
     report: dict[str, Any]
     as_recorded: dict[str, Estimate] | None
-    verdict_differences: list[VerdictDifference]
-    majority_differences: list[VerdictDifference]
+    verdict_differences: pl.DataFrame
+    majority_differences: pl.DataFrame
 
 
 def run_recorded(file: Path, recipe: Path = DEFAULT_RECIPE, out: Path | None = None) -> str:
@@ -84,7 +69,7 @@ def evaluate_recorded(path: Path, params: EvaluationParams) -> RecordedEvaluatio
     samples, outcomes = result.tables["samples"], result.tables["outcomes"]
     recorded = _read_recorded(path, samples)
     if recorded is None:
-        return RecordedEvaluation(result.report, None, [], [])
+        return RecordedEvaluation(result.report, None, pl.DataFrame(), pl.DataFrame())
     recorded_outcomes = recorded.select("problem_id", "sample_id", "answer", "is_correct")
     counts = count_samples(samples, recorded_outcomes, params.evaluate.num_majority_samples, _compare_by_text)
     ours = outcomes.select("sample_id", "reason", our_answer="answer", our_verdict="is_correct")
@@ -114,7 +99,8 @@ def format_recorded(evaluation: RecordedEvaluation) -> str:
     if evaluation.as_recorded is not None:
         differences = {"verdicts": evaluation.verdict_differences, "majorities": evaluation.majority_differences}
         for name, found in differences.items():
-            lines += ["", f"{name} that differ from the recorded ones: {len(found)}", *map(str, found)]
+            lines += ["", f"{name} that differ from the recorded ones: {found.height}"]
+            lines += map(_format_difference, found.iter_rows(named=True))
     lines += [f"left out, {reason}: {drop['rows']}" for reason, drop in evaluation.report["drops"].items()]
     return "\n".join(lines)
 
@@ -139,11 +125,10 @@ def _read_recorded(path: Path, samples: pl.DataFrame) -> pl.DataFrame | None:
     return pl.DataFrame(rows, schema=_RECORDED_SCHEMA, orient="row")
 
 
-def _list_differences(rows: pl.DataFrame) -> list[VerdictDifference]:
+def _list_differences(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of which only one of `our_verdict` and the recorded `is_correct` is correct."""
-    different = rows.filter(pl.col("our_verdict").fill_null(False) != pl.col("is_correct")).sort("row", "sample_index")
-    names = ("row", "sample_index", "gold", "answer", "is_correct", "our_answer", "our_verdict", "reason")
-    return [VerdictDifference(*values) for values in different.select(names).iter_rows()]
+    is_different = pl.col("our_verdict").fill_null(False) != pl.col("is_correct")
+    return rows.filter(is_different).sort("row", "sample_index")
 
 
 def _compare_by_text(pairs: Sequence[AnswerPair]) -> list[bool | None]:
@@ -151,8 +136,11 @@ def _compare_by_text(pairs: Sequence[AnswerPair]) -> list[bool | None]:
     return [False] * len(pairs)
 
 
-def _format_verdict(value: bool | None) -> str:
-    return "unknown" if value is None else "correct" if value else "incorrect"
+def _format_difference(row: dict[str, Any]) -> str:
+    words = {True: "correct", False: "incorrect", None: "unknown"}
+    recorded = f"recorded {row['answer']!r} as {words[row['is_correct']]}"
+    found = f"found {row['our_answer']!r}, {words[row['our_verdict']]} ({row['reason']})"
+    return f"row {row['row']}, completion {row['sample_index']}: gold {row['gold']!r}; {recorded}; {found}"
 
 
 def _format_estimate(estimate: dict[str, Any]) -> str:

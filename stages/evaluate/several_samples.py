@@ -70,23 +70,23 @@ def choose_majority(samples: pl.DataFrame, outcomes: pl.DataFrame, equality: Equ
         samples.select("problem_id", "sample_id", "sample_index")
         .join(outcomes.select("sample_id", "answer", "is_correct"), on="sample_id", how="left", validate="1:1")
         .sort("problem_id", "sample_index", "sample_id")
+        .with_row_index("order")
     )
-    problems = [list(group.iter_rows(named=True)) for group in ballots.partition_by("problem_id", maintain_order=True)]
-    texts = [list(dict.fromkeys(row["answer"] for row in rows if row["answer"] is not None)) for rows in problems]
-    pairs = sorted({pair for unique in texts for pair in _list_pairs(unique)})
+    answered = ballots.drop_nulls("answer").group_by("problem_id", maintain_order=True)
+    texts: dict[str, list[str]] = dict(answered.agg(pl.col("answer").unique(maintain_order=True)).iter_rows())
+    pairs = sorted({pair for unique in texts.values() for pair in _list_pairs(unique)})
     verdicts = dict(zip(pairs, equality(pairs), strict=True)) if pairs else {}
     equal = {pair for pair, verdict in verdicts.items() if verdict is True}
-    winners = [
-        _choose_winner(rows, _group_answers(unique, equal)) for rows, unique in zip(problems, texts, strict=True)
-    ]
-    schema = {
-        "problem_id": pl.String,
-        "sample_id": pl.String,
-        "answer": pl.String,
-        "is_correct": pl.Boolean,
-        "num_votes": pl.Int64,
-    }
-    return pl.DataFrame(winners, schema=schema)
+    heads = [(name, *pair) for name, unique in texts.items() for pair in _group_answers(unique, equal).items()]
+    groups = pl.DataFrame(heads, schema=dict.fromkeys(("problem_id", "answer", "head"), pl.String), orient="row")
+    return (
+        ballots.join(groups, on=["problem_id", "answer"], how="left", maintain_order="left")
+        .group_by("problem_id", "head", maintain_order=True)
+        .agg(pl.col("order", "sample_id", "answer", "is_correct").first(), num_votes=pl.len().cast(pl.Int64))
+        .sort("problem_id", pl.col("head").is_null(), -pl.col("num_votes"), "order")
+        .unique("problem_id", keep="first", maintain_order=True)
+        .select("problem_id", "sample_id", "answer", "is_correct", "num_votes")
+    )
 
 
 def _list_pairs(texts: list[str]) -> list[AnswerPair]:
@@ -101,19 +101,3 @@ def _group_answers(texts: list[str], equal: set[AnswerPair]) -> dict[str, str]:
         heads = dict.fromkeys(group.values())
         group[text] = next((head for head in heads if (head, text) in equal), text)
     return group
-
-
-def _choose_winner(rows: list[dict[str, object]], group: dict[str, str]) -> dict[str, object]:
-    """The earliest of `rows` (one problem's, by index) in the largest group."""
-    num_votes: dict[str | None, int] = {}
-    first: dict[str | None, dict[str, object]] = {}
-    for row in rows:
-        answer = row["answer"]
-        head = group[answer] if isinstance(answer, str) else None
-        num_votes[head] = num_votes.get(head, 0) + 1
-        first.setdefault(head, row)
-    answered = [head for head in num_votes if head is not None]
-    # max() keeps the first of equals, and the groups are in the order of their earliest samples.
-    best = max(answered, key=lambda head: num_votes[head]) if answered else None
-    winner = {key: first[best][key] for key in ("problem_id", "sample_id", "answer", "is_correct")}
-    return {**winner, "num_votes": num_votes[best]}

@@ -56,7 +56,7 @@ def test_solutions_are_measured_by_the_grader(tmp_path: Path) -> None:
     assert found["unknown_steps"][0] == found["unknown_steps"][1] > 0
     assert "truncated" not in found  # not recorded, and tokens neither
     assert found["tokens_per_completion"] == (0, 0)
-    assert (it.as_recorded, it.verdict_differences, it.majority_differences) == (None, [], [])
+    assert (it.as_recorded, it.verdict_differences.height, it.majority_differences.height) == (None, 0, 0)
 
 
 def test_recorded_verdicts_stand_beside_and_differences_are_listed(tmp_path: Path) -> None:
@@ -70,12 +70,12 @@ def test_recorded_verdicts_stand_beside_and_differences_are_listed(tmp_path: Pat
     assert it.as_recorded is not None
     assert (it.as_recorded["avg_at_8"].numerator, it.as_recorded["avg_at_8"].denominator) == (3, 6)
     assert figures(it)["avg_at_8"] == (3, 6)
-    assert [(d.row, d.sample_index, d.recorded_is_correct, d.is_correct) for d in it.verdict_differences] == [
+    assert it.verdict_differences.select("row", "sample_index", "is_correct", "our_verdict").rows() == [
         (1, 0, False, True),
         (2, 1, True, False),
     ]
     # By text 2.0, 2 and 3 have 1, 1 and 2 votes; by value 2 has 2 and comes first.
-    assert [(d.row, d.recorded_answer, d.answer) for d in it.majority_differences] == [(1, "3", "2.0")]
+    assert it.majority_differences.select("row", "answer", "our_answer").rows() == [(1, "3", "2.0")]
     text = format_recorded(it)
     assert "verdicts that differ from the recorded ones: 2" in text
     assert "row 1, completion 0: gold '2'; recorded '2.0' as incorrect; found '2.0', correct" in text
@@ -139,11 +139,11 @@ def test_the_recorded_figures_are_reproduced(real: RecordedEvaluation) -> None:
 
 def test_every_difference_is_the_recorder_s_one_error(real: RecordedEvaluation) -> None:
     """The gold answer 10{,}000 is 10000; its only right solution makes the problem solved within eight tries."""
-    (difference,) = real.verdict_differences
-    assert (difference.row, difference.sample_index) == (73, 7)
-    assert (difference.gold, difference.recorded_answer, difference.recorded_is_correct) == ("10{,}000", "10000", False)
-    assert (difference.answer, difference.is_correct) == ("10000", True)
-    assert real.majority_differences == []
+    (difference,) = real.verdict_differences.iter_rows(named=True)
+    assert (difference["row"], difference["sample_index"]) == (73, 7)
+    assert (difference["gold"], difference["answer"], difference["is_correct"]) == ("10{,}000", "10000", False)
+    assert (difference["our_answer"], difference["our_verdict"]) == ("10000", True)
+    assert real.majority_differences.is_empty()
     assert real.report["drops"] == {}
 
 
