@@ -14,7 +14,7 @@ import pytest
 
 from stages.common.engines import Completion, EngineError, GenerationRequest, Runner
 from stages.common.engines.mock_engine import MockEngine
-from stages.common.engines.ray_engine import RayEngine, dump_request, load_request
+from stages.common.engines.ray_engine import RayEngine
 from stages.common.engines.request import Exchange
 from tests.support.ray_nodes import ray_head, wait_for_text
 
@@ -109,12 +109,3 @@ def test_gpus_that_no_node_has_are_not_waited_for(cluster: Any) -> None:
 
 def test_nothing_to_ask_joins_no_cluster() -> None:
     assert list(RayEngine(FAKE, num_replicas=1, num_gpus=0, concurrency=4).complete([])) == []
-
-
-def test_requests_survive_the_way() -> None:
-    chat = [{"role": "user", "content": 'a "b"\n\u00e9'}]
-    full = GenerationRequest("m", chat, 0.7, 9, -1, top_p=0.9, stop=("\n", "x"), schema={"type": "object"})
-    for request in (full, GenerationRequest("m", "p", 0.0, 1, None)):
-        back = load_request(dump_request(request))
-        assert back == request
-        assert back.key == request.key

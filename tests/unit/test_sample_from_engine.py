@@ -115,7 +115,7 @@ def test_a_fake_is_never_taken_for_the_policy() -> None:
 def _model_name(policy: Policy) -> str:
     """What servers elsewhere are sent as the model's name."""
     model = ModelId(policy.source, policy.revision, policy.hash)
-    return make_engine(EngineParams.model_validate(openai()), model)._model_name  # type: ignore[attr-defined]
+    return make_engine(EngineParams.model_validate(openai()), model).model_name  # type: ignore[attr-defined]
 
 
 class Moody:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 from stages.common.engines.concurrency import Responder, StopSignal, respond_concurrently
@@ -13,7 +14,7 @@ from stages.common.engines.engine import ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
 from stages.common.params.engine import EngineParams
-from stages.common.tables import content_hash, hash_to_unit
+from stages.common.tables import hash_to_unit
 
 CHARS_PER_TOKEN = 4
 
@@ -100,51 +101,38 @@ class MockEngine:
 
 def make_mock_text(request: GenerationRequest) -> str:
     """A short solution with steps and a boxed answer, or a value that matches the request's schema."""
-    draws = _Draws(request.key)
+    draws = Random(request.key)
     if request.schema is not None:
         return json.dumps(make_mock_value(request.schema, draws))
-    total, lines = draws.draw_below(90) + 10, []
-    for number in range(1, draws.draw_below(4) + 2):
-        term = draws.draw_below(9) + 1
+    total, lines = draws.randrange(10, 100), []
+    for number in range(1, draws.randrange(4) + 2):
+        term = draws.randrange(1, 10)
         lines.append(f"Step {number}: {total} + {term} = {total + term}")
         total += term
     return "\n".join([*lines, f"The answer is \\boxed{{{total}}}"])
 
 
-def make_mock_value(schema: Mapping[str, Any], draws: _Draws, depth: int = 0) -> Any:
+def make_mock_value(schema: Mapping[str, Any], draws: Random, depth: int = 0) -> Any:
     """A value that matches `schema` (type, properties, items, enum, const, anyOf and bounds of length); else null."""
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
-        return schema["enum"][draws.draw_below(len(schema["enum"]))]
+        return draws.choice(schema["enum"])
     if "anyOf" in schema:
-        return make_mock_value(schema["anyOf"][draws.draw_below(len(schema["anyOf"]))], draws, depth)
+        return make_mock_value(draws.choice(schema["anyOf"]), draws, depth)
     kind = schema.get("type")
     if kind == "object" and depth < MAX_SCHEMA_DEPTH:
         properties = schema.get("properties", {})
         return {name: make_mock_value(value, draws, depth + 1) for name, value in properties.items()}
     if kind == "array" and depth < MAX_SCHEMA_DEPTH:
         low = schema.get("minItems", 1)
-        count = low + draws.draw_below(schema.get("maxItems", low) - low + 1)
+        count = draws.randint(low, schema.get("maxItems", low))
         return [make_mock_value(schema.get("items", {}), draws, depth + 1) for _ in range(count)]
     if kind == "integer":
         low = schema.get("minimum", 0)
-        return low + draws.draw_below(schema.get("maximum", low + 9) - low + 1)
+        return draws.randint(low, schema.get("maximum", low + 9))
     if kind == "boolean":
-        return draws.draw_below(2) == 1
+        return draws.random() < 0.5
     if kind == "number":
-        return float(draws.draw_below(10))
-    return f"mock {draws.draw_below(1000)}" if kind == "string" else None
-
-
-class _Draws:
-    """Numbers that follow from a hash."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._count = 0
-
-    def draw_below(self, limit: int) -> int:
-        """The next number in [0, limit)."""
-        self._count += 1
-        return int(content_hash("draw", self._key, self._count, digits=12), 16) % limit
+        return float(draws.randrange(10))
+    return f"mock {draws.randrange(1000)}" if kind == "string" else None

@@ -140,28 +140,22 @@ def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncOpe
     )
 
 
+@dataclass
 class _Session:
     """Responds to one request at a time, in as many attempts as the request's timeout allows."""
 
-    def __init__(
-        self,
-        engine: OpenAIEngine,
-        servers: list[Server],
-        clients: list[AsyncOpenAI],
-        secrets: Secrets,
-        stop: StopSignal,
-    ) -> None:
-        self._engine = engine
-        self._history = engine.history
-        self._servers = servers
-        self._clients = clients
-        self._secrets = secrets
-        self._stop = stop
-        self._picker = ServerPicker(len(servers))
+    engine: OpenAIEngine
+    servers: list[Server]
+    clients: list[AsyncOpenAI]
+    secrets: Secrets
+    stop: StopSignal
+
+    def __post_init__(self) -> None:
+        self._picker = ServerPicker(len(self.servers))
 
     async def respond(self, request: GenerationRequest) -> Response:
         """The completion, or the failure after the request's timeout; raise `EngineError` where all must stop."""
-        policy, history = self._engine.policy, self._history
+        policy, history = self.engine.policy, self.engine.history
         deadline = time.monotonic() + policy.request_timeout_s
         num_attempts, last = 0, None
         while True:
@@ -174,7 +168,7 @@ class _Session:
             num_attempts += 1
             if last is None or result.kind != NO_REPLY or left >= policy.attempt_timeout_s:
                 last = result  # an attempt that the deadline cut short says less than the one before it
-            self._engine.check_server()
+            self.engine.check_server()
             if self._is_hopeless(index, result, num_attempts):
                 raise EngineError(self._describe(index, result))
             delay = policy.choose_delay(num_attempts, result.retry_after_s)
@@ -186,14 +180,14 @@ class _Session:
                 )
             else:
                 self._report_once(index, result, f"trying again, for up to {policy.request_timeout_s:g} s per request")
-                await self._stop.sleep(delay)
+                await self.stop.sleep(delay)
                 continue
             self._report_once(index, last, "the request has failed")
-            return Failure(self._secrets.hide(reason), num_attempts, last.kind)
+            return Failure(self.secrets.hide(reason), num_attempts, last.kind)
 
     def _is_hopeless(self, index: int, error: AttemptError, num_attempts: int) -> bool:
         """Note `error` of server `index`, and tell whether no request will ever succeed."""
-        history = self._history
+        history = self.engine.history
         if error.cause is Cause.UNREACHABLE:
             self._picker.skip(index)
             history.unreachable.add(index)
@@ -203,30 +197,30 @@ class _Session:
         if error.cause is Cause.FINAL or history.num_completions:
             return error.cause is Cause.FINAL
         return (
-            (not history.reached and len(history.unreachable) == len(self._servers))
+            (not history.reached and len(history.unreachable) == len(self.servers))
             or (error.cause is Cause.MALFORMED and num_attempts >= MAX_MALFORMED)
             or history.num_refused >= MAX_REFUSED
         )
 
     def _report_once(self, index: int, error: AttemptError, outcome: str) -> None:
         """Say the first error of each kind of each server; reports count the rest."""
-        if (index, error.kind) not in self._history.reported:
-            self._history.reported.add((index, error.kind))
+        if (index, error.kind) not in self.engine.history.reported:
+            self.engine.history.reported.add((index, error.kind))
             logger.warning("%s; %s (said once)", self._describe(index, error), outcome)
 
     def _describe(self, index: int, error: AttemptError) -> str:
         cure = f"; {error.cure}"[:MAX_CURE_CHARS] if error.cure else ""
-        text = f"model {self._engine.model_name} at {self._servers[index].name}: {error}"
-        return self._secrets.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
+        text = f"model {self.engine.model_name} at {self.servers[index].name}: {error}"
+        return self.secrets.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
         from httpx2 import ConnectError, ConnectTimeout
         from openai import APIConnectionError, APIStatusError
 
         try:
-            body = self._engine.write(request, self._engine.model_name)
+            body = self.engine.write(request, self.engine.model_name)
             async with asyncio.timeout(timeout_s):
-                content_type, reply = await send_request(self._clients[index], body)
+                content_type, reply = await send_request(self.clients[index], body)
             return read_completion(content_type, reply)
         except AttemptError as error:
             return error

@@ -6,18 +6,18 @@ loses no work: its requests are repeated by others, and equal seeds give equal s
 
 from __future__ import annotations
 
-import json
+import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.common.cluster import Cluster, ClusterError, describe_cause
+from stages.common.cluster import Cluster, describe_cause
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext
-from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
+from stages.common.engines.request import Exchange, GenerationRequest, Response
 from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.vllm_engine import VllmEngine, VllmKind
 from stages.common.params.engine import EngineParams
@@ -67,17 +67,14 @@ class RayEngine:
         self._cluster = Cluster("engine ray")
 
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
-        """See `Engine.complete`; raise `EngineError` where Ray or a replica fails. Up to `CHUNK_SIZE` are taken."""
+        """See `Engine.complete`; raise `UserError` where Ray or a replica fails. Takes up to `CHUNK_SIZE`."""
         source = iter(requests)
         while chunk := list(islice(source, CHUNK_SIZE)):
             self._join_cluster()
             yield from self._complete_chunk(chunk)
 
     def _join_cluster(self) -> None:
-        try:
-            self._cluster.join()
-        except ClusterError as error:
-            raise EngineError(str(error)) from error
+        self._cluster.join()
         available = self._cluster.get_largest("GPU")
         if 0 < available < self._num_gpus:  # Ray would wait
             raise EngineError(
@@ -91,10 +88,10 @@ class RayEngine:
 
         try:
             for row in self._make_dataset(chunk).iter_rows():
-                value = json.loads(row["response"])
-                if "error" in value:
-                    raise EngineError(value["error"])
-                yield chunk[row["index"]], _load_response(value)
+                response = pickle.loads(row["response"])  # noqa: S301 - this program wrote it
+                if isinstance(response, EngineError):
+                    raise response
+                yield chunk[row["index"]], response
         except RayError as error:
             raise EngineError(f"engine ray: {describe_cause(error)}; run again: all completions are kept") from error
 
@@ -103,7 +100,7 @@ class RayEngine:
         from ray.data import ActorPoolStrategy, from_items
 
         num_blocks = -(-len(chunk) // (BATCH_FACTOR * self._concurrency))
-        rows = [{"index": index, "request": dump_request(request)} for index, request in enumerate(chunk)]
+        rows = [{"index": index, "request": pickle.dumps(request)} for index, request in enumerate(chunk)]
         return from_items(rows, override_num_blocks=num_blocks).map_batches(
             _RayReplica,
             fn_constructor_args=(self._make,),
@@ -126,31 +123,14 @@ class _RayReplica:
 
     def __call__(self, batch: RayBatch) -> RayBatch:
         """Columns ``index, request`` in; ``index, response`` out, row by row."""
-        requests = [load_request(text) for text in batch["request"]]
-        values: dict[str, Any] = {}
-        error = "no response"
+        requests: list[GenerationRequest] = [pickle.loads(each) for each in batch["request"]]  # noqa: S301
+        responses: dict[str, Response | EngineError] = {}
+        error = EngineError("no response")
         try:
-            values.update((request.key, _dump_response(result)) for request, result in self._engine.complete(requests))
+            responses.update((request.key, response) for request, response in self._engine.complete(requests))
         except EngineError as raised:  # as data: an exception would come out as a traceback in a text
-            error = str(raised)
-        responses = [json.dumps(values.get(request.key, {"error": error})) for request in requests]
-        return {"index": batch["index"], "response": responses}
-
-
-def dump_request(request: GenerationRequest) -> str:
-    """`request` as JSON."""
-    return json.dumps({field.name: getattr(request, field.name) for field in fields(request)})
-
-
-def load_request(text: str) -> GenerationRequest:
-    """The request that `dump_request` wrote."""
-    value = json.loads(text)
-    return GenerationRequest(**{**value, "stop": tuple(value["stop"])})
-
-
-def _dump_response(response: Response) -> dict[str, Any]:
-    return {"failure" if isinstance(response, Failure) else "completion": dict(vars(response))}
-
-
-def _load_response(value: dict[str, Any]) -> Response:
-    return Failure(**value["failure"]) if "failure" in value else Completion(**value["completion"])
+            error = EngineError(str(raised))
+        return {
+            "index": batch["index"],
+            "response": [pickle.dumps(responses.get(request.key, error)) for request in requests],
+        }

@@ -12,10 +12,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
@@ -48,6 +47,9 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; without it, a memory check refuses to start
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound threads starve where others use the cores
 }
+
+_NUMBERS = count(1)
+"""Of the servers of this process, for the names of their logs."""
 
 _DESCRIBE = """
 from importlib.metadata import distributions
@@ -120,8 +122,12 @@ class VllmEngine:
         digest = content_hash(self._model.source, self._model.revision, digits=12)
         self._server = server = ServerProcess(
             f"vLLM server of {self._model.source}",
-            lambda socket: [*vllm.command, *format_flags(make_options(self._model, self._vllm, vllm.is_cpu, socket))],
-            LOGS / f"{digest}-{os.getpid()}.log",
+            lambda socket: [
+                *vllm.command,
+                self._model.source,
+                *format_flags(make_options(self._model, self._vllm, vllm.is_cpu, socket)),
+            ],
+            LOGS / f"{digest}-{os.getpid()}-{next(_NUMBERS)}.log",
             {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})},
         )
         server.wait_until(lambda: _get(server.socket, "/health") is not None, self._start_timeout_s)
@@ -157,9 +163,8 @@ def _get(socket: str, path: str) -> bytes | None:
         return reply.content if reply.status_code == 200 else None
 
 
-@dataclass(frozen=True)
-class VllmInstallation:
-    """An environment that has vLLM: the command that serves a model, and whether vLLM is its CPU build."""
+class VllmInstallation(NamedTuple):
+    """An environment that has vLLM: the words that begin its server's command, and whether vLLM is its CPU build."""
 
     command: tuple[str, ...]
     is_cpu: bool
@@ -187,23 +192,19 @@ Option = str | int | float | bool | None
 
 
 def make_options(model: ModelId, vllm: VllmParams, is_cpu: bool, socket: str) -> dict[str, Option]:
-    """vLLM's options to serve `model` at the path `socket`; the model comes first.
+    """vLLM's options to serve `model` at the path `socket`.
 
     No code of the model is run; weights are safetensors, which can hold none. Defaults in the model's own
     generation_config are not used: requests hold all values. On a CPU, which may emulate bfloat16, `auto` is float32.
     """
+    own = vllm.model_dump(exclude={"engine_args"})
     return {
-        "": model.source,
+        **own,
+        "dtype": "float32" if is_cpu and vllm.dtype == "auto" else vllm.dtype,
         "uds": socket,
         "served_model_name": str(model),
         "revision": model.revision,
         "tokenizer_revision": model.revision,
-        "dtype": "float32" if is_cpu and vllm.dtype == "auto" else vllm.dtype,
-        "quantization": vllm.quantization,
-        "tensor_parallel_size": vllm.tensor_parallel_size,
-        "data_parallel_size": vllm.data_parallel_size,
-        "max_model_len": vllm.max_model_len,
-        "gpu_memory_utilization": vllm.gpu_memory_utilization,
         "load_format": "safetensors",
         "generation_config": "vllm",
         "structured_outputs_config": STRUCTURED_OUTPUTS,
@@ -219,11 +220,9 @@ def format_flags(options: dict[str, Option]) -> list[str]:
     """`options` as words of a command line; those that are None are left out."""
     words = []
     for name, value in options.items():
-        flag = f"--{name.replace('_', '-')}" if name else ""
-        if value is None:
-            continue
+        flag = name.replace("_", "-")
         if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-        else:
-            words += [flag, str(value)] if flag else [str(value)]
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            words.append(f"--{flag}={value}")
     return words
