@@ -29,7 +29,7 @@ HISTORY = ("CHANGELOG.md",)
 
 CLI = Path("docs/cli.md").read_text(encoding="utf-8")
 OPTIONS = {
-    title: set(re.findall(r"^\* `(--[a-z-]+)", text, flags=re.M))
+    title: set(re.findall(r"^\* `(?:-\w, )?(--[a-z-]+)", text, flags=re.M))
     for title, text in re.findall(r"^#+ `stepkto ([a-z ]+)`$(.*?)(?=^#|\Z)", CLI, flags=re.M | re.S)
 }
 """Options of each command, by its words after `stepkto`."""

@@ -17,7 +17,7 @@ A stage makes requests, an engine completes them, and a `Runner` puts a journal 
         runner.run(make_requests(), total=count, preflight=8)     # what the journal lacks
         for request in make_requests():                           # in an order of the stage's own
             response = runner.get(request)                        # Completion, or Failure with its reason
-        report = runner.report_usage()                            # what this run paid for, and all runs together
+        report = runner.report_usage()                            # what all completions have cost, whichever run paid
 
 `EngineError`, a `UserError` of one line, says that generation had to stop: the key or the model is wrong, or too many
 requests fail. What differs between kinds of engines is asked of `find_engine_kind`; `ENGINES` is their registry.
