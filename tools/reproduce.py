@@ -67,7 +67,7 @@ def _explain(root: Path, clone: Path) -> Iterator[str]:
     if committed is not None:
         yield "metrics:"
         now = (clone / METRICS).read_text(encoding="utf-8")
-        yield from (f"  {line}" for line in _compare_json(json.loads(committed), json.loads(now)))
+        yield from (f"  {line}" for line in compare_json(json.loads(committed), json.loads(now)))
 
 
 def _compare_stage(cache: Path | None, clone: Path, before: LockEntry, after: LockEntry) -> Iterator[str]:
@@ -96,11 +96,11 @@ def _compare_output(cache: Path | None, clone: Path, out: str, md5: str) -> Iter
             yield f"  {now.relative_to(clone)}: was not written"
         elif hash_file(now) != was:
             path = find_cached_file(cache, was)
-            difference = "other bytes" if path is None else _compare_files(path, now)
+            difference = "other bytes" if path is None else compare_files(path, now)
             yield f"  {now.relative_to(clone)}: {difference}"
 
 
-def _compare_files(before: Path, after: Path) -> str:
+def compare_files(before: Path, after: Path) -> str:
     """How far two files of one output are apart; the kind is that of the name of `after`."""
     if after.suffix == ".safetensors":
         from safetensors.numpy import load_file
@@ -115,11 +115,11 @@ def _compare_files(before: Path, after: Path) -> str:
         rows = was.hash_rows().is_in(now.hash_rows().implode()) if was.schema == now.schema else None
         return "other columns" if rows is None else f"{(~rows).sum():,} of {was.height:,} rows differ"
     if after.suffix == ".json":
-        return "; ".join(_compare_json(json.loads(before.read_text("utf-8")), json.loads(after.read_text("utf-8"))))
+        return "; ".join(compare_json(json.loads(before.read_text("utf-8")), json.loads(after.read_text("utf-8"))))
     return "other bytes"
 
 
-def _compare_json(before: Any, after: Any) -> list[str]:
+def compare_json(before: Any, after: Any) -> list[str]:
     """The numbers that differ most, relatively, of two JSON values, and how many differ at all."""
     old, new = (dict(_iterate_numbers(value)) for value in (before, after))
     gaps = {

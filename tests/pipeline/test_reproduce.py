@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.reproduce import _compare_files, _compare_json
+from tools.reproduce import compare_files, compare_json
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_single_files_are_compared_by_what_they_hold(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(name)
 
     def compare(suffix: str) -> str:
-        return _compare_files(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}")
+        return compare_files(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}")
 
     assert compare("safetensors") == "1 of 2 weights differ, by at most 0.5"
     assert compare("parquet") == "1 of 2 rows differ"
     assert compare("json") == "loss 0: 1 -> 1.5 (0.33 of it); 1 of 2 numbers differ"
     assert compare("txt") == "other bytes"
-    assert _compare_json({"a": 1}, {"a": 1}) == ["0 of 1 numbers differ"]
+    assert compare_json({"a": 1}, {"a": 1}) == ["0 of 1 numbers differ"]
