@@ -82,11 +82,11 @@ class _ProblemSetRun:
         judge, seed = self.params.evaluation_judge, self.params.seed
         with self.measure_phase(prefix, "judge") as usage:
             steps = split_samples(samples, self.params.split)
-            judged = judge_samples(self.problems, samples, steps, judge, seed, f"{self.desc} judge", usage)
-        self.tables |= {"samples": samples, "steps": steps, "labels": judged.labels}
+            labels = judge_samples(self.problems, samples, steps, judge, seed, f"{self.desc} judge", usage)
+        self.tables |= {"samples": samples, "steps": steps, "labels": labels.labels}
         if make_judge(judge, seed).has_replies:
-            self.tables["labels/replies"] = judged.replies
-        return judged.labels
+            self.tables["labels/replies"] = labels.replies
+        return labels.labels
 
     def verify(self, samples: pl.DataFrame, prefix: str) -> pl.DataFrame:
         """OUTCOME rows of `samples` (SAMPLE rows)."""
