@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +14,19 @@ from stages.common.params.outcome import OutcomeParams
 from stages.common.params.runtime import load_runtime
 from stages.common.params.tables import TablesParams
 from stages.common.progress import progress
-from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, ShardWriter, list_shards, read_shard, replace_dir, write_json
+from stages.common.tables import (
+    OUTCOME,
+    PROBLEM,
+    SAMPLE,
+    VERIFIER_RESPONSE,
+    ShardWriter,
+    list_shards,
+    read_shard,
+    replace_dir,
+    write_json,
+)
 from stages.common.verifiers import VerifierSet
+from stages.outcome.model_verifier import ModelVerifier
 from stages.outcome.verify_table import verify_on_ray, verify_with
 
 
@@ -31,7 +42,12 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
         replace_dir(out) as folder,
         closing(Cluster("runtime.distributed: ray")) as cluster,
         closing(VerifierSet(runtime.num_workers, params.timeout_s, params.guess)) as verifiers,
+        ExitStack() as stack,
     ):
+        model = None
+        if params.second_verifier is not None:
+            model = stack.enter_context(ModelVerifier(params.second_verifier, f"outcome {out.name}"))
+            response_writer = ShardWriter(folder / "responses", VERIFIER_RESPONSE)
         writer = ShardWriter(folder, OUTCOME)
         for shard in progress(shards, f"outcome {out.name}", unit="shards"):
             problems, samples = read_shard(problems_folder, PROBLEM, shard), read_shard(samples_folder, SAMPLE, shard)
@@ -39,6 +55,9 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
                 outcomes = verify_on_ray(problems, samples, params, runtime.num_workers, cluster)
             else:
                 outcomes = verify_with(verifiers, problems, samples)
+            if model is not None:
+                outcomes, responses = model.ask(outcomes, problems)
+                response_writer.write(shard, responses)
             writer.write(shard, outcomes)
             verdicts.update(outcomes["is_correct"].to_list())
             for name in columns:
@@ -48,5 +67,6 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
         "extraction_rules": dict(counts["extraction_rule"]),
         "reasons": dict(counts["reason"]),
         "verifiers": dict(counts["verifier"]),
+        **({} if model is None else {"second_verifier": model.report()}),
     }
     write_json(report_file, report)

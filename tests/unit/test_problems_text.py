@@ -15,7 +15,7 @@ from stages.common.gold_answers import GOLD_RULES, no_answers
 from stages.common.gold_answers.boxes import find_boxes
 from stages.common.gold_answers.math_gold import (
     find_boxed_answer,
-    find_gold_fault,
+    find_reason_against,
     has_different_answers,
     make_comparison_key,
 )
@@ -168,12 +168,12 @@ def test_checks_take_any_text(text: str) -> None:
     ],
 )
 def test_answers_that_say_nothing(answer: str) -> None:
-    assert find_gold_fault(answer) == "answer is no result"
+    assert find_reason_against(answer) == "answer is no result"
 
 
 @pytest.mark.parametrize("answer", ["0", "A", "\\text{even}", "\\text{no solution}", "x \\text{ or } y", "\\emptyset"])
 def test_answers_that_say_something(answer: str) -> None:
-    assert find_gold_fault(answer) is None
+    assert find_reason_against(answer) is None
 
 
 @pytest.mark.parametrize(
@@ -181,17 +181,17 @@ def test_answers_that_say_something(answer: str) -> None:
     ["(1) 3 (2) 5", "1) 3; 2) 5", "\\text{(a) } 3, \\text{ (b) } x", "(i) yes (ii) no", "①3②5"],
 )
 def test_answers_of_several_questions(answer: str) -> None:
-    assert find_gold_fault(answer) == "answer has several parts"
+    assert find_reason_against(answer) == "answer has several parts"
 
 
 @pytest.mark.parametrize("answer", ["(1, 2)", "f(1) = 3, f(2) = 5", "①③", "①, ②", "(1)(2)", "P(A) = 0.3", "a) 5"])
 def test_answers_of_one_question(answer: str) -> None:
-    assert find_gold_fault(answer) is None
+    assert find_reason_against(answer) is None
 
 
 def test_every_placeholder_has_a_source() -> None:
     rows = json.loads((Path(no_answers.__file__).parent / "no_answers.json").read_text(encoding="utf-8"))
-    assert all(row["source"] and find_gold_fault(row["text"]) == "answer is no result" for row in rows)
+    assert all(row["source"] and find_reason_against(row["text"]) == "answer is no result" for row in rows)
 
 
 def test_answers_that_differ_in_looks_only_are_the_same() -> None:

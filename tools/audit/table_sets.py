@@ -69,6 +69,11 @@ class TableSet:
         """Where raw replies of language models as judges lie."""
         return self.labels and self.labels / "replies"
 
+    @property
+    def verifier_responses(self) -> Path | None:
+        """Where raw responses of a model as second verifier lie."""
+        return None if self.outcome.second_verifier is None else self.outcomes / "responses"
+
 
 @dataclass(frozen=True)
 class _StageParams:
@@ -207,7 +212,7 @@ def _build_evaluation_tables(
         num_problems=evaluate.num_problems,
         sample=several if is_recorded else sample.model_copy(update={"temperature": 0.0, "num_samples": 1}),
         samples=folder / "samples",
-        outcome=params.get_block(OutcomeParams, "outcome"),
+        outcome=params.get_block(OutcomeParams, "outcome").model_copy(update={"second_verifier": None}),
         outcomes=folder / "outcomes",
         splitter=params.get_block(SplitParams, "split"),
         steps=folder / "steps",

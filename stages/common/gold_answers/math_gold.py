@@ -63,7 +63,7 @@ def has_different_answers(solution: str) -> bool:
     return "final answer" not in solution[max(0, last - 60) : last].lower()
 
 
-def find_gold_fault(answer: str) -> str | None:
+def find_reason_against(answer: str) -> str | None:
     """Return why `answer` cannot be compared: it says nothing, answers several questions, or is a sentence."""
     plain = " ".join(re.sub(r"\\[ ,;:!]", " ", _WRAPPER.sub(" ", answer)).split())
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", plain)
@@ -83,7 +83,7 @@ class MathGoldRules(GoldRules):
             return GoldAnswer(None, "no boxed answer")
         if not text:
             return GoldAnswer(None, "empty box")
-        if (reason := find_gold_fault(text)) is not None:
+        if (reason := find_reason_against(text)) is not None:
             return GoldAnswer(None, reason)
         if require_single and answer is None and has_different_answers(solution):
             return GoldAnswer(None, "several different answers")

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.common.params.block import ParamsBlock
+from stages.common.params.engine import EngineParams
+
+
+class ModelVerifierParams(ParamsBlock):
+    """A model that is asked about verdicts which the rules leave unknown. Its "correct" and "incorrect" count only if
+    it says the same with gold answer and answer in both orders."""
+
+    engine: EngineParams
+    """How the model is run or reached."""
+    model: str
+    """A Hub repo or a folder; behind a vendor's API the vendor's name for the model."""
+    revision: str | None = None
+    """Commit of a Hub model; null for a model that has none."""
+    prompt: Literal["llm", "xverify", "compass_verifier"] = "llm"
+    """The prompt's shape: `llm` for any instructed model, the others for the verifier models of that name."""
+    max_tokens: int = Field(default=64, ge=1)
+    """Longest reply in tokens; a longer one is no verdict."""
+    max_answer_chars: int = Field(default=200, ge=1)
+    """No model is asked about a longer answer."""
 
 
 class OutcomeParams(ParamsBlock):
@@ -14,3 +35,5 @@ class OutcomeParams(ParamsBlock):
     """Seconds after which the comparison of two answers ends and its verdict is unknown. The paper: not known."""
     guess: bool = False
     """Whether an answer counts that is one of several values of the last sentence; otherwise its verdict is unknown."""
+    second_verifier: ModelVerifierParams | None = None
+    """Asked where the rules' verdict is unknown, in rounds only; null for none. The paper: not known."""

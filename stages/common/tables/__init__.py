@@ -10,7 +10,7 @@ from stages.common.tables.ids import (
     normalise_text,
     seed_from,
 )
-from stages.common.tables.schema import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table
+from stages.common.tables.schema import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, VERIFIER_RESPONSE, Column, Table
 from stages.common.tables.store import (
     ShardWriter,
     list_shards,
@@ -28,6 +28,7 @@ __all__ = [
     "REPLY",
     "SAMPLE",
     "STEP",
+    "VERIFIER_RESPONSE",
     "Column",
     "DropLog",
     "ShardWriter",

@@ -109,6 +109,8 @@ LABEL = Table(
     ),
 )
 
+_REPLY_FACTS = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens")
+
 REPLY = Table(
     "reply",
     ("problem_id", "sample_id", "judge_index", "step", "vote", "attempt"),
@@ -149,6 +151,22 @@ OUTCOME = Table(
             nullable=True,
         ),
         Column("reason", pl.String, "reason for the verdict, in a few words"),
-        Column("verifier", pl.String, "version of the verifier: packages and rule-table hash"),
+        Column(
+            "verifier",
+            pl.String,
+            "who gave the verdict: packages and hash of the rules, or a model and its prompt's hash",
+        ),
+    ),
+)
+
+VERIFIER_RESPONSE = Table(
+    "verifier_response",
+    ("problem_id", "sample_id", "is_swapped"),
+    (
+        _SAMPLE_ID,
+        _PROBLEM_ID,
+        Column("is_swapped", pl.Boolean, "whether the answer stood in the gold answer's place, and the reverse"),
+        Column("request_hash", pl.String, "hash of everything that determined the reply"),
+        *(column for column in REPLY.columns if column.name in _REPLY_FACTS),
     ),
 )

@@ -4,6 +4,7 @@ A verifier from outside subclasses `Verifier` and calls ``VERIFIERS.register("my
 """
 
 from stages.common.verifiers.verifier import (
+    GUESS,
     UNSTABLE_REASONS,
     Decision,
     ExtractedAnswer,
@@ -14,6 +15,7 @@ from stages.common.verifiers.verifier import (
 from stages.common.verifiers.verify import VERIFIERS, VerifierSet, verify_answer, verify_answers
 
 __all__ = [
+    "GUESS",
     "UNSTABLE_REASONS",
     "VERIFIERS",
     "Decision",

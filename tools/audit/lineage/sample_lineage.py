@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, DropLog, Table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, VERIFIER_RESPONSE, DropLog, Table
 from stages.dataset import select_samples
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, collect, read_where
 from tools.audit.table_sets import DatasetSelection, TableSet
@@ -39,6 +39,7 @@ class SampleLineage:
     """STEP columns, and those of LABEL, null where a step has no label."""
     replies: list[TableRow]
     outcome: TableRow | None
+    verifier_responses: list[TableRow]
     selection: SelectionOutcome | None
     rows: dict[Path, int]
     """The sample's row in each file of the dataset, 0-based."""
@@ -59,6 +60,7 @@ def read_lineage(root: Path, tables: TableSet, sample_id: str) -> SampleLineage 
         read_labelled_steps(root, tables, of_sample),
         read_replies(root, tables, of_sample),
         read_first(root / tables.outcomes, OUTCOME, of_sample),
+        _read_verifier_responses(root, tables, of_sample),
         None if selection is None else _select_sample(root, tables, selection, sample_id, of_problem),
         {} if selection is None else _find_rows(root, selection, sample_id),
     )
@@ -82,6 +84,11 @@ def read_labelled_steps(root: Path, tables: TableSet, where: pl.Expr) -> list[Ta
 def read_replies(root: Path, tables: TableSet, where: pl.Expr) -> list[TableRow]:
     """REPLY rows by their key; none where no language model judges."""
     return [] if tables.replies is None else read_where(root / tables.replies, REPLY, where).sort(REPLY.key).to_dicts()
+
+
+def _read_verifier_responses(root: Path, tables: TableSet, where: pl.Expr) -> list[TableRow]:
+    folder = tables.verifier_responses
+    return [] if folder is None else read_where(root / folder, VERIFIER_RESPONSE, where).sort("is_swapped").to_dicts()
 
 
 def read_first(folder: Path, table: Table, where: pl.Expr) -> TableRow | None:

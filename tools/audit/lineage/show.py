@@ -124,6 +124,7 @@ def _list_files(lineage: SampleLineage) -> list[Path]:
     shard = f"{next(shards, 'all')}.parquet"
     folders = [tables.problems, tables.samples, tables.steps, tables.labels, tables.outcomes]
     folders += [tables.replies] if lineage.replies else []
+    folders += [tables.verifier_responses] if lineage.verifier_responses else []
     return [*(folder / shard for folder in folders if folder is not None), *lineage.rows, tables.policy / MANIFEST]
 
 

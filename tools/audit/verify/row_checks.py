@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stages.common.tables import (
     PROBLEM,
     SAMPLE,
     STEP,
+    VERIFIER_RESPONSE,
     Table,
     list_shards,
     make_problem_id,
@@ -21,7 +23,7 @@ from stages.common.tables import (
     seed_from,
 )
 from stages.common.verifiers import UNSTABLE_REASONS
-from stages.outcome import verify_samples
+from stages.outcome import ModelQuestion, apply_responses, list_questions, verify_samples
 from stages.sample import choose_problems, hash_sampling
 from stages.split import split_samples
 from tools.audit.check_results import CheckResults
@@ -87,7 +89,7 @@ def check_rows(
     if "labels" in results and rows.steps is not None and rows.labels is not None:
         check_labels(results, root, tables, keys, rows.problems, samples, rows.steps, rows.labels)
     if "verdicts" in results and rows.outcomes is not None:
-        _check_verdicts(results, tables, keys, rows.problems, samples, rows.outcomes)
+        _check_verdicts(results, root, tables, keys, rows.problems, samples, rows.outcomes)
 
 
 def _check_samples(
@@ -193,6 +195,7 @@ def find_broken_spans(steps: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFram
 
 def _check_verdicts(
     results: CheckResults,
+    root: Path,
     tables: TableSet,
     keys: KeyRange,
     problems: pl.DataFrame,
@@ -204,9 +207,32 @@ def _check_verdicts(
     is_unsure = pl.any_horizontal(pl.col("reason").str.starts_with(reason) for reason in UNSTABLE_REASONS)
     unsure = pl.concat([outcomes, expected]).filter(is_unsure)
     results.note_not_recomputed("verdicts", "verdicts that ran out of time", unsure["sample_id"].n_unique())
+    second = tables.outcome.second_verifier
+    if second is not None and tables.verifier_responses is not None:
+        responses = read_checked(results, root, tables.verifier_responses, VERIFIER_RESPONSE, keys)
+        if responses is None:
+            return
+        _check_questions(
+            results, tables.verifier_responses, keys, list_questions(expected, problems, second), responses
+        )
+        expected = apply_responses(expected, responses, second)
     sure = outcomes.join(unsure, on=SAMPLE_KEY, how="anti", maintain_order="left")
     expected = expected.join(unsure, on=SAMPLE_KEY, how="anti", maintain_order="left")
     check_equal(results, "verdicts", path, sure, expected, SAMPLE_KEY, "the verifier")
+
+
+def _check_questions(
+    results: CheckResults, folder: Path, keys: KeyRange, questions: Iterable[ModelQuestion], responses: pl.DataFrame
+) -> None:
+    """The model must have been asked what the rules leave unknown, and nothing else."""
+    key = list(VERIFIER_RESPONSE.key)
+    rows = [(one.problem_id, one.sample_id, one.is_swapped, one.request.key) for one in questions]
+    schema = {name: VERIFIER_RESPONSE.schema[name] for name in (*key, "request_hash")}
+    expected = pl.DataFrame(rows, schema=schema, orient="row").sort(key)
+    path = f"{folder}/{keys.shard}.parquet"
+    check_equal(
+        results, "verdicts", path, responses.select(list(schema)), expected, key, "what the rules leave unknown"
+    )
 
 
 def _is_complete(tables: TableSet) -> bool:
