@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from stages.common.params.engine import VllmParams
@@ -41,4 +42,34 @@ def write_small_llama(folder: Path, hidden: int = 64, layers: int = 2, heads: in
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_answering_llama(folder: Path, num_steps: int = 250) -> Path:
+    """A small Llama in `folder` that has learned to end in ``\\boxed{0}`` or ``\\boxed{1}``, whatever it is asked."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    write_small_llama(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.config.max_position_embeddings = 2048
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    rng = random.Random(0)
+    for _ in range(num_steps):
+        texts = []
+        for _ in range(4):
+            words = " ".join(rng.choices(["Find", "the", "remainder", "7", "Solve", "problem", "step", "."], k=8))
+            chat = tokenizer.apply_chat_template(
+                [{"role": "user", "content": words}], tokenize=False, add_generation_prompt=True
+            )
+            texts.append(
+                f"{chat}Step 1: 1 + 1 = {rng.choice([2, 3])}\n\nThe answer is \\boxed{{{rng.choice([0, 1])}}}<eos>"
+            )
+        rows = tokenizer(texts, add_special_tokens=False, return_tensors="pt", padding=True)
+        labels = rows["input_ids"].masked_fill(rows["attention_mask"] == 0, -100)
+        model(**rows, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
     return folder
