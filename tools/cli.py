@@ -31,11 +31,18 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="[RECIPE]", help="A params f
 @app.command()
 def plan(
     recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Plan as if FILE were params.yaml.")] = None,
+    assumed: Annotated[
+        list[str] | None,
+        typer.Option("--assume", metavar="NAME=VALUE", help="Assume this, such as kept=0.3; may be repeated."),
+    ] = None,
 ) -> None:
-    """Show which stages a run would execute at most, why, and what they would ask of language models."""
+    """Show which stages a run would execute at most, why, and what they would ask of language models.
+
+    Before there are problems, their number is the Hub's or counted, and what else is assumed is stated.
+    """
     from tools.plan import show_plan
 
-    typer.echo(show_plan(recipe))
+    typer.echo(show_plan(recipe, assumed=assumed or ()))
 
 
 @app.command()

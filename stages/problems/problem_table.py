@@ -91,10 +91,8 @@ def _read_problems(
     """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order."""
     num_rows: Counter[str] = Counter()
     problems = []
-    block = {"hub": params.hub, "files": params.files}.get(params.reader)
-    columns = block.columns if block else {}
     for raw in progress(read_rows(params, seed), "problems"):
-        candidate = raw.error or read_candidate(raw.value, columns)
+        candidate = raw.error or read_candidate(raw.value, params.columns)
         if isinstance(candidate, str):
             num_rows[""] += 1
             drops.drop(candidate, raw.location, "" if raw.value is None else raw.value)

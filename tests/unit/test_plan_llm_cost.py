@@ -111,6 +111,9 @@ def test_what_does_not_run_or_does_not_ask_is_left_out(data: Path, tmp_path: Pat
 def test_the_table_sums_by_currency(data: Path) -> None:
     found = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     shown = render_estimates(found)
-    assert f"Total: {sum(estimate.money for estimate in found):,.2f} USD." in shown
+    assert (
+        f"Total: {sum(estimate.money for estimate in found):,.2f} USD, 0.0 hours at 10,000 completion tokens a second."
+        in shown
+    )
     assert "sample@M1  the policy  40 requests" in shown
     assert "up to" in shown

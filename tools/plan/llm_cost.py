@@ -24,6 +24,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.judge import make_judge
 from stages.judge.llm import read_template
+from tools.plan.assumptions import Assumptions
 from tools.plan.decide import Decision
 from tools.plan.expected import Expected
 
@@ -52,11 +53,11 @@ class CostEstimate:
 
 
 class InputSizes:
-    """Sizes of the problems, and means over the reports below `data`."""
+    """Sizes of the problems below `data`, or those assumed while there are none, and means over the reports there."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, assumed: dict[str, tuple[int, float, float]] | None = None) -> None:
         self._folder = data / "reports"
-        self.splits: dict[str, tuple[int, float, float]] = {}
+        self.splits = assumed or {}
         """By split: number of problems, mean characters of a problem and of its reference solution."""
         if any((data / "problems").glob("*.parquet")):
             sizes = pl.scan_parquet(data / "problems" / "*.parquet").group_by("split").agg(
@@ -81,26 +82,33 @@ def _look_up(report: Any, key: str) -> float | None:
     return report if isinstance(report, int | float) else None
 
 
-def estimate_llm_cost(decisions: list[Decision], expected: Expected, sizes: InputSizes) -> list[CostEstimate]:
-    """One estimate per stage that would run and model that it requests; empty if there are no problems yet."""
+def estimate_llm_cost(
+    decisions: list[Decision], expected: Expected, sizes: InputSizes, completion_tokens: float | None = None
+) -> list[CostEstimate]:
+    """One estimate per stage that would run and model that it requests; empty if no sizes of problems are known.
+
+    `completion_tokens` is the assumed mean length of a completion, null for that of earlier rounds or the limit.
+    """
     return [
         estimate
         for decision in decisions
         if decision.runs and decision.stage.module in ("stages.sample", "stages.judge", "stages.evaluate")
         for estimate in _estimate_stage(
-            decision.stage.name, decision.stage.module, expected.read_params(decision.stage), sizes
+            decision.stage.name, decision.stage.module, expected.read_params(decision.stage), sizes, completion_tokens
         )
     ]
 
 
-def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: InputSizes) -> Iterator[CostEstimate]:
+def _estimate_stage(
+    stage: str, module: str, params: dict[str, Any], sizes: InputSizes, completion_tokens: float | None
+) -> Iterator[CostEstimate]:
     sample = validate(SampleParams, params["sample"], "sample")
     judge = validate(JudgeParams, params["judge"], "judge")
     evaluate = validate(EvaluateParams, params["evaluate"], "evaluate")
     evaluates = module == "stages.evaluate"  # it samples and judges by itself
     count, problem, reference = sizes.splits.get((evaluate.split or "") if evaluates else "train", (0, 0.0, 0.0))
     count = min((evaluate.num_problems if evaluates else sample.num_problems) or count, count)
-    length = sizes.average("sample", "completion_tokens", "samples")
+    length = completion_tokens or sizes.average("sample", "completion_tokens", "samples")
     tokens, uses_reports = (sample.max_tokens, False) if length is None else (length, True)
 
     def estimate(
@@ -125,27 +133,33 @@ def _estimate_stage(stage: str, module: str, params: dict[str, Any], sizes: Inpu
         yield estimate(model.model, requests, chars, reply or model.max_tokens, reply is not None, model.engine)
 
 
-def render_estimates(estimates: list[CostEstimate]) -> str:
+def render_estimates(estimates: list[CostEstimate], assumptions: Assumptions | None = None) -> str:
     """A table for the console, and its sums by currency; empty if nothing is requested."""
     if not estimates:
         return ""
-    rows = [
-        [
+    speed, hour_price = (assumptions or Assumptions()).tokens_per_s, (assumptions or Assumptions()).price_per_hour
+    sums: defaultdict[str, float] = defaultdict(float)
+    rows = []
+    for estimate in estimates:
+        hours, money = estimate.completion_tokens / speed / 3600, ""
+        if estimate.prices is not None or hour_price is not None:
+            currency, price = estimate.prices.currency if estimate.prices else "of machine time", estimate.money
+            price = price if estimate.prices else hours * (hour_price or 0.0)
+            sums[currency] += price
+            money = f"{price:,.2f} {currency}"
+        rows.append([
             estimate.stage,
             estimate.model,
             f"{estimate.requests:,} requests",
             f"{estimate.prompt_tokens / 1e6:,.2f}M prompt tokens",
             f"{'' if estimate.uses_reports else 'up to '}{estimate.completion_tokens / 1e6:,.2f}M completion tokens",
-            f"{estimate.money:,.2f} {estimate.prices.currency}" if estimate.prices else "",
-        ]
-        for estimate in estimates
-    ]
+            f"{hours:,.1f} hours",
+            money,
+        ])  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["Requests to language models, without what the journal holds and what prefix caches save:"]
     lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    sums: defaultdict[str, float] = defaultdict(float)
-    for estimate in estimates:
-        if estimate.prices:
-            sums[estimate.prices.currency] += estimate.money
-    total = ", ".join(f"{money:,.2f} {currency}" for currency, money in sorted(sums.items()))
-    return "\n".join([*lines, *([f"Total: {total}."] if total else [])])
+    hours = sum(estimate.completion_tokens for estimate in estimates) / speed / 3600
+    total = [f"{money:,.2f} {currency}" for currency, money in sorted(sums.items())]
+    lines.append(f"Total: {', '.join([*total, f'{hours:,.1f} hours at {speed:,.0f} completion tokens a second'])}.")
+    return "\n".join(lines)

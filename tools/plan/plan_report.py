@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from stages.common.params.recipe import read_recipe
 from tools.dvc_lock import LOCK, read_lock
+from tools.plan.assumptions import assume_splits, read_assumptions
 from tools.plan.decide import Decision, decide
 from tools.plan.expected import Expected
 from tools.plan.graph import RECIPE, read_graph
@@ -17,17 +19,28 @@ MAX_REASONS = 3
 """Reasons of one kind that are written out for a stage."""
 
 
-def show_plan(recipe: Path | None = None, root: Path = Path()) -> str:
-    """What a run in `root` would do with the recipe in force, or with `recipe`. Raises `ParamsError`, `UserError`."""
-    read_recipe(recipe or root / RECIPE)
+def show_plan(recipe: Path | None = None, root: Path = Path(), assumed: Sequence[str] = ()) -> str:
+    """What a run in `root` would do with the recipe in force, or with `recipe`, and what it costs.
+
+    Where there are no problems yet, their number and sizes are assumed, as far as `assumed` does not give them
+    (`Assumptions`, ``NAME=VALUE``). Raises `ParamsError`, `UserError`.
+    """
+    params, assumptions = read_recipe(recipe or root / RECIPE), read_assumptions(assumed)
     stages = read_graph(root, recipe)
     expected = Expected(stages, root, recipe)
     lock = read_lock(root) if (root / LOCK).is_file() else {}
     decisions = decide(stages, lock, expected)
-    estimates = estimate_llm_cost(decisions, expected, InputSizes(root / DATA))
-    texts = [render_decisions(decisions, str(recipe or RECIPE), root / JOURNAL), render_estimates(estimates)]
-    if estimates and any(decision.runs and decision.stage.name == "problems" for decision in decisions):
-        texts.append("Sizes are those of the last run's problems, which would be made again.")
+    texts = [render_decisions(decisions, str(recipe or RECIPE), root / JOURNAL)]
+    sizes = InputSizes(root / DATA)
+    makes_problems = any(decision.runs and decision.stage.name == "problems" for decision in decisions)
+    note = "Sizes are those of the last run's problems, which would be made again." if makes_problems else ""
+    if makes_problems and (assumptions.rows or not sizes.splits):
+        splits, text = assume_splits(params.problems, params.seed, assumptions)
+        sizes = InputSizes(root / DATA, splits)
+        stated = ", ".join(f"{name}={value}" for name, value in assumptions if value is not None)
+        note = f"Problems: {text}.\nAssumed, since there are none yet (change it by --assume NAME=VALUE): {stated}."
+    estimates = estimate_llm_cost(decisions, expected, sizes, assumptions.completion_tokens)
+    texts += [render_estimates(estimates, assumptions), note if estimates or not sizes.splits else ""]
     return "\n\n".join(text for text in texts if text)
 
 

@@ -129,6 +129,12 @@ class ProblemsParams(ParamsBlock):
     limit: int | None = Field(default=None, ge=1)
     """At most this many rows are read (null: all); for trying a recipe."""
 
+    @property
+    def columns(self) -> Columns:
+        """The map of columns of the reader in use."""
+        block = {"hub": self.hub, "files": self.files}.get(self.reader)
+        return block.columns if block else {}
+
     @model_validator(mode="after")
     def _check_reader(self) -> Self:
         if getattr(self, self.reader) is None:
