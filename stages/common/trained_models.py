@@ -1,7 +1,7 @@
 """Finished training, kept under what determined it: a killed or lost run never trains the same model twice.
 
 An entry is ``work/trained/KEY/M1`` (the policy, named as the round that trained it first) and ``report.json``, written
-last. Its files are links to those in DVC's cache where the disk allows them, so an entry costs nothing there.
+last. It takes the space of a policy, since DVC copies what it caches.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CODE = Path("reports/code")
 
 REPORT = "report.json"
 
-MAX_KEPT = 8
-"""Entries kept: those used last."""
+MAX_KEPT = 4
+"""Entries kept: those used last, as many as the default recipe trains."""
 
 
 def locate_training(stage: str, determined_by: Any, root: Path = Path()) -> Path | None:
