@@ -19,7 +19,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: help repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
-.PHONY: bench bench-train bench-llm bench-outcome bench-vllm bench-audit bench-data
+.PHONY: bench bench-train bench-llm bench-verify bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
 help:  ## list the targets
@@ -70,11 +70,12 @@ vllm: $(VLLM)/.vllm  ## install vLLM: beside the rest on GPUs, else its CPU buil
 test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU, and a real Ray cluster
 	@$(VLLM)/bin/python -m pytest tests/real/test_llm_vllm.py tests/real/test_llm_ray.py tests/real/test_outcome_ray.py tests/real/test_train_vllm.py
 
-bench: bench-train bench-outcome bench-llm bench-vllm bench-data  ## each prints both sides of a comparison from one run
+bench: bench-train bench-verify bench-llm bench-vllm bench-data  ## each prints both sides of a comparison from one run
 
 PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
-bench-outcome: $(VENV)/.developed  ## the verifier beside plain math-verify; PAIRS=file chooses the pairs
+bench-verify: $(VENV)/.developed  ## the verifier beside plain math-verify: speed on PAIRS, precision and recall into docs/outcome.md
 	@$(BIN)/python -m benchmarks.verifier $(PAIRS)
+	@$(BIN)/python -m benchmarks.verifier_accuracy --write
 
 bench-llm: $(VENV)/.developed  ## requests a second, beside a bare asyncio and openai loop in the same run
 	@$(BIN)/python -m benchmarks.llm_client

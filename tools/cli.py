@@ -112,14 +112,14 @@ def runs(
     print_lines(format_runs() if name is None else format_run(find_run(name)))
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # an answer may begin with a minus sign
 def grade(
     gold: Annotated[str, typer.Argument(help="Gold answer.")],
     completion: Annotated[str, typer.Argument(help="An answer, or a completion that ends in one.")],
     task: Annotated[str, typer.Option(help="Task whose verifier to use.")] = "math",
     timeout_s: Annotated[float, typer.Option(help="Seconds after which the verdict is unknown.")] = 5.0,
 ) -> None:
-    """Explain the verdict on one completion. Put -- before an answer that begins with a minus sign."""
+    """Explain the verdict on one completion."""
     from stages.common.verifiers import verify_answer
 
     for name, value in verify_answer(gold, completion, task, timeout_s)._asdict().items():

@@ -36,7 +36,7 @@ def test_grade_explains_a_verdict() -> None:
     )
     assert lines["is_correct"] == "True"
     assert lines["verifier"]
-    negative = CliRunner().invoke(app, ["grade", "--", r"-2\pi", r"-2\pi"])
+    negative = CliRunner().invoke(app, ["grade", r"-2\pi", r"-2\pi"])
     assert "is_correct       True" in negative.output
 
 

@@ -5,21 +5,79 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.verifiers import VerifierInput, VerifierSet, verify_answers
 from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, RULE_NAMES, extract_answer
 
-CASES = json.loads((Path(__file__).parents[1] / "data" / "outcome_answers.json").read_text(encoding="utf-8"))
+DATA = Path(__file__).parents[1] / "data"
+CASES = json.loads((DATA / "outcome_answers.json").read_text(encoding="utf-8"))
+ENDINGS = [json.loads(line) for line in (DATA / "outcome_endings.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["source"])
 def test_cases(case: dict[str, str]) -> None:
     found = extract_answer(case["completion"], is_truncated="is_truncated" in case)
     assert (found and found.text, found and found.rule) == (case["answer"], case["extraction_rule"])
+
+
+def test_realistic_endings() -> None:
+    """How models end completions: at least 97% of right answers are found, and no other is called right."""
+    verdicts = [one.is_correct for one in verify_answers([(case["gold"], case["completion"]) for case in ENDINGS])]
+    expected = [case["is_correct"] for case in ENDINGS]
+    found = [given for given, value in zip(verdicts, expected, strict=True) if value is True]
+    credited = [case for case, given in zip(ENDINGS, verdicts, strict=True) if given and case["is_correct"] is not True]
+    assert len(ENDINGS) >= 500
+    assert all(case["source"] for case in ENDINGS)
+    assert found.count(True) >= 0.97 * len(found)
+    assert [case for case in credited if "dozen" not in case["completion"]] == []
+
+
+SEVERAL = "Tom gave 5 of his 12 apples to Ann and 3 to Bob."
+
+
+@pytest.mark.parametrize(("accepts_guesses", "verdicts"), [(False, [None, None]), (True, [True, False])])
+def test_one_of_several_values_is_a_guess(accepts_guesses: bool, verdicts: list[bool | None]) -> None:
+    with closing(VerifierSet(1, 5.0, accepts_guesses)) as verifiers:
+        given = verifiers.get("math").verify_many(VerifierInput(gold, SEVERAL) for gold in ("3", "5"))
+        assert [one.is_correct for one in given] == verdicts
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_none_and_numbers_are_read_as_text(workers: int) -> None:
+    pairs: list[Any] = [(None, "5"), (5, "5"), (5.0, r"\boxed{5}"), ("5", None), ("5", 5), (None, None)]
+    verdicts = [one.is_correct for one in verify_answers(pairs, num_workers=workers)]
+    assert verdicts == [None, True, True, False, True, None]
+
+
+_ENDINGS = st.sampled_from([case["completion"] for case in ENDINGS if "think" not in case["completion"]])
+
+
+@given(_ENDINGS, st.sampled_from(["", "<think>\n", "<think>", "<thinking>"]))
+def test_thinking_is_no_answer(ending: str, begin: str) -> None:
+    """An answer behind it is the same; thinking that is never closed has none."""
+    plain = extract_answer(ending)
+    end = "</thinking>" if begin == "<thinking>" else "</think>"
+    found = extract_answer(f"{begin}So it is \\boxed{{99}}, and the answer is 98.\n{end}\n{ending}")
+    if plain is None or plain.rule not in ("whole", "last line"):
+        assert (found and found.text) == (plain and plain.text)
+    assert extract_answer("<think>" + ending.replace("<|", "")) is None
+
+
+@given(
+    _ENDINGS,
+    st.sampled_from(["<|im_end|>", "</s>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>", "<｜end▁of▁sentence｜>"]),
+)
+def test_what_follows_a_turn_is_no_part_of_it(ending: str, token: str) -> None:
+    plain, found = extract_answer(ending), extract_answer(f"{ending}{token}\nThe answer is 99.")
+    if ending.strip():
+        assert (found and found.text) == (plain and plain.text)
 
 
 def test_every_rule_has_a_case() -> None:
