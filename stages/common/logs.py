@@ -55,7 +55,7 @@ class LibraryLogger(logging.Logger):
 def write_log(folder: Path, stage: str, has_console: bool = True) -> Iterator[None]:
     """Log what runs inside to ``log.txt`` in the run's `folder`, and its own lines to standard output.
 
-    On a terminal, which has bars, only warnings are shown. Loggers of libraries that are imported inside show nothing:
+    On a terminal with bars, only warnings are shown. Loggers of libraries that are imported inside show nothing:
     their warnings are in the file, and Python's too. Where the file cannot be written, warnings are shown.
     """
     verbosity = os.environ.get(VERBOSITY_VARIABLE)
@@ -94,4 +94,4 @@ def _choose_level(verbosity: str | None) -> int:
         return logging.ERROR
     if verbosity == VERBOSE:
         return logging.DEBUG
-    return logging.WARNING if sys.stdout.isatty() else logging.INFO
+    return logging.WARNING if sys.stdout.isatty() and has_bars() else logging.INFO

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from stages.common.errors import UserError, describe_error
+from stages.common.logs import has_bars
 from stages.common.params.seed_model import HubModelParams
 from stages.common.policies import MANIFEST, write_manifest
 from stages.common.provenance import compute_sha256
@@ -83,7 +83,7 @@ def convert_gguf(source: Path, folder: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    if not sys.stderr.isatty():
+    if not has_bars():
         logging.disable_progress_bar()
     try:
         options: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
