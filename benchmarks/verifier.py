@@ -17,7 +17,7 @@ from typing import NamedTuple
 from stages.common.errors import UserError
 from stages.common.verifiers import Verdict, VerifierInput
 from stages.common.verifiers.math import MathVerifier
-from stages.common.verifiers.math.compare import decision, normal_form
+from stages.common.verifiers.math.compare import answer_text, decision
 
 _GOLD_KEYS = ("gold", "answer")
 _NUM_RUNS = 5
@@ -132,7 +132,7 @@ def _time_verifier(
     keep: Callable[[Verdict], object] = lambda _: None,
 ) -> Throughput:
     """Return the speed of a new verifier with started processes and empty caches."""
-    for cached in (normal_form.normalise_answer, decision._read_gold, decision.decide_answer):
+    for cached in (answer_text.write_plainly, decision._read_gold, decision.decide_answer):
         cached.cache_clear()
     with closing(MathVerifier(workers, timeout_s)) as verifier:
         list(verifier.verify_many(VerifierInput(r"\sqrt{2}", rf"\boxed{{\sqrt{{{n + 3}}}}}") for n in range(workers)))

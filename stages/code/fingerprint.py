@@ -46,8 +46,6 @@ tests/pipeline/test_code_left_out.py changes all of them and sees the same bytes
 LIBRARIES = {
     "accelerate": "how a training is sharded, and in which order it sums",
     "jinja2": "prompts and pages",
-    "latex2sympy2_extended": "reading of answers",
-    "math_verify": "comparison of answers",
     "mpmath": "comparison of answers",
     "numpy": "resampling",
     "polars": "order and type of rows, Parquet files",
@@ -64,7 +62,6 @@ Only those that every installation has: an optional one (peft, vllm) would make 
 """
 
 BENEATH = {
-    "math_verify": ("latex2sympy2_extended", "sympy"),
     "transformers": ("tokenizers", "torch"),
     "trl": ("accelerate", "transformers"),
 }

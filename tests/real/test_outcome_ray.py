@@ -23,7 +23,7 @@ from tests.support.ray_nodes import ray_head, wait_for_text
 
 PARAMS = OutcomeParams(timeout_s=5.0)
 SPREAD = "runtime.distributed: ray"
-ENDLESS = r"\boxed{9^{9^{9^9}}}"
+ENDLESS = r"\boxed{\sum_{i=1}^{999}\sum_{j=1}^{999}\sum_{k=1}^{999}\sqrt{i j k}}"
 
 
 @pytest.fixture(autouse=True)

@@ -84,7 +84,7 @@ def test_libraries_count_where_they_decide() -> None:
     def libraries(stage: str) -> set[str]:
         return {line.split()[0] for line in NOW[stage].splitlines()} & LIBRARIES.keys()
 
-    assert {"math_verify", "sympy", "latex2sympy2_extended", "polars"} <= libraries("outcome")
+    assert {"mpmath", "sympy", "polars"} <= libraries("outcome")
     assert {"torch", "transformers", "tokenizers", "trl", "accelerate"} <= libraries("train")
     assert "polars" not in libraries("train"), "it writes no tables"
     assert {"torch", "transformers", "tokenizers"} <= libraries("sample")

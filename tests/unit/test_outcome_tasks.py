@@ -59,7 +59,7 @@ def test_each_task_of_a_table_has_its_verifier() -> None:
         ("s2", None, None, False, "no answer"),
     ]
     assert outcomes["verifier"][0] == outcomes["verifier"][2] == "string_match 1"
-    assert outcomes["verifier"][1].startswith("math-verify ")
+    assert outcomes["verifier"][1].startswith("mpmath ")
 
 
 def test_answers_of_a_vote_are_compared_by_their_task() -> None:

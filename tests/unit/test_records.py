@@ -274,5 +274,5 @@ def test_a_folder_without_manifest(tmp_path: Path) -> None:
 
 def test_the_environment_names_what_can_change_a_result() -> None:
     packages = describe_environment()["packages"]
-    assert {"torch", "transformers", "trl", "polars", "math-verify", "sympy"} <= set(packages)
+    assert {"torch", "transformers", "trl", "polars", "mpmath", "sympy"} <= set(packages)
     assert not any("/" in version for version in packages.values())

@@ -18,7 +18,9 @@ _REFERENCE = re.compile(
     r"(?:see|refer to) (?:the )?(?:solution|proof|explanation|above|below|answer|figure|diagram)\b.*"
 )
 _SERIES = tuple(
-    re.compile(rf"(?:\A|[\s;,.])\(?{first}\)\s*(?P<answer>[^;]{{0,100}}?\w[^;]{{0,100}}?)[\s;,.]+\(?{second}\)\s*\S")
+    re.compile(
+        rf"(?:(?:\A|[\s;,.])\({first}\)|\A{first}\))\s*(?P<answer>[^;]{{0,100}}?\w[^;]{{0,100}}?)[\s;,.]+\(?{second}\)\s*\S"
+    )
     for first, second in (("1", "2"), ("a", "b"), ("i", "ii"), ("I", "II"), ("A", "B"), ("Ⅰ", "Ⅱ"), ("1°", "2°"))
 )
 _MAX_CHARS = 600

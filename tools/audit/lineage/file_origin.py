@@ -11,7 +11,7 @@ from tools.dvc_files import find_cache, hash_file, read_cached_listing
 from tools.dvc_lock import LOCK, Lock, LockEntry, find_output
 from tools.git import describe_last_commit, run_git
 
-SHOWN_PACKAGES = ("torch", "transformers", "polars", "math_verify")
+SHOWN_PACKAGES = ("torch", "transformers", "polars", "sympy")
 """Libraries shown; the file of the stage's code names all of them."""
 
 CODE_FOLDER = "reports/code/"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stages.common.verifiers.math.compare.decision import FormulaPair, PreparedInput, prepare_input
+from stages.common.verifiers.math.compare.units import TABLE
 from stages.common.verifiers.math.extract.final_answer import extract_answer
 from stages.common.verifiers.math.process.process_pool import PendingDecision, ProcessPool
 from stages.common.verifiers.verifier import Decision, ExtractedAnswer, Verdict, Verifier, VerifierInput
@@ -36,8 +37,9 @@ def compute_version() -> str:
     folder = Path(__file__).parent
     modules = [Path(__file__), *sorted(folder.glob("compare/*.py")), *sorted(folder.glob("extract/*.py"))]
     modules.append(folder.parents[1] / "gold_answers" / "boxes.py")
-    packages = ("math-verify", "latex2sympy2_extended", "sympy")
-    rules = content_hash([_strip_comments(path.read_text(encoding="utf-8")) for path in modules], digits=8)
+    packages = ("mpmath", "sympy")
+    texts = [_strip_comments(path.read_text(encoding="utf-8")) for path in modules]
+    rules = content_hash([*texts, TABLE.read_text(encoding="utf-8")], digits=8)
     return " ".join([*(f"{name} {metadata.version(name)}" for name in packages), f"rules {rules}"])
 
 
@@ -63,7 +65,7 @@ class _Waiting(NamedTuple):
 
 
 class MathVerifier(Verifier):
-    """Compares answers by rules, and by SymPy and math-verify where no rule decides."""
+    """Compares answers by rules, and by the values of formulas where no rule decides."""
 
     def __init__(self, num_workers: int = 1, timeout_s: float = 5.0, accepts_guesses: bool = False) -> None:
         super().__init__(num_workers, timeout_s, accepts_guesses)

@@ -1,162 +1,158 @@
-"""Whether two formulas are equal, by math-verify and by further checks where it says no."""
+"""Whether two formulas are equal: by their values, and by SymPy for sets. Runs in processes that may be killed.
+
+"Equal" needs two witnesses: values that agree to 50 digits at 20 rational and complex points, and at one of them to 300
+digits; numbers must agree to 1,000 digits. "Unequal" needs a point at which both are real, or both use i, and differ.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from stages.common.verifiers.math.compare.further_checks import is_rounded_equal, is_same_set, is_same_vector
-from stages.common.verifiers.math.compare.sympy_sandbox import install_sandbox
+import mpmath  # noqa: F401 - loaded before the server forks
+import sympy  # noqa: F401
+from mpmath import mp
+
+from stages.common.verifiers.math.compare.algebra_kinds import KIND_CHECKS, evaluate_matrices
+from stages.common.verifiers.math.compare.comparer import Comparer, NeedsAlgebra, check_cheaply
+from stages.common.verifiers.math.compare.decision import compare_texts
+from stages.common.verifiers.math.compare.evaluate import (
+    Evaluator,
+    Point,
+    UndefinedError,
+    make_points,
+    make_whole_points,
+    read_fraction,
+)
+from stages.common.verifiers.math.compare.exact import find_exact
+from stages.common.verifiers.math.compare.resolve import find_names
+from stages.common.verifiers.math.compare.rounding import is_rounding
+from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.verifier import Decision
 
-MAX_OPERATIONS = 200
-"""Operations in a formula above which math-verify's "unequal" is final."""
+_DIGITS = 60
+"""Digits that values are computed to; they agree if the first 50 do."""
 
-_COMMON_PAIRS = (
-    (r"x^2+\frac{1}{2}x-\sqrt{3}", r"\frac{x}{2}-\sqrt[2]{3}+x^{2}"),
-    (r"(1, -2.5)", r"\left(1, -\frac{5}{2}\right)"),
-    (r"\{1, 2\}", r"\sin 1, \cos 2"),
-)
-"""The parser loads code late for these kinds of formulas."""
+_MORE_DIGITS = (300, 1_000)
+_SPARE_DIGITS = 10
+_MIN_POINTS = 6
+"""Fewest points that decide; at others a formula may have no value."""
+
+_WARM_UP = (
+    (r"\sqrt 2+x", r"x+\frac{2}{\sqrt 2}"), ("x^{2}<4", "(-2,2)"), ("2x+y=3", "y=3-2x"), (r"\sin x", r"\cos x"),
+)  # fmt: skip
+"""Formulas of the kinds for which libraries load code late."""
 
 
-class Algebra:
-    """math-verify and SymPy, which take a second to load."""
+def check_formulas(gold: Node, answer: Node) -> Decision:
+    """Compare two formulas, equations, families or sets of numbers."""
+    if gold.kind in KIND_CHECKS:
+        return KIND_CHECKS[gold.kind](gold, answer, check_formulas)
+    try:
+        return check_cheaply(gold, answer)
+    except NeedsAlgebra:
+        return _check_values(evaluate_matrices(gold), evaluate_matrices(answer))
 
-    def __init__(self) -> None:
-        import logging
 
-        logging.disable(logging.CRITICAL)
-        import math_verify
-        import sympy
+def _check_values(gold: Node, answer: Node) -> Decision:
+    if "matrix" in (gold.kind, answer.kind):
+        return Comparer(check_formulas).compare(gold, answer) if gold.kind == answer.kind else (None, "matrices")
+    names = find_names((gold, answer))
+    check = _check_at_points if names else _check_constants
+    try:
+        bases = (None, 10) if "'log'" in repr((gold, answer)) else (None,)
+        decisions = [check(gold, answer, names, base) for base in bases]
+    except UndefinedError as error:
+        return None, f"no value: {error}"
+    if len({value for value, _ in decisions}) > 1:
+        return None, "a logarithm without a base"
+    is_worded = any(len(name) > 3 and name.isalpha() and not name.isupper() for name in names)
+    return (None, "words in a formula") if is_worded and decisions[0][0] is False else decisions[0]
 
-        install_sandbox()
-        self._sympy = sympy
-        plain = math_verify.LatexExtractionConfig()
-        # Units are removed earlier; math-verify would read ab in 2ab as one.
-        normalization = replace(plain.normalization_config, units=False)
-        self._extraction = [replace(plain, normalization_config=normalization)]
-        self._parse = math_verify.parse
-        self._verify = math_verify.verify
-        self._checks: tuple[tuple[str, Callable[[Any, Any], bool]], ...] = (
-            ("the difference is 0", self._is_same_variable),
-            ("equal with i as the imaginary unit", self._is_same_complex),
-            ("the same set of numbers", is_same_set),
-            ("the same vector", is_same_vector),
-            ("rounded", is_rounded_equal),
-        )
 
-    def parse(self, formula: str) -> list[Any]:
-        """Return the SymPy objects that `formula` stands for; none if it cannot be parsed."""
-        parsed: list[Any] = self._parse(
-            f"${formula}$",
-            extraction_config=self._extraction,
-            fallback_mode="no_fallback",
-            parsing_timeout=None,
-            raise_on_error=False,
-        )
-        return parsed
+def _check_constants(gold: Node, answer: Node, _: frozenset[str], log_base: int | None) -> Decision:
+    """Compare two numbers, to more digits as long as they agree."""
+    for digits in (_DIGITS, *_MORE_DIGITS):
+        first, second, agree, __ = _compute_both(gold, answer, {}, log_base, digits)
+        if agree:
+            continue
+        if digits == _DIGITS and not mp.im(first) and not mp.im(second):
+            for decimal, value, node in ((gold, second, answer), (answer, first, gold)):
+                if is_rounding(decimal, read_fraction(mp.re(value)), find_exact(node) is None):
+                    return True, "rounded"
+        is_sure = not _compute_both(gold, answer, {}, log_base, 2 * digits, digits)[2]
+        return (False, "different values") if is_sure else (None, "values too close")
+    return True, f"equal to {_MORE_DIGITS[-1]} digits"
 
-    def compare(self, gold: str, answer: str) -> tuple[bool | None, str]:
-        """Return whether two formulas are equal, and the reason; None where `gold` cannot be parsed."""
-        first, second = self.parse(gold), self.parse(answer)
-        if not first:
-            return None, "gold cannot be parsed"
-        if not second:
-            return False, "answer cannot be parsed"
-        if self._equal(first, second):
-            if not self._is_trusted(first[0], second[0]):
-                return False, "math-verify, overruled: the equations differ"
-            return True, "math-verify"
-        return self._check_further(first[0], second[0])
 
-    def _equal(self, gold: Any, answer: Any) -> bool:
-        return bool(self._verify(gold, answer, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True))
+def _compute_both(
+    gold: Node, answer: Node, point: Point, log_base: int | None, digits: int, agreeing: int | None = None
+) -> tuple[Any, Any, bool, bool]:
+    """Return both values, whether they agree relative to the largest term, and whether both stayed real."""
+    with mp.workdps(digits):
+        by = Evaluator(point, log_base)
+        first, second = by.compute(gold), by.compute(answer)
+        largest = max(abs(first), abs(second), by.scale)
+        agree = abs(first - second) <= mp.mpf(10) ** (_SPARE_DIGITS - (agreeing or digits)) * largest
+        return first, second, bool(agree), not by.left_reals
 
-    def _check_further(self, gold: Any, answer: Any) -> tuple[bool, str]:
-        """Check for equality in ways that math-verify does not know."""
-        sympy = self._sympy
-        if all(
-            isinstance(one, (sympy.Basic, sympy.MatrixBase)) and _count_parts(one) <= MAX_OPERATIONS
-            for one in (gold, answer)
-        ):
-            for reason, equal in self._checks:
-                if _run_check(equal, gold, answer):
-                    return True, f"algebra: {reason}"
-        return False, "math-verify"
 
-    def _is_same_variable(self, gold: Any, answer: Any) -> bool:
-        """Return whether a formula simplifies to the variable beside it, which math-verify compares by name only."""
-        sympy = self._sympy
-        pair = (gold, answer)
-        if not all(isinstance(one, sympy.Expr) for one in pair) or not any(one.is_Symbol for one in pair):
-            return False
-        return bool(gold.free_symbols & answer.free_symbols and sympy.simplify(gold - answer) == 0)
+def _check_at_points(gold: Node, answer: Node, names: frozenset[str], log_base: int | None) -> Decision:
+    """Compare formulas with variables; one that differs for whole numbers at no point is not known to differ."""
+    agreed = {"positive": 0, "real": 0, "complex": 0}
+    complex_differs = False
+    close: bool | None = None
+    for kind, point in make_points(names):
+        try:
+            _, _, agree, is_real = _compute_both(gold, answer, point, log_base, _DIGITS)
+        except UndefinedError:
+            continue
+        if not agree and is_real and kind != "complex":
+            return _check_whole(gold, answer, names, log_base)
+        complex_differs |= not agree
+        agreed[kind] += agree
+        close = _agree_closely(gold, answer, point, log_base) if close is None and agree else close
+    if agreed["positive"] + agreed["real"] < _MIN_POINTS:
+        return (None, "too few points") if any(agreed.values()) else _check_whole(gold, answer, names, log_base)
+    if close is False:
+        return None, "values too close"
+    if agreed["complex"] and not complex_differs:
+        return True, "equal at 20 points"
+    return True, "equal at real points" if agreed["real"] else "equal for positive variables"
 
-    def _is_same_complex(self, gold: Any, answer: Any) -> bool:
-        """Return whether the two are equal with i as the imaginary unit, which the parser reads as a variable."""
-        sympy = self._sympy
-        units = {one for side in (gold, answer) for one in side.free_symbols if one.name == "i"}
-        if not units:
-            return False
-        values = dict.fromkeys(units, sympy.I)
-        first, second = gold.subs(values), answer.subs(values)
-        if isinstance(first, sympy.Expr) and isinstance(second, sympy.Expr):
-            return bool(sympy.simplify(sympy.expand_complex(first - second)) == 0)
-        return self._equal([first], [second])
 
-    def _is_trusted(self, gold: Any, answer: Any) -> bool:
-        """Return whether math-verify's "equal" holds: it finds any two equations without solutions equal."""
-        sympy = self._sympy
-        pair = (gold, answer)
-        if not all(isinstance(one, sympy.Eq) for one in pair) or gold == answer:
-            return True
-        if all(one.lhs.is_Symbol for one in pair):
-            return True
-        first, second = (sympy.simplify(one.lhs - one.rhs) for one in pair)
-        if not first.free_symbols or not second.free_symbols:
-            return False
-        ratio = sympy.simplify(first / second)
-        return bool(ratio.is_number and ratio != 0)
+def _agree_closely(gold: Node, answer: Node, point: Point, log_base: int | None) -> bool | None:
+    try:
+        return _compute_both(gold, answer, point, log_base, _MORE_DIGITS[0])[2]
+    except UndefinedError:
+        return None  # an integral, which is not computed to so many digits
+
+
+def _check_whole(gold: Node, answer: Node, names: frozenset[str], log_base: int | None) -> Decision:
+    found = []
+    for point in make_whole_points(names):
+        try:
+            found.append(_compute_both(gold, answer, point, log_base, _DIGITS)[2])
+        except UndefinedError:
+            continue
+    if False in found:
+        return False, "different values"
+    return None, "equal for whole numbers only" if found else "no values"
 
 
 def load_algebra() -> Callable[[str, str], Decision]:
-    """Load math-verify and SymPy, and return `Algebra.compare` with None for whatever it raises."""
-    algebra = Algebra()
-    for pair in _COMMON_PAIRS:
-        algebra.compare(*pair)
-    return partial(_compare_safely, algebra.compare)
+    """Return a function that decides on two plain texts, with None for whatever it raises."""
+    for pair in _WARM_UP:
+        compare_texts(*pair, check_formulas)
+    return _compare_safely
 
 
-def _compare_safely(compare: Callable[[str, str], Decision], gold: str, answer: str) -> Decision:
+def _compare_safely(gold: str, answer: str) -> Decision:
     try:
-        return compare(gold, answer)
+        return compare_texts(gold, answer, check_formulas)
     except MemoryError:
         return None, "out of memory"
     except RecursionError:
         return None, "nested too deeply"
-    except Exception as error:  # noqa: BLE001 - a parser may raise anything for a model's text; that pair is unknown
+    except Exception as error:  # noqa: BLE001 - SymPy may raise anything for a model's text; that pair is unknown
         return None, f"algebra failed: {type(error).__name__}"
-
-
-def _run_check(equal: Callable[[Any, Any], bool], gold: Any, answer: Any) -> bool:
-    """Return what a check says; one that fails says no."""
-    try:
-        return equal(gold, answer)
-    except (MemoryError, RecursionError):
-        raise
-    except Exception:  # noqa: BLE001 - SymPy may raise anything
-        return False
-
-
-def _count_parts(formula: Any) -> int:
-    """Return the number of parts of a formula, counted up to `MAX_OPERATIONS` + 1."""
-    if hasattr(formula, "shape"):
-        return int(formula.shape[0] * formula.shape[1])
-    import itertools
-
-    import sympy
-
-    return sum(1 for _ in itertools.islice(sympy.preorder_traversal(formula), MAX_OPERATIONS + 1))

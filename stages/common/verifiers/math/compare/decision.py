@@ -1,4 +1,4 @@
-"""From a gold answer and a completion to a decision by rules, or to two formulas that algebra must compare."""
+"""From a gold answer and a completion to a decision by rules, or to two texts that algebra must compare."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from stages.common.verifiers.math.compare.formula_text import convert_degrees, prepare_formula, rename_argument
-from stages.common.verifiers.math.compare.normal_form import normalise_answer
-from stages.common.verifiers.math.compare.rule_based import compare_by_rules
+from stages.common.gold_answers.no_answers import find_no_answer_reason
+from stages.common.verifiers.math.compare import quantities, rules_equations, rules_lists, rules_special  # noqa: F401 - they enter their rules
+from stages.common.verifiers.math.compare.answer_text import write_plainly
+from stages.common.verifiers.math.compare.answers import read_answers
+from stages.common.verifiers.math.compare.comparer import Check, Comparer, NeedsAlgebra, check_cheaply
+from stages.common.verifiers.math.compare.resolve import resolve
 from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, extract_answer
 from stages.common.verifiers.verifier import GUESS, Decision, VerifierInput
 
@@ -18,15 +21,12 @@ _MAX_REMEMBERED = 1 << 14
 MAX_BARE_CHARS = 200
 """Longest completion, in characters, that is compared with the gold answer as a whole, like "January 5"."""
 
-MAX_FORMULA_CHARS = 600
-"""Longest formula, in characters, that algebra compares."""
-
 _OPEN_BOX = re.compile(r"\A[\s$]*\\{1,2}boxed\{")
 """A box that is the gold answer and is never closed: the rest is the answer, since no gold answer is truncated."""
 
 
 class FormulaPair(NamedTuple):
-    """Two formulas that algebra must compare."""
+    """Two plain texts that algebra must compare."""
 
     gold: str
     answer: str
@@ -46,7 +46,7 @@ def prepare_input(one: VerifierInput, accepts_guesses: bool = False) -> Prepared
     gold = _read_gold(one.gold)
     answer = extract_answer(one.completion, one.is_truncated)
     is_short = not one.is_truncated and len(one.completion) <= MAX_BARE_CHARS and len(gold) <= MAX_ANSWER_CHARS
-    if is_short and normalise_answer(one.completion) == normalise_answer(gold):
+    if is_short and write_plainly(one.completion) == write_plainly(gold):
         return PreparedInput(gold, one.completion.strip(), "whole", decide_answer(gold, one.completion))
     if answer is None:
         return PreparedInput(gold, None, None, decide_answer(gold, None))
@@ -66,24 +66,32 @@ def _read_gold(gold: str) -> str:
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
 def decide_answer(gold: str, answer: str | None) -> Decision | FormulaPair:
-    """Return the decision by rules, or the formulas that algebra must compare."""
+    """Return the decision by rules, or the texts that algebra must compare."""
     if len(gold) > MAX_ANSWER_CHARS:
         return None, f"gold is longer than {MAX_ANSWER_CHARS} characters"
-    if (decision := compare_by_rules(gold, answer or "")) is not None and decision[0] is None:
-        return decision
+    first = write_plainly(gold)
+    if (reason := find_no_answer_reason(gold)) is not None:
+        return None, f"gold: {reason}"
     if answer is None:
         return False, "no answer"
-    if decision is not None:
-        return decision
-    first, second = convert_degrees(normalise_answer(gold), normalise_answer(answer))
-    gold_formula, formula = prepare_formula(first), prepare_formula(second)
-    if not gold_formula:
-        return None, "gold is no formula"
-    if not formula:
-        return False, "answer is no formula"
-    formula = rename_argument(gold_formula, formula)
-    if gold_formula == formula:
-        return True, "same formula"
-    if max(len(gold_formula), len(formula)) > MAX_FORMULA_CHARS:
-        return None, f"formula is longer than {MAX_FORMULA_CHARS} characters"
-    return FormulaPair(gold_formula, formula)
+    second = write_plainly(answer)
+    try:
+        return compare_texts(first, second, check_cheaply)
+    except NeedsAlgebra:
+        return FormulaPair(first, second)
+
+
+def compare_texts(gold: str, answer: str, check: Check) -> Decision:
+    """Compare two plain texts: equal if two of their readings are, unequal if no two may be."""
+    if not gold or not answer:
+        return None, "nothing to compare"
+    if gold == answer:
+        return True, "same text"
+    golds, answers = read_answers(gold), read_answers(answer)
+    if not golds or not answers:
+        return None, f"{'gold' if not golds else 'answer'} cannot be read"
+    by = Comparer(check)
+    decisions = [by.compare(resolve(one), resolve(other)) for one in golds for other in answers]
+    return next((one for one in decisions if one[0]), None) or next(
+        (one for one in decisions if one[0] is None), decisions[0]
+    )

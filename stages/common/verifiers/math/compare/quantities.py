@@ -1,161 +1,104 @@
-r"""Quantities: numbers with units or currencies, and amounts in several units such as 5 feet 6 inches."""
+"""Numbers with units and words behind them."""
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
+from typing import Any
 
+from stages.common.verifiers.math.compare.comparer import Comparer, register
+from stages.common.verifiers.math.compare.exact import find_exact
+from stages.common.verifiers.math.compare.tokens import Node
+from stages.common.verifiers.math.compare.units import Unit, is_contrast
 from stages.common.verifiers.verifier import Decision
 
-_NAMES = {
-    name: unit
-    for unit, names in {
-        "mm": "mm millimeter millimetre", "cm": "cm centimeter centimetre", "m": "m meter metre",
-        "km": "km kilometer kilometre", "inch": "in inch inche", "foot": "ft foot feet", "yard": "yd yard",
-        "mile": "mi mile", "mg": "mg milligram", "gram": "g gram", "kg": "kg kilogram", "ounce": "oz ounce",
-        "pound": "lb pound", "ton": "ton", "ml": "ml milliliter millilitre", "liter": "l liter litre",
-        "gallon": "gal gallon", "quart": "qt quart", "pint": "pt pint", "cup": "cup",
-        "second": "s sec second", "minute": "min minute", "hour": "h hr hour", "day": "day", "week": "week",
-        "month": "month", "year": "yr year", "km/h": "km/h kph kmh kilometers_per_hour km_per_hour",
-        "mph": "mph miles_per_hour mi/h", "m/s": "m/s meters_per_second", "ft/s": "ft/s feet_per_second",
-        "dollar": "dollar usd buck", "euro": "euro eur", "cent": "cent", "degree": "degree deg",
-        "radian": "rad radian", "": "unit units item items",
-    }.items()
-    for name in names.split()
-}  # fmt: skip
-"""Spellings without the plural's s, words joined by an underscore."""
 
-_SIZES = {
-    unit: (kind, Fraction(size))
-    for kind, units in {
-        "metric length": {"mm": "1", "cm": "10", "m": "1000", "km": "1000000"},
-        "length": {"inch": "1", "foot": "12", "yard": "36", "mile": "63360"},
-        "metric mass": {"mg": "1", "gram": "1000", "kg": "1000000"},
-        "mass": {"ounce": "1", "pound": "16"},
-        "metric volume": {"ml": "1", "liter": "1000"},
-        "volume": {"cup": "1", "pint": "2", "quart": "4", "gallon": "16"},
-        "time": {"second": "1", "minute": "60", "hour": "3600", "day": "86400", "week": "604800"},
-        "money": {"cent": "1", "dollar": "100"},
-    }.items()
-    for unit, size in units.items()
-}
-"""Units that convert into each other: what they measure, and their size in its smallest unit."""
+@register(("quantity", "quantity"), ("quantity", "formula"))
+def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
+    """Compare two quantities, or one with a formula.
 
-_POWERS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
-_TEXT = r" ?\\text\{[ ~]*(?P<text>[^{}]{1,40})\}"
-_WORDS = r" (?P<words>[a-zA-Z][a-zA-Z /.]{0,40})"
-_JOINED = r"(?P<joined>[a-zA-Z]{2,12}|km/h|m/s|ft/s)"
-_UNIT = re.compile(rf"(?P<body>.*?[\d}})%])(?:{_TEXT}|{_WORDS}|{_JOINED})(?:\^\{{?(?P<power>[23])\}}?)?")
-_AFTER_SYMBOL = re.compile(rf"(?P<body>.*?[a-zA-Z])(?:{_TEXT}|{_WORDS})(?:\^\{{?(?P<power>[23])\}}?)?")
-_ORDINAL = re.compile(r"(\d+)(?:\^?\{?\\text\{(?:st|nd|rd|th)\}\}?|(?:st|nd|rd|th))")
-_MONEY_BEFORE = re.compile(r"(?:(?P<dollar>\\?\$|USD|US\\?\$)|(?P<other>€|£|¥|₹|EUR|Rs\.?)) ?(?=[-+\d.\\])")
-_DEGREES = re.compile(r"\^\\circ ?(?:\\text\{ ?[CFK]\}|[CFK])?\Z")
-_NOT_UNITS = re.compile(
-    r"\b(?:and|or|if|when|where|for|in|to|is|are|mod|base|at|choose|theta|alpha|beta|gamma|delta|lambda|sigma|omega"
-    r"|infinity|infty|sqrt|thousand|million|billion|trillion)\b",
-    re.IGNORECASE,
-)
-_LONG_WORDS = re.compile(r"[A-Za-z]{4,}(?:[ /][A-Za-z]{3,})*")
-"""Words too long to be a product of variables."""
-
-
-def split_unit(text: str) -> tuple[str, str | None]:
-    r"""Return the normalised `text` without its unit, and the unit ("" if not in the table, None if there is none).
-
-    ``5 \text{ cm}^2`` is 5 and cm2, ``\$5`` is 5 and dollar, ``90^\circ`` is 90 and degree, ``12 apples`` is 12 and "".
-    A unit is written as text, or is in the table, or is a word too long to be a product of variables.
+    - Units convert; two that measure different things make different answers. One on one side only is passed over.
+    - The same words, or words on one side only, are passed over, but not those that change the value: increase, west.
+    - Two different words are unknown, or different answers if they are of one class: increase and decrease.
+    - A percentage is its number with or without the division by 100; two percentages must agree.
     """
-    if (money := _MONEY_BEFORE.match(text)) and text[money.end() :]:
-        return text[money.end() :], "dollar" if money["dollar"] else ""
-    if text.startswith("-") and (money := _MONEY_BEFORE.match(text, 1)):
-        return "-" + text[money.end() :], "dollar" if money["dollar"] else ""
-    if degrees := _DEGREES.search(text):
-        return text[: degrees.start()], "degree"
-    if ordinal := _ORDINAL.fullmatch(text):
-        return ordinal[1], ""
-    match = _UNIT.fullmatch(text)
-    if match is not None:
-        return _split_after_number(text, match)
-    match = _AFTER_SYMBOL.fullmatch(text)
-    if match is None:
-        return text, None
-    name = match["text"] or match["words"]
-    unit = _find_unit(name, match["power"] or "")
-    # After a symbol only a known unit of several letters counts: x m is a product, and 2 theta a number.
-    return (text, None) if unit is None or len(name.strip()) < 2 else (match["body"].rstrip(), unit)
+    (first, unit), (second, other) = (_split(one) for one in (gold, answer))
+    if unit.words != other.words and is_contrast(unit.words, other.words):
+        return _negate_same(first, second, by)
+    if unit.changing != other.changing:
+        return None, f"only one says {', '.join(sorted(unit.changing ^ other.changing))}"
+    if unit.words and other.words and not (unit.words <= other.words or other.words <= unit.words):
+        return None, f"{' '.join(sorted(unit.words))} beside {' '.join(sorted(other.words))}"
+    if (unit.is_percent and other.dimensions) or (other.is_percent and unit.dimensions):
+        return False, "a unit beside a percentage"
+    if unit.dimensions and other.dimensions:
+        if unit.dimensions != other.dimensions:
+            return _compare_angles(first, unit, second, other, by)
+        return by.compare(_scale(first, unit, unit.size / other.size), _scale(second, other))[0], "units"
+    if (unit.dimensions and other.words) or (other.dimensions and unit.words):
+        return None, "a unit beside other words"
+    return _compare_bare(_scale(first, unit), unit, _scale(second, other), other, by)
 
 
-def get_unit_factor(unit: str, other: str) -> Fraction | None:
-    """Return how many of `other` one `unit` is, None if they do not measure the same."""
-    power = unit[-1] if unit[-1:] in ("2", "3") else ""
-    if not other.endswith(power):
-        return None
-    first, second = (_SIZES.get(name.removesuffix(power)) for name in (unit, other))
-    if first is None or second is None or first[0] != second[0]:
-        return None
-    return (first[1] / second[1]) ** int(power or 1)
+def _split(node: Node) -> tuple[Node, Unit]:
+    return node.args if node.kind == "quantity" else (node, Unit())
 
 
-def _split_after_number(text: str, match: re.Match[str]) -> tuple[str, str | None]:
-    body = match["body"].rstrip()
-    name = (match["text"] or match["words"] or match["joined"]).strip().strip(".").lower()
-    if name in ("percent", "percentage", "pct"):
-        return body + "%", None
-    unit = _find_unit(name, match["power"] or "")
-    if unit is not None:
-        return body, unit
-    as_text = match["text"] is not None
-    as_word = match["words"] is not None and _LONG_WORDS.fullmatch(name) is not None
-    if not (as_text or as_word) or _NOT_UNITS.search(name) or "$" in name:
-        return text, None
-    return body, ""
+def _negate_same(first: Node, second: Node, by: Comparer) -> Decision:
+    """A profit of 5 is no loss of 5, but may be a loss of -5."""
+    opposite = by.compare(first, Node("neg", (second,)))[0]
+    return (False if opposite is False else None), "opposite words"
 
 
-def _find_unit(name: str, power: str) -> str | None:
-    """Return the table's name of a unit with its power, None if the table does not hold it."""
-    words = name.strip(" .").lower().split()
-    if len(words) > 1 and words[0] in _POWERS:
-        power, words = _POWERS[words[0]], words[1:]
-    elif len(words) > 1 and words[-1] in ("squared", "cubed"):
-        power, words = "2" if words[-1] == "squared" else "3", words[:-1]
-    joined = "_".join(words)
-    unit = _NAMES.get(joined, _NAMES.get(joined.removesuffix("s")))
-    return None if unit is None else unit + power if unit else ""
+def _compare_bare(first: Node, unit: Unit, second: Node, other: Unit, by: Comparer) -> Decision:
+    """Compare where at most one side has a unit or words."""
+    decision = by.compare(first, second)
+    if unit.is_percent != other.is_percent:
+        values = [decision[0]]
+        whole, part = (first, second) if unit.is_percent else (second, first)
+        values.append(by.compare(_multiply(whole, Fraction(1, 100)), part)[0])
+        return (True if True in values else None if None in values else False), "percent"
+    if (unit.is_letter or other.is_letter) and decision[0] and unit.dimensions != other.dimensions:
+        return None, "a unit or a variable"
+    angle = next((one for one in (unit, other) if one.dimensions == (("degree", 1),)), None)
+    if angle is not None and decision[0] is False and _holds_pi(first) != _holds_pi(second):
+        degrees, radians = (first, second) if unit is angle else (second, first)
+        return by.compare(_turn(degrees), radians)[0], "degrees in radians"
+    return decision
 
 
-_QUANTITY = re.compile(
-    r"(?P<number>\d{1,12}(?:\.\d{1,12})?) ?(?:\\text\{ ?)?(?P<unit>[a-z]{1,12})\.? ?\}?"
-    r"(?:,? ?(?:\\text\{ ?)?\band ?\}? ?|, ?| )?"
-)
-_MAX_QUANTITIES = 4
+def _compare_angles(first: Node, unit: Unit, second: Node, other: Unit, by: Comparer) -> Decision:
+    names = unit.dimensions[0][0], other.dimensions[0][0]
+    if set(names) == {"degree", "radian"} and len(unit.dimensions) == len(other.dimensions) == 1:
+        degrees, radians = (first, second) if names[0] == "degree" else (second, first)
+        return by.compare(_turn(degrees), radians)[0], "degrees in radians"
+    if "degree" in names and {"celsius", "fahrenheit"} & set(names):
+        return None, "degrees of an angle or of temperature"
+    return False, "units differ"
 
 
-def compare_compound(left: str, right: str) -> Decision | None:
-    """Compare amounts; None unless one is in several units and both can be added up."""
-    first, second = _parse_quantities(left), _parse_quantities(right)
-    if first is None or second is None or max(len(first), len(second)) < 2:
-        return None
-    unit = first[0][1]
-    totals = [_add_quantities(quantities, unit) for quantities in (first, second)]
-    return None if None in totals else (totals[0] == totals[1], f"amounts in {unit}")
+def _turn(degrees: Node) -> Node:
+    return Node("mul", (degrees, Node("div", (Node("const", ("pi",)), _make(Fraction(180))))))
 
 
-def _parse_quantities(text: str) -> list[tuple[Fraction, str]] | None:
-    quantities: list[tuple[Fraction, str]] = []
-    position = 0
-    while position < len(text):
-        match = _QUANTITY.match(text, position)
-        unit = None if match is None else split_unit(f"1 {match['unit']}")[1]
-        if match is None or not unit or len(quantities) >= _MAX_QUANTITIES:
-            return None
-        quantities.append((Fraction(match["number"]), unit))
-        position = match.end()
-    return quantities or None
+def _holds_pi(node: Any) -> bool:
+    return node == ("const", ("pi",)) or (isinstance(node, tuple) and any(map(_holds_pi, node)))
 
 
-def _add_quantities(quantities: list[tuple[Fraction, str]], unit: str) -> Fraction | None:
-    """Return the sum in `unit`, None if a quantity measures something else."""
-    factors = [Fraction(1) if own == unit else get_unit_factor(own, unit) for _, own in quantities]
-    if None in factors:
-        return None
-    return sum((number * (factor or 0) for (number, _), factor in zip(quantities, factors, strict=True)), Fraction(0))
+def _make(value: Fraction) -> Node:
+    return Node("num", (value, None, 0))
+
+
+def _scale(node: Node, unit: Unit, size: Fraction = Fraction(1)) -> Node:
+    """Return the value in the other's unit, dozens and thirds counted, and "squared" as a power."""
+    node = _multiply(node, unit.factor * size)
+    return node if unit.power == 1 else Node("pow", (node, _make(Fraction(unit.power))))
+
+
+def _multiply(node: Node, factor: Fraction) -> Node:
+    if factor == 1:
+        return node
+    if node.kind == "num":
+        value, last_digit, digits = node.args
+        return Node("num", (value * factor, None if last_digit is None else last_digit * factor, digits))
+    value = find_exact(node)
+    return Node("mul", (node, _make(factor))) if value is None else _make(value * factor)

@@ -1,72 +1,141 @@
-"""Times of day, ratios, and numbers with a base."""
+"""Answers that are no formulas: words, numbers in words, times, dates, numerals with a base, compound amounts."""
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
 
-from stages.common.verifiers.math.compare.exact_numbers import parse_number
-from stages.common.verifiers.verifier import Decision
+from stages.common.verifiers.math.compare.answer_text import TEXT
+from stages.common.verifiers.math.compare.numbers import read_numeral
+from stages.common.verifiers.math.compare.tokens import Node
+from stages.common.verifiers.math.compare.units import CONTRASTS, Unit, find_unit, read_unit
 
-_CLOCK = re.compile(r"(\d{1,2})(?::(\d{2}))? ?(?:\\text\{)?([a-z. ]{0,6})\}?", re.IGNORECASE)
-_BASED = re.compile(r"\(?([0-9A-Z]+)\)?_\{?(?:\\text\{ ?)?(?:base ?)?(\d+|[a-z]+)\}?\}?")
+_MONTH_NAMES = "january february march april may june july august september october november december"
+_MONTHS = {name[:3]: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
+_MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_DATES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?:\w+day,? )?{_MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>\d{{4}}))?",
+        rf"(?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}(?:,? (?P<year>\d{{4}}))?",
+    )
+)
+_TIME = re.compile(r"(\d{1,2})(?::(\d{2}))? ?([ap])\.? ?m\b\.*|(\d{1,2}):(\d{2})", re.IGNORECASE)
+_BASED = re.compile(r"\(?([0-9A-Z]+)\)? ?_ ?(?:\{(?:\\text ?\{)?(?:base ?\}?)?([0-9]+|[a-z]+)\}?\}|([0-9]+))")
 _BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-_BASES = {name: str(base) for base, name in enumerate(_BASE_NAMES.split(), start=2)}
-_RATIO_SIGN = re.compile(r" ?: ?| ?\\text\{ ?to ?\} ?| to ")
-_MAX_TERMS = 8
+_BASES = {name: base for base, name in enumerate(_BASE_NAMES.split(), 2)}
+_COUNTED = re.compile(r"(\d+) ?\^?\{?(?:\\text ?\{)?(?:st|nd|rd|th)\}?\}?")
+_RINGS = re.compile(r"(?:\\ring ?\{\d+\}[,; ]*)+")
+_COMPOUND = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?) ?(?:\\text ?\{ ?)?(?P<unit>[a-z]+)\.? ?\}?(?:,? ?(?:\\text ?\{ ?)?(?:and ?)?\}? ?)"
+)
+_MEANINGS = (
+    (re.compile(
+        r"(?:there (?:is|are) )?no(?: (?:real|integer|such|valid|possible|integral))*(?: (?:solutions?|roots?"
+        r"|values?|numbers?|integers?|functions?|pairs?))(?: exists?)?|(?:the )?empty set|impossible"
+        r"|no such (?:\w+ )?exists?"
+    ), Node("set", ())),
+    (re.compile(r"dne|(?:the limit )?does(?: not|n't) exist|do(?: not|n't) exist"), Node("words", ("does not exist",))),
+    (re.compile(r"(?:(?:all|any|every) )?(?:the )?(?:set of )?(?:all )?real numbers?|all (?:the )?reals"),
+     Node("number set", ("R",))),
+    (re.compile(r"\+?(?:positive )?infinity"), Node("const", ("inf",))),
+)  # fmt: skip
+SHORT_WORDS = frozenset({"per", "of", "in", "sq", "pct"}).union(*CONTRASTS)
+_LEADING_WORDS = re.compile(r"(?:it is |it's |they are )?(?:(?:an?|the) )?(?=[a-z]{2})")
+_YES_OR_NO = re.compile(r"(yes|no|true|false)[,.;:] ?.*", re.DOTALL)
 
 
-def compare_clock_times(left: str, right: str) -> Decision | None:
-    """Compare times of day; am or pm may be missing on one side, and "10 am" is 10:00 am."""
-    gold, answer = _CLOCK.fullmatch(left), _CLOCK.fullmatch(right)
-    if gold is None or answer is None or (gold[2] is None and answer[2] is None):
+def read_special(text: str) -> Node | None:
+    """Return a time of day, a date, a numeral with a base, or a list of numbers in rings."""
+    plain = " ".join(TEXT.sub(r" \1 ", text).split())
+    if (time := _TIME.fullmatch(plain)) is not None:
+        hour, minute = int(time[1] or time[4]), int(time[2] or time[5] or 0)
+        if hour > 24 or minute > 59 or (time[3] and not 1 <= hour <= 12):
+            return None
+        half = time[3].lower() if time[3] else None
+        return Node("time", (hour % 12 + 12 * (half == "p") if half else hour, minute, half))
+    for pattern in _DATES:
+        if (date := pattern.fullmatch(plain.lower())) is not None:
+            return Node("date", (_MONTHS[date["month"][:3]], int(date["day"]), date["year"]))
+    if (based := _BASED.fullmatch(text)) is not None and (based[1][0].isdigit() or len(based[1]) > 1):
+        base = _BASES.get(based[2], int(based[3] or based[2]) if (based[3] or based[2]).isdigit() else 0)
+        if 2 <= base <= 36 and all(int(digit, 36) < base for digit in based[1]):
+            return Node("based", (based[1], base))
         return None
-    first, second = _parse_time(gold), _parse_time(answer)
-    if first is None or second is None:
-        return (False, "times of day") if gold[2] and answer[2] else None
-    if None in (first[1], second[1]):
-        return first[0] % 720 == second[0] % 720 or first[0] == second[0], "times of day"
-    return first == second, "times of day"
+    if _RINGS.fullmatch(text) is not None:
+        return Node("list", (tuple(Node("name", (f"ring {n}",)) for n in re.findall(r"\d+", text)), "and"))
+    if (counted := _COUNTED.fullmatch(text)) is not None:
+        return Node("num", (Fraction(int(counted[1])), None, 0))
+    return None
 
 
-def _parse_time(match: re.Match[str]) -> tuple[int, bool | None] | None:
-    """Return minutes since midnight and whether it is after noon (None: not stated); None if this is no time."""
-    half = re.sub(r"[. ]", "", match[3]).lower()
-    hour, minute = int(match[1]), int(match[2] or 0)
-    if half not in ("", "am", "pm") or (match[2] is None and not half) or hour > 24 or minute > 59:
+def read_words(text: str) -> Node | None:
+    """Return an answer in words, a number in words among them; None where the text holds mathematics."""
+    plain = TEXT.sub(r"\1", text)
+    if (not plain.isascii() and not re.search(r"[\\\d=]", plain)) or re.fullmatch(
+        r"[A-Za-z][A-Za-z ,.;:'!?()-]*[A-Za-z.!?')]", plain
+    ):
+        phrase = _LEADING_WORDS.sub("", plain.strip().casefold().removesuffix("."), count=1)
+    elif (more := _YES_OR_NO.fullmatch(plain.casefold())) is not None:
+        return Node("words", (more[1],))
+    else:
         return None
-    if half:
-        return hour % 12 * 60 + minute + 720 * (half == "pm"), half == "pm"
-    return hour * 60 + minute, True if hour > 12 else None
-
-
-def compare_based(left: str, right: str) -> Decision | None:
-    """Compare numbers with a base: digits and base must be the same."""
-    first, second = _BASED.fullmatch(left), _BASED.fullmatch(right)
-    if first is None or second is None or not (first[1][0].isdigit() or first[1] == second[1]):
+    for pattern, meaning in _MEANINGS:
+        if pattern.fullmatch(phrase):
+            return meaning
+    if (value := read_numeral(phrase)) is not None:
+        return Node("num", (value, None, 0))
+    if (more := _YES_OR_NO.fullmatch(phrase)) is not None:
+        return Node("words", (more[1],))
+    is_text = "\\text" in text
+    runs = re.findall(r"[A-Za-z]+", plain)
+    if not is_text and all(_is_formula_run(run) for run in runs):
         return None
-    bases = [_BASES.get(match[2], match[2]) for match in (first, second)]
-    return first[1] == second[1] and bases[0] == bases[1], "numbers with a base"
-
-
-def compare_ratios(left: str, right: str) -> Decision | None:
-    """Compare reduced ratios; a ratio of two numbers also equals their quotient."""
-    first, second = _parse_ratio(left), _parse_ratio(right)
-    if first is None or second is None or max(len(first), len(second)) < 2:
+    if is_text and len(runs) == 1 and len(runs[0]) == 1:
         return None
-    if {len(first), len(second)} == {1, 2}:
-        return _divide(first) == _divide(second), "ratios"
-    if len(first) != len(second):
-        return False, "ratios"
-    return all(a * second[0] == b * first[0] for a, b in zip(first, second, strict=True)), "ratios"
+    if re.search(r",| and | or ", phrase) and len(runs) > 1:
+        parts = [part for part in re.split(r", ?(?:and |or )?| and | or ", phrase) if part]
+        if len(parts) > 1 and all(len(part.split()) <= 4 for part in parts):
+            return Node("list", (tuple(_make_word(part) for part in parts), "or" if " or " in phrase else "and"))
+    if is_text and len(runs) == 1 and runs[0].isupper():
+        return Node("words", (runs[0],))  # a word of capitals, such as HTH, keeps them
+    return Node("words", (" ".join(phrase.split()),))
 
 
-def _parse_ratio(text: str) -> list[Fraction] | None:
-    """Return the terms of a ratio, of a number alone one; None for other texts and for terms of 0."""
-    parts = [parse_number(part) for part in _RATIO_SIGN.split(text, maxsplit=_MAX_TERMS)]
-    numbers = [part.value for part in parts if part is not None and part.value != 0]
-    return numbers if len(numbers) == len(parts) else None
+def _make_word(part: str) -> Node:
+    value = read_numeral(part)
+    if value is not None:
+        return Node("num", (value, None, 0))
+    return Node("words", (part,)) if len(part) > 1 else Node("name", (part.upper(),))
 
 
-def _divide(parts: list[Fraction]) -> Fraction:
-    return parts[0] / parts[1] if len(parts) == 2 else parts[0]
+def _is_formula_run(run: str) -> bool:
+    """Return whether letters outside of a text may be names of a formula."""
+    if len(run) == 1:
+        return True
+    if run.casefold() in ("dne", "yes", "no") or run.casefold() in SHORT_WORDS:
+        return False
+    return (
+        run.isupper()
+        or run in ("and", "or", "in", "pi", "sqrt", "sin", "cos", "tan", "ln", "log", "exp", "inf")
+        or (len(run) <= 3 and read_numeral(run) is None)
+    )
+
+
+def read_compound(text: str) -> Node | None:
+    """Return an amount in several units, such as 6 feet 2 inches, in the first of them."""
+    parts: list[tuple[Fraction, Unit]] = []
+    position = 0
+    while position < len(text) and len(parts) < 5:
+        match = _COMPOUND.match(text, position)
+        if match is None or find_unit(match["unit"]) is None:
+            return None
+        parts.append((Fraction(match["number"]), read_unit(match["unit"])))
+        position = match.end()
+    if position < len(text) or len(parts) < 2 or len({unit.dimensions for _, unit in parts}) > 1:
+        return None
+    total = sum((number * unit.size for number, unit in parts), Fraction(0)) / parts[0][1].size
+    return Node("quantity", (Node("num", (total, None, 0)), parts[0][1]))

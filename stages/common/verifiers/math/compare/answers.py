@@ -1,0 +1,214 @@
+r"""The typed reader: plain text to an answer, which is a node of one of the kinds that `compare` knows.
+
+Beside the nodes of formulas these are ``quantity`` (a node and its `Unit`), ``words``, ``phrase`` (words and formulas
+that belong together), ``option`` (a letter and the option's text), ``time``, ``date``, ``based`` (a numeral with its
+base) and ``list`` (items, and how they are joined).
+"""
+
+from __future__ import annotations
+
+import re
+
+from stages.common.verifiers.math.compare.answer_text import TEXT
+from stages.common.verifiers.math.compare.formula import read_formula
+from stages.common.verifiers.math.compare.numbers import SCALES, read_number
+from stages.common.verifiers.math.compare.special_forms import SHORT_WORDS, read_compound, read_special, read_words
+from stages.common.verifiers.math.compare.split_items import split_items
+from stages.common.verifiers.math.compare.tokens import Node, ReadError
+from stages.common.verifiers.math.compare.units import Unit, find_unit, read_unit, stem
+
+_MAX_ITEMS = 60
+_OPTION = re.compile(
+    r"(?:(?:option|choice|answer) ?)?(?:\((?P<bracket>[A-J])\)|(?P<bare>[A-J])(?:[.)]|:(?= ))"
+    r"|(?P<alone>[A-J]))(?: ?(?P<rest>.+))?",
+    re.IGNORECASE,
+)  # fmt: skip
+_MATH = re.compile(r"[\d\\^_=<>+*/|{}()\[\]]")
+_JOINERS = frozenset({"and", "or"})
+_CONDITIONS = frozenset({"where", "for", "with", "when", "if"})
+_REASONS = frozenset({"since", "because", "as"})
+_DECLARED = re.compile(
+    r"(?:any|some|all|every|an?|arbitrary|real|constants?|integers?|complex|number|numbers|is|are|\W)+", re.IGNORECASE
+)
+_LEAD = re.compile(
+    r"(?:\\text ?\{)?(?:therefore|thus|hence|so|approximately|about|around|roughly"
+    r"|the (?:final |correct )?answers? (?:is|are)|answer ?(?:is|:)|it is|it's|they are|there (?:is|are)|exactly|only"
+    r"|solutions? (?:is|are)|equals?)(?![A-Za-z]):? ?\}? ?",
+    re.IGNORECASE,
+)  # fmt: skip
+_MINUS = re.compile(r"(?:minus|negative) (?=[\d\\])", re.IGNORECASE)
+_CURRENCY = re.compile(
+    r"(?P<sign>-?)(?P<mark>\\\$|USD|US\\?\$|EUR|Rs\.?|[€£¥₹]|\\text ?\{ ?(?:Rs\.?|\\\$|USD|EUR) ?\}) ?(?=[-+\d.\\])"
+)
+_UNIT_ATOM = r"(?:\\text ?\{[^{}]*\}|[A-Za-z$ /°’'.-]|[€£¥₹]|\\\$|\^ ?\{?-?\d\}?(?!\d)|\\cdot )"
+_QUANTITY = re.compile(
+    rf"(?P<value>.*?(?:[\d)}}\]!]|\.\.\.|\\pi|[A-Za-z](?=[ \\]))) ?"
+    rf"(?P<mark>\^ ?\{{?\\circ ?\}}?(?: ?[CF]\b| ?\\text ?\{{ ?[CF] ?\}})?|\\?%)?"
+    rf" ?(?P<unit>(?:(?=\\text ?\{{|[A-Za-z€£¥₹°$]|\\\$){_UNIT_ATOM}+)?)"
+)  # fmt: skip
+_TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc) ?(?![a-z])")
+_TO = re.compile(r"(?<=\d) ?(?:\\text ?\{ ?to ?\}|to) ?(?=\d)")
+
+
+def read_answers(text: str) -> list[Node]:
+    """Return the readings of a plain text: one, or two where a comma may be a decimal point; none if it has none."""
+    texts = [text]
+    if re.search(r"\d,\d", text) and (re.fullmatch(r"[^,()\[\]{}]*?\d+,\d+[^\d,()\[\]]*", text) or ";" in text):
+        texts.append(re.sub(r"(?<=\d),(?=\d)", ".", text))
+    readings = []
+    for written in texts:
+        try:
+            readings.append(read_answer(written))
+        except (ReadError, RecursionError):
+            continue
+    return readings
+
+
+def read_answer(text: str) -> Node:
+    """Return the answer that the plain `text` is; raise `ReadError` if it has no reading."""
+    number = read_number(text)
+    if number is not None:
+        return Node("num", tuple(number))
+    for read in (_read_option, read_special, read_words, read_compound):
+        node = read(text)
+        if node is not None:
+            return node
+    if (minus := _MINUS.match(text)) is not None:
+        return read_answer(f"-{text[minus.end() :]}")
+    lead = _LEAD.match(text)
+    if lead is not None and lead.end() < len(text):
+        rest = text[lead.end() :]
+        return read_answer(
+            rest[1:-1] if rest[:1] == "{" else rest.removesuffix("}") if rest.count("}") > rest.count("{") else rest
+        )
+    items, joiners = split_items(text)
+    if len(items) == 1 and not joiners:
+        return _read_item(items[0])
+    return _join_items(items, joiners)
+
+
+def _read_option(text: str) -> Node | None:
+    r"""Return the option that "B", "(B)" or "\text{(B) }12" is: its letter and what follows."""
+    plain = TEXT.sub(r"\1 ", text, count=1).strip() if text.startswith("\\text") else text
+    match = _OPTION.fullmatch(plain)
+    if match is None:
+        return None
+    letter, rest = match["bracket"] or match["bare"] or match["alone"], match["rest"]
+    is_named = plain.lower().startswith(("option", "choice", "answer"))
+    if (match["alone"] and (rest or (letter.islower() and not is_named))) or (rest and letter.islower()):
+        return None
+    try:
+        inside = read_answer(rest) if rest else None
+    except ReadError:
+        inside = Node("phrase", (rest,))
+    return Node("option", (letter.upper(), inside))
+
+
+def _join_items(items: list[str], joiners: list[str]) -> Node:
+    """Return the list of `items`, without reasons and without declarations of constants and integers."""
+    if not items or len(items) > _MAX_ITEMS:
+        raise ReadError("no list")
+    if ";" in joiners and "," in joiners:
+        return _read_groups(items, joiners)
+    nodes, families, joiner = [_read_item(items[0])], [], ","
+    for mark, item in zip(joiners, items[1:], strict=True):
+        if mark in _REASONS:
+            break
+        declared = _read_family(item)
+        if declared is not None:
+            families.append(declared)
+        elif mark in _CONDITIONS or (nodes and joiner in _CONDITIONS):
+            if not _DECLARED.fullmatch(re.sub(r"\b[a-zA-Z]\b", "", TEXT.sub(r" \1 ", item))):
+                return Node("phrase", (" ".join(items),))
+        else:
+            nodes.append(_read_item(item))
+        joiner = mark if mark in _JOINERS else joiner
+    node = nodes[0] if len(nodes) == 1 else Node("list", (tuple(nodes), joiner))
+    return Node("family", (node, tuple(families))) if families else node
+
+
+def _read_groups(items: list[str], joiners: list[str]) -> Node:
+    """Return a list of lists, such as p=5, q=2; p=7, q=2."""
+    groups: list[list[str]] = [[items[0]]]
+    for mark, item in zip(joiners, items[1:], strict=True):
+        if mark == ";":
+            groups.append([item])
+        else:
+            groups[-1].append(item)
+    return Node("list", (tuple(_join_items(group, [","] * (len(group) - 1)) for group in groups), ","))
+
+
+def _read_family(item: str) -> str | None:
+    """Return the name that an item such as k in Z declares an integer."""
+    match = re.fullmatch(r"\(?([a-zA-Z]) ?\\in ?\\mathbb ?\{?([ZN])\}?\)?", item)
+    return match[1] if match else None
+
+
+def _read_item(text: str) -> Node:
+    """Return one item: a number, words, a quantity or a formula; words beside formulas are a phrase."""
+    number = read_number(text)
+    if number is not None:
+        return Node("num", tuple(number))
+    for read in (_read_option, read_special, read_words, read_compound):
+        node = read(text)
+        if node is not None:
+            return node
+    try:
+        return _read_quantity(text) or _make_list(read_formula(_TO.sub(":", text)))
+    except ReadError:
+        if re.search(r"\\text ?\{|[A-Za-z]{3}|[^\x00-\x7f]", text) and _MATH.search(text):
+            return Node("phrase", (text,))
+        raise
+
+
+def _make_list(node: Node) -> Node:
+    """Return the formula with a list as this reader's list."""
+    return Node("list", (node.args, ",")) if node.kind == "list" else node
+
+
+def _read_quantity(text: str) -> Node | None:
+    """Return a number or formula with its unit, None if `text` has none."""
+    if (money := _CURRENCY.match(text)) is not None:
+        mark = TEXT.sub(r"\1", money["mark"]).strip().replace("\\", "").strip(".").removeprefix("US").lower() or "$"
+        inside = _read_item(money["sign"] + text[money.end() :])
+        unit = read_unit("$" if mark in ("$", "d") else mark)
+        if inside.kind == "quantity" and not inside.args[1].dimensions:  # $5 million, $40 profit
+            behind = inside.args[1]
+            return Node("quantity", (inside.args[0], unit._replace(factor=behind.factor, words=behind.words)))
+        return Node("quantity", (inside, unit)) if inside.kind != "quantity" else inside
+    match = _QUANTITY.fullmatch(text)
+    if (
+        match is None
+        or not (match["mark"] or match["unit"])
+        or (match["mark"] and _TRIGONOMETRIC.search(match["value"]))
+    ):
+        return None
+    value, words = match["value"], match["unit"].strip()
+    unit = read_unit(TEXT.sub(r" \1 ", words)) if words else Unit()
+    if words and not _is_unit(value, words, unit, has_mark=match["mark"] is not None):
+        return None
+    mark = (match["mark"] or "").replace(" ", "")
+    if mark.endswith("%") or unit.words & {"percent", "percentage", "pct"}:
+        unit = unit._replace(is_percent=True, words=unit.words - {"percent", "percentage", "pct"})
+    elif mark:
+        scale = {"C": "celsius", "F": "fahrenheit"}.get(TEXT.sub(r"\1", mark).strip(" }")[-1:], "degree")
+        unit = unit._replace(dimensions=((scale, 1),))
+    return Node("quantity", (_read_item(value), unit))
+
+
+def _is_unit(value: str, words: str, unit: Unit, has_mark: bool) -> bool:
+    """Return whether `words` behind `value` are a unit or words, and not names of a formula."""
+    if words.startswith("\\text"):
+        return not re.fullmatch(r"\\text ?\{[A-Za-z]\}.*", words) or unit.dimensions != ()
+    if unit.is_letter:
+        named = value.split("=")[-1]
+        return not has_mark and not re.search(r"[A-Za-z]", re.sub(r"\\[a-z]+", "", named)) and unit.dimensions != ()
+    runs = re.findall(r"[A-Za-z]+", TEXT.sub("", words))
+    if not runs:
+        return True  # a currency
+    known = [run for run in runs if find_unit(run) or stem(run) in SCALES or len(run) > 3 or run.lower() in SHORT_WORDS]
+    if re.search(r"[A-Za-z]$", re.sub(r"\\[a-z]+$", "", value)) and not re.match(r".*=.*", value):
+        return False  # x cm is a length, and x in y is none
+    return len(known) == len(runs) and (
+        len(runs[0]) > 3 or runs[0].lower() in SHORT_WORDS or find_unit(runs[0]) is not None
+    )

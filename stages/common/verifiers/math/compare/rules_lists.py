@@ -1,0 +1,164 @@
+"""Rules for lists, sets, points, matrices and options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stages.common.verifiers.math.compare.comparer import FORMULAS, Comparer, find_infinity, register
+from stages.common.verifiers.math.compare.resolve import find_names, make_interval
+from stages.common.verifiers.math.compare.tokens import Node
+from stages.common.verifiers.verifier import Decision
+
+_LETTERS = frozenset("ABCDEFGHIJ")
+
+
+@register(("formula", "formula"), ("equation", "equation"))
+def compare_formulas(gold: Node, answer: Node, by: Comparer) -> Decision:
+    return by.check(gold, answer)
+
+
+@register(("list", "list"))
+def compare_lists(gold: Node, answer: Node, by: Comparer) -> Decision:
+    """Lists are equal in any order; values of unknowns go by name."""
+    first, second = gold.args[0], answer.args[0]
+    named = [[one for one in items if one.kind == "assign"] for items in (first, second)]
+    if len(named[0]) == len(first) and len(named[1]) == len(second):
+        return _compare_values_by_name(first, second, by)
+    if named[0] or named[1]:
+        return _compare_named(first, second, by)
+    return by.compare_unordered(first, second, "lists")
+
+
+def _compare_values_by_name(gold: tuple[Node, ...], answer: tuple[Node, ...], by: Comparer) -> Decision:
+    names = [tuple(sorted(one.args[0] for one in items)) for items in (gold, answer)]
+    if names[0] != names[1] or len(set(names[0])) < len(names[0]):
+        return by.compare_unordered(gold, answer, "equations")
+    pairs = [tuple(one.args[1] for one in sorted(items)) for items in (gold, answer)]
+    return by.compare_in_order(pairs[0], pairs[1], "values of unknowns")
+
+
+def _compare_named(gold: tuple[Node, ...], answer: tuple[Node, ...], by: Comparer) -> Decision:
+    """Compare values of several unknowns with bare values, which are in the order of the names or as written."""
+    named, bare = (gold, answer) if gold[0].kind == "assign" else (answer, gold)
+    if not all(one.kind == "assign" for one in named) or len(named) != len(bare):
+        return by.compare_unordered(gold, answer, "lists")
+    orders = (named, tuple(sorted(named)))
+    decisions = [by.compare_in_order(tuple(one.args[1] for one in order), bare, "")[0] for order in orders]
+    if True in decisions:
+        return True, "values of unknowns"
+    return (False if decisions == [False, False] else None), "values of unknowns"
+
+
+@register(("list", "tuple"))
+def compare_list_with_point(listed: Node, point: Node, by: Comparer) -> Decision:
+    """A list without brackets may be a point, in its order."""
+    items, coordinates = listed.args[0], point.args[1]
+    if items and items[0].kind == "assign":
+        return _compare_named(items, coordinates, by)
+    if any(one.kind == "tuple" for one in items):
+        return by.compare_unordered(items, (point,), "points")
+    decision = by.compare_in_order(items, coordinates, "coordinates")
+    if decision[0] is not False or len(items) != len(coordinates):
+        return decision
+    return (None if by.compare_unordered(items, coordinates, "")[0] is not False else False), "another order"
+
+
+@register(("set", "set"))
+def compare_sets(gold: Node, answer: Node, by: Comparer) -> Decision:
+    return by.compare_unordered(gold.args, answer.args, "sets", is_set=True)
+
+
+@register(("list", "set"))
+def compare_list_with_set(listed: Node, other: Node, by: Comparer) -> Decision:
+    return by.compare_unordered(listed.args[0], other.args, "sets", is_set=True)
+
+
+@register(("tuple", "tuple"))
+def compare_points(gold: Node, answer: Node, by: Comparer) -> Decision:
+    """Coordinates in their order; of two numbers the brackets count, since they may be intervals."""
+    decision = by.compare_in_order(gold.args[1], answer.args[1], "coordinates")
+    first, second = make_interval(gold), make_interval(answer)
+    if first is None or second is None or decision[0] is False:
+        return decision
+    for end in (0, 1):
+        if find_infinity(first.args[end]) is None and first.args[2 + end] != second.args[2 + end]:
+            return False, "an end belongs to one interval only"
+    return decision
+
+
+@register(("tuple", "formula"), ("tuple", "quantity"), ("tuple", "set"))
+def compare_point_with(point: Node, other: Node, by: Comparer) -> Decision:
+    items = point.args[1]
+    if len(items) == 1:
+        return by.compare(items[0], other)
+    return (None if other.kind == "set" and point.args[0] != "()" else False), "a point beside another kind"
+
+
+@register(("list", "formula"), ("list", "quantity"), ("set", "formula"), ("set", "quantity"))
+def compare_values_with(listed: Node, value: Node, by: Comparer) -> Decision:
+    """Several values are one only if all of them are; AC may be options that are listed with commas."""
+    items = listed.args[0] if listed.kind == "list" else listed.args
+    letters = {one.args[0] for one in items if one.kind == "option"}
+    if value.kind == "name" and letters and len(letters) == len(items):
+        return (set(value.args[0]) == letters if set(value.args[0]) <= _LETTERS else None), "options"
+    values = [by.compare(one, value)[0] for one in items]
+    return (False if False in values or not values else None if None in values else True), "several values beside one"
+
+
+@register(("matrix", "matrix"))
+def compare_matrices(gold: Node, answer: Node, by: Comparer) -> Decision:
+    first, second = gold.args[0], answer.args[0]
+    if [len(row) for row in first] != [len(row) for row in second]:
+        return False, "matrices of different shapes"
+    return by.compare_in_order(_list_cells(gold), _list_cells(answer), "matrices")
+
+
+@register(("matrix", "tuple"), ("matrix", "list"))
+def compare_matrix_with_point(matrix: Node, point: Node, by: Comparer) -> Decision:
+    """A row or column is a point."""
+    rows = matrix.args[0]
+    if len(rows) > 1 and len(rows[0]) > 1:
+        return None, "a matrix beside a point"
+    items: tuple[Node, ...] = point.args[-1] if point.kind == "tuple" else point.args[0]
+    return by.compare_in_order(_list_cells(matrix), items, "coordinates")
+
+
+@register(("matrix", "formula"), ("matrix", "quantity"))
+def compare_matrix_with(matrix: Node, other: Node, by: Comparer) -> Decision:
+    if _holds_matrix(other):
+        return by.check(matrix, other)
+    cells = _list_cells(matrix)
+    return by.compare(cells[0], other) if len(cells) == 1 else (False, "a matrix beside a number")
+
+
+def _list_cells(matrix: Node) -> tuple[Node, ...]:
+    return tuple(cell for row in matrix.args[0] for cell in row)
+
+
+def _holds_matrix(node: Any) -> bool:
+    if isinstance(node, Node) and node.kind == "matrix":
+        return True
+    return isinstance(node, tuple) and any(map(_holds_matrix, node))
+
+
+@register(("option", "option"))
+def compare_options(gold: Node, answer: Node, _: Comparer) -> Decision:
+    return gold.args[0] == answer.args[0], "options"
+
+
+@register(("option", "any"))
+def compare_option_with(option: Node, other: Node, by: Comparer) -> Decision:
+    """An option's text is compared with another answer; a letter alone may be a name."""
+    letter, text = option.args
+    if text is not None:
+        return by.compare(text, other)
+    if other.kind == "name":
+        is_same = other.args[0].upper() == letter
+        return (is_same and letter in "ABCD") or (None if is_same and letter == "E" else False), "options"
+    if (other.kind == "words" and " " not in other.args[0] and other.args[0].isascii()) or (
+        other.kind == "list" and len(other.args[0]) > 1
+    ):
+        return False, "an option beside another kind"
+    if other.kind in FORMULAS and letter in find_names(other):
+        return by.check(Node("name", (letter,)), other)
+    return None, f"an option beside {other.kind}"

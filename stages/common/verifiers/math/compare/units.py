@@ -1,0 +1,160 @@
+"""Units and words behind a number: what converts, what only names the thing counted, and what changes the value."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from stages.common.verifiers.math.compare.numbers import SCALES, read_part
+
+TABLE = Path(__file__).parent / "units.tsv"
+"""Spellings, dimensions and sizes from pint's registry, made by `tests/support/unit_table.py`."""
+
+_OWN = {
+    "acre": "acre\tmeter2\t316160658/78125", "year": "yr year\tmonth1\t12", "month": "month\tmonth1\t1",
+    "decade": "decade\tmonth1\t120", "century": "century centurie\tmonth1\t1200",
+    "dollar": "dollar usd buck $\tdollar1\t1", "cent": "cent\tdollar1\t1/100", "euro": "euro eur €\teuro1\t1",
+    "pound sterling": "gbp £\tsterling1\t1", "yuan": "yuan rmb cny 元\tyuan1\t1", "yen": "yen jpy ¥\tyen1\t1",
+    "rupee": "rupee rs inr ₹\trupee1\t1", "paise": "paise\trupee1\t1/100", "ruble": "ruble rouble rub\truble1\t1",
+    "degree": "degree deg °\tdegree1\t1", "radian": "radian rad\tradian1\t1", "celsius": "celsius\tcelsius1\t1",
+    "fahrenheit": "fahrenheit\tfahrenheit1\t1",
+}  # fmt: skip
+"""Money, angles and calendar units, which convert among themselves only; an acre is 4,840 square yards."""
+
+_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
+_FILLERS = frozenset(["unit", "of", "the", "in", "total", "altogether", "item", "is", "are", "a", "an"])
+
+CONTRASTS = tuple(frozenset(words.split()) for words in (
+    "increase decrease", "increased decreased", "profit loss", "gain loss", "above below", "more less", "more fewer",
+    "greater less", "greater smaller", "north east south west northeast northwest southeast southwest", "left right",
+    "up down", "upward downward", "am pm", "bc ad", "bce ce", "win loss draw tie", "win lose", "won lost",
+    "before after", "later earlier", "ago later", "deposit withdrawal", "clockwise counterclockwise",
+    "positive negative", "taller shorter", "longer shorter", "older younger", "faster slower", "heavier lighter",
+    "hotter colder", "deep high", "boy girl", "man woman", "men women", "male female", "son daughter",
+    "brother sister", "even odd", "maximum minimum", "head tail",
+    "red blue green yellow black white purple orange brown pink",
+    "january february march april may june july august september october november december",
+    "monday tuesday wednesday thursday friday saturday sunday",
+))  # fmt: skip
+"""Words of which two different ones behind a number make two different answers."""
+
+_CHANGING = frozenset().union(*CONTRASTS[:32]) | frozenset(
+    ["under", "over", "negative", "minus", "times", "each", "remaining", "short"]
+)
+"""Words that change what the number says, so that a number without them is not known to be the same."""
+
+_ATOM = re.compile(r"[^\W\d_]+|°|[$€£¥₹]|\^-?\d|/")
+
+
+class Unit(NamedTuple):
+    """What stands behind a number.
+
+    `dimensions` are base units with powers, `size` is in those; the number itself is raised to `power` and multiplied
+    by `factor` (dozen: 12); `words` name something else. `is_letter`: one letter, which may be a variable.
+    """
+
+    dimensions: tuple[tuple[str, int], ...] = ()
+    size: Fraction = Fraction(1)
+    factor: Fraction = Fraction(1)
+    power: int = 1
+    words: frozenset[str] = frozenset()
+    is_letter: bool = False
+    is_percent: bool = False
+
+    @property
+    def changing(self) -> frozenset[str]:
+        """The words that change the value."""
+        return self.words & _CHANGING
+
+
+class _Kind(NamedTuple):
+    name: str
+    dimensions: dict[str, int]
+    size: Fraction
+
+
+@cache
+def _load_table() -> dict[str, _Kind]:
+    lines = [line.split("\t", 1) for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    table: dict[str, _Kind] = {}
+    for name, row in [*lines, *_OWN.items()]:
+        spellings, bases, size = row.split("\t")
+        powers = [re.fullmatch(r"([a-z]+)(-?\d+)", base) for base in bases.split()]
+        kind = _Kind(name, {match[1]: int(match[2]) for match in powers if match}, Fraction(size))
+        table.update((spelling.replace("_", " "), kind) for spelling in spellings.split())
+    return table
+
+
+def find_unit(word: str) -> _Kind | None:
+    """Return the unit spelled `word`, in the singular or plural; None if the table does not hold it."""
+    table = _load_table()
+    for spelling in (word, word.lower()) if len(word) > 2 or word.islower() else (word,):
+        found = table.get(spelling) or (table.get(spelling.removesuffix("s")) if len(spelling) > 2 else None)
+        if found is not None:
+            return found
+    return None
+
+
+def read_unit(text: str) -> Unit:
+    """Return the unit and words in `text`, such as "cm^2", "miles per hour", "dozen red apples"."""
+    atoms = _ATOM.findall(text.replace("{", "").replace("}", ""))
+    dimensions: dict[str, int] = {}
+    size = factor = Fraction(1)
+    power, direction, next_power, last = 1, 1, 1, None
+    words: set[str] = set()
+    position = 0
+    while position < len(atoms):
+        atom = atoms[position]
+        word = atom.lower()
+        pair = f"{word} {atoms[position + 1].lower()}" if position + 1 < len(atoms) else ""
+        unit = find_unit(pair) if pair else None
+        position += 1 if unit is None else 2
+        is_inch = word != "in" or position == len(atoms) or atoms[position][0] in "/^"
+        unit = unit or (find_unit(atom) if is_inch else None)
+        if atom in ("/",) or word == "per":
+            direction = -1
+        elif word in ("square", "sq", "cubic", "cu"):
+            next_power = _POWERS[word]
+        elif word in ("squared", "cubed") or atom[0] == "^":
+            exponent = _POWERS[word] if atom[0] != "^" else int(atom[1:])
+            if last is not None:
+                for base, count in last.dimensions.items():
+                    dimensions[base] = dimensions.get(base, 0) + direction * count * (exponent - 1)
+                size *= last.size ** (direction * (exponent - 1))
+            elif atom[0] != "^" and not words:
+                power = exponent
+        elif unit is not None:
+            for base, count in unit.dimensions.items():
+                dimensions[base] = dimensions.get(base, 0) + direction * count * next_power
+            size *= unit.size ** (direction * next_power)
+            next_power, last = 1, unit
+        elif (scale := SCALES.get(word, SCALES.get(word.removesuffix("s")))) is not None and not words:
+            factor *= scale
+        elif (part := read_part(word)) is not None and not words and last is None:
+            factor /= part
+        elif word not in _FILLERS and stem(word) not in _FILLERS:
+            words.add(stem(word) if direction > 0 else f"/{stem(word)}")
+    return Unit(
+        tuple(sorted((base, count) for base, count in dimensions.items() if count)), size, factor, power,
+        frozenset(words), is_letter=re.fullmatch(r"[A-Za-z]", "".join(atoms)) is not None,
+    )  # fmt: skip
+
+
+def stem(word: str) -> str:
+    """Return a word without the ending of its plural."""
+    for ending, replacement in (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x")):
+        if word.endswith(ending) and len(word) > len(ending) + 1:
+            return word.removesuffix(ending) + replacement
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def is_contrast(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Return whether the two say different things of one class, such as east and west."""
+    return any(
+        one <= words and other <= words
+        for words in CONTRASTS
+        if (one := first & words) and (other := second & words) and not one & other
+    )
