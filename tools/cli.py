@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -143,7 +143,9 @@ def calibrate(
     files: Annotated[list[Path], typer.Argument(help="Completions with human labels, in the format of ProcessBench.")],
     judge: Annotated[list[str] | None, typer.Option(help="A judge without params; may be repeated.")] = None,
     recipe: Annotated[list[Path] | None, typer.Option(help="The judge of this recipe; may be repeated.")] = None,
-    half: Annotated[str | None, typer.Option(help="Only the first or the second half of the rows.")] = None,
+    half: Annotated[
+        Literal["first", "second"] | None, typer.Option(help="Only the first or the second half of the rows.")
+    ] = None,
     show: Annotated[list[str] | None, typer.Option(help="Print these: correct, late, 'false alarm'.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write all metrics to this JSON file.")] = None,
 ) -> None:

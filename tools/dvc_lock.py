@@ -52,10 +52,10 @@ def read_lock(root: Path, revision: str | None = None) -> Lock:
         return parse_lock(text, f"{revision}:{LOCK}")
     if not path.is_file():
         raise UserError(f"{path}: missing; run `dvc repro` to write it or `git checkout` to restore it")
-    return parse_lock(path.read_text(encoding="utf-8"), str(path))
+    return parse_lock(path.read_bytes(), str(path))
 
 
-def parse_lock(text: str, where: str) -> Lock:
+def parse_lock(text: str | bytes, where: str) -> Lock:
     """The lock in `text`; raises `UserError` beginning with `where`."""
     try:
         value = parse_yaml(text)
@@ -72,7 +72,7 @@ def build_lock(value: Any, where: str) -> Lock:
         raise UserError(f"{where}: not a dvc.lock ({' '.join(repr(error).split())})") from error
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str | bytes) -> Any:
     """YAML 1.2, as DVC reads and writes it: 1e-06 is a number there, which PyYAML reads as text.
 
     Raises `YAMLError`.

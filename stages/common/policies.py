@@ -81,8 +81,8 @@ def read_policy(folder: Path) -> Policy:
         value = json.loads(path.read_text(encoding="utf-8"))
         policy = Policy(folder, value["hash"], value["repo"], value["revision"])
         files = value["files"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a policy manifest ({error!r})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a policy manifest ({error!r}); run the stage that writes it again") from error
     if not isinstance(files, dict) or hash_policy_files(files) != policy.hash:
         raise UserError(f"{path}: hash does not belong to the files listed")
     return policy

@@ -204,7 +204,7 @@ def test_a_judge_whose_settings_do_not_fit_together(judge: dict[str, Any], fault
 
 
 def test_a_round_that_is_not_there_or_no_mapping() -> None:
-    with pytest.raises(ParamsError, match=r"rounds\.M9: missing key"):
+    with pytest.raises(ParamsError, match=r"rounds\.M9: no such round; there are M1"):
         resolve(RECIPE, "M9")
     with pytest.raises(ParamsError, match=r"rounds\.M1: expected a mapping"):
         resolve(changed("rounds.M1", "M0"), "M1")

@@ -119,7 +119,7 @@ def resolve(recipe: dict[str, Any], name: str) -> dict[str, Any]:
         return validate(Recipe, recipe, "").model_dump(mode="json", exclude={"runtime"})
     rounds = recipe.get("rounds")
     if not isinstance(rounds, dict) or name not in rounds:
-        raise ParamsError(f"rounds.{name}: missing key")
+        raise ParamsError(f"rounds.{name}: no such round; there are {', '.join(rounds or ()) or 'none'}")
     item = rounds[name]
     if not isinstance(item, dict):
         raise ParamsError(f"rounds.{name}: expected a mapping with policy and overrides, found {item!r}")

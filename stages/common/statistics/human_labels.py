@@ -34,11 +34,11 @@ def read_human_labels(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; `audit serve` creates it with the first label")
     last: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             value = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not JSON") from error
+        except ValueError as error:  # also a line that is not UTF-8
+            raise UserError(f"{path}:{number}: not JSON; correct or remove this line") from error
         label = check_human_label(value, f"{path}:{number}")
         last[tuple(label[key] for key in ("annotator", "round", "sample_id", "step"))] = label
     return list(last.values())

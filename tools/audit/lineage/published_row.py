@@ -57,7 +57,7 @@ def _read_row(path: Path, number: int) -> dict[str, Any]:
         found = rows.slice(number, 1).collect()
         height = rows.select(pl.len()).collect().item() if found.is_empty() else None
     except UNREADABLE as error:
-        raise UserError(describe_error(error)) from error
+        raise UserError(f"{path}: unreadable ({describe_error(error)}); download or write it again") from error
     if height is not None:
         raise UserError(f"{path}: has {height} rows, counted from 0; no row {number}")
     return dict(found.row(0, named=True))
