@@ -76,9 +76,8 @@ def assume_splits(
     elif not count:
         count, origin = sum(1 for _ in read_rows(params, seed)), "counted"
     count = min(count, params.limit or count)
-    toy = params.toy_arithmetic if params.reader == "toy_arithmetic" else None
-    if toy is not None:
-        sizes = {"train": toy.train, "validation": toy.validation, "test": toy.test}
+    if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
+        sizes = params.toy_arithmetic.model_dump()
     else:
         assert params.splits is not None  # the readers of files and the Hub need it
         kept = count * assumptions.kept
