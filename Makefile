@@ -18,7 +18,7 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
+.PHONY: help setup repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
 .PHONY: bench bench-train bench-llm bench-verify bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
@@ -30,6 +30,8 @@ repro: $(VENV)/.installed  ## run whatever the recipe in force still needs, then
 
 reproduce: $(VENV)/.installed  ## the committed run again in a fresh clone, and what differs from it, if anything
 	@$(BIN)/stepkto reproduce
+
+setup: $(VENV)/.installed  ## install what a recipe needs into .venv; every other target does so by itself
 
 plan: $(VENV)/.installed  ## what `make repro` would run, and why
 	@$(BIN)/stepkto plan
