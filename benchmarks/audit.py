@@ -5,8 +5,6 @@ kept: with the same number of samples, the next call runs only the verification.
 minutes on 4 cores. With several sizes it also measures how the work grows, which must not be faster than the samples.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -5,8 +5,6 @@ answers are shifted by the copy's number, so that the verifier's cache of repeat
 built from the recorded verdicts and from labels drawn by hash. Each stage is run by its own command.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

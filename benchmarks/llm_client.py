@@ -3,8 +3,6 @@
 Both ask the same server, which answers after 50 ms, the same requests, 512 at once, in turns within this one run.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import statistics

@@ -1,7 +1,5 @@
 """Precision and recall of the maths verifier beside plain math-verify, on sets of pairs with known verdicts."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """Seeded pairs of answers with known verdicts: unequal by one change, or equal and written in two ways."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal, localcontext

@@ -5,8 +5,6 @@
 The model is small, so that this is the most that the server can cost: it does the same work for a large one.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

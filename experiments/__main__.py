@@ -4,8 +4,6 @@ A seed changes everything random: the problems of every split, M0's corpus and w
 Seeds from 101 on were never used to choose params.
 """
 
-from __future__ import annotations
-
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

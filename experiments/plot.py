@@ -1,7 +1,5 @@
 """The plot of an experiment: each variant's mean by round, with its standard deviation over seeds."""
 
-from __future__ import annotations
-
 import statistics
 
 import polars as pl

@@ -1,7 +1,5 @@
 """An experiment's tables in Markdown: means over seeds, variants compared seed by seed, and every seed."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from functools import cache

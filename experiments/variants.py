@@ -1,7 +1,5 @@
 """The rounds of each experiment: the recipe's own chain, and the same chain with other params, all from one M0."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any

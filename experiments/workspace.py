@@ -1,7 +1,5 @@
 """A copy of the project in which a variant of the recipe runs without touching the user's tree."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """``stepkto audit``: the commands on labels and what made them."""
 
-from __future__ import annotations
-
 import getpass
 import os
 from pathlib import Path

@@ -3,8 +3,6 @@
 DVC runs the stages (``python -m stages.NAME``); these commands stand on top of what the stages wrote.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Literal

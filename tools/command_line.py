@@ -1,7 +1,5 @@
 """What the commands of ``stepkto`` share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Annotated
 

@@ -3,8 +3,6 @@
 `dvc status` and `dvc data status` trust a file's time and size where they have seen it before; here every byte is read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

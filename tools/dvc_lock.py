@@ -1,7 +1,5 @@
 """dvc.lock as plain data: what each stage ran with, read and wrote. The one reader that audit and plan share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

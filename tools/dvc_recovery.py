@@ -4,8 +4,6 @@ DVC writes dvc.lock and its list of users (``.dvc/tmp/rwlock``) in place, and co
 that dvc.yaml names has changed, so an upgraded library goes unnoticed.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import sys

@@ -1,7 +1,5 @@
 """What Git knows about this repository: the one place where tools run it."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Overrides of a recipe from the command line: ``problems.limit=100``, written into params.yaml, which DVC reads."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One run of DVC as a run of this project: recorded, as loud as asked for, and summed up at its end."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Runs as text: the list of all, and what one did, how fast and on which machine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Each runs in a fresh process, one after the other: TRL's trainer with its refere
 and with the step term.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Inputs of both trainers: recorded MATH completions, a tokenizer trained on them, a Llama with random weights."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """One timed run in a process of its own: ``python -m benchmarks.training.timed_run '{"trainer": "trl", ...}'``."""
 
-from __future__ import annotations
-
 import json
 import resource
 import sys

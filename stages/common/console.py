@@ -1,7 +1,5 @@
 """How a command ends: one line for an error that the user can fix, a traceback for a bug. A stage is part of a run."""
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import inspect

@@ -1,7 +1,5 @@
 """Where models run, and what is pinned so that they compute the same bytes."""
 
-from __future__ import annotations
-
 import os
 from typing import Literal
 

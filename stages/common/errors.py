@@ -4,8 +4,6 @@ A `UserError` is shown as its message. The system's own errors about files, disk
 with the path and what to do (`explain_system_error`). Everything else is a bug of this program.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

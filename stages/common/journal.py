@@ -5,8 +5,6 @@ One append-only file per kind of work, locked while a stage uses it. A line is a
 that determines an item, never positions, so that more problems or another variant find what is already there.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

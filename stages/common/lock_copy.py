@@ -3,8 +3,6 @@
 Under DVC the file is whole whenever a stage starts: DVC has read it, or has just finished writing it.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

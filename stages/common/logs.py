@@ -1,7 +1,5 @@
 """Where a stage's words go: its own to the terminal or the output, and with those of all libraries to the run's log."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

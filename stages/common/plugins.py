@@ -1,7 +1,5 @@
 """Kinds registered from outside: the modules that a recipe names under `plugins` are imported before kinds are used."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """Progress of work: a bar on a terminal, lines in the log."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -1,7 +1,5 @@
 """How a problem becomes what the policy reads."""
 
-from __future__ import annotations
-
 from stages.common.params.sample import PromptParams
 
 

@@ -1,7 +1,5 @@
 """Rows of the Hub's data sets and of JSON Lines, CSV and Parquet files; a bad row is an error of its own."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

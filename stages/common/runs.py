@@ -9,8 +9,6 @@ ignore. So the stages' reports hold facts of the data alone, and are the same by
         stages/train@M1.json            a stage's record: status, seconds, environment, and its facts of the run
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

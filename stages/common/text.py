@@ -1,7 +1,5 @@
 """Text on its way to a table, a page or a terminal: numbers as text, broken characters, bounds."""
 
-from __future__ import annotations
-
 import unicodedata
 from dataclasses import dataclass
 from typing import Any

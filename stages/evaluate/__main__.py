@@ -1,7 +1,5 @@
 """``python -m stages.evaluate``: evaluate one policy on held-out problems."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

@@ -1,7 +1,5 @@
 """``python -m stages.outcome``: verify the final answers of one round."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

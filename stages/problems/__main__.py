@@ -1,7 +1,5 @@
 """``python -m stages.problems``: make the table of problems."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

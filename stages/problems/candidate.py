@@ -1,7 +1,5 @@
 """The schema check: a raw value becomes a candidate with text where text is expected, or a drop reason."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Mapping

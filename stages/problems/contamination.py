@@ -1,7 +1,5 @@
 """Contamination: problems that share an n-gram of words with an evaluation problem."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

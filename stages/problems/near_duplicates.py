@@ -1,7 +1,5 @@
 """Near-duplicates: MinHash and locality-sensitive hashing propose pairs, the exact Jaccard similarity decides."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The filters of a row: from a candidate to its gold answer, or to the reason why it is dropped."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from stages.common.gold_answers import GoldAnswer, GoldRules

@@ -1,7 +1,5 @@
 """Where rows come from: toy arithmetic, a data set of the Hub, or local files, all behind one iterator."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path

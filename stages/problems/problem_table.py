@@ -1,7 +1,5 @@
 """The problem table: rows pass the filters, then duplicates, contaminated problems and near-duplicates are dropped."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a problem asks for: a proof, several things at once, or something seen in a figure."""
 
-from __future__ import annotations
-
 import re
 
 # A verb asks for something where a clause begins with it: "If x > 0, find y", not "one can find y".

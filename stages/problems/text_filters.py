@@ -1,7 +1,5 @@
 """Texts that are not readable English mathematics: broken encodings, and scripts other than Latin."""
 
-from __future__ import annotations
-
 import re
 
 MAX_FOREIGN_FRACTION = 0.02

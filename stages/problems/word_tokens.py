@@ -1,7 +1,5 @@
 """Words of a mathematical text, for telling whether two texts differ in more than their formatting."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -1,7 +1,5 @@
 """``python -m stages.sample``: draw one round's samples from its policy."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import polars as pl

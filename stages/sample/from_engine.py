@@ -1,7 +1,5 @@
 """SAMPLE rows from an engine: one request per sample, and what is kept of each completion."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

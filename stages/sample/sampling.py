@@ -1,7 +1,5 @@
 """Sampling: which problems are sampled, and what determines a sample."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

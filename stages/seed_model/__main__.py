@@ -1,7 +1,5 @@
 """``python -m stages.seed_model``: make M0."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.common.console import run_stage

@@ -1,7 +1,5 @@
 """Models that exist already: in a folder of transformers, in a GGUF file, or on the Hub. Weights are never pickled."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import struct

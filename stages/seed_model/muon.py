@@ -1,7 +1,5 @@
 """Muon in float32: with AdamW for the rest, a tiny model needs half the steps of AdamW alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

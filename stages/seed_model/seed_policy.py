@@ -1,7 +1,5 @@
 """M0's policy folder: a toy model trained from scratch, a copy of a local model, a Hub model's manifest, or neither."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training a small Llama from scratch on the noisy toy-arithmetic corpus."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

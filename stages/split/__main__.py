@@ -1,7 +1,5 @@
 """``python -m stages.split``: split one round's samples into steps."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -11,8 +11,6 @@ nest or overlap. An opening mark without its end protects nothing, so that a sam
 - A code fence ends at a line of at least as many of its characters and nothing else.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

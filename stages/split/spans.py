@@ -1,7 +1,5 @@
 """Where the steps of a solution begin and end: spans only, so that the steps joined are the sample itself."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

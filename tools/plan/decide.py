@@ -5,8 +5,6 @@ inputs come out the same. What stages `code` and `params` write is compared by c
 stages that it concerns.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tools.dvc_lock import Lock, LockEntry

@@ -4,8 +4,6 @@ Stages `params` and `code` write the files that all others track. Before they ha
 their content is computed here, by the code that writes them.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 It takes no lock, so that a plan can be made while a run is at work.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ If a run has left reports, lengths of completions and numbers of steps are its m
 the recipe. Requests repeated after an invalid reply are not counted.
 """
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Iterator

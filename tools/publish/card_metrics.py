@@ -1,7 +1,5 @@
 """The numbers of a card: counted from the published files and read from the stages' reports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The command `publish`: from a clean tree to a commit and a tag on the Hub."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Vocabulary: https://docs.mlcommons.org/croissant/docs/croissant-spec.html, version 1.0.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The card of a published data set and its Croissant metadata, with measured numbers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a round is published from: its data set in training order, its tables and its params."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Retries of requests to a busy Hub: how many, and how long to wait."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -5,8 +5,6 @@ again). It counts as made once the Hub's `main` has this publication's manifest,
 commit. Files are sent before the commit and are not visible without it.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Licenses of the problems and of the completions in a publication."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from stages.common.params.seed_model import SeedModelParams

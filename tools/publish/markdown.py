@@ -1,7 +1,5 @@
 """Markdown in which text of models and data sets stays text: everything that a template prints is escaped."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The card of a published policy: its origin, the commands that made it, and its metrics."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from stages.common.policies import Policy

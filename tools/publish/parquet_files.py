@@ -1,7 +1,5 @@
 """Published tables on disk: Parquet that carries its `datasets` features, the same bytes for the same rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What must hold before a publication: a clean tree, up-to-date data of what is published, and a passed audit of it."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

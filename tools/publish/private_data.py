@@ -5,8 +5,6 @@ like an e-mail address (9 times in 128 MiB); any other file by its bytes. A matc
 kind, never by its text.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import re

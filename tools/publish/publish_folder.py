@@ -1,7 +1,5 @@
 """The folder to be published: data, card, Croissant metadata and manifest; the same tree gives the same bytes."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The manifest of a publication: sha256 of every file, one hash over them, and the commit and data they come from."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

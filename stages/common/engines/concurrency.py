@@ -4,8 +4,6 @@ The event loop runs while the consumer waits for a response. What the consumer d
 completions go to disk in a thread of their own.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack

@@ -1,7 +1,5 @@
 """Completions on their way to the journal: those that arrive during one sync to disk share the next."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock

@@ -1,7 +1,5 @@
 """Kinds of engines: what the rest of the code asks of a kind, the registry, and from params to an engine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

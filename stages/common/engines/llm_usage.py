@@ -1,7 +1,5 @@
 """What generation costs: tokens in, out and cached, money where prices are known."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any

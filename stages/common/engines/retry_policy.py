@@ -1,7 +1,5 @@
 """When a failed attempt is repeated, after how long, and what stops everything."""
 
-from __future__ import annotations
-
 import random
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The journal in front of an engine: no request is sent twice, and every completion is stored at once."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator

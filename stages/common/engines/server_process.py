@@ -1,7 +1,5 @@
 """A server process of this program: started, waited for, and ended whatever happens."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -4,8 +4,6 @@ The program that started it holds the other end of that pipe, which the system c
 by SIGKILL. FOLDER is then removed. Run by its path, hence with nothing but the standard library.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Addresses and keys of servers, read from the environment only and kept out of everything that is written."""
 
-from __future__ import annotations
-
 import base64
 import os
 import time

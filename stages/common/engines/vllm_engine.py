@@ -4,8 +4,6 @@ The server is a process of its own, so that the stage's environment needs no vLL
 the other along. Prompts become tokens here, by the tokenizer that training uses.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 r"""Boxes in a text: ``\boxed{...}``, ``\fbox{...}``, ``\boxed 7 $``."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """How the gold answer of a problem is found, by task; apart from the verifiers, since problem ids depend on it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from stages.common.registry import Registry

@@ -4,8 +4,6 @@ One block for every stage that generates: `sample` for the policy, `judge` for e
 what is requested; only `dtype` and `quantization` change the model that responds, hence its identity.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import ClassVar, Literal, Self
 

@@ -1,7 +1,5 @@
 """Params of the problems stage."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """Params of the machine: no stage tracks them, since they must not change a result."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Params of the seed model M0."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator

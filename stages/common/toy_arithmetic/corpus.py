@@ -1,7 +1,5 @@
 """Making toy-arithmetic problems with correct solutions, and the noisy corpus from which M0 learns its mistakes."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from typing import Any

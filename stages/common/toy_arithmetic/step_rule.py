@@ -1,7 +1,5 @@
 """Parsing a toy-arithmetic problem, and the rule that says whether a step of its solution is correct."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Literal

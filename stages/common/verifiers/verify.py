@@ -1,7 +1,5 @@
 """Verifiers by task, and verdicts by one call."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import threading

@@ -1,7 +1,5 @@
 """A judge of one or two language models: what enough of their votes agree on."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """Hashes in dvc.lock and in manifests, against the bytes on disk."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

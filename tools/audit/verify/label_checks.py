@@ -1,7 +1,5 @@
 """Labels must follow from what they are derived from: a rule, votes of language models, or scores."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import polars as pl

@@ -4,8 +4,6 @@
 a lock can be checked where the data is not there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any

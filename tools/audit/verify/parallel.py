@@ -1,7 +1,5 @@
 """Running the tasks of a verification in several processes."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import threading

@@ -1,7 +1,5 @@
 """Comparing rows of a table with each other, with their parents and with rows that were recomputed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

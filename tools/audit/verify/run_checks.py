@@ -1,7 +1,5 @@
 """Verification: everything that can be recomputed is recomputed and compared, over all rows, range by range."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path

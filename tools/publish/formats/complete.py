@@ -1,7 +1,5 @@
 """Everything known of every sample, kept or not: the tables of a round joined, and the raw replies of its judges."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import polars as pl

@@ -1,7 +1,5 @@
 """What an export format is, and what several formats share: id columns, chat messages, steps with their text."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Preference pairs: whole completions by their outcome, and single steps after the same correct beginning."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import polars as pl

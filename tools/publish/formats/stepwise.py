@@ -1,7 +1,5 @@
 """Step by step, for process reward models: TRL's stepwise-supervision columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import polars as pl

@@ -1,7 +1,5 @@
 """Formats of one completion per row, in training order: KTO, Step-KTO, and correct completions alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import polars as pl

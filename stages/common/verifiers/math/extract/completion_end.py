@@ -1,7 +1,5 @@
 """The part of a completion that may state the answer: behind the thinking, before end tokens and closing remarks."""
 
-from __future__ import annotations
-
 import re
 
 TAIL_CHARS = 4_000

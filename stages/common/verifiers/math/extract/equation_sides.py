@@ -1,7 +1,5 @@
 """The side of an equation that is its value: of ``3 + 4 = 7`` the last, while ``x + y = 7`` stays whole."""
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
 from typing import NamedTuple

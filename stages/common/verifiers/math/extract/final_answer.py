@@ -1,7 +1,5 @@
 r"""Finds the final answer in a completion: its last statement of one, else its last line or sentence."""
 
-from __future__ import annotations
-
 import re
 
 from stages.common.gold_answers.boxes import find_boxes, find_last_boxes

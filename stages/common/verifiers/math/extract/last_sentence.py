@@ -1,7 +1,5 @@
 """The answer that a line or sentence states without saying that it is one."""
 
-from __future__ import annotations
-
 import re
 
 from stages.common.verifiers.math.extract.completion_end import TAIL_CHARS

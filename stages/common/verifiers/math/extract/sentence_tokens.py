@@ -1,7 +1,5 @@
 """A sentence as tokens: formulas, brackets and expressions whole, words, signs."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The values in a sentence: each formula, number or expression whole, with the words that belong to it."""
 
-from __future__ import annotations
-
 import re
 from enum import IntEnum
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Words by which a sentence says what its values are."""
 
-from __future__ import annotations
-
 
 def _split(words: str) -> frozenset[str]:
     return frozenset(words.split())

@@ -1,7 +1,5 @@
 """Sentences, lines and tags in which a completion states its answer in so many words."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ replaced within milliseconds. The server never interprets a model's text. It end
 closed or its parent is gone.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import importlib

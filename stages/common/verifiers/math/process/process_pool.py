@@ -1,7 +1,5 @@
 """Comparisons of untrusted text in processes that are killed when they take too long: the caller's side."""
 
-from __future__ import annotations
-
 import json
 import os
 import select
