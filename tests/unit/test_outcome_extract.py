@@ -28,15 +28,15 @@ def test_cases(case: dict[str, str]) -> None:
 
 
 def test_realistic_endings() -> None:
-    """How models end completions: at least 97% of right answers are found, and no other is called right."""
+    """How models end completions: at least 99% of right answers are found, and no other is called right."""
     verdicts = [one.is_correct for one in verify_answers([(case["gold"], case["completion"]) for case in ENDINGS])]
     expected = [case["is_correct"] for case in ENDINGS]
     found = [given for given, value in zip(verdicts, expected, strict=True) if value is True]
     credited = [case for case, given in zip(ENDINGS, verdicts, strict=True) if given and case["is_correct"] is not True]
     assert len(ENDINGS) >= 500
     assert all(case["source"] for case in ENDINGS)
-    assert found.count(True) >= 0.97 * len(found)
-    assert [case for case in credited if "dozen" not in case["completion"]] == []
+    assert found.count(True) >= 0.99 * len(found)
+    assert credited == []
 
 
 SEVERAL = "Tom gave 5 of his 12 apples to Ann and 3 to Bob."

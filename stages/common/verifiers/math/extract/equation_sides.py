@@ -11,7 +11,7 @@ _LETTERS = re.compile(
     r"\\(?:frac|dfrac|tfrac|sqrt|cdot|times|div|left|right|pi|displaystyle|,|;|:|!|%|\$|binom|sin|cos|tan|cot|log|ln|circ)"
     r"|\b[A-Za-z]{2,}\b"
 )
-_NOT_ONE_EQUATION = re.compile(r",(?!\d{3})|\b(?:and|or)\b|\\text|&|[<>]|\\[lg]eq?\b")
+_NOT_ONE_EQUATION = re.compile(r",(?!\d{3})|(?<![a-z])(?:and|or)(?![a-z])|\\text|&|[<>]|\\[lg]eq?\b")
 _PLAIN_NUMBER = re.compile(r"[-−]?\s*\\?[$€£]?\d+(?:\.\d+)?(?:\s\w+)?")
 _ROWS = re.compile(
     r"\\begin\{(?P<name>(?:align|aligned|eqnarray|split|gather)\*?)\}(?P<rows>[\s\S]*)\\end\{(?P=name)\}"

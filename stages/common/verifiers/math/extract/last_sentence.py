@@ -36,6 +36,7 @@ _GOES_ON = re.compile(
     r",?\s+(?:\(|[\u0400-\u04ff\u2e80-\u9fff]|(?:of|for|when|where|because|since|which|as|at|per|from|by|on|after|every|each|with)\b)"
 )
 _BULLET = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)]|>|#{1,6})\s+(?=\S)")
+_BARE_DELIMITER = re.compile(r"\s*(?:\$|\\[)\]])\s*\Z")
 _BARE_BULLET = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s*\Z")
 _LABEL = re.compile(r"\s*(?:A(?:ns)?[:.]|=>|⇒|→|=|\\(?:therefore|implies|Rightarrow)|∴)\s+(?=\S)")
 _CLAUSE = re.compile(
@@ -121,7 +122,10 @@ def find_whole(text: str, start: int, end: int) -> FoundAnswer | None:
         return None
     if (chosen := _CHOSEN.match(text, start, end) or _IS_CORRECT.match(text, start, end)) is not None:
         return FoundAnswer(chosen.start(), chosen.end(), text=_get_letter(chosen))
-    if _OPTION.fullmatch(part) or (is_answer_alone(text, start, end) and part.strip(" .,;:*_-#|")):
+    option = _OPTION.fullmatch(part)
+    if option is not None and option.group().lstrip().startswith("A:"):
+        return FoundAnswer(start, end, text=f"(A) {option['rest']}")  # a choice with its text, or short for "Answer"
+    if option is not None or (is_answer_alone(text, start, end) and part.strip(" .,;:*_-#|")):
         return narrow_value(text, start, end)
     return None
 
@@ -153,6 +157,8 @@ def find_last_sentence(text: str, start: int, end: int) -> FoundAnswer | None:
             or _NO_CONCLUSION.match(text, first, last)
         ):
             continue
+        if _BARE_DELIMITER.match(text, first, last):
+            return None  # of a formula that does not begin on its line
         found = read_sentence(text, first, last, is_stated=False)
         if found is not None:
             return found

@@ -10,7 +10,7 @@ _IS = r"(?:is|was|are|=|equals|would be|will be|should be|must be|comes out to(?
 _OF_WHAT = r"(?: (?:to|for|of) (?:the|this|that|our|your|each|part)?[^.:\n=]{0,60}?)?"
 _STATEMENT = re.compile(
     rf"(?:\b(?:answers?|(?:correct|right|best) (?:option|choice))\*{{0,2}}{_OF_WHAT}\s{{0,9}}"
-    rf"(?::|{_IS}(?![\w-])\*{{0,2}})"
+    rf"(?::|(?<!\w){_IS}(?![\w-])\*{{0,2}})"
     r"|(?:答案|答案应该|结果|正确选项)\s?(?:是|为|等于|應為|应为|選|选)"
     r"|(?:选择?|選擇?)(?=[：: ]{0,2}\(?[A-H])|(?:答案|答|解答)\s?[:：]"
     r"|\bответ\b(?:ы|ом)?(?: задачи)?\s?[:.—–-]|\b(?:la )?(?:respuesta|réponse|resposta)(?: finale?)?(?: est?| é|\s?:)"
@@ -28,7 +28,10 @@ _HASHES = re.compile(
 )
 _TAG = re.compile(r"<(?P<tag>answer|final_answer|final)>(?P<answer>[\s\S]{1,2000}?)(?:</(?P=tag)>|\Z)", re.IGNORECASE)
 _JSON = re.compile(r"[\"'](?:final_)?answer[\"']\s?:\s?(?P<answer>\"(?:[^\"\\]|\\.){1,600}\"|[-\d.,/]{1,60})")
-_SPACE = re.compile(r"[\s*_:：>]*(?:\"(?=[^\"\n]*\"))?")
+_SPACE = re.compile(r"[\s*_:：>]*(?:\\?\"(?=[^\"\n]*\"))?")
+_CHECK = re.compile(r"\b(?:check\w*|verif\w+|confirm\w*)(?: (?:of|that|our|the|this|my)){0,3} \Z", re.IGNORECASE)
+"""What stands before "answer" where none is stated."""
+
 _HEADING = re.compile(
     r"^[ \t]{0,3}(?:#{1,6}|\*\*|__)[ \t]{0,9}(?:final |the )?(?:answer|result)[ \t]{0,9}:?[*_]{0,2}:?[ \t]{0,9}\n+",
     re.I | re.M,
@@ -54,6 +57,7 @@ def find_statements(text: str, start: int, end: int) -> list[Statement]:
             Statement(one.start(), one.end(), "sentence")
             for one in pattern.finditer(text, start, end)
             if not _NO_STATEMENT.match(text, one.end(), end)
+            and not _CHECK.search(text, max(start, one.start() - 40), one.start())
         ]
     return sorted(found)
 
