@@ -41,12 +41,6 @@ class EngineKind:
     """Whether its completions are made up, so that a caller may supply them."""
 
     @classmethod
-    def check_params(cls, params: EngineParams) -> None:
-        """Raise `ValueError` with one line if `params` do not fit together."""
-        if params.served_model_name is not None:
-            raise ValueError(f"served_model_name: only for kind openai, found kind {params.kind}; set it to null")
-
-    @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> Engine:
         """An engine that runs `model`; nothing is loaded, started or looked up yet."""
         raise NotImplementedError

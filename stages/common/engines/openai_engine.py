@@ -52,10 +52,6 @@ class OpenAIKind(EngineKind):
     """Servers named by OPENAI_BASE_URL."""
 
     @classmethod
-    def check_params(cls, params: EngineParams) -> None:
-        """Any name of the model will do."""
-
-    @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> OpenAIEngine:
         """A policy in a folder is known to servers elsewhere by its hash, which no other weights have."""
         is_folder_policy = model.hash is not None and model.revision is None

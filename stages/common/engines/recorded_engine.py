@@ -31,13 +31,6 @@ class RecordedKind(EngineKind):
     makes_requests = False
 
     @classmethod
-    def check_params(cls, params: EngineParams) -> None:
-        """The file has to be named."""
-        super().check_params(params)
-        if params.recorded is None:
-            raise ValueError("recorded: expected {path: FILE} for kind recorded, found null")
-
-    @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> RecordedEngine:
         """Rows that cannot be used are counted in `context.drops`."""
         assert params.recorded is not None

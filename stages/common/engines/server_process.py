@@ -49,7 +49,7 @@ class ServerProcess:
     ) -> None:
         self._name = name
         self._log = log
-        self._log_shown = False
+        self._failure: str | None = None
         folder = tempfile.gettempdir()
         if len(folder) > MAX_FOLDER_CHARS:
             raise EngineError(f"TMPDIR: {folder} is too long for a socket; set TMPDIR to a shorter path")
@@ -95,14 +95,15 @@ class ServerProcess:
             self._process.wait()
 
     def _make_error(self, what: str) -> EngineError:
-        lines = self._read_log()
-        exceptions = [match[1] for line in lines if (match := _EXCEPTION.match(line))]
-        cause = next((line for line in exceptions if not _CONSEQUENCE.search(line)), None)
-        if cause is None and not self._log_shown:  # every request in flight meets the error
-            self._log_shown = True
-            logger.error("%s", "\n".join((f"--- the end of {self._log}", *lines[-NUM_LOG_LINES:], "---")))
-        shown = cause or "no exception is in its log; its last lines are shown above"
-        return EngineError(f"{self._name}: {what}: {shown}; the whole log is {self._log}")
+        if self._failure is None:  # every request in flight meets the error: the log is read once
+            lines = self._read_log()
+            exceptions = [match[1] for line in lines if (match := _EXCEPTION.match(line))]
+            cause = next((line for line in exceptions if not _CONSEQUENCE.search(line)), None)
+            if cause is None:
+                logger.error("%s", "\n".join((f"--- the end of {self._log}", *lines[-NUM_LOG_LINES:], "---")))
+                cause = "no exception is in its log; its last lines are shown above"
+            self._failure = f"{self._name}: {what}: {cause}; the whole log is {self._log}"
+        return EngineError(self._failure)
 
     def _read_log(self) -> list[str]:
         secrets = Secrets(os.environ.get("HF_TOKEN"))

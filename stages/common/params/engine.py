@@ -4,7 +4,6 @@ One block for every stage that generates: `sample` for the policy, `judge` for e
 what is requested; only `dtype` and `quantization` change the model that responds, hence its identity.
 """
 
-from importlib import import_module
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -95,6 +94,8 @@ class EngineParams(KindParams):
 
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
-        kinds = import_module("stages.common.engines.kinds")  # by its name, since engines import this module
-        kinds.ENGINES.get(self.kind).check_params(self)
+        if self.served_model_name is not None and self.kind != "openai":
+            raise ValueError(f"served_model_name: only for kind openai, found kind {self.kind}; set it to null")
+        if self.recorded is None and self.kind == "recorded":
+            raise ValueError("recorded: expected {path: FILE} for kind recorded, found null")
         return self
