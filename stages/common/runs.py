@@ -11,10 +11,11 @@ ignore. So the stages' reports hold facts of the data alone, and are the same by
 
 import json
 import logging
+import math
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -74,9 +75,10 @@ class StageRecord:
         """Wall-clock seconds since the stage began."""
         return round(time.monotonic() - self._start, 1)
 
-    def add_metrics(self, step: int, metrics: dict[str, Any]) -> None:
-        """Append a line to ``metrics.jsonl``."""
-        line = json.dumps({"stage": self.stage, "time": round(time.time(), 3), "step": step, **metrics})
+    def add_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append a line to ``metrics.jsonl``, null for what is not finite."""
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        line = json.dumps({"stage": self.stage, "time": round(time.time(), 3), "step": step, **finite})
         with self._warn_once(), (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -123,7 +125,7 @@ def record_facts(**facts: Any) -> None:
             _current.facts[name] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
 
 
-def record_metrics(step: int, metrics: dict[str, Any]) -> None:
+def record_metrics(step: int, metrics: Mapping[str, float]) -> None:
     """Keep the metrics of a training step with the stage that runs."""
     if _current is not None:
         _current.add_metrics(step, metrics)

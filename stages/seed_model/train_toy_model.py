@@ -51,7 +51,7 @@ def train_toy_model(params: ToyModelParams, seed: int, runtime: RuntimeParams, f
                 scheduler.step()
                 optimizer.zero_grad()
             losses.append(loss.item())
-            record_metrics(step, {"loss": losses[-1], "learning_rate": schedulers[0].get_last_lr()[0]})
+            record_metrics(step, {"loss": losses[-1], "learning_rate": float(schedulers[0].get_last_lr()[0])})
             shown.advance()
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)

@@ -186,10 +186,12 @@ def test_facts_are_merged_and_go_nowhere_without_a_stage(tmp_path: Path) -> None
     record_facts(device="cpu")
     record_metrics(1, {"loss": 1.0})
     with record_stage(tmp_path, "evaluate@M1") as record:
+        record_metrics(1, {"loss": float("nan")})
         record_facts(seconds={"greedy": 1.5})
         record_facts(seconds={"majority": 2.5}, device="cpu")
     assert record.facts == {"seconds": {"greedy": 1.5, "majority": 2.5}, "device": "cpu"}
     assert format_facts(record.facts) == "seconds (greedy 1.5, majority 2.5), device cpu"
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["loss"] is None
     assert format_facts({"completions": 4000, "cost": None, "from_journal": 0}) == "completions 4,000"
 
 
