@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,10 +172,13 @@ def verify_plain(pairs: list[LabelledPair], timeout_s: float) -> Verdicts:
     logging.disable(logging.CRITICAL)
     seconds = max(1, int(timeout_s))
 
+    def parse(text: str) -> list[Any]:
+        plain = partial(math_verify.parse, parsing_timeout=seconds)
+        return plain(text) or plain(f"${text}$")  # an answer alone, without delimiters
+
     def verify(pair: LabelledPair) -> bool:
         gold = pair.gold if "$" in pair.gold or "\\boxed" in pair.gold else f"${pair.gold}$"
-        parsed = [math_verify.parse(text, parsing_timeout=seconds) for text in (gold, pair.completion)]
-        return bool(math_verify.verify(*parsed, timeout_seconds=seconds))
+        return bool(math_verify.verify(parse(gold), parse(pair.completion), timeout_seconds=seconds))
 
     return [verify(pair) for pair in pairs]
 

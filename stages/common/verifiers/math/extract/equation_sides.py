@@ -9,8 +9,9 @@ from stages.common.verifiers.math.extract.sentence_tokens import FORMULA
 _SIDES = re.compile(r"(?<![<>!≤≥\\=])=(?!=)")
 _LETTERS = re.compile(
     r"\\(?:frac|dfrac|tfrac|sqrt|cdot|times|div|left|right|pi|displaystyle|,|;|:|!|%|\$|binom|sin|cos|tan|cot|log|ln|circ)"
-    r"|\b[A-Za-z]{2,}\b"
+    r"|\b[A-Za-z]{2,}\b|(?<=[\d)%]) ?[xX] ?(?=[$\d(])|(?<=\d)(?:kg|km|cm|mm|mg|ml|lbs?|oz|ft|hrs?|mins?)\b"
 )
+"""What may stand in a number besides digits and signs: commands, units, x as a sign."""
 _NOT_ONE_EQUATION = re.compile(r",(?!\d{3})|(?<![a-z])(?:and|or)(?![a-z])|\\text|&|[<>]|\\[lg]eq?\b")
 _PLAIN_NUMBER = re.compile(r"[-−]?\s*\\?[$€£]?\d+(?:\.\d+)?(?:\s\w+)?")
 _ROWS = re.compile(

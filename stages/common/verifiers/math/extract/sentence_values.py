@@ -12,6 +12,7 @@ from stages.common.verifiers.math.extract.sentence_words import (
     LABELS,
     NO_UNITS,
     PREPOSITIONS,
+    SHORT_UNITS,
     SIGN_WORDS,
     SUBORDINATES,
 )
@@ -171,6 +172,8 @@ def _find_unit_end(tokens: list[Token], index: int) -> int:
         before, token = tokens[index - 1], tokens[index]
         is_apart = token.start - before.end > 1  # emphasis ends between them
         if before.pause or is_apart or token.word in NO_UNITS or not token.text.isascii():
+            break
+        if len(token.text) <= 3 and token.text not in SHORT_UNITS and token.word not in CHANGING_WORDS:
             break
         is_first = before.kind in OPERANDS and not before.is_number_word
         is_changing = before.word in CHANGING_WORDS or token.word in CHANGING_WORDS

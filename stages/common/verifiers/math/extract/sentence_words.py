@@ -55,3 +55,9 @@ SUBORDINATES = _split("""
 """Words that begin a part of a sentence that does not state its value."""
 
 SIGN_WORDS = frozenset({"negative", "minus"})
+
+SHORT_UNITS = _split("""
+    m cm mm km g kg mg l ml L mL lb lbs oz ft in yd mi h hr hrs min s sec ms kph mph am pm AM PM usd USD eur EUR
+    W kW J kJ Hz kHz N kN V A C F K GB MB KB TB Pa mol day cup men BC AD ton
+""")
+"""Units of up to three letters; other words as short would be read as products of letters."""
