@@ -174,7 +174,8 @@ def verify_plain(pairs: list[LabelledPair], timeout_s: float) -> Verdicts:
 
     def parse(text: str) -> list[Any]:
         plain = partial(math_verify.parse, parsing_timeout=seconds)
-        return plain(text) or plain(f"${text}$")  # an answer alone, without delimiters
+        parsed: list[Any] = plain(text) or plain(f"${text}$")  # an answer alone, without delimiters
+        return parsed
 
     def verify(pair: LabelledPair) -> bool:
         gold = pair.gold if "$" in pair.gold or "\\boxed" in pair.gold else f"${pair.gold}$"
