@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.verifier_ablation import ablate, read_cases
 from stages.common.params.outcome import OutcomeParams
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, read_table, write_table
 from stages.common.verifiers import VERIFIERS, verify_answer, verify_answers
@@ -50,6 +51,10 @@ def find_wrong(cases: list[dict[str, object]], pairs: list[tuple[str, str]]) -> 
 
 def test_equality() -> None:
     assert find_wrong(PAIRS, [(case["gold"], case["answer"]) for case in PAIRS]) == []
+
+
+def test_every_rule_has_a_case_that_falls_without_it() -> None:
+    assert [rule for rule, _, changed in ablate(read_cases()) if changed is None] == []
 
 
 @pytest.mark.parametrize(("gold", "answer"), [("gold", "answer"), ("answer", "gold")])

@@ -184,6 +184,6 @@ def _multiply_lines(row: tuple[Node, ...], column: tuple[Node, ...]) -> Node:
 
 KIND_CHECKS: dict[str, Callable[[Node, Node, Check], Decision]] = {
     "equation": _check_equations, "family": _check_families,
-    **dict.fromkeys(("region", "inequality", "system", "interval", "set"), _check_ranges),
+    **dict.fromkeys(("region", "inequality", "system"), _check_ranges),
 }  # fmt: skip
 """Checks of what is no formula, by the kind of the first answer."""

@@ -69,7 +69,7 @@ def read_answer(text: str) -> Node:
     number = read_number(text)
     if number is not None:
         return Node("num", tuple(number))
-    for read in (_read_option, read_special, read_words, read_compound):
+    for read in READERS.values():
         node = read(text)
         if node is not None:
             return node
@@ -87,7 +87,7 @@ def read_answer(text: str) -> Node:
     return _join_items(items, joiners)
 
 
-def _read_option(text: str) -> Node | None:
+def read_option(text: str) -> Node | None:
     r"""Return the option that "B", "(B)" or "\text{(B) }12" is: its letter and what follows."""
     plain = TEXT.sub(r"\1 ", text, count=1).strip() if text.startswith("\\text") else text
     match = _OPTION.fullmatch(plain)
@@ -149,7 +149,7 @@ def _read_item(text: str) -> Node:
     number = read_number(text)
     if number is not None:
         return Node("num", tuple(number))
-    for read in (_read_option, read_special, read_words, read_compound):
+    for read in READERS.values():
         node = read(text)
         if node is not None:
             return node
@@ -212,3 +212,7 @@ def _is_unit(value: str, words: str, unit: Unit, has_mark: bool) -> bool:
     return len(known) == len(runs) and (
         len(runs[0]) > 3 or runs[0].lower() in SHORT_WORDS or find_unit(runs[0]) is not None
     )
+
+
+READERS = {"option": read_option, "special": read_special, "words": read_words, "compound": read_compound}
+"""Readers of answers that are no formulas, in their order."""

@@ -210,15 +210,15 @@ def _integrate(by: Evaluator, name: str, low: Node | None, high: Node | None, bo
 
 _RULES: dict[str, Callable[..., Any]] = {
     "num": lambda _, value, *__: write_mpf(value),
-    "name": _find_name, "word": _find_name, "points": lambda by, *args: _find_name(by, str(Node("points", args))),
+    "name": _find_name, "points": lambda by, *args: _find_name(by, str(Node("points", args))),
     "const": lambda _, name: mp.pi + 0 if name == "pi" else mp.inf,
-    "add": _add, "mul": lambda by, *nodes: mp.fprod(by.compute_all(nodes)), "div": _divide, "ratio": _divide,
+    "add": _add, "mul": lambda by, *nodes: mp.fprod(by.compute_all(nodes)), "div": _divide,
     "neg": lambda by, node: -by.compute(node), "pow": _raise,
     "root": lambda by, node, degree: _raise(by, node, Node("div", (Node("num", (Fraction(1), None, 0)), degree))),
     "call": _call, "apply": _apply, "abs": lambda by, node: abs(by.compute(node)),
     "floor": lambda by, node: _round(by, node, mp.floor), "ceil": lambda by, node: _round(by, node, mp.ceil),
     "fact": _take_factorial, "binom": lambda by, *nodes: mp.binomial(*by.compute_all(nodes)),
-    "pct": lambda by, node: by.compute(node) / 100, "deg": lambda by, node: by.compute(node) * mp.pi / 180,
+    "deg": lambda by, node: by.compute(node) * mp.pi / 180,
     "det": lambda by, rows: mp.det(mp.matrix([by.compute_all(row) for row in rows])),
     "sum": lambda by, *parts: mp.fsum(_list_terms(by, *parts)), "int": _integrate,
     "prod": lambda by, *parts: mp.fprod(_list_terms(by, *parts)),

@@ -193,10 +193,8 @@ class Parser(AtomReader):
 
 _ATOMS: dict[str, Callable[[Parser], Node]] = {
     r"\frac": Parser.read_fraction, r"\binom": Parser.read_binomial, r"\sqrt": Parser.read_root,
-    r"\begin": Parser.read_environment, r"\sum": Parser.read_large, r"\prod": Parser.read_large,
-    r"\int": Parser.read_large, r"\lim": Parser.read_large, r"\mathbb": Parser.read_blackboard,
-    r"\group": Parser.read_group, r"\boxed": Parser.read_group,
+    r"\begin": Parser.read_environment, r"\mathbb": Parser.read_blackboard, r"\group": Parser.read_group,
+    **dict.fromkeys((r"\sum", r"\prod", r"\int", r"\lim"), Parser.read_large),
     r"\pi": lambda _: Node("const", ("pi",)), r"\infty": lambda _: Node("const", ("inf",)),
-    r"\emptyset": lambda _: Node("set", ()), r"\lfloor": lambda parser: parser.read_brackets(r"\lfloor"),
-    r"\lceil": lambda parser: parser.read_brackets(r"\lceil"), r"\{": lambda parser: parser.read_brackets(r"\{"),
+    r"\emptyset": lambda _: Node("set", ()),
 }  # fmt: skip

@@ -123,8 +123,3 @@ def compare_residues(gold: Node, answer: Node, _: Comparer) -> Decision:
         return None, "residues"
     is_same = modulus == other and (first - second) % modulus == 0
     return (None if is_same and answer.kind != "mod" and first != second else is_same), "residues"
-
-
-@register(("phrase", "phrase"))
-def compare_phrases(_: Node, __: Node, ___: Comparer) -> Decision:
-    return None, "sentences"

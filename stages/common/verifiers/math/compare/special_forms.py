@@ -135,7 +135,9 @@ def read_compound(text: str) -> Node | None:
             return None
         parts.append((Fraction(match["number"]), read_unit(match["unit"])))
         position = match.end()
-    if position < len(text) or len(parts) < 2 or len({unit.dimensions for _, unit in parts}) > 1:
+    sizes = [unit.size for _, unit in parts]
+    is_one = len({unit.dimensions for _, unit in parts}) == 1 and sizes == sorted(set(sizes), reverse=True)
+    if position < len(text) or len(parts) < 2 or not is_one:
         return None
     total = sum((number * unit.size for number, unit in parts), Fraction(0)) / parts[0][1].size
     return Node("quantity", (Node("num", (total, None, 0)), parts[0][1]))
