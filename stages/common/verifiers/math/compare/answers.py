@@ -40,7 +40,7 @@ _MINUS = re.compile(r"(?:minus|negative) (?=[\d\\])", re.IGNORECASE)
 _CURRENCY = re.compile(
     r"(?P<sign>-?)(?P<mark>\\\$|USD|US\\?\$|EUR|Rs\.?|[€£¥₹]|\\text ?\{ ?(?:Rs\.?|\\\$|USD|EUR) ?\}) ?(?=[-+\d.\\])"
 )
-_UNIT_ATOM = r"(?:\\text ?\{[^{}]*\}|[A-Za-z$ /°’'.-]|[€£¥₹]|\\\$|\^ ?\{?-?\d\}?(?!\d)|\\cdot )"
+_UNIT_ATOM = r"(?:\\text ?\{[^{}]*\}|[A-Za-z$ /°’'.-]|[€£¥₹]|\\\$|\^ ?(?:\{-?\d\}|-?\d(?!\d))|\\cdot )"
 _QUANTITY = re.compile(
     rf"(?P<value>.*?(?:[\d)}}\]!]|\.\.\.|\\pi|[A-Za-z](?=[ \\]))) ?"
     rf"(?P<mark>\^ ?\{{?\\circ ?\}}?(?: ?[CF]\b| ?\\text ?\{{ ?[CF] ?\}})?|\\?%)?"
@@ -187,6 +187,8 @@ def _read_quantity(text: str) -> Node | None:
     unit = read_unit(TEXT.sub(r" \1 ", words)) if words else Unit()
     if words and not _is_unit(value, words, unit, has_mark=match["mark"] is not None):
         return None
+    if words.startswith("\\text"):
+        unit = unit._replace(is_letter=False)
     mark = (match["mark"] or "").replace(" ", "")
     if mark.endswith("%") or unit.words & {"percent", "percentage", "pct"}:
         unit = unit._replace(is_percent=True, words=unit.words - {"percent", "percentage", "pct"})
@@ -200,7 +202,7 @@ def _is_unit(value: str, words: str, unit: Unit, has_mark: bool) -> bool:
     """Return whether `words` behind `value` are a unit or words, and not names of a formula."""
     if words.startswith("\\text"):
         return not re.fullmatch(r"\\text ?\{[A-Za-z]\}.*", words) or unit.dimensions != ()
-    if unit.is_letter:
+    if re.fullmatch(r"[A-Za-z](?: ?\^.*)?", words):
         named = value.split("=")[-1]
         return not has_mark and not re.search(r"[A-Za-z]", re.sub(r"\\[a-z]+", "", named)) and unit.dimensions != ()
     runs = re.findall(r"[A-Za-z]+", TEXT.sub("", words))
