@@ -57,7 +57,7 @@ _MONEY = re.compile(r"\$(?=-?\d)|(?<=\d)\$\s*\Z|(?<=\d)\s\$\s*\Z")
 """A dollar sign that no other closes: money."""
 
 _TOKEN = re.compile(
-    r"\\(?:left|right)\s*\.|\\(?P<command>[a-zA-Z]+)\*?\s*"
+    r"\\(?:left|right)\s*\.|\\(?P<command>q?quad(?=[a-z])|[a-zA-Z]+)\*?\s*"
     r"|(?P<comma>(?<=\d)(?:,\\!| ?\{, ?\}|\\,|\\ ) ?(?=\d{3}(?!\d)))|\\!\s*"
     r"|(?P<colon>\{:\})|\\[,;:> ]|~|\\[()\[\]]|(?P<row>\\\\)|(?P<money>\\\$)|\\%|\$+|\*\*|<=|=<|>=|!=|\\?[\"`]|''"
 )

@@ -53,7 +53,12 @@ _TO = re.compile(r"(?<=\d) ?(?:\\text ?\{ ?to ?\}|to) ?(?=\d)")
 def read_answers(text: str) -> list[Node]:
     """Return the readings of a plain text: one, or two where a comma may be a decimal point; none if it has none."""
     texts = [text]
-    if re.search(r"\d,\d", text) and (re.fullmatch(r"[^,()\[\]{}]*?\d+,\d+[^\d,()\[\]]*", text) or ";" in text):
+    is_grouped = re.fullmatch(r"-?[1-9]\d{0,2}(?:,\d{3})+", text)
+    if (
+        re.search(r"\d,\d", text)
+        and not is_grouped
+        and (re.fullmatch(r"[^,()\[\]{}]*?\d+,\d+[^\d,()\[\]]*", text) or ";" in text)
+    ):
         texts.append(re.sub(r"(?<=\d),(?=\d)", ".", text))
     readings = []
     for written in texts:
@@ -124,7 +129,10 @@ def _join_items(items: list[str], joiners: list[str]) -> Node:
             nodes.append(_read_item(item))
         joiner = mark if mark in _JOINERS else joiner
     node = nodes[0] if len(nodes) == 1 else Node("list", (tuple(nodes), joiner))
-    return Node("family", (node, tuple(families))) if families else node
+    if not families:
+        return node
+    names, sets = zip(*families, strict=True)
+    return Node("family", (node, names, sets))
 
 
 def _read_groups(items: list[str], joiners: list[str]) -> Node:
@@ -138,10 +146,10 @@ def _read_groups(items: list[str], joiners: list[str]) -> Node:
     return Node("list", (tuple(_join_items(group, [","] * (len(group) - 1)) for group in groups), ","))
 
 
-def _read_family(item: str) -> str | None:
-    """Return the name that an item such as k in Z declares an integer."""
+def _read_family(item: str) -> tuple[str, str] | None:
+    """Return the name that an item such as k in Z declares an integer, and the set."""
     match = re.fullmatch(r"\(?([a-zA-Z]) ?\\in ?\\mathbb ?\{?([ZN])\}?\)?", item)
-    return match[1] if match else None
+    return (match[1], match[2]) if match else None
 
 
 def _read_item(text: str) -> Node:
@@ -200,6 +208,8 @@ def _read_quantity(text: str) -> Node | None:
 
 def _is_unit(value: str, words: str, unit: Unit, has_mark: bool) -> bool:
     """Return whether `words` behind `value` are a unit or words, and not names of a formula."""
+    if re.search(r"\\(?!pi)[A-Za-z]+$", value):
+        return False  # the argument of a function, or what an angle names
     if words.startswith("\\text"):
         return not re.fullmatch(r"\\text ?\{[A-Za-z]\}.*", words) or unit.dimensions != ()
     if re.fullmatch(r"[A-Za-z](?: ?\^.*)?", words):

@@ -86,8 +86,11 @@ class Parser(AtomReader):
     def read_product(self) -> Node:
         node = self.read_signed()
         while True:
-            if self.take("*", r"\cdot", r"\times"):
-                node = Node("mul", (node, self.read_signed()))
+            if (operator := self.take("*", r"\cdot", r"\times")) is not None:
+                factor = self.read_signed()
+                if operator.kind == r"\times" and node.kind == factor.kind == "points":
+                    raise ReadError("a product of vectors")
+                node = Node("mul", (node, factor))
             elif (operator := self.take("/", r"\div")) is not None:
                 bottom = self.read_power()
                 if operator.kind == "/" and bottom.kind != "group" and self.starts_factor() and node.kind != "num":
@@ -136,6 +139,10 @@ class Parser(AtomReader):
             return self.read_mixed(token.text)
         if kind == "name":
             return self.read_named(token.text)
+        if kind == "macro":
+            if self.starts_factor():
+                raise ReadError(f"unknown {token.text}")
+            return Node("name", (token.text,))
         if kind == "word":
             return Node("word", (token.text,))
         if kind in _ATOMS:

@@ -142,6 +142,8 @@ def read_numeral(phrase: str) -> Fraction | None:
 
 def _read_whole(words: list[str]) -> int | None:
     """Return the whole number that `words` stand for, None if they are none or in the wrong order."""
+    if not words:
+        return None
     total, group, least = 0, 0, 100
     for word in ("one", *words[1:]) if words[0] in ("a", "an") else words:
         if word in SCALES:

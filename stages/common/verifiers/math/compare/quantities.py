@@ -24,8 +24,9 @@ def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
     (first, unit), (second, other) = (_split(one) for one in (gold, answer))
     if unit.words != other.words and is_contrast(unit.words, other.words):
         return _negate_same(first, second, by)
-    if unit.changing != other.changing:
-        return None, f"only one says {', '.join(sorted(unit.changing ^ other.changing))}"
+    letters = {word for word in unit.words ^ other.words if len(word) == 1}
+    if unit.changing != other.changing or letters:
+        return None, f"only one says {', '.join(sorted((unit.changing ^ other.changing) | letters))}"
     if unit.words and other.words and not (unit.words <= other.words or other.words <= unit.words):
         return None, f"{' '.join(sorted(unit.words))} beside {' '.join(sorted(other.words))}"
     if (unit.is_percent and other.dimensions) or (other.is_percent and unit.dimensions):

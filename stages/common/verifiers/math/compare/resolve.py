@@ -221,5 +221,5 @@ _RULES: dict[str, Callable[[Node], Node]] = {
     "deg": lambda node: Node("quantity", (node.args[0], Unit(dimensions=(("degree", 1),)))),
     "pct": lambda node: Node("quantity", (node.args[0], Unit(is_percent=True))),
     "option": lambda node: Node("option", (node.args[0], None if node.args[1] is None else resolve(node.args[1]))),
-    "family": lambda node: Node("family", (resolve(node.args[0]), node.args[1])),
+    "family": lambda node: Node("family", (resolve(node.args[0]), *node.args[1:])),
 }  # fmt: skip

@@ -146,7 +146,9 @@ def compare_builders(gold: Node, answer: Node, by: Comparer) -> Decision:
 @register(("family", "family"))
 def compare_families(gold: Node, answer: Node, by: Comparer) -> Decision:
     """Values for all integers, with one name for the integer."""
-    (first, names), (second, others) = gold.args, answer.args
+    (first, names, sets), (second, others, other_sets) = gold.args, answer.args
+    if sets != other_sets:
+        return None, "families of different integers"
     if first.kind == second.kind == "assign" and first.args[0] != second.args[0]:
         return None, "families of different names"
     if len(names) != 1 or len(others) != 1:

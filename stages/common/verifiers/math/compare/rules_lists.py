@@ -9,6 +9,9 @@ from stages.common.verifiers.math.compare.resolve import find_names, make_interv
 from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.verifier import Decision
 
+_JOINED = frozenset({"assign", "words", "name", "option"})
+"""Kinds of which two are another answer with "and" than with "or"."""
+
 _LETTERS = frozenset("ABCDEFGHIJ")
 
 
@@ -21,6 +24,8 @@ def compare_formulas(gold: Node, answer: Node, by: Comparer) -> Decision:
 def compare_lists(gold: Node, answer: Node, by: Comparer) -> Decision:
     """Lists are equal in any order; values of unknowns go by name."""
     first, second = gold.args[0], answer.args[0]
+    if {gold.args[1], answer.args[1]} == {"and", "or"} and any(one.kind in _JOINED for one in first + second):
+        return None, "and beside or"
     named = [[one for one in items if one.kind == "assign"] for items in (first, second)]
     if len(named[0]) == len(first) and len(named[1]) == len(second):
         return _compare_values_by_name(first, second, by)

@@ -24,9 +24,10 @@ def compare_words(gold: Node, answer: Node, _: Comparer) -> Decision:
     first, second = gold.args[0], answer.args[0]
     if first == second or (first.casefold() == second.casefold() and not (first.isupper() and second.isupper())):
         return True, "words"
-    one, other = (frozenset(map(stem, text.casefold().split())) for text in (first, second))
-    if one == other and len(one) > 1:
+    stems = [[stem(word) for word in text.casefold().split()] for text in (first, second)]
+    if stems[0] == stems[1] and len(stems[0]) > 1:
         return True, "words"
+    one, other = map(frozenset, stems)
     is_single = len(one) == len(other) == 1 and (first + second).isascii()
     starts = [text.casefold()[:_SAME_START] for text in (first, second)]
     is_other = is_contrast(one, other) or {first, second} <= _TRUTH or (is_single and starts[0] != starts[1])

@@ -55,6 +55,15 @@ FUNCTIONS = frozenset(
     ]
 )
 _CONSTANTS = {"pi": "pi", "infty": "inf", "inf": "inf", "infinity": "inf"}
+_LETTERS = frozenset((
+    *["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi"],
+    *["omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell", "hbar"],
+))  # fmt: skip
+"""Commands that are names; any other is known as a whole side of a relation only."""
+
+_SMALL_WORDS = frozenset(
+    ["by", "to", "at", "is", "of", "it", "be", "cm", "km", "mm", "kg", "mg", "ml", "ft", "yd", "hr"]
+)
 _GREEK = frozenset(
     [
         "alpha",
@@ -199,7 +208,8 @@ def _write_tokens(match: re.Match[str], is_spaced: bool) -> list[Token]:
         return [Token("name" if len(words) == 1 or words in FUNCTIONS else "word", words, is_spaced)] if words else []
     if match["command"]:
         name = text[1:]
-        kind = text if text in COMMANDS or name in FUNCTIONS or name in POINTS or not name.isalpha() else "name"
+        is_known = text in COMMANDS or name in FUNCTIONS or name in POINTS or not name.isalpha()
+        kind = text if is_known else "name" if name in _LETTERS else "macro"
         return [Token(kind, name if kind == "name" else text, is_spaced)]
     if not match["run"]:
         return [Token(text, text, is_spaced)]
@@ -214,7 +224,7 @@ def _write_tokens(match: re.Match[str], is_spaced: bool) -> list[Token]:
         return [Token(r"\in", text, is_spaced)]
     if len(text) == 1 or text.isupper():
         return [Token("name", text, is_spaced)]
-    if len(text) > 3 and _VOWEL.search(text):
+    if (len(text) > 3 and _VOWEL.search(text)) or (is_spaced and text in _SMALL_WORDS):
         return [Token("word", text, is_spaced)]
     return [Token("name", letter, is_spaced and not index) for index, letter in enumerate(text)]
 

@@ -42,7 +42,7 @@ CONTRASTS = tuple(frozenset(words.split()) for words in (
 """Words of which two different ones behind a number make two different answers."""
 
 _CHANGING = frozenset().union(*CONTRASTS[:32]) | frozenset(
-    ["under", "over", "negative", "minus", "times", "each", "remaining", "short"]
+    ["under", "over", "negative", "minus", "times", "each", "remaining", "short", "pair", "couple"]
 )
 """Words that change what the number says, so that a number without them is not known to be the same."""
 
