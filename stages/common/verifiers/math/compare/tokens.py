@@ -55,10 +55,11 @@ FUNCTIONS = frozenset(
     ]
 )
 _CONSTANTS = {"pi": "pi", "infty": "inf", "inf": "inf", "infinity": "inf"}
-_LETTERS = frozenset((
-    *["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi"],
-    *["omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell", "hbar"],
-))  # fmt: skip
+_LETTER_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega"
+    " Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar"
+)
+_LETTERS = frozenset(_LETTER_NAMES.split())
 """Commands that are names; any other is known as a whole side of a relation only."""
 
 _SMALL_WORDS = frozenset(
