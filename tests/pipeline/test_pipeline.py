@@ -78,10 +78,10 @@ def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) ->
     assert "pass_at_1" in shown
 
 
-def test_the_log_says_what_ran_how_fast_and_at_which_loss(place: Path) -> None:
-    folder = list_runs(place / "work" / "runs")[0]
+def test_the_log_says_what_ran_how_fast_and_at_which_loss(smoke_made: Path) -> None:
+    folder = list_runs(smoke_made / "work" / "runs")[0]
     log = (folder / "log.txt").read_text(encoding="utf-8")
-    lock = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))
+    lock = yaml.safe_load((smoke_made / "dvc.lock").read_text(encoding="utf-8"))
     assert [name for name in lock["stages"] if f": {name}: done in " not in log] == []
     assert "seed model: 188 of 188 steps (100%) in " in log
     assert re.search(r"train M1: (\d+) of \1 steps \(100%\) in .*; loss \d.*, z0 .*, grad norm \d.*, tokens/s \d", log)
