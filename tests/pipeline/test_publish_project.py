@@ -117,6 +117,27 @@ def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_p
     assert hub.requests == []
 
 
+@needs_audit
+def test_a_round_goes_out_though_another_has_not_run(place: Path, hub: Hub, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    run(tmp_path, "git", "clone", "-q", str(place), str(other))
+    run(other, "dvc", "cache", "dir", "--local", str(place / ".dvc/cache"))
+    run(other, "dvc", "checkout")
+    edit(other, "rounds", "M2", {"policy": "M1"})
+    edit(other, "evaluate", "num_majority_samples", 3)
+    assert ran(run(other, "dvc", "repro", "dataset@M1")) == ["code", "params"]
+    commit(other, "one more round, another evaluation")
+    out = tmp_path / "out"
+    done = publish(other, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--dry-run", str(out))
+    assert done.returncode == 0, done.stderr
+    card = (out / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in card.partition("## Rounds")[2].partition("## ")[0].splitlines()]
+    measured = {row[1].strip(): row[4].strip() for row in rows if len(row) > 4 and row[1].strip().startswith("M")}
+    assert measured == dict.fromkeys(["M0", "M1", "M2"], "–"), "evaluations have not run with the params in force"
+    done = publish(other, hub, tmp_path, "--round", "M2", "--repo", "org/sums")
+    assert "dataset@M2: not run yet; run `stepkto repro dataset@M2`" in done.stderr
+
+
 def test_a_dirty_tree_is_refused_in_a_line(place: Path, hub: Hub, tmp_path: Path) -> None:
     (place / "new.txt").write_text("new", encoding="utf-8")
     try:
