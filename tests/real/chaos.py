@@ -43,6 +43,8 @@ MAX_WAIT = 0.15
 NEAR_LOCK_S = 0.1
 TEMPORARY_MIB = 400
 """Size of the file system that becomes full."""
+MAX_LINGER_S = 120.0
+"""Processes that outlive `stepkto repro` by more are a fault; on a busy machine one may still be loading libraries."""
 MAX_STOP_S = 60.0
 """Seconds after which a run that a full disk or a read-only cache did not stop is killed."""
 
@@ -176,14 +178,15 @@ class Run:
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until all processes of the session are gone, except those of a run that goes on after a single kill."""
-        end = time.monotonic() + 20.0
+        process.wait()
+        end = time.monotonic() + MAX_LINGER_S
         while members := _list_session(process.pid):
-            if process.poll() is None and psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-                end = time.monotonic() + 20.0  # it survived: let it work
-                process.wait()
             if time.monotonic() > end:
-                self.result.needed_a_hand = f"still running after the command's end: {members}"
-                os.killpg(process.pid, signal.SIGKILL)
+                names = [" ".join(member.info["cmdline"] or [])[:200] for member in members]
+                self.result.needed_a_hand = f"still running {MAX_LINGER_S:.0f} s after the command's end: {names}"
+                for member in members:
+                    with suppress(psutil.Error):
+                        member.kill()
                 return
             time.sleep(0.05)
 
@@ -195,14 +198,13 @@ def _read_state(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _list_session(session: int) -> list[str]:
-    names = []
-    for number in psutil.pids():
+def _list_session(session: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
         with suppress(psutil.Error, ProcessLookupError):
-            process = psutil.Process(number)
-            if os.getsid(number) == session and process.status() != psutil.STATUS_ZOMBIE:
-                names.append(" ".join(process.cmdline()[:4]))
-    return names
+            if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def _mount(target: Path, options: str) -> None:
