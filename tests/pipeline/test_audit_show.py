@@ -69,7 +69,7 @@ def test_the_whole_chain(smoke: Path, row: dict[str, Any]) -> None:
 def test_an_id_is_found_by_its_beginning(smoke: Path, row: dict[str, Any]) -> None:
     assert find_id(smoke, row["sample_id"][:16].upper()).kind == "sample"
     assert find_id(smoke, row["problem_id"]).kind == "problem"
-    with pytest.raises(ValueError, match="zzz: no problem, sample, policy or dataset here"):
+    with pytest.raises(ValueError, match="zzz: no problem, sample, policy or dataset has an id that begins so"):
         find_id(smoke, "zzz")
     with pytest.raises(ValueError, match=r"(?s): \d+ ids begin so:\n  (sample|problem|policy|dataset) [0-9a-f]{32}"):
         find_id(smoke, "")
