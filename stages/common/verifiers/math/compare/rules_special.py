@@ -102,16 +102,17 @@ def compare_based(gold: Node, answer: Node, _: Comparer) -> Decision:
     return int(*gold.args) == int(*answer.args), "numerals with a base"
 
 
-@register(("based", "any"))
-def compare_based_with(based: Node, other: Node, _: Comparer) -> Decision:
+@register(("based", "formula"))
+def compare_based_with(based: Node, other: Node, by: Comparer) -> Decision:
     """A number without a base may be the digits alone, and is not known to be the value."""
-    value = find_exact(other)
-    if value is None:
-        return None, "a numeral with a base beside a formula"
     digits, base = based.args
-    if digits.isdigit() and int(digits) == value:
+    if other.kind == "name":
+        return (other.args[0] == digits or None), "digits of a numeral with a base"
+    numbers = [int(digits, base), *([int(digits)] if digits.isdigit() else [])]
+    values = [by.check(Node("num", (Fraction(number), None, 0)), other)[0] for number in numbers]
+    if values[1:] == [True]:
         return True, "digits of a numeral with a base"
-    return (None if int(digits, base) == value else False), "digits of a numeral with a base"
+    return (False if set(values) == {False} else None), "digits of a numeral with a base"
 
 
 @register(("mod", "mod"), ("mod", "formula"))
