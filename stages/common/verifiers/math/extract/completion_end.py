@@ -92,8 +92,11 @@ def strip_remarks(text: str, start: int, end: int) -> int:
             end = max(text.rfind("[asy]", begin, end), begin)  # a drawing
         remark = _find_last_remark(text, begin, end)
         if remark is None or not text[start:remark].strip(" \n*_"):
-            return end
+            break
         end = remark
+    line = text[max(text.rfind("\n", begin, end) + 1, begin) : end]
+    while line.endswith("}") and not line.endswith(r"\}") and line.count("}") > line.count("{"):
+        line, end = line[:-1], end - 1  # a brace that closes nothing
     return end
 
 
