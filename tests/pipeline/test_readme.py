@@ -63,4 +63,7 @@ def test_every_link_leads_somewhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", re.findall(r"(?<![\w.])([a-z_]+(?:/|\.(?:py|yaml|md|lock))[\w./]*)", TREE))
 def test_every_path_of_the_file_tree_exists(path: str) -> None:
+    """Or is made by a run, and named in .gitignore for that."""
+    if f"/{path}" in Path(".gitignore").read_text(encoding="utf-8").splitlines():
+        return
     assert Path(path).exists() or any(Path(parent, path).exists() for parent in ("stages", "tools", "docs"))
