@@ -5,6 +5,9 @@ import re
 TAIL_CHARS = 4_000
 """Characters at the end of a completion that the rules search for a statement without a box."""
 
+_MARK = re.compile(r"<[|/｜a-z]|◁|\[/?(?:THINK|INST|EOS)", re.IGNORECASE)
+"""How all marks of thinking and of turns begin, to tell at once that a text has none."""
+
 _THINKING_END = re.compile(
     r"</(?:think|thinking|thought|reasoning|reflection)>|◁/think▷|<\|end_of_thought\|>|\[/THINK\]"
     r"|<\|channel\|>final<\|message\|>",
@@ -23,12 +26,15 @@ _TOKEN = re.compile(
 
 _ROLE = re.compile(r"\s{0,9}(?:assistant|model)?\s{0,9}")
 _NEXT_TASK = re.compile(
-    r"\n\s{0,9}\n[#* ]{0,9}(?:(?:next |new |another )?(?:question|problem|exercise)(?: ?\d{1,3})?"
+    r"\n(?!\n)[#* ]{0,9}+(?:(?:next |new |another )?(?:question|problem|exercise)(?: ?\d{1,3})?"
     r"|q|user|human|instruction)"
     r"[*]{0,2} ?[:.]",
     re.IGNORECASE,
 )
-"""Where a model goes on with a question of its own."""
+"""Where a model goes on with a question of its own, behind an empty line."""
+
+_MAX_BLANK_CHARS = 10
+"""White space before it that is looked at for the empty line."""
 
 _CHATTER = re.compile(
     r"(?:i (?:really |truly |sincerely )?hope (?:it|this|that|the|my|you)|hope (?:this|that|it) (?:helps|is|was|makes)"
@@ -50,7 +56,12 @@ _TRAILING = re.compile(
     r"|∎|■|□|\$?\\(?:black)?square\$?|\\qed|\\end\{(?:document|solution|proof)\}"
     r"|</(?:answer|solution|response|output|final_answer|final)>|[\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F])+\Z"
 )
-_SENTENCE_START = re.compile(r"(?:[.!?。！？)}\]*$]|\\[\])])[*_]{0,3}\s{1,9}(?=[\"'(*_]{0,4}[A-Za-z])|\n")
+_TRAILING_END = re.compile(
+    r"(?:[\s*_~\-=#`∎■□>\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F]|(?:qu|ir|im|ct|d|k|t)ed\.?|square\$?|qed|(?:ment|tion|oof)\})\Z"
+)
+"""How all that is trailing ends, to tell at once that nothing is."""
+
+_SENTENCE_START = re.compile(r"(?:[.!?。！？)}\]*$]|\\[\])])[*_]{0,3}\s{1,9}(?=[\"'(*_]{0,4}[A-Za-z])")
 _MAX_REMARKS = 8
 """Closing remarks that are removed from one completion."""
 
@@ -62,6 +73,8 @@ def find_answer_region(text: str) -> tuple[int, int]:
     What follows a token that ends a turn belongs to another text.
     """
     start, end = 0, len(text)
+    if _MARK.search(text) is None:
+        return start, end
     for closing in _THINKING_END.finditer(text):
         start = closing.end()
     if (opening := _THINKING_START.search(text, start)) is not None:
@@ -78,16 +91,21 @@ def find_answer_region(text: str) -> tuple[int, int]:
 
 def find_next_task(text: str, start: int, end: int) -> int:
     """Return where a further question begins in ``text[start:end]``, `end` if none does."""
-    match = _NEXT_TASK.search(text, start, end)
-    return end if match is None else match.start()
+    for task in _NEXT_TASK.finditer(text, start, end):
+        before = text[max(start, task.start() - _MAX_BLANK_CHARS) : task.start()]
+        first = before.find("\n", len(before.rstrip()))
+        if first >= 0:
+            return task.start() - len(before) + first
+    return end
 
 
 def strip_remarks(text: str, start: int, end: int) -> int:
     """Return the end of ``text[start:end]`` without closing remarks, rulers, fences and signs that end a proof."""
     begin = max(start, end - TAIL_CHARS)
     for _ in range(_MAX_REMARKS):
-        if (trailing := _TRAILING.search(text, max(begin, end - 400), end)) is not None:
-            end = trailing.start()
+        if _TRAILING_END.search(text, max(begin, end - 8), end):
+            trailing = _TRAILING.search(text, max(begin, end - 400), end)
+            end = end if trailing is None else trailing.start()
         if text.endswith("[/asy]", begin, end):
             end = max(text.rfind("[asy]", begin, end), begin)  # a drawing
         remark = _find_last_remark(text, begin, end)
@@ -102,8 +120,8 @@ def strip_remarks(text: str, start: int, end: int) -> int:
 
 def _find_last_remark(text: str, start: int, end: int) -> int | None:
     """Return where the last sentence begins if it is a closing remark."""
-    last = start
-    for boundary in _SENTENCE_START.finditer(text, start, end):
+    last = max(text.rfind("\n", start, end - 1) + 1, start)
+    for boundary in _SENTENCE_START.finditer(text, last, end):
         if boundary.end() < end:
             last = boundary.end()
     while last < end and text[last] in " *_\n\"'(":

@@ -10,7 +10,7 @@ from stages.common.verifiers.math.extract.completion_end import (
     strip_remarks,
 )
 from stages.common.verifiers.math.extract.last_sentence import find_last_line, find_last_sentence, find_whole
-from stages.common.verifiers.math.extract.statements import Statement, find_statements, read_statement
+from stages.common.verifiers.math.extract.statements import find_statements, read_statement
 from stages.common.verifiers.verifier import ExtractedAnswer
 
 MAX_ANSWER_CHARS = 2_000
@@ -38,24 +38,23 @@ def extract_answer(completion: str, is_truncated: bool = False) -> ExtractedAnsw
     the length of the text.
     """
     start, end = find_answer_region(completion)
-    statements = [] if is_truncated else find_statements(completion, max(start, end - TAIL_CHARS), end)
-    text = completion[:end]
+    tail = end if is_truncated else max(start, end - TAIL_CHARS)  # where statements are searched
     next_task = find_next_task(completion, start, end)
-    if next_task < end and _is_answered(completion, start, next_task, statements):
-        text, end = completion[:next_task], next_task
-        statements = [one for one in statements if one.start < end]
+    if next_task < end and (find_boxes(completion[start:next_task]) or find_statements(completion, tail, next_task)):
+        end = next_task
+    text = completion[:end]
     box_start = _find_last_box_command(text, start)
     box = _read_boxes(text, start, box_start) if box_start >= 0 else None
     if is_truncated:
         return box
-    end = strip_remarks(completion, start, end)
+    if box is not None:
+        tail = max(tail, box.end)
+    elif box_start >= 0:  # what follows on its line may belong to it
+        tail = max(tail, text.find("\n", box_start) + 1 or end)
+    statements = find_statements(text, tail, end) if tail < end else []
+    if box_start < 0 or statements:
+        end = strip_remarks(text, start, end)
     for statement in reversed(statements):
-        if box is not None and statement.start < box.end:
-            break
-        if box_start > statement.answer_start or (
-            box is None and box_start > -1 and "\n" not in text[box_start : statement.start]
-        ):
-            break
         found = read_statement(text, statement, end)
         if found is not None and (box_start < 0 or found.is_value):
             return _make_answer(text, found.start, found.end, statement.rule, found.is_guess, found.text)
@@ -70,10 +69,6 @@ def extract_answer(completion: str, is_truncated: bool = False) -> ExtractedAnsw
     return None
 
 
-def _is_answered(text: str, start: int, end: int, statements: list[Statement]) -> bool:
-    return any(one.start < end for one in statements) or bool(find_boxes(text[start:end]))
-
-
 def _find_last_box_command(text: str, start: int) -> int:
     """Return where the last box begins, -1 if there is none."""
     position = max(text.rfind(name, start) for name in ("\\boxed", "\\fbox", "\\framebox"))
@@ -83,11 +78,8 @@ def _find_last_box_command(text: str, start: int) -> int:
 def _read_boxes(text: str, start: int, last: int) -> ExtractedAnswer | None:
     """Return what the last box holds, with those side by side before it; None if it is empty or never closed."""
     region = text[start:]
-    boxes = find_boxes(region)
-    if not boxes or start + boxes[-1].start < last:
-        return None
     spans = find_last_boxes(region)
-    if not spans or spans[-1][1] != boxes[-1].inner_end or spans[-1][1] - spans[0][0] > MAX_ANSWER_CHARS:
+    if not spans or start + spans[-1][0] < last or spans[-1][1] - spans[0][0] > MAX_ANSWER_CHARS:
         return None
     contents = [_strip_statement(region[one:other].strip()) for one, other in spans]
     return ExtractedAnswer(", ".join(dict.fromkeys(contents)), start + spans[0][0], start + spans[-1][1], "box")

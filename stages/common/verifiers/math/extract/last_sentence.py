@@ -116,10 +116,10 @@ def is_answer_alone(text: str, start: int, end: int) -> bool:
 def find_whole(text: str, start: int, end: int) -> FoundAnswer | None:
     """Find a text that is only an answer: a formula, up to three words, or an option with its text."""
     part = text[start:end]
-    if (label := _LABEL.match(text, start, end)) is not None and not label.group().lstrip().startswith("A"):
-        start = label.end()
     if len(part) >= TAIL_CHARS or "\n\n" in part.strip():
         return None
+    if (label := _LABEL.match(text, start, end)) is not None and not label.group().lstrip().startswith("A"):
+        start = label.end()
     if (chosen := _CHOSEN.match(text, start, end) or _IS_CORRECT.match(text, start, end)) is not None:
         return FoundAnswer(chosen.start(), chosen.end(), text=_get_letter(chosen))
     option = _OPTION.fullmatch(part)
