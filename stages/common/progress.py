@@ -23,7 +23,7 @@ TENTH_S = 5.0
 """Shortest time between two lines of which the second is for a further tenth of the work."""
 
 SILENT_S = 1.0
-"""Work that takes less has no line."""
+"""Work that takes less has no line, unless it has a note."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Progress:
         """Log the last line, and show no more."""
         self._is_closed.set()
         self._bar.close()
-        if time.monotonic() - self._start >= SILENT_S:
+        if self._note is not None or time.monotonic() - self._start >= SILENT_S:
             logger.info("%s", self._describe())
 
     def advance(self, count: int = 1) -> None:

@@ -257,7 +257,7 @@ def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
     command = [sys.executable, "-P", "-m", "tools.cli", "plan"]  # the real stages, not the stand-ins in `place`
     for arguments, said in (
         ([], "params.yaml: train.betta: unknown key; did you mean beta?"),
-        (["--recipe", "absent.yaml"], "No such file or directory: 'absent.yaml'"),
+        (["--recipe", "absent.yaml"], "error: absent.yaml: No such file or directory; check the path"),
     ):
         environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
         done = subprocess.run(
