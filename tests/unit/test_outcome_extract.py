@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.verifiers import VerifierInput, VerifierSet, verify_answers
+from stages.common.verifiers.math.extract import statements
 from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, RULE_NAMES, extract_answer
 
 DATA = Path(__file__).parents[1] / "data"
@@ -129,6 +130,25 @@ def test_a_box_gives_back_what_was_put_into_it(content: str) -> None:
     assert found.text == content
 
 
+@given(
+    st.sampled_from(['"answer": "3', "<answer>3", "The answer to", "#### 3", "**Answer:**"]),
+    st.sampled_from(["\n\nQuestion: 4", "\n \n### New problem 2: 4"]),
+    st.sampled_from(['"', "</answer>", " this is 4", ""]),
+)
+def test_a_statement_that_a_further_task_cuts_costs_nothing(start: str, task: str, rest: str) -> None:
+    found = extract_answer(f"#### 7\n{start}{task}{rest}")
+    assert found is not None
+    assert found.text in ("3", "7")
+
+
+@given(_ENDINGS)
+def test_statements_are_searched_wherever_their_words_stand(ending: str) -> None:
+    """The words that let a pattern be left out are in every match of it."""
+    for _, pattern, literals in statements._PATTERNS:
+        for match in pattern.finditer(ending):
+            assert any(literal in match.group().casefold() for literal in literals.split())
+
+
 BAIT = [
     "\\boxed{",
     "\\boxed{1} and ",
@@ -146,7 +166,9 @@ BAIT = [
 ]
 
 
-@pytest.mark.parametrize("piece", [*BAIT, "\\text{", "1,", "a", " ", "\n", "\\", "I hope ", ". A", "9"])
+@pytest.mark.parametrize(
+    "piece", [*BAIT, "\\text{", "1,", "a", " ", "\n", "\\", "I hope ", ". A", "9", "\n ", "\nq", "<s>"]
+)
 def test_a_megabyte_takes_no_longer_than_its_length_asks(piece: str) -> None:
     """Quadratic code takes minutes here and is cut off."""
     program = (

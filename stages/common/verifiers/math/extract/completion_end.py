@@ -33,9 +33,6 @@ _NEXT_TASK = re.compile(
 )
 """Where a model goes on with a question of its own, behind an empty line."""
 
-_MAX_BLANK_CHARS = 10
-"""White space before it that is looked at for the empty line."""
-
 _CHATTER = re.compile(
     r"(?:i (?:really |truly |sincerely )?hope (?:it|this|that|the|my|you)|hope (?:this|that|it) (?:helps|is|was|makes)"
     r"|(?:please )?(?:let me know|feel free|don'?t hesitate)"
@@ -56,11 +53,6 @@ _TRAILING = re.compile(
     r"|∎|■|□|\$?\\(?:black)?square\$?|\\qed|\\end\{(?:document|solution|proof)\}"
     r"|</(?:answer|solution|response|output|final_answer|final)>|[\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F])+\Z"
 )
-_TRAILING_END = re.compile(
-    r"(?:[\s*_~\-=#`∎■□>\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F]|(?:qu|ir|im|ct|d|k|t)ed\.?|square\$?|qed|(?:ment|tion|oof)\})\Z"
-)
-"""How all that is trailing ends, to tell at once that nothing is."""
-
 _SENTENCE_START = re.compile(r"(?:[.!?。！？)}\]*$]|\\[\])])[*_]{0,3}\s{1,9}(?=[\"'(*_]{0,4}[A-Za-z])")
 _MAX_REMARKS = 8
 """Closing remarks that are removed from one completion."""
@@ -80,8 +72,7 @@ def find_answer_region(text: str) -> tuple[int, int]:
     if (opening := _THINKING_START.search(text, start)) is not None:
         end = opening.start()
     for token in _TOKEN.finditer(text, start, end):
-        role = _ROLE.match(text, start)
-        if not text[start : token.start()].strip() or (role is not None and role.end() >= token.start()):
+        if not text[start : token.start()].strip() or _ROLE.fullmatch(text, start, token.start()):
             start = token.end()  # it begins the turn
         else:
             end = token.start()
@@ -92,9 +83,8 @@ def find_answer_region(text: str) -> tuple[int, int]:
 def find_next_task(text: str, start: int, end: int) -> int:
     """Return where a further question begins in ``text[start:end]``, `end` if none does."""
     for task in _NEXT_TASK.finditer(text, start, end):
-        before = text[max(start, task.start() - _MAX_BLANK_CHARS) : task.start()]
-        first = before.find("\n", len(before.rstrip()))
-        if first >= 0:
+        before = text[max(start, task.start() - 10) : task.start()]
+        if (first := before.find("\n", len(before.rstrip()))) >= 0:
             return task.start() - len(before) + first
     return end
 
@@ -103,9 +93,10 @@ def strip_remarks(text: str, start: int, end: int) -> int:
     """Return the end of ``text[start:end]`` without closing remarks, rulers, fences and signs that end a proof."""
     begin = max(start, end - TAIL_CHARS)
     for _ in range(_MAX_REMARKS):
-        if _TRAILING_END.search(text, max(begin, end - 8), end):
-            trailing = _TRAILING.search(text, max(begin, end - 400), end)
-            end = end if trailing is None else trailing.start()
+        if _TRAILING.search(text, max(begin, end - 20), end) and (  # each alternative is shorter
+            trailing := _TRAILING.search(text, max(begin, end - 400), end)
+        ):
+            end = trailing.start()
         if text.endswith("[/asy]", begin, end):
             end = max(text.rfind("[asy]", begin, end), begin)  # a drawing
         remark = _find_last_remark(text, begin, end)

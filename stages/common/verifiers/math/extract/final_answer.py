@@ -9,6 +9,7 @@ from stages.common.verifiers.math.extract.completion_end import (
     find_next_task,
     strip_remarks,
 )
+from stages.common.verifiers.math.extract.equation_sides import FoundAnswer
 from stages.common.verifiers.math.extract.last_sentence import find_last_line, find_last_sentence, find_whole
 from stages.common.verifiers.math.extract.statements import find_statements, read_statement
 from stages.common.verifiers.verifier import ExtractedAnswer
@@ -51,20 +52,18 @@ def extract_answer(completion: str, is_truncated: bool = False) -> ExtractedAnsw
         tail = max(tail, box.end)
     elif box_start >= 0:  # what follows on its line may belong to it
         tail = max(tail, text.find("\n", box_start) + 1 or end)
-    statements = find_statements(text, tail, end) if tail < end else []
+    statements = find_statements(text, tail, end)
     if box_start < 0 or statements:
         end = strip_remarks(text, start, end)
     for statement in reversed(statements):
         found = read_statement(text, statement, end)
         if found is not None and (box_start < 0 or found.is_value):
-            return _make_answer(text, found.start, found.end, statement.rule, found.is_guess, found.text)
+            return _make_answer(text, found, statement.rule)
     if box_start >= 0:
         return box
     for rule, find in (("whole", find_whole), ("last line", find_last_line), ("last sentence", find_last_sentence)):
         found = find(text, start, end)
-        if found is not None and (
-            answer := _make_answer(text, found.start, found.end, rule, found.is_guess, found.text)
-        ):
+        if found is not None and (answer := _make_answer(text, found, rule)):
             return answer
     return None
 
@@ -95,14 +94,13 @@ def _strip_statement(content: str) -> str:
     return rest.removesuffix("}").strip() if opened > 0 else rest
 
 
-def _make_answer(
-    text: str, start: int, end: int, rule: str, is_guess: bool, given: str | None
-) -> ExtractedAnswer | None:
+def _make_answer(text: str, found: FoundAnswer, rule: str) -> ExtractedAnswer | None:
     """Return the answer without white space, emphasis, colon and full stop around; None if nothing is left."""
+    start, end = found.start, found.end
     while start < end and (text[start].isspace() or text[start] in "*:：_"):
         start += 1
     while start < end and (text[end - 1].isspace() or text[end - 1] in "*.。_"):
         end -= 1
     if not 0 < end - start <= MAX_ANSWER_CHARS:
         return None
-    return ExtractedAnswer(given or text[start:end], start, end, rule, is_guess)
+    return ExtractedAnswer(found.text or text[start:end], start, end, rule, found.is_guess)

@@ -20,6 +20,7 @@ _CHOSEN = re.compile(
     re.IGNORECASE,
 )
 _IS_CORRECT = re.compile(r"\(?\b(?P<letter>[A-J])\)? is (?:the )?correct")
+_NOT_SPACE = re.compile(r"\S")
 _DIGIT = re.compile(r"[0-9]")
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _BOLD = re.compile(
@@ -68,32 +69,29 @@ def find_sentence_end(text: str, start: int, end: int) -> int:
             text, max(start, boundary.start() - 8), boundary.start() + 1
         ):
             continue
-        if boundary.group() == "\n" and _goes_on(text, boundary.start(), end, formulas):
+        if boundary.group() == "\n" and _goes_on(text, start, boundary.start(), end, formulas):
             continue
         return boundary.start() if boundary.group() in ("", "\n") else boundary.start() + 1
     return end
 
 
-def _goes_on(text: str, line_end: int, end: int, formulas: list[tuple[int, int]]) -> bool:
+def _goes_on(text: str, start: int, line_end: int, end: int, formulas: list[tuple[int, int]]) -> bool:
     """Return whether a displayed formula joins the line to the next, which goes on in small letters."""
-    following = re.compile(r"\s*").match(text, line_end, end)
-    after = following.end() if following else line_end
-    if any(first == after and DISPLAY.match(text, first) for first, _ in formulas):
-        return True
-    is_after_display = any(
-        last == len(text[:line_end].rstrip()) and DISPLAY.match(text, first) for first, last in formulas
+    following = _NOT_SPACE.search(text, line_end, end)
+    after = end if following is None else following.start()
+    before = start + len(text[start:line_end].rstrip())
+    is_small = after < end and text[after].islower()
+    return any(
+        (first == after or (last == before and is_small)) and DISPLAY.match(text, first) for first, last in formulas
     )
-    return is_after_display and after < end and text[after].islower()
 
 
 def split_sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return the spans of the sentences in ``text[start:end]``, lines counted as sentences."""
     sentences = []
-    while start < end:
-        last = max(find_sentence_end(text, start, end), start + 1)
-        if text[start:last].strip():
-            sentences.append((start, last))
-        start = last
+    while (first := _NOT_SPACE.search(text, start, end)) is not None:
+        start = max(find_sentence_end(text, first.start(), end), first.end())
+        sentences.append((first.start(), start))
     return sentences
 
 

@@ -38,38 +38,23 @@ _HEADING = re.compile(
 )
 
 
+_PATTERNS = (
+    ("hashes", _HASHES, "####"),
+    ("tag", _TAG, "<answer> <final"),
+    ("tag", _JSON, "answer\" answer'"),
+    ("sentence", _STATEMENT, "answer option choice 答 选 選 结果 ответ respuesta réponse resposta antwort lösung"),
+    ("sentence", _HEADING, "answer result"),
+)
+"""The rule of each pattern, and texts of which every match has one: where none stands no pattern is tried."""
+
+
 class Statement(NamedTuple):
-    """A statement: where it begins, where its answer begins, and its rule: hashes, tag or sentence."""
+    """A statement: where it begins, the span of its answer, and its rule: hashes, tag or sentence (no end)."""
 
     start: int
     answer_start: int
+    answer_end: int
     rule: str
-
-
-_PATTERNS = (
-    ("hashes", _HASHES, ("####",)),
-    ("tag", _TAG, ("<answer>", "<final")),
-    ("tag", _JSON, ('answer"', "answer'")),
-    (
-        "sentence",
-        _STATEMENT,
-        (
-            "answer",
-            "option",
-            "choice",
-            *"答选選",
-            "结果",
-            "ответ",
-            "respuesta",
-            "réponse",
-            "resposta",
-            "antwort",
-            "lösung",
-        ),
-    ),
-    ("sentence", _HEADING, ("answer", "result")),
-)
-"""The rule of each pattern, and texts of which every match has one: to search for those costs next to nothing."""
 
 
 def find_statements(text: str, start: int, end: int) -> list[Statement]:
@@ -77,33 +62,25 @@ def find_statements(text: str, start: int, end: int) -> list[Statement]:
     region = text[start:end].casefold()
     found: list[Statement] = []
     for rule, pattern, literals in _PATTERNS:
-        if any(literal in region for literal in literals):
-            for match in pattern.finditer(text, start, end):
-                if rule != "sentence":
-                    found.append(Statement(match.start(), match.start("answer"), rule))
-                elif not _NO_STATEMENT.match(text, match.end(), end) and not _CHECK.search(
-                    text, max(start, match.start() - 40), match.start()
-                ):
-                    found.append(Statement(match.start(), match.end(), rule))
+        if not any(literal in region for literal in literals.split()):
+            continue
+        for one in pattern.finditer(text, start, end):
+            if rule != "sentence":
+                found.append(Statement(one.start(), *one.span("answer"), rule))
+            elif not _NO_STATEMENT.match(text, one.end(), end) and not _CHECK.search(
+                text, max(start, one.start() - 40), one.start()
+            ):
+                found.append(Statement(one.start(), one.end(), end, rule))
     return sorted(found)
 
 
 def read_statement(text: str, statement: Statement, end: int) -> FoundAnswer | None:
     """Return the answer of a statement in ``text[:end]``, None if it names none."""
-    start = statement.answer_start
-    if statement.rule != "sentence":
-        pattern = _HASHES if statement.rule == "hashes" else _TAG if text[statement.start] == "<" else _JSON
-        match = pattern.match(text, statement.start)
-        assert match is not None
-        first, last = match.span("answer")
-        if text[first:last].startswith('"'):
-            first, last = first + 1, last - 1
-        return FoundAnswer(first, last) if text[first:last].strip() else None
-    start = _skip_space(text, start, end)
+    _, start, last, rule = statement
+    if rule != "sentence":
+        if text[start:last].startswith('"'):
+            start, last = start + 1, last - 1
+        return FoundAnswer(start, last) if text[start:last].strip() else None
+    space = _SPACE.match(text, start, end)
+    start = start if space is None else space.end()
     return read_sentence(text, start, find_sentence_end(text, start, end)) if start < end else None
-
-
-def _skip_space(text: str, start: int, end: int) -> int:
-    """Return where an answer begins: behind white space, emphasis, colons, and at most two line ends."""
-    match = _SPACE.match(text, start, end)
-    return start if match is None else match.end()
