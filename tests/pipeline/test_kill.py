@@ -57,14 +57,14 @@ def forget(*folders: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_twice_and_run_again(place: Path, stage: str) -> None:
+def test_killed_twice_and_run_again(place: Path, smoke_made: Path, stage: str) -> None:
     lock: dict[str, Any] = yaml.safe_load((place / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]
     out, report = (place / entry["path"] for entry in lock["outs"][::-1])
     if out.suffix:
         out, report = report, out
     expected = contents(out)
     assert expected
-    whole, seconds = report.read_bytes(), read_record(place, stage)["seconds"]
+    whole, seconds = report.read_bytes(), read_record(smoke_made, stage)["seconds"]
 
     def kill_at_work(seconds: float) -> None:
         """A stage may be done sooner than its earlier run was: then from nothing again, killed in half the time."""
