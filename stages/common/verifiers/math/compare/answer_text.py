@@ -53,8 +53,12 @@ TEXT = re.compile(r"\\text ?\{([^{}]*)\}")
 """Words in a plain text."""
 
 _TWICE_ESCAPED = re.compile(r"\\\\(?=[a-zA-Z]{2})")
-_MONEY = re.compile(r"\$(?=-?\d)|(?<=\d)\$\s*\Z|(?<=\d)\s\$\s*\Z")
+_MONEY = re.compile(r"(?<!\\)\$(?=-?\d)|(?<=\d)\$(?=\s*\Z| [a-z]{2})|(?<=\d)\s\$\s*\Z")
 """A dollar sign that no other closes: money."""
+
+_PRICE = re.compile(r"(?<!\\)\$(?=\d)")
+_OPERATED_PRICE = re.compile(r"[=+*/(-] ?\$\d.*=|= ?\$\d")
+"""A price in a chain of equal sides, of which no dollar sign opens or closes a formula."""
 
 _TOKEN = re.compile(
     r"\\(?:left|right)\s*\.|\\(?P<command>q?quad(?=[a-z])|[a-zA-Z]+)\*?\s*"
@@ -91,7 +95,8 @@ def write_plainly(answer: str) -> str:
     text = _replace_characters(answer)
     if r"\\" in text and r"\begin" not in text:
         text = _TWICE_ESCAPED.sub(lambda _: "\\", text)
-    if text.count("$") - text.count(r"\$") == 1:
+    marks = text.count("$") - text.count(r"\$")
+    if marks == 1 or (marks > 1 and marks == len(_PRICE.findall(text)) and _OPERATED_PRICE.search(text)):
         text = _MONEY.sub(lambda mark: mark.group().replace("$", r"\$"), text)
     text = _TOKEN.sub(_write_token, text)
     if r"\drop" in text:

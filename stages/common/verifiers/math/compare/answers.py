@@ -8,14 +8,22 @@ base) and ``list`` (items, and how they are joined).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from stages.common.verifiers.math.compare.answer_text import TEXT
+from stages.common.verifiers.math.compare.chains import read_chain
 from stages.common.verifiers.math.compare.formula import read_formula
-from stages.common.verifiers.math.compare.numbers import SCALES, read_number
-from stages.common.verifiers.math.compare.special_forms import SHORT_WORDS, read_compound, read_special, read_words
+from stages.common.verifiers.math.compare.numbers import read_number
+from stages.common.verifiers.math.compare.special_forms import (
+    SHORT_WORDS,
+    is_label,
+    read_compound,
+    read_special,
+    read_words,
+)
 from stages.common.verifiers.math.compare.split_items import split_items
-from stages.common.verifiers.math.compare.tokens import Node, ReadError
-from stages.common.verifiers.math.compare.units import Unit, find_unit, read_unit, stem
+from stages.common.verifiers.math.compare.tokens import FUNCTIONS, Node, ReadError
+from stages.common.verifiers.math.compare.units import Unit, find_unit, read_unit
 
 _MAX_ITEMS = 60
 _OPTION = re.compile(
@@ -44,8 +52,13 @@ _UNIT_ATOM = r"(?:\\text ?\{[^{}]*\}|[A-Za-z$ /°’'.-]|[€£¥₹]|\\\$|\^ ?(
 _QUANTITY = re.compile(
     rf"(?P<value>.*?(?:[\d)}}\]!]|\.\.\.|\\pi|[A-Za-z](?=[ \\]))) ?"
     rf"(?P<mark>\^ ?\{{?\\circ ?\}}?(?: ?[CF]\b| ?\\text ?\{{ ?[CF] ?\}})?|\\?%)?"
-    rf" ?(?P<unit>(?:(?=\\text ?\{{|[A-Za-z€£¥₹°$]|\\\$){_UNIT_ATOM}+)?)"
+    rf" ?(?P<unit>(?:(?=/? ?(?:\\text ?\{{|[A-Za-z€£¥₹°$]|\\\$)){_UNIT_ATOM}+)?)"
 )  # fmt: skip
+_THOUSANDS = re.compile(r"(?<=\d)[kK](?=/| (?:a|an|per|each|every)\b)")
+_PERCENT_BEFORE = re.compile(r"\\?%(?=[\d.]+\Z)")
+_HYPHENATED = re.compile(r"(?:[A-Za-z]{3,}-)+(?:[A-Za-z]{4,}|ups)\b|[A-Za-z]{4,}-[A-Za-z]{3,}\b")
+"""Words such as push-ups, non-white and polka-dot, which are no difference of products."""
+
 _TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc) ?(?![a-z])")
 _TO = re.compile(r"(?<=\d) ?(?:\\text ?\{ ?to ?\}|to) ?(?=\d)")
 
@@ -176,14 +189,25 @@ def _make_list(node: Node) -> Node:
 
 def _read_quantity(text: str) -> Node | None:
     """Return a number or formula with its unit, None if `text` has none."""
+    if (percent := _PERCENT_BEFORE.match(text)) is not None:
+        text = f"{text[percent.end() :]}%"
     if (money := _CURRENCY.match(text)) is not None:
         mark = TEXT.sub(r"\1", money["mark"]).strip().replace("\\", "").strip(".").removeprefix("US").lower() or "$"
-        inside = _read_item(money["sign"] + text[money.end() :])
+        rest = money["sign"] + _THOUSANDS.sub(" thousand", text[money.end() :])
+        inside = _read_numbered(rest, is_money=True) or _read_item(rest)
         unit = read_unit("$" if mark in ("$", "d") else mark)
-        if inside.kind == "quantity" and not inside.args[1].dimensions:  # $5 million, $40 profit
-            behind = inside.args[1]
-            return Node("quantity", (inside.args[0], unit._replace(factor=behind.factor, words=behind.words)))
-        return Node("quantity", (inside, unit)) if inside.kind != "quantity" else inside
+        if inside.kind != "quantity":
+            return Node("quantity", (inside, unit))
+        behind = inside.args[1]
+        if unit.dimensions[0] in behind.dimensions:  # $5 dollars
+            return inside
+        dimensions = tuple(sorted(unit.dimensions + behind.dimensions))  # $5 million, $40 profit, $5/kg
+        return Node("quantity", (inside.args[0], behind._replace(dimensions=dimensions, size=unit.size * behind.size)))
+    return _read_numbered(text)
+
+
+def _read_numbered(text: str, is_money: bool = False) -> Node | None:
+    """Return a number or formula with the unit and words behind it, None if it has none."""
     match = _QUANTITY.fullmatch(text)
     if (
         match is None
@@ -193,7 +217,7 @@ def _read_quantity(text: str) -> Node | None:
         return None
     value, words = match["value"], match["unit"].strip()
     unit = read_unit(TEXT.sub(r" \1 ", words)) if words else Unit()
-    if words and not _is_unit(value, words, unit, has_mark=match["mark"] is not None):
+    if words and not _is_unit(value, words, unit, match["mark"] is not None, is_money):
         return None
     if words.startswith("\\text"):
         unit = unit._replace(is_letter=False)
@@ -206,10 +230,15 @@ def _read_quantity(text: str) -> Node | None:
     return Node("quantity", (_read_item(value), unit))
 
 
-def _is_unit(value: str, words: str, unit: Unit, has_mark: bool) -> bool:
+def _is_unit(value: str, words: str, unit: Unit, has_mark: bool, is_money: bool) -> bool:
     """Return whether `words` behind `value` are a unit or words, and not names of a formula."""
     if re.search(r"\\(?!pi)[A-Za-z]+$", value):
         return False  # the argument of a function, or what an angle names
+    if words[0] == "/" and not is_money:
+        words = words[1:].strip()
+        per = (re.findall("[A-Za-z]+", TEXT.sub(r" \1 ", words)) or [""])[0]
+        if len(per) < 3 or per in FUNCTIONS or find_unit(per) is None:
+            return False  # 1200/year, and no quotient of names
     if words.startswith("\\text"):
         return not re.fullmatch(r"\\text ?\{[A-Za-z]\}.*", words) or unit.dimensions != ()
     if re.fullmatch(r"[A-Za-z](?: ?\^.*)?", words):
@@ -218,13 +247,21 @@ def _is_unit(value: str, words: str, unit: Unit, has_mark: bool) -> bool:
     runs = re.findall(r"[A-Za-z]+", TEXT.sub("", words))
     if not runs:
         return True  # a currency
-    known = [run for run in runs if find_unit(run) or stem(run) in SCALES or len(run) > 3 or run.lower() in SHORT_WORDS]
     if re.search(r"[A-Za-z]$", re.sub(r"\\[a-z]+$", "", value)) and not re.match(r".*=.*", value):
         return False  # x cm is a length, and x in y is none
-    return len(known) == len(runs) and (
-        len(runs[0]) > 3 or runs[0].lower() in SHORT_WORDS or find_unit(runs[0]) is not None
+    is_named = len(runs[0]) > 3 or _HYPHENATED.match(words) is not None or (is_money and words[0] == "/")
+    labels = set(re.findall(r"[A-Za-z]+", " ".join(hyphened[0] for hyphened in _HYPHENATED.finditer(words))))
+    labels |= set(re.findall(r"/ ?([A-Za-z]{3,})", words)) - FUNCTIONS
+    return (is_named or runs[0].lower() in SHORT_WORDS or find_unit(runs[0]) is not None) and all(
+        is_label(run) or run in labels for run in runs
     )
 
 
-READERS = {"option": read_option, "special": read_special, "words": read_words, "compound": read_compound}
+READERS: dict[str, Callable[[str], Node | None]] = {
+    "option": read_option,
+    "special": read_special,
+    "words": read_words,
+    "compound": read_compound,
+    "chain": lambda text: read_chain(text, _read_item),
+}
 """Readers of answers that are no formulas, in their order."""

@@ -11,6 +11,8 @@ from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.math.compare.units import Unit, is_contrast
 from stages.common.verifiers.verifier import Decision
 
+_MONEY = frozenset(["dollar", "euro", "sterling", "yuan", "yen", "rupee", "ruble"])
+
 
 @register(("quantity", "quantity"), ("quantity", "formula"))
 def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
@@ -33,6 +35,8 @@ def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
         return False, "a unit beside a percentage"
     if unit.dimensions and other.dimensions:
         if unit.dimensions != other.dimensions:
+            if _list_amounts(unit) == _list_amounts(other) != ():
+                return None, "a rate beside an amount"
             return _compare_angles(first, unit, second, other, by)
         return by.compare(_scale(first, unit, unit.size / other.size), _scale(second, other))[0], "units"
     if (unit.dimensions and other.words) or (other.dimensions and unit.words):
@@ -42,6 +46,11 @@ def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
 
 def _split(node: Node) -> tuple[Node, Unit]:
     return node.args if node.kind == "quantity" else (node, Unit())
+
+
+def _list_amounts(unit: Unit) -> tuple[tuple[str, int], ...]:
+    """Return what a unit with money measures, without what it is per."""
+    return tuple(base for base in unit.dimensions if base[1] > 0 and base[0] in _MONEY)
 
 
 def _negate_same(first: Node, second: Node, by: Comparer) -> Decision:

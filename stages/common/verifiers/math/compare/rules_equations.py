@@ -54,10 +54,11 @@ def compare_assignment_with(assigned: Node, other: Node, by: Comparer) -> Decisi
 
 
 @register(("equation", "any"))
-def compare_equation_with(_: Node, other: Node, __: Comparer) -> Decision:
-    """An equation that is not solved is no number."""
+def compare_equation_with(equation: Node, other: Node, by: Comparer) -> Decision:
+    """An equation that is not solved is no number, but may be the step whose side is meant: 2x = 20 games."""
     is_value = other.kind == "quantity" or (other.kind in FORMULAS and other.kind != "word")
-    return (False if is_value else None), f"an equation beside {other.kind}"
+    is_side = is_value and any(side.kind == "quantity" and by.compare(side, other)[0] for side in equation.args)
+    return (False if is_value and not is_side else None), f"an equation beside {other.kind}"
 
 
 @register(("region", "region"))

@@ -85,8 +85,14 @@ def compare_times(gold: Node, answer: Node, by: Comparer) -> Decision:
 
 @register(("time", "any"), ("time", "ratio"))
 def compare_time_with(time: Node, other: Node, by: Comparer) -> Decision:
-    if time.args[2] is not None:
-        return (False if other.kind == "ratio" else None), f"a time beside {other.kind}"
+    """A number is unknown beside a time that has its hour, since it may leave out the rest; other numbers differ."""
+    hour, minute, half = time.args
+    value = find_exact(other.args[0] if other.kind == "quantity" else other)
+    if value is not None and value in {Fraction(minute, 60) + one for one in (hour, hour % 12, hour % 12 or 12)}:
+        return None, f"a time beside {other.kind}"
+    if half is not None:
+        is_other = other.kind == "ratio" or (value is not None and other.kind != "quantity")
+        return (False if is_other else None), f"a time beside {other.kind}"
     decision = by.compare(_make_ratio(time), other)
     is_other_form = other.kind == "ratio" and other != _make_ratio(time)
     return (None, "a time or ratio") if decision[0] and is_other_form else decision

@@ -6,9 +6,9 @@ import re
 from fractions import Fraction
 
 from stages.common.verifiers.math.compare.answer_text import TEXT
-from stages.common.verifiers.math.compare.numbers import read_numeral
+from stages.common.verifiers.math.compare.numbers import SCALES, read_numeral
 from stages.common.verifiers.math.compare.tokens import Node
-from stages.common.verifiers.math.compare.units import CONTRASTS, Unit, find_unit, read_unit
+from stages.common.verifiers.math.compare.units import CONTRASTS, Unit, find_unit, read_unit, stem
 
 _MONTH_NAMES = "january february march april may june july august september october november december"
 _MONTHS = {name[:3]: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
@@ -44,6 +44,7 @@ _MEANINGS = (
     (re.compile(r"\+?(?:positive )?infinity"), Node("const", ("inf",))),
 )  # fmt: skip
 SHORT_WORDS = frozenset({"per", "of", "in", "sq", "pct"}).union(*CONTRASTS)
+_SHORT_LABELS = frozenset({"a", "an", "the", "for", "old"})
 _LEADING_WORDS = re.compile(r"(?:it is |it's |they are )?(?:(?:an?|the) )?(?=[a-z]{2})")
 _YES_OR_NO = re.compile(r"(yes|no|true|false)[,.;:] ?.*", re.DOTALL)
 
@@ -122,6 +123,17 @@ def _is_formula_run(run: str) -> bool:
         run.isupper()
         or run in ("and", "or", "in", "pi", "sqrt", "sin", "cos", "tan", "ln", "log", "exp", "inf")
         or (len(run) <= 3 and read_numeral(run) is None)
+    )
+
+
+def is_label(run: str) -> bool:
+    """Return whether letters behind a number are a unit or a word, and not names of a formula."""
+    return (
+        len(run) > 3
+        or find_unit(run) is not None
+        or stem(run) in SCALES
+        or run.lower() in SHORT_WORDS
+        or run.lower() in _SHORT_LABELS
     )
 
 

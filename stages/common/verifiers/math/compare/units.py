@@ -41,10 +41,16 @@ CONTRASTS = tuple(frozenset(words.split()) for words in (
 ))  # fmt: skip
 """Words of which two different ones behind a number make two different answers."""
 
-_CHANGING = frozenset().union(*CONTRASTS[:32]) | frozenset(
-    ["under", "over", "negative", "minus", "times", "each", "remaining", "short", "pair", "couple"]
-)
-"""Words that change what the number says, so that a number without them is not known to be the same."""
+_CHANGING = frozenset([
+    "increase", "decrease", "increased", "decreased", "loss", "lose", "lost", "below", "less", "fewer", "under",
+    "over", "down", "downward", "negative", "minus", "before", "after", "later", "earlier", "ago", "am", "pm", "bc",
+    "ad", "bce", "ce", "north", "east", "south", "west", "northeast", "northwest", "southeast", "southwest",
+    "clockwise", "counterclockwise", "withdrawal", "times", "each", "short", "pair", "couple",
+])  # fmt: skip
+"""Words that change what the number says, so that a number without them is not known to be the same.
+
+Words that only say what was counted are none of them: 15 left, 3 wins and 5 years older are 15, 3 and 5.
+"""
 
 _ATOM = re.compile(r"[^\W\d_]+|°|[$€£¥₹]|\^-?\d|/")
 
@@ -100,7 +106,7 @@ def find_unit(word: str) -> _Kind | None:
 
 def read_unit(text: str) -> Unit:
     """Return the unit and words in `text`, such as "cm^2", "miles per hour", "dozen red apples"."""
-    atoms = _ATOM.findall(text.replace("{", "").replace("}", ""))
+    atoms = _ATOM.findall(re.sub(r"[{}]|(?<=\bnon)-", "", text))
     dimensions: dict[str, int] = {}
     size = factor = Fraction(1)
     power, direction, next_power, last = 1, 1, 1, None
@@ -114,7 +120,8 @@ def read_unit(text: str) -> Unit:
         position += 1 if unit is None else 2
         is_inch = word != "in" or position == len(atoms) or atoms[position][0] in "/^"
         unit = unit or (find_unit(atom) if is_inch else None)
-        if atom in ("/",) or word == "per":
+        is_each = word in ("a", "an") and (last is not None or bool(words)) and position < len(atoms)
+        if atom == "/" or word == "per" or (is_each and find_unit(atoms[position]) is not None):
             direction = -1
         elif word in ("square", "sq", "cubic", "cu"):
             next_power = _POWERS[word]
