@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -269,8 +270,14 @@ def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_the_plan_of_every_recipe() -> None:
+def test_the_command_prints_the_plan_of_every_recipe(tmp_path: Path) -> None:
+    rows = tmp_path / "completions.jsonl"  # what a recipe of recorded completions asks its user to bring
+    rows.write_text(
+        json.dumps({"problem": "1 + 1?", "solution": "\\boxed{2}", "answer": "2", "solutions": ["\\boxed{2}"]}) + "\n"
+    )
     for recipe in sorted(Path("recipes").glob("*.yaml")):
-        shown = call(Path(), sys.executable, "-m", "tools.cli", "plan", "--recipe", str(recipe))
-        assert f"with {recipe}" in shown
+        own = tmp_path / recipe.name
+        own.write_text(recipe.read_text(encoding="utf-8").replace("data/recorded.jsonl", str(rows)), encoding="utf-8")
+        shown = call(Path(), sys.executable, "-m", "tools.cli", "plan", "--recipe", str(own))
+        assert f"with {own}" in shown
         assert "stages run at most" in shown
