@@ -40,6 +40,8 @@ OTHERS: dict[str, Any] = {
     "top_p": 0.9,
     "stop": ("\n",),
     "schema": {"type": "object"},
+    "extra_body": {"reasoning_effort": "low"},
+    "schema_after_reasoning": True,
 }
 
 json_values = st.recursive(
@@ -51,23 +53,49 @@ json_values = st.recursive(
 
 def test_the_key_follows_from_every_field_and_nothing_else() -> None:
     assert set(OTHERS) == {field.name for field in dataclasses.fields(GenerationRequest)} - {"custom_id"}
-    keys = {BASE.key, *(dataclasses.replace(BASE, **{name: value}).key for name, value in OTHERS.items())}
+    with_schema = dataclasses.replace(BASE, schema=OTHERS["schema"])
+    changed = {name: with_schema if name == "schema_after_reasoning" else BASE for name in OTHERS}
+    keys = {BASE.key, *(dataclasses.replace(changed[name], **{name: value}).key for name, value in OTHERS.items())}
     assert len(keys) == 1 + len(OTHERS)
+    unset = [dataclasses.replace(BASE, **{name: None}).key for name in ("temperature", "top_p", "seed")]
+    assert len({*keys, *unset}) == len(keys) + 3
     assert dataclasses.replace(BASE, custom_id="p-0").key == BASE.key
     assert GenerationRequest("policy", [dict(reversed(m.items())) for m in CHAT], 0.7, 100, 5).key == BASE.key
     assert GenerationRequest("policy", "x", 1, 9, 0, 1).key == GenerationRequest("policy", "x", 1.0, 9, 0, 1.0).key
     # Written down: a key that changes makes every journal worthless, so the change has to be meant.
     assert BASE.key == "91251e88d7228c965219ab5dec57e7bc"
+    assert with_schema.key == "1a595f008c4686627c72350040915366"
+
+
+def test_completions_of_older_journals_are_read() -> None:
+    stored = {"text": "4", "finish_reason": "stop", "model": "m"}
+    stored |= {"prompt_tokens": 9, "completion_tokens": 3, "cached_tokens": 4}
+    assert Completion.from_json(stored) == Completion("4", "stop", 9, 3, 4, "m", reasoning=None)
+    thinking = Completion("4", "stop", 9, 3, 4, "m", reasoning="2 + 2 is 4")
+    assert Completion.from_json(json.loads(json.dumps(thinking.to_json()))) == thinking
 
 
 def test_samples_of_one_prompt_are_one_family() -> None:
     assert dataclasses.replace(BASE, seed=6, temperature=0.0).prompt_hash == BASE.prompt_hash
     assert dataclasses.replace(BASE, prompt="2 + 3?").prompt_hash != BASE.prompt_hash
+    assert dataclasses.replace(BASE, extra_body={"top_k": 5}).prompt_hash == BASE.prompt_hash
+    thinking = {"chat_template_kwargs": {"enable_thinking": True}}
+    assert dataclasses.replace(BASE, extra_body=thinking).prompt_hash != BASE.prompt_hash, "another prompt"
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("prompt", ""), ("prompt", []), ("prompt", "x\ud800"), ("max_tokens", 0), ("seed", 2**63), ("seed", -(2**63) - 1)],
+    [
+        ("prompt", ""),
+        ("prompt", []),
+        ("prompt", "x\ud800"),
+        ("max_tokens", 0),
+        ("seed", 2**63),
+        ("seed", -(2**63) - 1),
+        ("schema_after_reasoning", True),
+        ("extra_body", {"n": 2}),
+        ("extra_body", {"top_k": 5, "seed": 1}),
+    ],
 )
 def test_what_no_model_can_be_asked_is_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"request: {field}: "):

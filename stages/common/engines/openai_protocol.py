@@ -36,12 +36,10 @@ def write_body(request: GenerationRequest, model_name: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model_name,
         "prompt" if isinstance(request.prompt, str) else "messages": request.prompt,
-        "temperature": request.temperature,
         "max_tokens": request.max_tokens,
-        "top_p": request.top_p,
     }
-    if request.seed is not None:
-        body["seed"] = request.seed
+    optional = {"temperature": request.temperature, "top_p": request.top_p, "seed": request.seed}
+    body |= {name: value for name, value in optional.items() if value is not None} | dict(request.extra_body)
     if request.stop:
         body["stop"] = list(request.stop)
     if request.schema is not None:

@@ -45,7 +45,9 @@ class PromptEncoder:
         if isinstance(request.prompt, str):
             return list(self.tokenizer(request.prompt)["input_ids"])
         try:
-            chat = request.prompt
-            return list(self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False))
-        except (TemplateError, ValueError) as error:
+            ids = self.tokenizer.apply_chat_template(
+                request.prompt, add_generation_prompt=True, return_dict=False, **request.template_kwargs
+            )
+            return list(ids)
+        except (TemplateError, ValueError, TypeError) as error:
             raise PromptError(f"chat template: {describe_error(error)}") from error

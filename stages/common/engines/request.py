@@ -13,6 +13,24 @@ from stages.common.text import has_lone_surrogate
 Message = dict[str, str]
 """One message of a chat: ``{"role": ..., "content": ...}``."""
 
+OWN_KEYS = frozenset(
+    [
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "prompt",
+        "response_format",
+        "seed",
+        "stop",
+        "stream",
+        "temperature",
+        "top_p",
+    ]
+)
+"""Keys of a request's body that `GenerationRequest.extra_body` cannot hold: fields say them, or one reply is read."""
+
 _VERSION = 1
 """Counts up when our code would respond to the same request differently; old completions are then generated again."""
 
@@ -29,15 +47,20 @@ class GenerationRequest:
     """Identity of the model: a policy's hash, or repo and revision. Not the name that a server gives it."""
     prompt: str | list[Message]
     """Text to be completed, or a chat to be answered through the model's own chat template."""
-    temperature: float
+    temperature: float | None
+    """None, here and below: not sent, so that the server's own default holds."""
     max_tokens: int
     seed: int | None
-    """In [-2**63, 2**63); None leaves the draw to the engine, and is nevertheless sent once."""
-    top_p: float = 1.0
+    """In [-2**63, 2**63); None leaves the draw to the engine, and the request is nevertheless sent once."""
+    top_p: float | None = 1.0
     stop: tuple[str, ...] = ()
     """Texts that end the completion and are not part of it."""
     schema: Mapping[str, Any] | None = None
     """JSON schema that the completion has to match, where the engine can enforce it."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """What else determines the completion, by the API's names: `chat_template_kwargs`, `reasoning_effort`, `top_k`."""
+    schema_after_reasoning: bool = False
+    """Whether the schema holds only after the closed thinking, which is free."""
     custom_id: str = field(default="", compare=False)
     """The caller's own id, by which recorded completions are found; not part of the key."""
 
@@ -48,6 +71,10 @@ class GenerationRequest:
             raise ValueError(f"request: max_tokens: expected at least 1, found {self.max_tokens}")
         if self.seed is not None and not -(2**63) <= self.seed < 2**63:
             raise ValueError(f"request: seed: expected a signed integer of 64 bits, found {self.seed}")
+        if own := sorted(OWN_KEYS & self.extra_body.keys()):
+            raise ValueError(f"request: extra_body: {own[0]}: has a field of its own, or is not supported")
+        if self.schema_after_reasoning and self.schema is None:
+            raise ValueError("request: schema_after_reasoning: expected a schema, found none")
         texts = [self.prompt] if isinstance(self.prompt, str) else [message["content"] for message in self.prompt]
         if any(map(has_lone_surrogate, texts)):
             raise ValueError("request: prompt: expected valid text, found half of a character (lone surrogate)")
@@ -55,23 +82,35 @@ class GenerationRequest:
     @cached_property
     def key(self) -> str:
         """Hash of everything that determines the completion: its key in the journal."""
+        # Fields that came later count only where they are set: the keys of older journals stay.
+        later = {"extra_body": dict(self.extra_body), "schema_after_reasoning": self.schema_after_reasoning}
+        given = {name: value for name, value in later.items() if value}
         return content_hash(
             "llm",
             _VERSION,
             self.model,
             self.prompt,
-            float(self.temperature),
-            float(self.top_p),
+            None if self.temperature is None else float(self.temperature),
+            None if self.top_p is None else float(self.top_p),
             self.max_tokens,
             self.seed,
             self.stop,
             self.schema,
+            *([given] if given else []),
         )
 
     @cached_property
     def prompt_hash(self) -> str:
-        """Hash of model and prompt alone: requests that share it share a server's prefix cache."""
-        return content_hash("family", self.model, self.prompt)
+        """Hash of what determines the prompt's tokens: requests that share it share a server's prefix cache."""
+        return content_hash(
+            "family", self.model, self.prompt, *([self.template_kwargs] if self.template_kwargs else [])
+        )
+
+    @cached_property
+    def template_kwargs(self) -> dict[str, Any]:
+        """What the chat template gets besides the chat, as vLLM's chat endpoint reads it from `extra_body`."""
+        effort = {name: value for name, value in self.extra_body.items() if name == "reasoning_effort"}
+        return effort | dict(self.extra_body.get("chat_template_kwargs") or {})
 
 
 @dataclass(frozen=True)
@@ -88,6 +127,8 @@ class Completion:
     """Those of `prompt_tokens` that came from a prefix cache; None where not reported."""
     model: str
     """Name of the model as the engine reports it."""
+    reasoning: str | None = None
+    """Thinking that the server gave apart from the text. Thinking in tags stays in `text`."""
 
     def to_json(self) -> dict[str, Any]:
         """The form that the journal stores."""

@@ -163,7 +163,8 @@ class SeededGumbel:
 def _make_processors(requests: Sequence[GenerationRequest]) -> Any:
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
-    temperature, top_p = requests[0].temperature, requests[0].top_p
+    unset = (1.0 if value is None else value for value in (requests[0].temperature, requests[0].top_p))
+    temperature, top_p = unset  # the API's defaults
     processors = LogitsProcessorList()
     if temperature > 0:
         if top_p < 1:
