@@ -24,6 +24,7 @@ from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
 from stages.common.engines.server_process import ServerProcess
 from stages.common.engines.servers import Secrets, Server
 from stages.common.params.engine import EngineParams, VllmParams
+from stages.common.params.runtime import RuntimeParams
 from stages.common.tables import content_hash
 
 LOGS = Path("work/servers")
@@ -62,8 +63,7 @@ class VllmKind(EngineKind):
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> Engine:
         """Its server starts with the first request."""
         policy = RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
-        python = context.get_runtime().vllm_python or (str(OWN_PYTHON) if OWN_PYTHON.exists() else None)
-        return VllmEngine(model, params.vllm, params.concurrency, policy, python=python)
+        return VllmEngine(model, params.vllm, params.concurrency, policy, python=find_python(context.get_runtime()))
 
     @classmethod
     def identify_model(cls, params: EngineParams, model: ModelId) -> str:
@@ -116,19 +116,8 @@ class VllmEngine:
 
     def _start(self) -> OpenAIEngine:
         encoder = PromptEncoder(self._model)
-        vllm = find_vllm(self._python)
-        digest = content_hash(self._model.source, self._model.revision, digits=12)
-        self._server = server = ServerProcess(
-            f"vLLM server of {self._model.source}",
-            lambda socket: [
-                *vllm.command,
-                self._model.source,
-                *format_flags(make_options(self._model, self._vllm, vllm.is_cpu, socket)),
-            ],
-            LOGS / f"{digest}-{os.getpid()}-{next(_NUMBERS)}.log",
-            {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})},
-        )
-        server.wait_until(lambda: _get(server.socket, "/health") is not None, self._start_timeout_s)
+        self._server = server = launch_server(self._model, self._vllm, self._python)
+        wait_for_server(server, self._start_timeout_s)
         models = json.loads(_get(server.socket, "/v1/models") or "")
         context_length = int(models["data"][0]["max_model_len"])
 
@@ -149,6 +138,27 @@ class VllmEngine:
         return OpenAIEngine(str(self._model), self._concurrency, self._policy, servers, server.check, write_tokens)
 
 
+def launch_server(model: ModelId, params: VllmParams, python: str) -> ServerProcess:
+    """A process of vLLM's server for `model`, which is still loading; raise `EngineError` where there is no vLLM."""
+    vllm = find_vllm(python)
+    digest = content_hash(model.source, model.revision, digits=12)
+    return ServerProcess(
+        f"vLLM server of {model.source}",
+        lambda socket: [
+            *vllm.command,
+            model.source,
+            *format_flags(make_options(model, params, vllm.is_cpu, socket)),
+        ],
+        LOGS / f"{digest}-{os.getpid()}-{next(_NUMBERS)}.log",
+        {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})},
+    )
+
+
+def wait_for_server(server: ServerProcess, timeout_s: float = START_TIMEOUT_S) -> None:
+    """Return once `server` answers requests; raise `EngineError` when it ends or takes longer."""
+    server.wait_until(lambda: _get(server.socket, "/health") is not None, timeout_s)
+
+
 def _get(socket: str, path: str) -> bytes | None:
     """What the server at `socket` replies to a GET; None where it does not, or with an error."""
     from httpx2 import Client, HTTPTransport, TransportError
@@ -166,6 +176,11 @@ class VllmInstallation(NamedTuple):
 
     command: tuple[str, ...]
     is_cpu: bool
+
+
+def find_python(runtime: RuntimeParams) -> str | None:
+    """The interpreter that runs vLLM; None for the stage's own."""
+    return runtime.vllm_python or (str(OWN_PYTHON) if OWN_PYTHON.exists() else None)
 
 
 def find_vllm(python: str) -> VllmInstallation:
