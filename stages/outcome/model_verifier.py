@@ -64,6 +64,8 @@ class ModelQuestion(NamedTuple):
 def identify_verifier(params: ModelVerifierParams) -> str:
     """Name of a model verifier in column ``verifier``: the model, and a hash of its prompt and params."""
     own = params.model_dump(mode="json", include={"prompt", "max_tokens", "max_answer_chars"})
+    if params.engine.extra_body:
+        own["extra_body"] = params.engine.extra_body
     name = identify_model(params.engine, ModelId(params.model, params.revision))
     return f"model {name} {content_hash(own, PROMPT_SHAPES[params.prompt].template, digits=8)}"
 
@@ -86,7 +88,13 @@ def list_questions(
             first, second = (answer, gold) if is_swapped else (gold, answer)
             prompt = shape.render(problem, first, second)
             request = GenerationRequest(
-                model, [{"role": "user", "content": prompt}], 0.0, params.max_tokens, seed=0, schema=shape.schema
+                model,
+                [{"role": "user", "content": prompt}],
+                0.0,
+                params.max_tokens,
+                seed=0,
+                schema=shape.schema,
+                extra_body=params.engine.extra_body,
             )
             yield ModelQuestion(sample_id, problem_id, is_swapped, request)
 

@@ -68,7 +68,15 @@ class SampleSource:
             for index in range(params.num_samples):
                 seed = self._kind.choose_seed(seed_from("sample", identity, self._policy.hash, self._hash, index))
                 custom_id = make_custom_id(identity, index)
-                yield GenerationRequest(model, prompt, params.temperature, params.max_tokens, seed, custom_id=custom_id)
+                yield GenerationRequest(
+                    model,
+                    prompt,
+                    params.temperature,
+                    params.max_tokens,
+                    seed,
+                    extra_body=params.engine.extra_body,
+                    custom_id=custom_id,
+                )
 
     def _make_table(self, exchanges: Iterator[Exchange]) -> pl.DataFrame:
         rows = []

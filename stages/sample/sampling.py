@@ -33,6 +33,8 @@ def hash_sampling(params: SampleParams, seed: int) -> str:
     Independent of the number of samples, and of where and how fast they are generated.
     """
     hashed = params.model_dump(mode="json", include={"prompt", "temperature", "max_tokens"})
+    if params.engine.extra_body:
+        hashed["extra_body"] = params.engine.extra_body
     engine = find_engine_kind(params.engine).name_sampler(params.engine)
     return hash_sampling_params({**hashed, "engine": engine, "seed": seed})
 

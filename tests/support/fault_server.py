@@ -41,7 +41,7 @@ TRANSIENT = (
 
 HOPELESS = {
     "stream": "reply is a stream of events; switch streaming off",
-    "parts": "content is a list of parts; have it reply with plain text",
+    "parts": "content part is no text: found type 'image_url'; have the server reply with text alone",
     "html": "wrong content type: text/html; check that OPENAI_BASE_URL",
     "no json": "reply is not JSON: JSONDecodeError; check that OPENAI_BASE_URL",
     "no completion": "reply is no completion: IndexError; check that OPENAI_BASE_URL",
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         elif fault == "stream":
             self.send(200, "OK", 'data: {"choices": []}', kind="text/event-stream", length=10**6)
         elif fault == "parts":
-            parts = [{"type": "text", "text": "4"}]
+            parts = [{"type": "text", "text": "4"}, {"type": "image_url", "image_url": {"url": "data:"}}]
             self.send(200, "OK", json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": parts}}]}))
         elif fault == "html":
             self.send(200, "OK", "<html>Welcome</html>", kind="text/html")

@@ -18,14 +18,9 @@ from openai import APIStatusError, AsyncOpenAI
 
 from stages.common.engines import Completion, GenerationRequest
 from stages.common.engines.engine import EngineError
-from stages.common.engines.openai_protocol import (
-    bound_reply,
-    hide_client,
-    read_completion,
-    read_status_error,
-    send_request,
-    write_body,
-)
+from stages.common.engines.openai_dialect import write_body
+from stages.common.engines.openai_protocol import bound_reply, hide_client, read_status_error, send_request
+from stages.common.engines.openai_reply import read_completion
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy, make_status_error, read_retry_after
 from stages.common.engines.servers import MAX_MESSAGE_CHARS, Secrets, ServerPicker, read_servers
 
@@ -144,15 +139,12 @@ def test_nothing_of_this_machine_and_its_user_is_sent(monkeypatch: pytest.Monkey
     assert "openai-organization" not in post(BASE, base_url="https://api.openai.com.evil.example/v1").headers
 
 
-def test_a_stream_and_parts_stop_at_once() -> None:
+def test_a_stream_stops_at_once() -> None:
     headers = {"content-type": "text/event-stream; charset=utf-8"}
     with pytest.raises(AttemptError, match="reply is a stream of events") as stream:
         send(BASE, httpx2.Response(200, content=b"data: {}\n\n", headers=headers))
-    with pytest.raises(AttemptError, match="content is a list of parts") as parts:
-        read_completion("application/json", reply(message={"content": [{"type": "text", "text": "4"}]}))
-    for caught in (stream, parts):
-        assert caught.value.cause is Cause.FINAL
-        assert caught.value.cure
+    assert stream.value.cause is Cause.FINAL
+    assert stream.value.cure
 
 
 def test_the_backend_that_a_server_names_is_kept() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from stages.common.engines.engine import Engine, ModelId
 from stages.common.engines.request import GenerationRequest
@@ -56,6 +57,14 @@ class EngineKind:
         return cls.identify_model(params, ModelId("served policy"))
 
     @classmethod
+    def limit_thinking(cls, params: EngineParams, num_tokens: int) -> dict[str, Any]:
+        """What `GenerationRequest.extra_body` has to hold for the engine to close thinking after `num_tokens`.
+
+        Empty where it cannot: the thinking then ends with the request's `max_tokens` at the latest.
+        """
+        return {}
+
+    @classmethod
     def choose_seed(cls, seed: int) -> int | None:
         """The seed of a request, made from `seed` in [0, 2**63): 31 bits, which every server takes."""
         return seed % 2**31
@@ -68,7 +77,7 @@ ENGINES: Registry[type[EngineKind]] = Registry(
         "openai": "stages.common.engines.openai_engine:OpenAIKind",
         "ray": "stages.common.engines.ray_engine:RayKind",
         "recorded": "stages.common.engines.recorded_engine:RecordedKind",
-        "serve": "stages.common.engines.vllm_engine:VllmKind",
+        "serve": "stages.common.engines.sglang_engine:ServeKind",
         "transformers": "stages.common.engines.transformers_engine:TransformersKind",
         "vllm": "stages.common.engines.vllm_engine:VllmKind",
     },

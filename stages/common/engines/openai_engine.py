@@ -11,22 +11,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stages.common.engines.concurrency import Responder, StopSignal, respond_concurrently
+from stages.common.engines.concurrency import Cancelled, Responder, StopSignal, respond_concurrently
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
-from stages.common.engines.openai_protocol import (
-    bound_reply,
-    hide_client,
-    read_completion,
-    read_status_error,
-    send_request,
-    write_body,
-)
+from stages.common.engines.openai_dialect import DialectFinder, write_body
+from stages.common.engines.openai_protocol import bound_reply, hide_client, read_status_error, send_request
+from stages.common.engines.openai_reply import read_completion
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
 from stages.common.engines.servers import MAX_MESSAGE_CHARS, URLS_VARIABLE, Secrets, Server, ServerPicker, read_servers
 from stages.common.errors import describe_error
-from stages.common.params.engine import EngineParams
+from stages.common.params.engine import EngineParams, OpenAIParams
+from stages.common.runs import record_facts
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -44,6 +40,9 @@ MAX_MALFORMED = 3
 MAX_REFUSED = 8
 """Requests that may be refused before any has succeeded: not one bad row, but the server's dialect or the params."""
 
+MAX_WITHOUT_THINKING = 8
+"""Completions whose schema is to hold after the thinking and that hold none, before any that does."""
+
 MAX_CURE_CHARS = 150
 """Characters of a message that are kept free for what to do."""
 
@@ -56,7 +55,8 @@ class OpenAIKind(EngineKind):
         """A policy in a folder is known to servers elsewhere by its hash, which no other weights have."""
         is_folder_policy = model.hash is not None and model.revision is None
         name = params.served_model_name or (model.hash if is_folder_policy else None) or model.source
-        return OpenAIEngine(name, params.concurrency, RetryPolicy(params.request_timeout_s, params.attempt_timeout_s))
+        policy = RetryPolicy(params.request_timeout_s, params.attempt_timeout_s)
+        return OpenAIEngine(name, params.concurrency, policy, params=params.openai)
 
 
 @dataclass
@@ -65,6 +65,9 @@ class _History:
 
     num_completions: int = 0
     num_refused: int = 0
+    num_without_thinking: int = 0
+    has_thinking: bool = False
+    """Whether a completion has shown that the model thinks before a schema holds."""
     reached: set[int] = field(default_factory=set)
     """Servers that have replied anything."""
     unreachable: set[int] = field(default_factory=set)
@@ -76,7 +79,8 @@ class OpenAIEngine:
     """Sends requests to servers that know the model as `model_name`, with at most `concurrency` in flight.
 
     Servers and key come from the environment, or from `servers` where this program started them; `check_server` then
-    raises `EngineError` once they have ended. `write` makes the body of a request from it and the model's name.
+    raises `EngineError` once they have ended, and `write` makes the body of a request from it and the model's name.
+    Else the first request goes alone, and finds what the servers take besides what `params` say.
     """
 
     def __init__(
@@ -86,12 +90,14 @@ class OpenAIEngine:
         policy: RetryPolicy,
         servers: tuple[list[Server], Secrets] | None = None,
         check_server: Callable[[], None] = lambda: None,
-        write: Callable[[GenerationRequest, str], dict[str, Any]] = write_body,
+        write: Callable[[GenerationRequest, str], dict[str, Any]] | None = None,
+        params: OpenAIParams | None = None,
     ) -> None:
         self.model_name = model_name
         self.policy = policy
         self.check_server = check_server
-        self.write = write
+        self.dialect = DialectFinder(params or OpenAIParams(), is_known=servers is not None)
+        self.write = write or (lambda request, name: write_body(request, name, self.dialect.dialect))
         self.history = _History()
         self._concurrency = concurrency
         self._servers = servers
@@ -148,9 +154,33 @@ class _Session:
 
     def __post_init__(self) -> None:
         self._picker = ServerPicker(len(self.servers))
+        self._first = asyncio.Lock()
 
     async def respond(self, request: GenerationRequest) -> Response:
         """The completion, or the failure after the request's timeout; raise `EngineError` where all must stop."""
+        finder = self.engine.dialect
+        if not finder.is_known:
+            async with self._first:
+                if self.stop.is_set():
+                    raise Cancelled
+                if not finder.is_known:
+                    num_refused = self.engine.history.num_refused
+                    response = await self._respond(request)
+                    finder.is_known = self.engine.history.num_refused == num_refused
+                    self._report_dialect()
+                    return response
+        return await self._respond(request)
+
+    def _report_dialect(self) -> None:
+        """Record what the servers take, where it is not what the API was."""
+        finder = self.engine.dialect
+        if finder.is_known and (changed := finder.dialect.describe()):
+            record_facts(dialects={self.engine.model_name: changed})
+            if finder.num_refusals:
+                found = "engine.openai: {%s}, found with %d refused requests; set it in the recipe to send none"
+                logger.warning(f"model %s: {found}", self.engine.model_name, changed, finder.num_refusals)
+
+    async def _respond(self, request: GenerationRequest) -> Response:
         policy, history = self.engine.policy, self.engine.history
         deadline = time.monotonic() + policy.request_timeout_s
         num_attempts, last = 0, None
@@ -160,8 +190,11 @@ class _Session:
             result = await self._attempt(index, request, min(policy.attempt_timeout_s, left))
             if isinstance(result, Completion):
                 history.num_completions += 1
+                self._check_thinking(request, result)
                 return result
             num_attempts += 1
+            if self.engine.dialect.learn(result, request):
+                continue
             if last is None or result.kind != NO_REPLY or left >= policy.attempt_timeout_s:
                 last = result  # an attempt that the deadline cut short says less than the one before it
             self.engine.check_server()
@@ -180,6 +213,19 @@ class _Session:
                 continue
             self._report_once(index, last, "the request has failed")
             return Failure(self.secrets.hide(reason), num_attempts, last.kind)
+
+    def _check_thinking(self, request: GenerationRequest, completion: Completion) -> None:
+        """Raise `EngineError` where a schema that is to hold after the thinking has left no room for any."""
+        history = self.engine.history
+        if not request.schema_after_reasoning or history.has_thinking:
+            return
+        history.has_thinking = completion.reasoning is not None or not completion.text.lstrip().startswith("{")
+        history.num_without_thinking += 1
+        if not history.has_thinking and history.num_without_thinking >= MAX_WITHOUT_THINKING:
+            raise EngineError(
+                f"model {self.engine.model_name}: {history.num_without_thinking} completions without thinking: the "
+                "schema holds from the first token; start the server with a reasoning parser, or have it reason in JSON"
+            )
 
     def _is_hopeless(self, index: int, error: AttemptError, num_attempts: int) -> bool:
         """Note `error` of server `index`, and tell whether no request will ever succeed."""

@@ -7,29 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from stages.common.params.engine import OWN_KEYS
 from stages.common.tables import content_hash
 from stages.common.text import has_lone_surrogate
 
 Message = dict[str, str]
 """One message of a chat: ``{"role": ..., "content": ...}``."""
-
-OWN_KEYS = frozenset(
-    [
-        "max_completion_tokens",
-        "max_tokens",
-        "messages",
-        "model",
-        "n",
-        "prompt",
-        "response_format",
-        "seed",
-        "stop",
-        "stream",
-        "temperature",
-        "top_p",
-    ]
-)
-"""Keys of a request's body that `GenerationRequest.extra_body` cannot hold: fields say them, or one reply is read."""
 
 _VERSION = 1
 """Counts up when our code would respond to the same request differently; old completions are then generated again."""
@@ -109,8 +92,11 @@ class GenerationRequest:
     @cached_property
     def template_kwargs(self) -> dict[str, Any]:
         """What the chat template gets besides the chat, as vLLM's chat endpoint reads it from `extra_body`."""
-        effort = {name: value for name, value in self.extra_body.items() if name == "reasoning_effort"}
-        return effort | dict(self.extra_body.get("chat_template_kwargs") or {})
+        given = dict(self.extra_body.get("chat_template_kwargs") or {})
+        effort = self.extra_body.get("reasoning_effort")
+        if effort is None:
+            return given
+        return {"enable_thinking": effort != "none"} | given | {"reasoning_effort": effort}
 
 
 @dataclass(frozen=True)
@@ -119,7 +105,7 @@ class Completion:
 
     text: str
     finish_reason: str
-    """`stop`, `length` when cut by `max_tokens`, `refusal`, or whatever else the server reports."""
+    """`stop`, `length` when cut by `max_tokens`, `content_filter`, `refusal` or `tool_calls`, by whatever server."""
     prompt_tokens: int | None
     """None where not reported."""
     completion_tokens: int | None
@@ -128,7 +114,10 @@ class Completion:
     model: str
     """Name of the model as the engine reports it."""
     reasoning: str | None = None
-    """Thinking that the server gave apart from the text. Thinking in tags stays in `text`."""
+    """Thinking that the server gave apart from the text; empty where it counts some and keeps it to itself.
+
+    Thinking in tags stays in `text`.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """The form that the journal stores."""

@@ -79,7 +79,9 @@ def make_status_error(status: int, phrase: str, detail: str, retry_after: str | 
 def _find_cure(status: int, detail: str) -> str:
     if status in REFUSED_STATUSES:
         if "schema" in detail or "response_format" in detail:
-            return "use a server that enforces JSON schemas, such as vLLM, or judge.llm.engine.kind vllm"
+            return "set engine.openai.response_format to json_object or none, or use a server that enforces schemas"
+        if "temperature" in detail:
+            return "set temperature to null in the recipe, so that none is sent"
         return "change what the message names in the recipe, or use a server that takes it"
     return {
         401: "set OPENAI_API_KEY to a key of this server",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.common.engines import server_supervisor
 from stages.common.engines.engine import EngineError
-from stages.common.engines.servers import KEY_VARIABLE, URLS_VARIABLE, Secrets
+from stages.common.engines.servers import KEY_VARIABLE, URLS_VARIABLE, Secrets, Server
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,10 @@ class ServerProcess:
             raise EngineError(f"TMPDIR: {folder} is too long for a socket; set TMPDIR to a shorter path")
         folder = tempfile.mkdtemp(prefix="stepkto-")
         self.socket = f"{folder}/socket"
+        self.server = Server("http://localhost/v1", None, self.socket)
+        """Its address; a server that can listen at a port alone has another."""
+        self.secrets = Secrets(None)
+        """Its key, where it has one."""
         log.parent.mkdir(parents=True, exist_ok=True)
         logger.info("%s: starting; log: %s", name, log)
         with log.open("wb") as output:

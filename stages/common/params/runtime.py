@@ -25,6 +25,8 @@ class RuntimeParams(ParamsBlock):
     vllm_python: str | None = None
     """Interpreter that runs vLLM for the engines `vllm` and `ray`; null: that of .venv-vllm, where `make vllm` installs
     vLLM's CPU build, if there is one, else the stage's own."""
+    sglang_python: str | None = None
+    """Interpreter that runs SGLang for the engine `serve` with `server: sglang`; null: the stage's own."""
 
 
 def load_runtime(path: Path = Path("params.yaml")) -> RuntimeParams:

@@ -28,6 +28,8 @@ def identify_llm(params: LlmJudgeParams) -> str:
 def identify_llm_judge(params: LlmJudgeParams) -> str:
     """Hash of the model, the prompt and the params that determine its votes."""
     own = params.model_dump(mode="json", include={"mode", "temperature", "max_tokens", "max_attempts", "max_chars"})
+    if params.engine.extra_body:
+        own["extra_body"] = params.engine.extra_body
     return content_hash("llm judge", identify_llm(params), own, hash_prompt(params.template))
 
 
@@ -116,6 +118,7 @@ class LlmVoter:
             # 31 bits, which every server takes.
             seed=seed_from("judge", self.seed, completion.sample_id, vote.step, vote.vote, attempt) % 2**31,
             schema=make_reply_schema(vote.numbers),
+            extra_body=params.engine.extra_body,
         )
 
     def _make_row(
