@@ -1,7 +1,7 @@
 """What a killed or full-disk run of DVC leaves behind that every later run refuses, mended before the next run.
 
 DVC writes dvc.lock and its list of users (``.dvc/tmp/rwlock``) in place, and compares a stage's code only when a file
-that dvc.yaml names has changed, so an upgraded library goes unnoticed.
+that dvc.yaml names has changed, so an upgraded library goes unnoticed, and so does a local file that the recipe names.
 """
 
 import fcntl
@@ -16,11 +16,13 @@ from ruamel.yaml.error import YAMLError
 from stages.code import list_changed_libraries
 from stages.common.errors import UserError
 from stages.common.lock_copy import LOCK_COPY, replace_text
+from stages.common.params.file_hashes import FileHasher, find_changed_files
 from tools.dvc_lock import LOCK, build_lock, parse_yaml
 from tools.git import read_file_at
 
 DVC_TMP = Path(".dvc/tmp")
 CODE = Path("reports/code")
+PARAMS = Path("reports/params")
 
 
 def prepare_repro(root: Path = Path()) -> list[str]:
@@ -33,6 +35,7 @@ def prepare_repro(root: Path = Path()) -> list[str]:
     with _hold(root / DVC_TMP / "rwlock.lock"):
         lines.append(_release_dead_users(root / DVC_TMP / "rwlock"))
     lines.append(_forget_code_of_other_libraries(root / CODE))
+    lines.append(_forget_params_of_changed_files(root))
     return [line for line in lines if line]
 
 
@@ -125,3 +128,15 @@ def _forget_code_of_other_libraries(folder: Path) -> str | None:
     for path in folder.glob("*.txt"):
         path.unlink()
     return f"libraries changed: {', '.join(changed)}; stages that depend on them run again"
+
+
+def _forget_params_of_changed_files(root: Path) -> str | None:
+    """Remove what stage `params` wrote if a local file that it hashed has changed, so that DVC runs it again."""
+    hasher, paths = FileHasher(root), sorted((root / PARAMS).glob("*.yaml"))
+    changed = {name for path in paths for name in find_changed_files(path, hasher)}
+    hasher.save()
+    if not changed:
+        return None
+    for path in paths:
+        path.unlink()
+    return f"local files changed: {', '.join(sorted(changed))}; stages that read them run again"

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tools.dvc_lock import read_lock
+from tools.dvc_recovery import prepare_repro
 from tools.plan import Decision, Expected, decide, read_graph, render_decisions
 
 FLOW = ["problems", "seed_model", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate", "report"]
@@ -251,6 +252,22 @@ def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> Non
     shutil.copyfile(other, place / "params.yaml")
     assert plan(place) == planned
     assert changed(planned) <= repro(place) <= running(planned)
+
+
+def test_a_changed_local_file_runs_its_stage(place: Path) -> None:
+    (place / "mine.jsonl").write_text("one\n", encoding="utf-8")
+    edit(place, "problems.reader", "files")
+    edit(place, "problems.splits", {"validation": 0.1, "test": 0.1})
+    edit(place, "problems.files", {"paths": ["mine.jsonl"]})
+    repro(place)
+    assert running(plan(place)) == set()
+    (place / "mine.jsonl").write_text("two\n", encoding="utf-8")
+    decisions = plan(place)
+    assert changed(decisions) == {"params", "problems"}
+    assert decisions["problems"].changes == (("file", "mine.jsonl changed"),)
+    assert prepare_repro(place) == ["local files changed: mine.jsonl; stages that read them run again"]
+    assert changed(decisions) <= repro(place) <= running(decisions)
+    assert running(plan(place)) == set()
 
 
 def test_a_recipe_with_faults_is_refused_by_name(place: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.code import describe_code
-from stages.common.params.block import read_yaml
+from stages.common.params.block import FILE_HASHES, read_yaml
+from stages.common.params.file_hashes import FileHasher, add_file_hashes, find_changed_files
 from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.dvc_lock import LockEntry
 from tools.git import read_file_at, run_git
@@ -33,7 +34,14 @@ class Expected:
         folders = {stage.module: folder for stage in stages for folder in stage.outs if stage.module in WRITERS}
         code, resolved = (folders.get(module, "") for module in WRITERS)
         self._root = root
-        self._params = {f"{resolved}/{name}.yaml": resolve(params, name) for name in (SEED_POLICY, *params["rounds"])}
+        hasher = FileHasher(root)
+        self._params = {
+            f"{resolved}/{name}.yaml": add_file_hashes(resolve(params, name), hasher)
+            for name in (SEED_POLICY, *params["rounds"])
+        }
+        written = sorted((root / resolved).glob("*.yaml"))
+        self._changed_files = {name for path in written for name in find_changed_files(path, hasher)}
+        hasher.save()
         self._params[RECIPE] = params
         texts = describe_code(params.get("plugins") or [], root)
         self._code = {f"{code}/{name}.txt": text for name, text in texts.items()}
@@ -47,13 +55,21 @@ class Expected:
         return path in self._code
 
     def compare(self, stage: StageState, locked: LockEntry) -> Iterator[tuple[str, str]]:
-        """What differs, as (kind, what): ``("param", "train.beta 5.0 -> 1.0")``, ``("code", "stages.train.loss")``."""
+        """What differs, as (kind, what): ``("param", "train.beta 5.0 -> 1.0")``, ``("code", "stages.train.loss")``,
+        ``("file", "problems.jsonl changed")``; a local file that is missing counts as unchanged."""
+        if stage.module == WRITERS[1]:
+            yield from (("file", f"{name} changed") for name in sorted(self._changed_files))
         for file, keys in stage.params.items():
             old, new = locked.params.get(file, {}), self._params.get(file, {})
             if not keys and old != new:
                 yield "input", f"{file} changed"
             for key in keys:
-                yield from (("param", line) for line in _compare(key, old.get(key, _ABSENT), _look_up(new, key)))
+                was, now = old.get(key, _ABSENT), _look_up(new, key)
+                yield from (("param", line) for line in _compare(key, was, now))
+                hashes = _get_hashes(was)
+                for name, digest in _get_hashes(now).items():
+                    if digest not in (None, hashes.get(name)):
+                        yield "file", f"{name} changed"
         for path, text in self._code.items():
             if path in stage.deps and _md5(text) != locked.deps.get(path):
                 yield from (("code", name) for name in self._list_changed(path, text, locked.deps.get(path)))
@@ -86,9 +102,14 @@ def _look_up(content: Any, key: str) -> Any:
     return content
 
 
+def _get_hashes(block: Any) -> dict[str, str | None]:
+    hashes: dict[str, str | None] = block.get(FILE_HASHES, {}) if isinstance(block, dict) else {}
+    return hashes
+
+
 def _compare(path: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}, key=str):
+        for key in sorted({*old, *new} - {FILE_HASHES}, key=str):
             yield from _compare(f"{path}.{key}", old.get(key, _ABSENT), new.get(key, _ABSENT))
     elif old != new:
         yield f"{path} {_show(old)} -> {_show(new)}"

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -53,6 +53,20 @@ RENAMED = dict(
 """Keys of 0.1.0, each with its name today."""
 
 
+FILE_HASHES = "file_hashes"
+"""Key of a block in ``reports/params/NAME.yaml``: hashes of the local files that the block names. DVC tracks it there;
+in a recipe, as which such a file can be used, it says nothing."""
+
+LOCAL_FILE, LOCAL_MODEL = "local file", "local model"
+"""Marks of fields in whose place stage `params` hashes what lies at the path."""
+
+LocalFile = Annotated[str, LOCAL_FILE]
+"""Path of a file or folder on this machine, whose content decides results."""
+
+ModelName = Annotated[str, LOCAL_MODEL]
+"""A Hub repo or a vendor's name for a model, or the path of a folder, whose content then decides results."""
+
+
 class ParamsError(UserError):
     """A params file that cannot be used; the message has one line per error, each with the key's path."""
 
@@ -61,6 +75,11 @@ class ParamsBlock(BaseModel):
     """A block of params: immutable, no unknown keys, no silent conversion. A field's docstring is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_hashes(cls, value: Any) -> Any:
+        return {key: it for key, it in value.items() if key != FILE_HASHES} if isinstance(value, dict) else value
 
 
 class KindParams(ParamsBlock):
@@ -91,7 +110,7 @@ class KindParams(ParamsBlock):
             return value
         registry = find_registry(cls.seam)
         classes = registry.params_classes() if registry else {}
-        filled, errors = dict(value), []
+        filled, errors = {key: it for key, it in value.items() if key != FILE_HASHES}, []
         if value.get("kind") in classes:
             filled.setdefault(value["kind"], {})
         for key in filled.keys() - cls.model_fields.keys():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.block import KindParams, ParamsBlock
+from stages.common.params.block import KindParams, LocalFile, ParamsBlock
 
 _FIELDS = ("max_tokens", "messages", "model", "prompt", "response_format", "seed", "stop", "temperature", "top_p")
 
@@ -41,7 +41,7 @@ class TransformersParams(ParamsBlock):
 class RecordedParams(ParamsBlock):
     """Completions sampled elsewhere."""
 
-    path: str
+    path: LocalFile
     """JSON Lines with `problem`, `answer` and a list `solutions`."""
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.block import KindParams, ParamsBlock
+from stages.common.params.block import KindParams, LocalFile, ModelName, ParamsBlock
 from stages.common.params.engine import EngineParams
 
 
@@ -25,7 +25,7 @@ class LlmJudgeParams(ParamsBlock):
     """How the model is run or reached."""
     mock: MockJudgeParams | None = None
     """How the judge errs on an engine of kind mock; null for every other kind."""
-    model: str
+    model: ModelName
     """A Hub repo, or a folder, which is known by the hash of its files; behind a vendor's API the vendor's name."""
     revision: str | None = None
     """Commit of a Hub model; null for a model that has none, as behind a vendor's API."""
@@ -59,7 +59,7 @@ class LlmJudgeParams(ParamsBlock):
 class PrmParams(ParamsBlock):
     """A process reward model. Its score of a step is the probability, 0 to 1, that the step is correct."""
 
-    model: str
+    model: ModelName
     """A Hub repo or a folder; weights in safetensors, no code of its own."""
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     """Commit of a Hub model; null for a folder, which is identified by the hash of its files."""
@@ -120,7 +120,7 @@ class GateParams(ParamsBlock):
     min_f1: float = Field(ge=0, le=1)
     """ProcessBench's F1: harmonic mean of the fraction of erroneous solutions whose first error is found, and of the
     fraction of correct ones in which every step is called correct."""
-    files: list[str] = Field(min_length=1)
+    files: list[LocalFile] = Field(min_length=1)
     """Solutions with known first errors: JSON Lines in the format of ProcessBench."""
     max_solutions: int | None = Field(default=None, ge=1)
     """Number of solutions used, chosen by hash; null for all."""

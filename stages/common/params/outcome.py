@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.params.block import ParamsBlock
+from stages.common.params.block import ModelName, ParamsBlock
 from stages.common.params.engine import EngineParams
 
 
@@ -16,7 +16,7 @@ class ModelVerifierParams(ParamsBlock):
 
     engine: EngineParams
     """How the model is run or reached."""
-    model: str
+    model: ModelName
     """A Hub repo or a folder; behind a vendor's API the vendor's name for the model."""
     revision: str | None = None
     """Commit of a Hub model; null for a model that has none."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.block import ParamsBlock
+from stages.common.params.block import LocalFile, ParamsBlock
 from stages.common.params.evaluate import HubBenchmarkParams
 
 
@@ -41,7 +41,7 @@ class FilesParams(ParamsBlock):
     A column `answer` beside the solution is the gold answer instead of the last box.
     """
 
-    paths: list[str] = Field(min_length=1)
+    paths: list[LocalFile] = Field(min_length=1)
     source: str | None = None
     """Source of rows that have no column `source`; null: the file's name up to its first dot."""
     get_from: str | None = None
@@ -81,7 +81,7 @@ class DecontaminationParams(ParamsBlock):
 
     hub: list[HubBenchmarkParams] = Field(default_factory=list)
     """Evaluation problems of the Hub, with a column `problem` (or `question`)."""
-    files: list[str] = Field(default_factory=list)
+    files: list[LocalFile] = Field(default_factory=list)
     """Those of local files, with the same columns."""
     ngram: int = Field(default=10, ge=3)
     """Words per n-gram; a problem that shares one with an evaluation problem is dropped."""

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.block import ParamsBlock
+from stages.common.params.block import LocalFile, ParamsBlock
 
 
 class ToyCorpusParams(ParamsBlock):
@@ -49,7 +49,7 @@ class HubModelParams(ParamsBlock):
 class FolderModelParams(ParamsBlock):
     """A model on this machine. Its files are copied into M0, which is known by their hash and never by the path."""
 
-    path: str
+    path: LocalFile
     """A folder as transformers writes it, with weights in safetensors; or a .gguf file, converted to float32."""
 
 
