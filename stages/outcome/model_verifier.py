@@ -8,7 +8,16 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from stages.common.engines import Completion, Engine, GenerationRequest, ModelId, Runner, identify_model, make_engine
+from stages.common.engines import (
+    Completion,
+    Engine,
+    EngineContext,
+    GenerationRequest,
+    ModelId,
+    Runner,
+    identify_model,
+    make_engine,
+)
 from stages.common.journal import ROOT
 from stages.common.params.outcome import ModelVerifierParams
 from stages.common.tables import OUTCOME, VERIFIER_RESPONSE, content_hash
@@ -129,7 +138,8 @@ class ModelVerifier:
         self._params = params
         model = ModelId(params.model, params.revision)
         journal = ROOT / "outcome" / f"{content_hash(identify_model(params.engine, model))}.jsonl"
-        self._runner = Runner(engine or make_engine(params.engine, model), journal, desc, params.engine.prices)
+        engine = engine or make_engine(params.engine, model, EngineContext(journal=journal))
+        self._runner = Runner(engine, journal, desc, params.engine.prices)
         self._counts: Counter[str] = Counter()
         self._is_tested = False
 

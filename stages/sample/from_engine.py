@@ -50,10 +50,11 @@ class SampleSource:
 
         Raises `EngineError` where generation must stop; all completions are kept in the journal.
         """
-        engine = make_engine(self._params.engine, self._model, EngineContext(runtime, drops=self._drops))
+        journal = ROOT / "sample" / f"{self._policy.hash}-{self._hash}.jsonl"
+        context = EngineContext(runtime, journal=journal, drops=self._drops)
+        engine = make_engine(self._params.engine, self._model, context)
         if not self._kind.generates:
             return self._make_table(engine.complete(self._make_requests())), 0, None
-        journal = ROOT / "sample" / f"{self._policy.hash}-{self._hash}.jsonl"
         with Runner(engine, journal, desc, self._params.engine.prices) as runner:
             total = self._problems.height * self._params.num_samples
             runner.run(self._make_requests(), total, PREFLIGHT if self._kind.makes_requests else 0)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stages.common.engines.engine import Engine, ModelId
 from stages.common.engines.request import GenerationRequest
+from stages.common.journal import ROOT
 from stages.common.params.engine import EngineParams
 from stages.common.params.runtime import RuntimeParams, load_runtime
 from stages.common.registry import Registry
@@ -20,6 +22,8 @@ class EngineContext:
     """The machine's params; None: those in params.yaml."""
     mock_reply: Callable[[GenerationRequest], str] | None = None
     """Text of a mock engine's completion; None: the engine's own."""
+    journal: Path = ROOT / "requests.jsonl"
+    """The journal in front of the engine; what an engine keeps of its own for a later run lies beside it."""
     drops: DropLog = field(default_factory=DropLog)
     """Counts rows of a file that cannot be used."""
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stages.common.engines.concurrency import Cancelled, Responder, StopSignal, respond_concurrently
@@ -25,7 +26,7 @@ from stages.common.params.engine import EngineParams, OpenAIParams
 from stages.common.runs import record_facts
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, OpenAIError
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +115,13 @@ class OpenAIEngine:
         servers, secrets = self._servers or read_servers()
         async with AsyncExitStack() as stack:
             clients = [
-                await stack.enter_async_context(_make_client(server, secrets, self._concurrency)) for server in servers
+                await stack.enter_async_context(make_client(server, secrets, self._concurrency)) for server in servers
             ]
             yield _Session(self, servers, clients, secrets, stop).respond
 
 
-def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncOpenAI:
+def make_client(server: Server, secrets: Secrets, concurrency: int, max_reply_bytes: int | None = None) -> AsyncOpenAI:
+    """A client of `server`, to be closed, that repeats nothing; `max_reply_bytes` is as in `bound_reply`."""
     from httpx2 import AsyncHTTPTransport, Limits, Timeout
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
@@ -130,9 +132,9 @@ def _make_client(server: Server, secrets: Secrets, concurrency: int) -> AsyncOpe
         trust_env=not server.is_local,
         limits=limits,
         transport=AsyncHTTPTransport(uds=server.socket, limits=limits) if server.socket else None,
-        event_hooks={"request": [hide_client], "response": [bound_reply]},
+        event_hooks={"request": [hide_client], "response": [partial(bound_reply, max_bytes=max_reply_bytes)]},
     )
-    # The package requires a key, also where the server does not. `_Session` retries, and its timeout covers an attempt.
+    # The package requires a key, also where the server does not.
     return AsyncOpenAI(
         api_key=secrets.key or "none",
         base_url=server.url,
@@ -256,26 +258,33 @@ class _Session:
         return self.secrets.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
-        from httpx2 import ConnectError, ConnectTimeout
-        from openai import APIConnectionError, APIStatusError
+        from openai import OpenAIError
 
         try:
             body = self.engine.write(request, self.engine.model_name)
             async with asyncio.timeout(timeout_s):
                 content_type, reply = await send_request(self.clients[index], body)
             return read_completion(content_type, reply)
-        except AttemptError as error:
-            return error
-        except TimeoutError:
-            return AttemptError(NO_REPLY, f"{timeout_s:.3g} s")
-        except APIStatusError as error:
-            return read_status_error(error)
-        except APIConnectionError as error:
-            cause = error.__cause__ or error
-            if not isinstance(cause, (ConnectError, ConnectTimeout)):
-                return AttemptError(type(cause).__name__, str(cause))
-            cure = f"start the server, or correct its address in {URLS_VARIABLE}"
-            return AttemptError("no connection", _describe_root(cause), Cause.UNREACHABLE, cure)
+        except (AttemptError, TimeoutError, OpenAIError) as error:
+            return read_error(error, timeout_s)
+
+
+def read_error(error: AttemptError | TimeoutError | OpenAIError, timeout_s: float) -> AttemptError:
+    """What an attempt with the timeout `timeout_s` failed by."""
+    from httpx2 import ConnectError, ConnectTimeout
+    from openai import APIStatusError
+
+    if isinstance(error, AttemptError):
+        return error
+    if isinstance(error, TimeoutError):
+        return AttemptError(NO_REPLY, f"{timeout_s:.3g} s")
+    if isinstance(error, APIStatusError):
+        return read_status_error(error)
+    cause = error.__cause__ or error
+    if not isinstance(cause, (ConnectError, ConnectTimeout)):
+        return AttemptError(type(cause).__name__, str(cause))
+    cure = f"start the server, or correct its address in {URLS_VARIABLE}"
+    return AttemptError("no connection", _describe_root(cause), Cause.UNREACHABLE, cure)
 
 
 def _describe_root(error: BaseException) -> str:

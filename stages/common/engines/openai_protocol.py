@@ -39,23 +39,25 @@ async def hide_client(request: Request) -> None:
 
 
 class _BoundedStream(AsyncByteStream):
-    def __init__(self, stream: AsyncByteStream) -> None:
+    def __init__(self, stream: AsyncByteStream, max_bytes: int) -> None:
         self._stream = stream
+        self._max_bytes = max_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         num_bytes = 0
         async for chunk in self._stream:
             num_bytes += len(chunk)
-            if num_bytes > MAX_REPLY_BYTES:
-                raise AttemptError("reply too long", f"more than {MAX_REPLY_BYTES} bytes", Cause.MALFORMED)
+            if num_bytes > self._max_bytes:
+                raise AttemptError("reply too long", f"more than {self._max_bytes} bytes", Cause.MALFORMED)
             yield chunk
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-async def bound_reply(response: Response) -> None:
-    """A response hook of an HTTP client: no reply, whatever length it claims, is read beyond `MAX_REPLY_BYTES`.
+async def bound_reply(response: Response, max_bytes: int | None = None) -> None:
+    """A response hook of an HTTP client: no reply, whatever length it claims, is read beyond `max_bytes`, by default
+    `MAX_REPLY_BYTES`.
 
     Reading on raises `AttemptError`. A compressed body or a stream of events, which have no bound, is not read at all;
     a charset that the server names is ignored.
@@ -66,7 +68,7 @@ async def bound_reply(response: Response) -> None:
     if read_media_type(response.headers.get("content-type", "")) == "text/event-stream":
         raise AttemptError("reply is a stream of events", "", Cause.FINAL, "switch streaming off at the server")
     assert isinstance(response.stream, AsyncByteStream)
-    response.stream = _BoundedStream(response.stream)
+    response.stream = _BoundedStream(response.stream, max_bytes or MAX_REPLY_BYTES)
     response.encoding = "utf-8"  # JSON's, while some codecs that a header may name do not give text
 
 

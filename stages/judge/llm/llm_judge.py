@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -48,7 +49,10 @@ class LlmJudge(Judge):
                 journal = ROOT / "judge" / f"{content_hash(identify_llm(model))}.jsonl"
                 runner = stack.enter_context(
                     Runner(
-                        _make_engine(model, sent), journal, f"{desc}, {JUDGE_NAMES[judge_index]}", model.engine.prices
+                        _make_engine(model, sent, journal),
+                        journal,
+                        f"{desc}, {JUDGE_NAMES[judge_index]}",
+                        model.engine.prices,
                     )
                 )
                 self._voters.append(LlmVoter(model, self.params.num_votes, self.seed, runner, judge_index, sent))
@@ -76,12 +80,12 @@ class LlmJudge(Judge):
         return self.build_recounted_rows(evidence, labels)
 
 
-def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest]) -> Engine:
+def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest], journal: Path) -> Engine:
     mock = params.mock
 
     def reply(request: GenerationRequest) -> str:
         assert mock is not None
         return make_mock_reply(sent[request.key], request.key, mock)
 
-    context = EngineContext(mock_reply=None if mock is None else reply)
+    context = EngineContext(mock_reply=None if mock is None else reply, journal=journal)
     return make_engine(params.engine, ModelId.find(params.model, params.revision), context)
