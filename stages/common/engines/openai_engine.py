@@ -130,6 +130,7 @@ def make_client(server: Server, secrets: Secrets, concurrency: int, max_reply_by
         auth=server.login,  # replaces the key
         headers={"Accept-Encoding": "identity"},  # see `bound_reply`
         trust_env=not server.is_local,
+        follow_redirects=False,  # prompts go where the user says, or nowhere
         limits=limits,
         transport=AsyncHTTPTransport(uds=server.socket, limits=limits) if server.socket else None,
         event_hooks={"request": [hide_client], "response": [partial(bound_reply, max_bytes=max_reply_bytes)]},

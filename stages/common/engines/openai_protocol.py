@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from httpx2 import AsyncByteStream, Request, Response
 
-from stages.common.engines.openai_reply import read_media_type
+from stages.common.engines.openai_reply import MAX_ERROR_CHARS, read_media_type
 from stages.common.engines.retry_policy import AttemptError, Cause, make_status_error
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
-
-MAX_ERROR_CHARS = 10_000
-"""Characters kept of an error reply."""
 
 MAX_REPLY_BYTES = 64 * 2**20
 """Bytes read of a reply: far above any completion with its token counts."""

@@ -9,6 +9,9 @@ from stages.common.text import replace_lone_surrogates
 
 CHECK_ADDRESS = "check that OPENAI_BASE_URL is the address of an OpenAI-compatible server; most end in /v1"
 
+MAX_ERROR_CHARS = 10_000
+"""Characters kept of an error reply."""
+
 _FINISH_REASONS = {
     "stop": "stop eos eos_token stop_sequence end_turn complete completed",
     "length": "length max_tokens max_output_tokens max_length model_length model_context_window_exceeded",
@@ -41,6 +44,10 @@ def read_completion(content_type: str, body: bytes) -> Completion:
         raise AttemptError("wrong content type", media_type[:100] or "none", Cause.MALFORMED, CHECK_ADDRESS)
     try:
         reply = json.loads(body)
+        if reply.get("error") and not reply.get("choices"):
+            error = reply["error"]
+            message = error.get("message") if isinstance(error, dict) else error
+            raise AttemptError("reply is an error", str(message)[:MAX_ERROR_CHARS], Cause.MALFORMED)
         choice = reply["choices"][0]
         text, reasoning = _read_choice(choice)
         usage = reply.get("usage") or {}

@@ -108,7 +108,7 @@ class VllmEngine:
         if first is None:
             return
         if error := self._find_error(first):
-            raise EngineError(f"engine vllm: {self._model}: thinking: {error}")
+            raise EngineError(f"model {self._model}: thinking: {error}")
         if self._client is None:
             self._client = self._start()
         yield from self._client.complete(chain([first], source))
