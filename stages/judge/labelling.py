@@ -49,6 +49,8 @@ class Judge(ABC):
     """What an audit cannot repeat; None where it can repeat everything."""
     has_replies = False
     """Whether it keeps REPLY rows."""
+    is_model = False
+    """Whether a model labels, so that it is checked for signs of a degenerate judge (`judge.checks`) first."""
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         self.params = params

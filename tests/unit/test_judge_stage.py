@@ -17,9 +17,10 @@ import pytest
 import yaml
 
 from stages.common.engines import EngineError
+from stages.common.errors import UserError
 from stages.common.journal import ROOT
 from stages.common.params.block import ParamsBlock, ParamsError, validate
-from stages.common.params.judge import JudgeParams
+from stages.common.params.judge import JudgeParams, MockJudgeParams
 from stages.common.params.split import SplitParams
 from stages.common.runs import record_stage
 from stages.common.tables import (
@@ -46,8 +47,10 @@ from stages.judge import (
     make_judge,
     open_judge,
 )
+from stages.judge.__main__ import label
 from stages.judge.label_stats import LabelStats
-from stages.judge.llm import judge_prompts
+from stages.judge.llm import judge_prompts, llm_judge
+from stages.judge.llm.votes import VoteRequest
 from stages.split import split_samples
 from tests.support.clones import read_facts
 from tests.support.llm_params import ENGINE, JUDGE, LLM_JUDGE
@@ -276,6 +279,46 @@ def test_flips_on_purpose_are_a_judge_of_their_own() -> None:
     assert set(plain.labels["judge"]).isdisjoint(flipped.labels["judge"])
 
 
+def test_a_degenerate_judge_stops_the_stage_and_its_replies_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that calls the first step correct and all others incorrect, whatever they say, for the same reason."""
+
+    def reply(request: VoteRequest, key: str, params: MockJudgeParams) -> str:
+        entries = [
+            {"step": number, "verdict": "correct" if number == 1 else "incorrect", "rationale": "one sentence"}
+            for number in request.numbers
+        ]
+        return json.dumps({"verdicts": entries})
+
+    monkeypatch.setattr(llm_judge, "make_mock_reply", reply)
+    for folder, table, frame in zip(("problems", "samples", "steps"), (PROBLEM, SAMPLE, STEP), tables(50), strict=True):
+        write_table(tmp_path / folder, table, frame, 0)
+    recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": JUDGE}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    paths = [Path(name) for name in ("params.yaml", "problems", "samples", "steps", "out", "report.json")]
+    with pytest.raises(UserError, match="looks degenerate: labels follow the position") as caught:
+        label(*paths)
+    assert "nothing is labelled" in str(caught.value)
+    assert not Path("out").exists()
+    (journal,) = (ROOT / "judge").iterdir()
+    size = journal.stat().st_size
+    assert len(journal.read_bytes().splitlines()) <= 128
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert report["checks"]["signs"]["position"]["is_found"]
+
+    with pytest.raises(UserError, match="looks degenerate"):
+        label(*paths)
+    assert journal.stat().st_size == size, "nothing is sent twice"
+    (tmp_path / "params.yaml").write_text(
+        yaml.safe_dump({**recipe, "judge": {**JUDGE, "checks": {"stop": False}}}), encoding="utf-8"
+    )
+    label(*paths)
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert report["checks"]["signs"]["position"]["is_found"]
+    assert report["steps"] == read_table(Path("out"), LABEL, 0).height
+
+
 @pytest.mark.parametrize("kills", [1, 3])
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: Path, kills: int) -> None:
     """kill -9 as soon as the journal has grown; no answer that was kept is asked for again."""
@@ -308,9 +351,11 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, repository: P
         replies = read_table(place / "out" / "replies", REPLY, 0)
         (journal,) = place.glob("work/journal/judge/*")
         keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
-        assert sorted(keys) == sorted(replies["request_hash"])
+        assert len(keys) == len(set(keys))
+        assert set(keys) > set(replies["request_hash"]), "the checks' probes are in the journal besides"
         costs = read_facts(place, "judge")["usage"]["judge out, judge"]
-        assert costs["completions"] + costs["from_journal"] == replies.height
+        assert costs["completions"] + costs["from_journal"] == len(keys)
+        assert json.loads((place / "report.json").read_text())["checks"]["found"] == []
         assert (costs["from_journal"] > 0) is bool(planned)
     assert outs[0] == outs[1]
     assert len(outs[0]) == 2

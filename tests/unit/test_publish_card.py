@@ -155,7 +155,9 @@ def test_calibration_and_decontamination_are_shown_where_they_were_measured(plac
     before = judge.read_text(encoding="utf-8"), problems.read_text(encoding="utf-8")
     contamination = {"files": [{"file": "math500.jsonl", "sha256": "ab" * 32, "problems": 500}], "dropped": 7}
     try:
-        write(judge, {**json.loads(before[0]), "calibration": {"gold": {"kappa": 0.81234, "steps": 1200}}})
+        checks = {"completions": 64, "found": ["labels follow position"]}
+        calibration = {"gold": {"kappa": 0.81234, "steps": 1200}}
+        write(judge, {**json.loads(before[0]), "calibration": calibration, "checks": checks})
         write(problems, {**json.loads(before[1]), "contamination": contamination})
         write_dataset(["M1"], "org/sums", COMMIT, tmp_path, place)
     finally:
@@ -163,6 +165,7 @@ def test_calibration_and_decontamination_are_shown_where_they_were_measured(plac
         problems.write_text(before[1], encoding="utf-8")
     _, text = card_of(tmp_path)
     assert ["calibration gold kappa", "0.8123"] in table(section(text, "Judge"))
+    assert "**found, and labelled all the same:** labels follow position" in section(text, "Judge")
     shown = section(text, "Decontamination")
     assert table(shown) == [["math500.jsonl", "500", f"`{'ab' * 32}`"]]
     assert "- dropped: 7" in shown

@@ -13,7 +13,7 @@ from tools.publish.exported_round import ExportedRound, hide_folders
 
 STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 
-_JUDGE_COUNTS = {"steps", "labels", "drops", "judge"}
+_JUDGE_COUNTS = {"steps", "labels", "drops", "judge", "checks"}
 """Keys of the judge's report that are no metric of the judge."""
 
 
@@ -95,6 +95,12 @@ def list_judge_metrics(model: PolicyReports) -> list[tuple[str, str]]:
     """The judge's report beyond its counts: calibration, agreement with human labels, and any other metric."""
     report = model.reports.get("judge", {})
     return list(iterate_leaves({key: value for key, value in report.items() if key not in _JUDGE_COUNTS}))
+
+
+def describe_checks(model: PolicyReports) -> list[str] | None:
+    """What the checks of the judge found, a sentence each; None if it was not checked."""
+    found = get_value(model.reports, "judge", "checks", "found")
+    return [str(text) for text in found] if isinstance(found, list) else None
 
 
 def iterate_leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from stages.report.stage_reports import PolicyReports, StageReports
+from stages.report.stage_reports import PolicyReports, StageReports, get_count
 from tools.publish import card_metrics
 from tools.publish.croissant import RecordSet, build_croissant
 from tools.publish.exported_round import ExportedRound, hide_folders
@@ -140,6 +140,8 @@ class DatasetCard:
             "scorer": None if judge.llms or judge.model is None else hide_folders(judge.model),
             "min_agreement": judge.params.min_agreement,
             "label_noise": judge.params.label_noise,
+            "checks": card_metrics.describe_checks(model),
+            "num_checked": get_count(model.reports, "judge", "checks", "completions"),
             "metrics": card_metrics.list_judge_metrics(model),
             **card_metrics.measure_agreement(self.labels[name]),
         }

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from stages.common.params.block import KindParams, LocalFile, ModelName, ParamsBlock
 from stages.common.params.engine import EngineParams
+from stages.common.params.judge_checks import JudgeChecksParams
 
 
 class MockJudgeParams(ParamsBlock):
@@ -148,6 +149,8 @@ class JudgeParams(KindParams):
     """Fraction of votes that must agree, otherwise the step is unknown."""
     gate: GateParams | None = None
     """What the judge must reach before it labels; null for no gate."""
+    checks: JudgeChecksParams = JudgeChecksParams()
+    """Signs of a degenerate judge, looked for before it labels."""
     label_noise: float = Field(default=0.0, ge=0, le=1)
     """Fraction of known labels flipped on purpose, chosen by the step's hash: for experiments with label noise."""
 

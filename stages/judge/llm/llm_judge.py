@@ -29,6 +29,7 @@ class LlmJudge(Judge):
     description = "a language model that votes on each step"
     evidence = "the vote"
     has_replies = True
+    is_model = True
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         super().__init__(params, seed)

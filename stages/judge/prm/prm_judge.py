@@ -38,6 +38,7 @@ class PrmJudge(Judge):
     description = "a process reward model: each step's score against two thresholds"
     evidence = "the score"
     audit_note = "scores of a process reward model, which is not run again"
+    is_model = True
 
     def __init__(self, params: JudgeParams, seed: int) -> None:
         super().__init__(params, seed)
