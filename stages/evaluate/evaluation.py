@@ -12,7 +12,8 @@ from stages.common.statistics import CONFIDENCE_LEVEL
 from stages.evaluate.benchmarks import read_benchmark
 from stages.evaluate.evaluation_params import EvaluationParams, name_judge
 from stages.evaluate.judge_agreement import load_human_labels, score_judge
-from stages.evaluate.problem_set import evaluate_problems
+from stages.evaluate.problem_set import ProblemSetRun, evaluate_problems
+from stages.sample import open_engine
 
 BENCHMARKS = "benchmarks"
 """Folder of the benchmarks' tables, and their key in the report."""
@@ -37,14 +38,20 @@ def choose_problems(problems: pl.DataFrame, params: EvaluateParams) -> pl.DataFr
 def evaluate_policy(problems: pl.DataFrame, policy: Policy, params: EvaluationParams, desc: str) -> Evaluation:
     """Evaluate `policy` on the chosen split of `problems` (PROBLEM rows of every split) and on the benchmarks.
 
-    `desc` titles the progress bars. See `evaluate_problems` for what is done on each set. Raises `UserError` for a
-    policy without weights (or with weights where completions are recorded) for an incomplete benchmark, and
-    for a file of human labels that is missing, changed or damaged.
+    `desc` titles the progress bars. All samples are drawn first, by one engine; see `evaluate_problems` for what is
+    done with those of each set. Raises `UserError` for a policy without weights (or with weights where completions
+    are recorded), for an incomplete benchmark, and for a file of human labels that is missing, changed or damaged.
     """
     own = params.evaluate
     _check_can_sample(policy, params)
-    benchmarks = {name: _take_first(read_benchmark(name, it), own) for name, it in own.benchmarks.items()}
+    sets = {} if own.split is None else {"": ProblemSetRun(choose_problems(problems, own), policy, params, desc)}
+    for name, benchmark in own.benchmarks.items():
+        chosen = _take_first(read_benchmark(name, benchmark), own)
+        sets[name] = ProblemSetRun(chosen, policy, params, f"{desc} {name}")
     human_labels = None if own.human_labels is None else load_human_labels(own.human_labels)  # fails before sampling
+    with open_engine(policy, params.sample, params.runtime) as engine:
+        for run in sets.values():
+            run.draw(engine)
     report: dict[str, Any] = {
         "policy": policy.hash,
         "split": own.split,
@@ -67,20 +74,20 @@ def evaluate_policy(problems: pl.DataFrame, policy: Policy, params: EvaluationPa
         BENCHMARKS: {},
     }
     tables: dict[str, pl.DataFrame] = {}
-    if own.split is not None:
-        result = evaluate_problems(choose_problems(problems, own), policy, params, desc)
-        tables |= result.tables
-        report |= result.report
-    for name, chosen in benchmarks.items():
-        result = evaluate_problems(chosen, policy, params, f"{desc} {name}")
-        tables[f"{BENCHMARKS}/{name}/problems"] = chosen
+    for name, run in sets.items():
+        result = evaluate_problems(run)
+        if not name:  # the split
+            tables |= result.tables
+            report |= result.report
+            continue
+        tables[f"{BENCHMARKS}/{name}/problems"] = run.problems
         tables |= {f"{BENCHMARKS}/{name}/{folder}": table for folder, table in result.tables.items()}
         report["completion_tokens"] += result.report["completion_tokens"]
         usage = result.report.pop("llm_usage")
         report["llm_usage"] |= {f"{name} {phase}": used for phase, used in usage.items()}
         examples = result.report.pop("examples")
         report.setdefault("examples", examples)  # of the split, or of the first benchmark if there is no split
-        report[BENCHMARKS][name] = {"origin": chosen["origin"][0], **result.report}
+        report[BENCHMARKS][name] = {"origin": run.problems["origin"][0], **result.report}
     if human_labels is not None:
         report["judge"]["human_labels"] = score_judge(human_labels, tables, params.bootstrap)
     return Evaluation(tables, report)

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.engines import Engine
 from stages.common.errors import UserError
 from stages.common.policies import Policy
 from stages.common.runs import record_facts
@@ -42,13 +43,19 @@ class ProblemSetResult:
 
 
 @dataclass
-class _ProblemSetRun:
-    """State of one evaluation: inputs, the tables made so far, and LLM usage."""
+class ProblemSetRun:
+    """The evaluation of `policy` on all of `problems` (PROBLEM rows); `desc` titles the progress bars.
+
+    All samples are drawn first (`draw`), so that the policy's engine can be closed before a judge's needs its memory;
+    then `evaluate_problems` judges and verifies them.
+    """
 
     problems: pl.DataFrame
     policy: Policy
     params: EvaluationParams
     desc: str
+    samples: dict[str, pl.DataFrame] = field(default_factory=dict)
+    """SAMPLE rows by how they were drawn: "greedy" and "majority", or "recorded"."""
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     drops: DropLog = field(default_factory=DropLog)
     llm_usage: dict[str, Any] = field(default_factory=dict)
@@ -62,11 +69,21 @@ class _ProblemSetRun:
         record_facts(seconds={f"{self.desc} {prefix} {phase}": round(time.monotonic() - started, 2)})
         self.llm_usage |= {f"{prefix} {name}": used for name, used in usage.items()}
 
-    def sample(self, prefix: str, **changes: Any) -> pl.DataFrame:
-        """SAMPLE rows of all problems by the recipe's `sample` params with `changes`."""
+    def draw(self, engine: Engine | None) -> None:
+        """Draw all samples, with an engine of `open_engine`."""
+        own = self.params.evaluate
+        if self.params.is_recorded:
+            self._sample("recorded", engine, num_samples=own.num_majority_samples)
+            return
+        self._sample("greedy", engine, temperature=0.0, num_samples=1)
+        if own.num_majority_samples:
+            self._sample("majority", engine, temperature=own.temperature, num_samples=own.num_majority_samples)
+
+    def _sample(self, prefix: str, engine: Engine | None, **changes: Any) -> None:
+        """Keep SAMPLE rows of all problems by the recipe's `sample` params with `changes`."""
         params = self.params.sample.model_copy(update={"num_problems": None, **changes})
         with self.measure_phase(prefix, "sample") as usage:
-            return sample_problems(
+            self.samples[prefix] = sample_problems(
                 self.problems,
                 self.policy,
                 params,
@@ -75,6 +92,7 @@ class _ProblemSetRun:
                 f"{self.desc} {prefix}",
                 self.drops,
                 usage,
+                engine,
             )
 
     def judge(self, samples: pl.DataFrame, prefix: str) -> pl.DataFrame:
@@ -102,13 +120,13 @@ class _ProblemSetRun:
             )
 
 
-def evaluate_problems(problems: pl.DataFrame, policy: Policy, params: EvaluationParams, desc: str) -> ProblemSetResult:
-    """Evaluate `policy` on all of `problems` (PROBLEM rows); `desc` titles the progress bars.
+def evaluate_problems(run: ProblemSetRun) -> ProblemSetResult:
+    """Judge and verify what was drawn, and measure it.
 
     Greedy completions are split, judged and verified; of the `evaluate.num_majority_samples` further samples per
     problem only the answers are verified. Recorded completions are all judged and verified, and none is greedy.
     """
-    run = _ProblemSetRun(problems, policy, params, desc)
+    problems, params = run.problems, run.params
     counts, summary = _count_recorded(run) if params.is_recorded else _count_sampled(run)
     bootstrap = params.bootstrap
     metrics = {name: it.estimate(bootstrap) for name, it in counts.items()}
@@ -130,16 +148,15 @@ def evaluate_problems(problems: pl.DataFrame, policy: Policy, params: Evaluation
     return ProblemSetResult(tables, report)
 
 
-def _count_sampled(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame]:
+def _count_sampled(run: ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame]:
     """Counts of completions sampled from the policy, and a summary of the greedy ones (`summarize_samples`)."""
-    samples = run.sample("greedy", temperature=0.0, num_samples=1)
+    samples = run.samples["greedy"]
     labels = run.judge(samples, "greedy")
     run.tables["outcomes"] = run.verify(samples, "greedy")
     summary = summarize_samples(samples, labels, run.tables["outcomes"])
     counts = count_greedy(summary)
-    params = run.params.evaluate
-    if params.num_majority_samples:
-        samples = run.sample("majority", temperature=params.temperature, num_samples=params.num_majority_samples)
+    if "majority" in run.samples:
+        samples = run.samples["majority"]
         outcomes = run.verify(samples, "majority")
         counts |= run.count_samples(samples, outcomes)
         formats = count_formats(samples.join(outcomes.select("sample_id", "answer"), on="sample_id", validate="1:1"))
@@ -148,9 +165,9 @@ def _count_sampled(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame
     return counts, summary
 
 
-def _count_recorded(run: _ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame]:
+def _count_recorded(run: ProblemSetRun) -> tuple[dict[str, Counts], pl.DataFrame]:
     """Counts of recorded completions, and their summary (`summarize_samples`)."""
-    samples = run.sample("recorded", num_samples=run.params.evaluate.num_majority_samples)
+    samples = run.samples["recorded"]
     for missing in run.problems.join(samples, on="problem_id", how="anti").sort("problem_id").iter_rows(named=True):
         run.drops.drop("no recorded completion", missing["problem_id"], missing["problem"])
     if samples.is_empty():

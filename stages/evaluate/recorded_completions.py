@@ -17,7 +17,7 @@ from stages.common.statistics import Estimate
 from stages.common.tables import make_problem_id, write_json
 from stages.evaluate.benchmarks import read_gold_answer, read_problem_file
 from stages.evaluate.evaluation_params import EvaluationParams, load_params
-from stages.evaluate.problem_set import compare_answers, evaluate_problems, get_task
+from stages.evaluate.problem_set import ProblemSetRun, compare_answers, evaluate_problems, get_task
 from stages.evaluate.several_samples import AnswerPair, choose_majority, count_samples
 
 DEFAULT_RECIPE = Path("recipes/recorded-math.yaml")
@@ -65,7 +65,9 @@ def evaluate_recorded(path: Path, params: EvaluationParams) -> RecordedEvaluatio
     sample = params.sample.model_copy(update={"engine": engine})
     params = replace(params, sample=sample)
     policy = Policy(path.parent, compute_sha256(path), None, None)
-    result = evaluate_problems(problems, policy, params, path.name)
+    run = ProblemSetRun(problems, policy, params, path.name)
+    run.draw(None)
+    result = evaluate_problems(run)
     samples, outcomes = result.tables["samples"], result.tables["outcomes"]
     recorded = _read_recorded(path, samples)
     if recorded is None:

@@ -1,12 +1,14 @@
 """SAMPLE rows from an engine: one request per sample, and what is kept of each completion."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import polars as pl
 
 from stages.common.engines import (
     Completion,
+    Engine,
     EngineContext,
     Exchange,
     GenerationRequest,
@@ -28,6 +30,37 @@ PREFLIGHT = 8
 """Requests that must succeed before all others are sent."""
 
 
+class _OpenEngine:
+    """An engine that stays open for the next of its users."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
+        """See `Engine.complete`."""
+        return self._engine.complete(requests)
+
+    def close(self) -> None:
+        """Left to `open_engine`."""
+
+
+@contextmanager
+def open_engine(policy: Policy, params: SampleParams, runtime: RuntimeParams) -> Iterator[Engine | None]:
+    """The engine that samples `policy` for all `sample_problems` inside: a model is loaded and a server started once.
+
+    None for kinds that hold no model: each journal has an engine of its own.
+    """
+    if not find_engine_kind(params.engine).holds_model:
+        yield None
+        return
+    with closing(make_engine(params.engine, _identify(policy), EngineContext(runtime))) as engine:
+        yield _OpenEngine(engine)
+
+
+def _identify(policy: Policy) -> ModelId:
+    return ModelId(policy.source, policy.revision, policy.hash)
+
+
 class SampleSource:
     """The requests and rows of one policy and sampling hash.
 
@@ -43,16 +76,19 @@ class SampleSource:
         self._hash = sampling_hash
         self._drops = drops
         self._kind = find_engine_kind(params.engine)
-        self._model = ModelId(policy.source, policy.revision, policy.hash)
+        self._model = _identify(policy)
 
-    def read(self, runtime: RuntimeParams, desc: str) -> tuple[pl.DataFrame, int, dict[str, Any] | None]:
+    def read(
+        self, runtime: RuntimeParams, desc: str, engine: Engine | None = None
+    ) -> tuple[pl.DataFrame, int, dict[str, Any] | None]:
         """All rows, unsorted, how many the journal had, and the usage of requests, None for engines without a journal.
 
-        Raises `EngineError` where generation must stop; all completions are kept in the journal.
+        `engine` is one of `open_engine`, None for one of its own. Raises `EngineError` where generation must stop; all
+        completions are kept in the journal.
         """
         journal = ROOT / "sample" / f"{self._policy.hash}-{self._hash}.jsonl"
         context = EngineContext(runtime, journal=journal, drops=self._drops)
-        engine = make_engine(self._params.engine, self._model, context)
+        engine = engine or make_engine(self._params.engine, self._model, context)
         if not self._kind.generates:
             return self._make_table(engine.complete(self._make_requests())), 0, None
         with Runner(engine, journal, desc, self._params.engine.prices) as runner:

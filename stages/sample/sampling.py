@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.engines import find_engine_kind
+from stages.common.engines import Engine, find_engine_kind
 from stages.common.errors import UserError
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
@@ -55,14 +55,15 @@ def draw_samples(
     seed: int,
     desc: str,
     drops: DropLog,
+    engine: Engine | None = None,
 ) -> SampleBatch:
     """Draw ``params.num_samples`` samples for each of `problems` (PROBLEM columns).
 
-    Finished samples are in the journal and never drawn again. `desc` names the progress bar. Raises `UserError` for
-    params, a policy or a server that cannot be used.
+    Finished samples are in the journal and never drawn again. `desc` names the progress bar; `engine` is one of
+    `open_engine`, None for one of its own. Raises `UserError` for params, a policy or a server that cannot be used.
     """
     source = SampleSource(problems, policy, params, hash_sampling(params, seed), drops)
-    samples, from_journal, usage = source.read(runtime, desc)
+    samples, from_journal, usage = source.read(runtime, desc, engine)
     kind = find_engine_kind(params.engine)
     missing = problems.height * params.num_samples - samples.height if kind.generates else 0
     return SampleBatch(samples, from_journal, usage if kind.makes_requests else None, missing)
@@ -77,12 +78,13 @@ def sample_problems(
     desc: str,
     drops: DropLog | None = None,
     llm_usage: dict[str, Any] | None = None,
+    engine: Engine | None = None,
 ) -> pl.DataFrame:
     """The samples of `draw_samples`, complete; raise `UserError` where one is missing.
 
     The usage of requests is entered in `llm_usage` as "samples".
     """
-    batch = draw_samples(problems, policy, params, runtime, seed, desc, drops or DropLog())
+    batch = draw_samples(problems, policy, params, runtime, seed, desc, drops or DropLog(), engine)
     if batch.num_missing:
         raise UserError(f"{desc}: {batch.num_missing} samples have no completion; run again to request these only")
     if llm_usage is not None and batch.llm_usage is not None:

@@ -198,9 +198,11 @@ class Stages:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.engines: list[Any] = []
 
-    def sample_problems(self, problems: pl.DataFrame, policy: Any, params: SampleParams, *_: Any) -> pl.DataFrame:
+    def sample_problems(self, problems: pl.DataFrame, policy: Any, params: SampleParams, *rest: Any) -> pl.DataFrame:
         self.calls.append(params)
+        self.engines += rest[-1:]
         rows = [
             (f"{problem[-8:]}-{params.temperature}-{k}", problem, policy.hash, "s", k, 0, "".join(LINES), "stop", 5, 12)
             for problem in problems["problem_id"]
@@ -282,7 +284,7 @@ def test_a_whole_evaluation(stages: Stages, policy: Path, tmp_path: Path, monkey
     changed = recipe(tmp_path, **changes)
     report = run_command(monkeypatch, tmp_path, changed, policy)
 
-    greedy, judge, majority = stages.calls
+    greedy, majority, judge = stages.calls
     assert (greedy.temperature, greedy.num_samples, greedy.num_problems) == (0.0, 1, None)
     assert (majority.temperature, majority.num_samples, majority.num_problems) == (0.7, 4, None)
     assert judge.label_noise == 0
@@ -335,6 +337,25 @@ def test_majority_may_be_left_out_and_problems_limited(stages: Stages, policy: P
     assert set(it.tables) == {"samples", "steps", "labels", "outcomes"}
     assert it.report["metrics"]["pass_at_1"]["denominator"] == 3
     assert not any(name.startswith("maj") for name in it.report["metrics"])
+
+
+def test_one_engine_draws_all_samples_and_is_closed_before_the_judge_s_starts(
+    stages: Stages, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Engine:
+        def close(self) -> None:
+            stages.calls.append("closed")
+
+    monkeypatch.setattr("stages.sample.from_engine.make_engine", lambda *_: Engine())
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"question": "q", "answer": 6}) + "\n", "utf-8")
+    mine = {"hub": None, "file": {"path": str(path), "sha256": compute_sha256(path)}}
+    chosen = load_params(recipe(tmp_path, evaluate={"benchmarks": {"mine": mine}}))
+    evaluate_policy(problems(8), read_policy(policy), chosen, "label")
+    assert [type(call).__name__ for call in stages.calls] == [*["SampleParams"] * 4, "str", *["JudgeParams"] * 2]
+    assert len({id(engine) for engine in stages.engines}) == 1
+    stages.engines[0].close()
+    assert stages.calls.count("closed") == 1, "a user of the engine leaves it open for the next"
 
 
 def test_a_policy_without_weights_is_refused(stages: Stages, tmp_path: Path) -> None:

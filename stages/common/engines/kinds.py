@@ -42,6 +42,8 @@ class EngineKind:
     """Whether it generates with the model; false where it reads completions that were recorded elsewhere."""
     makes_requests: bool = True
     """Whether requests may fail one by one and cost money: then they are planned, priced and tested by a pre-flight."""
+    holds_model: bool = False
+    """Whether an engine loads the model or starts its server, so that one for several journals saves time."""
     is_mock: bool = False
     """Whether its completions are made up, so that a caller may supply them."""
 

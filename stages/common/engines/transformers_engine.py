@@ -27,6 +27,7 @@ class TransformersKind(EngineKind):
     """The model in this process, by transformers."""
 
     makes_requests = False
+    holds_model = True
 
     @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> TransformersEngine:

@@ -58,6 +58,8 @@ print(*{f"{d.name} {d.version}" for d in distributions() if d.name in ("vllm", "
 class VllmKind(EngineKind):
     """A vLLM server started for the stage, with `data_parallel_size` replicas."""
 
+    holds_model = True
+
     @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> Engine:
         """Its server starts with the first request."""
