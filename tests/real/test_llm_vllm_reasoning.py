@@ -49,7 +49,7 @@ def ask(engine: Any, *requests: GenerationRequest) -> list[Completion]:
 
 
 def verdicts(number: int, **changes: Any) -> list[GenerationRequest]:
-    base = GenerationRequest("m", CHAT, 1.0, 200, 0, schema=SCHEMA, schema_after_reasoning=True)
+    base = GenerationRequest("m", CHAT, 0.5, 200, 0, schema=SCHEMA, schema_after_reasoning=True)
     return [replace(base, seed=seed, **changes) for seed in range(number)]
 
 

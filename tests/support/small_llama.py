@@ -70,7 +70,7 @@ def write_answering_llama(folder: Path, num_steps: int = 250) -> Path:
     return _teach(write_small_llama(folder), answer, num_steps, context=2048)
 
 
-def write_reasoning_llama(folder: Path, num_steps: int = 150) -> Path:
+def write_reasoning_llama(folder: Path, num_steps: int = 300) -> Path:
     """A small Llama in `folder` that has learned to think in `TAGS` for a line or two before it says something."""
 
     def answer(rng: random.Random) -> str:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stages.common.engines import Completion, GenerationRequest, ModelId, identify_model, make_engine
+from stages.common.engines import (
+    Completion,
+    GenerationRequest,
+    ModelId,
+    find_engine_kind,
+    identify_model,
+    make_engine,
+)
 from stages.common.engines.mock_engine import MockEngine
 from stages.common.engines.openai_engine import OpenAIEngine
+from stages.common.engines.prompt_encoder import PromptEncoder
 from stages.common.engines.ray_engine import RayEngine
 from stages.common.engines.vllm_engine import VllmEngine
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.engine import EngineParams
+from stages.common.params.judge import LlmJudgeParams
+from stages.common.params.sample import SampleParams
 from stages.common.policies import read_policy, write_manifest
+from stages.judge.llm.voter import identify_llm_judge
+from stages.sample.sampling import hash_sampling
+from tests.support.tiny_policy import CHAT_TEMPLATE, byte_level_bpe
 
 MODEL = ModelId("org/model", "c0ffee")
 
@@ -70,6 +84,47 @@ def test_how_a_model_is_run_is_no_part_of_it_unless_it_changes_what_it_says() ->
     assert len({"org/model@c0ffee", *(identify_model(params, MODEL) for params in others)}) == 5
     assert identify_model(served, ModelId("models/M1", hash="abc")) == "abc"
     assert identify_model(served, ModelId("gpt-x")) == "gpt-x"
+
+
+def test_what_changes_what_the_model_says_is_part_of_requests_and_identities() -> None:
+    plain, effort = engine_params(), engine_params(extra_body={"reasoning_effort": "high"})
+    spelt = engine_params(openai={"max_tokens_key": "max_completion_tokens", "send_seed": False})
+    hashes = [hash_sampling(SampleParams(engine=params), 1) for params in (plain, effort, spelt)]
+    assert hashes[0] == hashes[2] != hashes[1]
+    judges = [identify_llm_judge(LlmJudgeParams(engine=params, model="m")) for params in (plain, effort, spelt)]
+    assert judges[0] == judges[2] != judges[1]
+
+
+def test_engines_that_can_close_thinking_say_how() -> None:
+    def limit(**changes: Any) -> dict[str, Any]:
+        params = engine_params(**changes)
+        return find_engine_kind(params).limit_thinking(params, 50)
+
+    parser = {"reasoning_parser": "qwen3"}
+    budget = {"thinking_token_budget": 50}
+    assert (
+        limit(kind="vllm", vllm=parser) == limit(kind="serve", vllm=parser) == limit(kind="ray", vllm=parser) == budget
+    )
+    assert limit(kind="vllm") == limit() == limit(kind="transformers") == {}
+    assert limit(kind="serve", server="sglang", vllm=parser) == {}
+
+
+def test_the_chat_template_gets_what_it_is_to_get(tmp_path: Path) -> None:
+    tokenizer = byte_level_bpe(["2 + 2"])
+    tokenizer.chat_template = CHAT_TEMPLATE + "{% if enable_thinking %}<think>{{ reasoning_effort }}{% endif %}"
+    tokenizer.save_pretrained(tmp_path)
+    encoder = PromptEncoder(ModelId(str(tmp_path)))
+    base = GenerationRequest("m", [{"role": "user", "content": "2 + 2?"}], 0.0, 8, None)
+
+    def render(**extra_body: Any) -> str:
+        return str(tokenizer.decode(encoder.encode(replace(base, extra_body=extra_body)))).rpartition("\n")[2]
+
+    assert render() == ""
+    assert render(top_k=5) == ""
+    assert render(chat_template_kwargs={"enable_thinking": True, "reasoning_effort": 3}) == "<think>3"
+    assert render(reasoning_effort="high") == "<think>high", "as vLLM's chats, which switch thinking on"
+    assert render(reasoning_effort="none") == ""
+    assert render() == "", "the prompt before is not taken for this one"
 
 
 def test_prices() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,11 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stages.common.engines import (
+    Completion,
     EngineContext,
     EngineError,
     GenerationRequest,
@@ -130,6 +135,37 @@ def test_a_server_is_started_once_and_ended(tmp_path: Path) -> None:
     assert not is_alive(server)
     wait_until_gone(worker)
     assert "secrets None hf-never" in log_text(), "the key is kept from it, not the token that it needs"
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_with_a_reasoning_parser_chats_are_sent_as_chats() -> None:
+    chat = replace(requests(1)[0], schema={"type": "object"}, schema_after_reasoning=True)
+    text = replace(chat, prompt="2 + 2 =")
+    thinking = replace(requests(1)[0], extra_body={"chat_template_kwargs": {"enable_thinking": True}})
+    with closing(engine(vllm=PLAIN_VLLM.model_copy(update={"reasoning_parser": "qwen3"}))) as serving:
+        assert all(isinstance(response, Completion) for _, response in serving.complete([chat, text, thinking]))
+    sent = [line.split(" ", 2)[1:] for line in log_text().splitlines() if line.startswith("request ")]
+    bodies = {path: [json.loads(body) for at, body in sent if at == path] for path, _ in sent}
+    assert {path: len(of_path) for path, of_path in bodies.items()} == {"/v1/chat/completions": 2, "/v1/completions": 1}
+    [of_text] = bodies["/v1/completions"]
+    assert of_text["prompt"] == list(b"2 + 2 =")
+    assert "messages" not in of_text
+    for body in bodies["/v1/chat/completions"]:
+        assert body["messages"] == chat.prompt
+        assert "prompt" not in body
+    assert {"enable_thinking": True} in [body.get("chat_template_kwargs") for body in bodies["/v1/chat/completions"]]
+    assert "--reasoning-parser=qwen3" in log_text()
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_without_one_a_schema_after_thinking_is_refused() -> None:
+    late = replace(requests(1)[0], schema={"type": "object"}, schema_after_reasoning=True)
+    message = "thinking: the schema is to hold after it, but would from the first token; set vllm.reasoning_parser"
+    with pytest.raises(EngineError, match=re.escape(message)):
+        list(engine().complete([late]))
+    assert not LOGS.exists(), "nothing was started"
+    with closing(engine()) as serving, pytest.raises(EngineError, match=re.escape(message)):
+        list(serving.complete([*requests(2), late]))
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -42,6 +42,7 @@ class StandIn(Connection):
         if path == "/v1/models":
             return self.send(200, "OK", json.dumps({"data": [{"id": "tiny", "max_model_len": 512}]}))
         StandIn.requests += 1
+        print("request", path, body.decode(), flush=True)
         if StandIn.requests == 30 and os.environ.get("STAND_IN") == "die":
             sys.stderr.write(DEATH)
             os._exit(9)
@@ -67,6 +68,7 @@ def main(arguments: list[str]) -> None:
         "quantization",
         "load-format",
         "generation-config",
+        "reasoning-parser",
     ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--structured-outputs-config", type=json.loads)
