@@ -169,13 +169,16 @@ def publish(
     accept: Annotated[
         list[str] | None, typer.Option(help="Let private data of this kind pass; may be repeated.")
     ] = None,
+    with_reasoning: Annotated[
+        bool, typer.Option("--with-reasoning", help="Publish the thinking of judges, too.")
+    ] = False,
 ) -> None:
     """Publish rounds or a policy as one commit and one tag, if everything is committed, up to date and verified."""
     from tools.publish.commands import publish as publish_folder
 
     if bool(rounds) == (model is not None):
         raise typer.BadParameter("name either --round or --model")
-    publish_folder(repo, rounds or (), model, private, dry_run, accept or ())
+    publish_folder(repo, rounds or (), model, private, dry_run, accept or (), with_reasoning)
 
 
 @params_app.command("show")

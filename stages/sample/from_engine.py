@@ -25,6 +25,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.policies import Policy
 from stages.common.prompt import make_prompt
 from stages.common.tables import SAMPLE, DropLog, make_sample_id, seed_from
+from stages.common.thinking import join_thinking, split_thinking
 
 PREFLIGHT = 8
 """Requests that must succeed before all others are sent."""
@@ -126,14 +127,17 @@ class SampleSource:
         return pl.DataFrame(rows, schema=SAMPLE.schema)
 
     def _make_row(self, problem: str, index: int, seed: int | None, completion: Completion) -> dict[str, Any]:
+        text = join_thinking(completion.reasoning, completion.text, is_cut=completion.finish_reason == "length")
+        if self._params.thinking == "stripped":
+            text = split_thinking(text).rest.lstrip()
         return {
-            "sample_id": make_sample_id(problem, self._policy.hash, self._hash, index, completion.text),
+            "sample_id": make_sample_id(problem, self._policy.hash, self._hash, index, text),
             "problem_id": problem,
             "policy": self._policy.hash,
             "sampling_hash": self._hash,
             "sample_index": index,
             "seed": seed,
-            "completion": completion.text,
+            "completion": text,
             "finish_reason": completion.finish_reason,
             "prompt_tokens": completion.prompt_tokens,
             "completion_tokens": completion.completion_tokens,

@@ -32,7 +32,8 @@ def hash_sampling(params: SampleParams, seed: int) -> str:
 
     Independent of the number of samples, and of where and how fast they are generated.
     """
-    hashed = params.model_dump(mode="json", include={"prompt", "temperature", "max_tokens"})
+    later = {"thinking"} if params.thinking != "kept" else set()  # ids of samples without thinking stay
+    hashed = params.model_dump(mode="json", include={"prompt", "temperature", "max_tokens"} | later)
     if params.engine.extra_body:
         hashed["extra_body"] = params.engine.extra_body
     engine = find_engine_kind(params.engine).name_sampler(params.engine)

@@ -4,12 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import polars as pl
 
 from stages.common.params.split import SplitParams
 from stages.common.tables import STEP
+from stages.common.thinking import split_thinking
 from stages.split.protect import Span, protected_spans
 
 Shape = Literal["headings", "paragraphs", "lines"]
@@ -41,17 +42,42 @@ def split_text(text: str, params: SplitParams) -> list[Span]:
     - ``lines``: at every line.
 
     Separators belong to the step before them. A part without letter or digit (white space, a rule of dashes) makes no
-    step: it is joined to the step before, at the beginning to the one after. Time is linear in the length of `text`.
+    step: it is joined to the step before, at the beginning to the one after. Thinking is divided on its own, by a shape
+    of its own, or a whole step (`SplitParams.thinking`). Time is linear in the length of `text`.
     """
     return _divide(text, params)[1]
 
 
 def _divide(text: str, params: SplitParams) -> tuple[Shape, list[Span]]:
-    """The shape by which `text` is divided, and its steps."""
+    """The shape by which `text`, or its part after the thinking, is divided, and its steps."""
+    thinking = split_thinking(text)
+    separator = len(thinking.rest) - len(thinking.rest.lstrip()) if thinking.start else 0
+    answer = (thinking.start + separator, thinking.end)
+    if answer == (0, len(text)) or params.max_steps == 1:
+        return _divide_part(text, params.shape, params.max_steps)
+    edges = {0, *answer, len(text)}
+    if _SAYING.search(text, *answer) is None:
+        edges -= {answer[0]} if thinking.start else {answer[1]}
+    parts = list(pairwise(sorted(edges | {0, len(text)})))
+    while len(parts) > params.max_steps:
+        parts = [*parts[:-2], (parts[-2][0], len(text))]
+    num_spare = params.max_steps - len(parts)
+    divided: dict[Span, list[Span]] = {}
+    shape: Shape = "lines"
+    for part in sorted(parts, key=lambda each: each != answer):  # what the answer leaves is the thinking's
+        is_whole = part != answer and params.thinking == "whole"
+        found, spans = _divide_part(text[slice(*part)], params.shape, 1 if is_whole else 1 + num_spare)
+        shape = shape if divided else found
+        num_spare -= len(spans) - 1
+        divided[part] = [(part[0] + start, part[0] + end) for start, end in spans]
+    return shape, sorted(span for spans in divided.values() for span in spans)
+
+
+def _divide_part(text: str, wanted: str, max_steps: int) -> tuple[Shape, list[Span]]:
     lines = list(_free_lines(text))
     shape: Shape
-    if params.shape != "auto":
-        shape = params.shape
+    if wanted != "auto":
+        shape = cast("Shape", wanted)
         starts = _starts(text, lines, shape)
     elif starts := _starts(text, lines, "headings"):
         shape = "headings"
@@ -59,7 +85,7 @@ def _divide(text: str, params: SplitParams) -> tuple[Shape, list[Span]]:
         shape = "paragraphs"
     else:
         shape, starts = "lines", lines
-    return shape, _spans(text, starts, params.max_steps)
+    return shape, _spans(text, starts, max_steps)
 
 
 def _free_lines(text: str) -> Iterator[int]:

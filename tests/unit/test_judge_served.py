@@ -18,51 +18,130 @@ from stages.common.errors import UserError
 from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.tables import REPLY
 from stages.judge import open_judge
-from stages.judge.llm.judge_prompts import PROMPT_FOLDER, hash_prompt, render_prompt
-from stages.judge.llm.replies import InvalidReply, StepVote, make_reply_schema, read_reply
+from stages.judge.llm.judge_prompts import PROMPT_FOLDER, hash_prompt, render_prompt, render_second_turn
+from stages.judge.llm.replies import InvalidReply, StepVote, read_reply, separate_thinking
+from stages.judge.llm.reply_form import ReplyForm
 from stages.judge.llm.voter import PREFLIGHT_REQUESTS, LlmVoter, identify_llm, identify_llm_judge
 from stages.judge.llm.votes import ALL_STEPS, combine_labels, count_votes
 from stages.judge.step_labels import CompletionSteps, StepLabel
 from tests.support.llm_params import ENGINE, LLM_JUDGE, openai
 from tests.support.tiny_policy import write_policy
 
-REPLIES = json.loads((Path(__file__).parents[1] / "data" / "judge_replies.json").read_text(encoding="utf-8"))
+DATA = Path(__file__).parents[1] / "data"
+REPLIES = [json.loads(line) for line in (DATA / "judge_replies.jsonl").read_text(encoding="utf-8").splitlines()]
+MODES = ("completion", "step", "critique")
+REASONING = ("none", "verdict_first", "before_verdict", "tags", "field", "two_turns")
 YES, NO, LOST = StepVote(True, "yes"), StepVote(False, "no"), InvalidReply("it was not JSON", "not JSON")
+OPEN = StepVote(None, "after the first error")
 
 
 @pytest.mark.parametrize("case", REPLIES, ids=lambda case: case["source"])
 def test_replies(case: dict[str, Any]) -> None:
-    read = read_reply(case["text"] * case.get("repeat", 1), case["finish"], case["steps"])
-    if "error" in case:
-        assert isinstance(read, InvalidReply)
-        assert case["error"] in read.error
+    form = ReplyForm(case.get("mode", "completion"), case.get("reasoning", "before_verdict"))
+    text, finish = case["text"] * case.get("repeat", 1), case.get("finish_reason", "stop")
+    read = read_reply(text, finish, case["steps"], form, case.get("thinking"))
+    if "is_correct" in case:
+        assert isinstance(read, list), read
+        assert [vote.is_correct for vote in read] == case["is_correct"]
+        pl.Series([vote.rationale for vote in read]).to_frame().write_json()
     else:
-        assert isinstance(read, list)
-        assert [verdict.is_correct for verdict in read] == case["is_correct"]
-        pl.Series([verdict.rationale for verdict in read]).to_frame().write_json()
+        assert isinstance(read, InvalidReply)
+        assert case.get("error", "") in read.error
+        assert read.kind == case.get("kind", read.kind)
+        assert len(read.error) < 200
+    thinking, rest = separate_thinking(text, finish, form, case.get("thinking"))
+    assert read_reply(rest, finish, case["steps"], form, thinking) == read, "what is kept is read as what came"
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["correct", "incorrect", "verdicts", "x"]),
+    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["correct", "incorrect", "verdicts", "x"]),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["verdicts", "step", "verdict", "rationale", "other"]), inner)
+        | st.dictionaries(
+            st.sampled_from(["verdicts", "step", "verdict", "rationale", "analysis", "first_error", "other"]), inner
+        )
     ),
     max_leaves=12,
 )
+_FORMS = st.builds(ReplyForm, st.sampled_from(MODES), st.sampled_from(REASONING))
+_FINISH = st.sampled_from(["stop", "length", "refusal", "content_filter", "eos", ""])
+_PIECES = ["<think>", "</think>", "```json\n", "\n```", "{", "}", '"', "[THINK]", "[/THINK]", "prose", "\n", "\ud800"]
 
 
-@given(st.one_of(st.text(max_size=80), _JSON.map(json.dumps)), st.integers(1, 3))
-def test_a_reply_gives_a_verdict_for_each_step_or_a_fault(text: str, steps: int) -> None:
-    read = read_reply(text, "stop", range(1, steps + 1))
-    assert isinstance(read, InvalidReply) or len(read) == steps
+def write_good_reply(form: ReplyForm, num_steps: int) -> str:
+    if form.is_critique:
+        return json.dumps(form.order_keys({"first_error": num_steps}, "x"))
+    numbers = range(1, num_steps + 1)
+    return json.dumps({"verdicts": [{"step": n, **form.order_keys({"verdict": "correct"}, "x")} for n in numbers]})
 
 
-def test_the_schema_asks_for_the_verdict_first_and_for_these_steps() -> None:
-    verdicts = make_reply_schema([1, 2, 3])["properties"]["verdicts"]
-    assert list(verdicts["items"]["properties"]) == ["step", "verdict", "rationale"]
-    assert (verdicts["minItems"], verdicts["maxItems"]) == (3, 3)
-    assert verdicts["items"]["properties"]["rationale"]["maxLength"] > 0
+@given(
+    st.one_of(st.text(max_size=80), _JSON.map(json.dumps), st.lists(st.sampled_from(_PIECES), max_size=9).map("".join)),
+    _FINISH,
+    st.integers(1, 3),
+    _FORMS,
+    st.none() | st.text(max_size=9),
+)
+def test_a_reply_gives_a_vote_for_each_step_or_an_error(
+    text: str, finish: str, steps: int, form: ReplyForm, thinking: str | None
+) -> None:
+    read = read_reply(text, finish, range(1, steps + 1), form, thinking)
+    assert isinstance(read, InvalidReply) or (len(read) == steps and finish == "stop")
+    kept = separate_thinking(text, finish, form, thinking)
+    assert separate_thinking(kept[1], finish, form, kept[0]) == kept
+    assert read_reply(kept[1], finish, range(1, steps + 1), form, kept[0]) == read
+
+
+@given(
+    _FORMS,
+    st.integers(1, 3),
+    st.sampled_from(["", "<think>1</think>"]),
+    st.sampled_from(["{}", "```json\n{}\n```", "```\n{}\n```", " {}\n"]),
+    st.lists(st.sampled_from([*_PIECES, "", " "]), max_size=2).map("".join),
+    st.lists(st.sampled_from([*_PIECES, "", " "]), max_size=2).map("".join),
+)
+def test_three_forms_are_accepted_and_no_other(
+    form: ReplyForm, steps: int, thinking: str, fence: str, before: str, after: str
+) -> None:
+    text = thinking + before + fence.replace("{}", write_good_reply(form, steps)) + after
+    read = read_reply(text, "stop", range(1, steps + 1), form)
+    body = text.rpartition("</think>")[2].rpartition("[/THINK]")[2]
+    is_bare = body.strip().removeprefix("```json\n").removeprefix("```\n").removesuffix("\n```")
+    is_closed = "<think>" not in body and "[THINK]" not in body
+    if isinstance(read, list):
+        assert is_bare.strip().startswith("{")
+        assert is_bare.strip().endswith("}")
+        assert is_closed
+    elif not before.strip() and not after.strip() and (thinking or not form.has_thinking):
+        raise AssertionError(read.error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("reasoning", REASONING)
+def test_the_schema_and_the_prompt_have_the_same_keys(mode: Any, reasoning: Any) -> None:
+    form = ReplyForm(mode, reasoning)
+    schema, words = form.make_schema([1, 2, 3]), form.describe([1, 2, 3])
+    if not form.is_critique:
+        verdicts = schema["properties"]["verdicts"]
+        assert (verdicts["minItems"], verdicts["maxItems"]) == (3, 3)
+        schema = verdicts["items"]
+    keys = list(schema["properties"])
+    assert keys == schema["required"]
+    assert [line.split('"')[1] for line in words.splitlines() if line.startswith('- "')] == keys
+    answer = "first_error" if form.is_critique else "verdict"
+    text = {"none": [], "verdict_first": ["rationale"]}.get(reasoning, ["analysis"])
+    expected = [answer, *text] if reasoning == "verdict_first" else [*text, answer]
+    assert keys == ([] if form.is_critique else ["step"]) + expected
+    assert all(value["maxLength"] > 0 for key, value in schema["properties"].items() if key in text)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("reasoning", REASONING)
+def test_no_prompt_holds_what_could_be_copied_as_a_reply(mode: Any, reasoning: Any) -> None:
+    form, steps = ReplyForm(mode, reasoning), ["1 + 1 = 2", "2 + 2 = 5"]
+    prompt = render_prompt(mode, "What is 2 + 2?", "4", steps, form, [2])
+    assert "{" not in prompt + render_second_turn(form, [2])
+    assert ('"verdict' in prompt or '"first_error' in prompt) is (reasoning != "two_turns")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +156,9 @@ def test_the_schema_asks_for_the_verdict_first_and_for_these_steps() -> None:
         ([LOST, LOST], None, 0.0),
         ([YES, YES, YES, NO, NO], True, 0.6),
         ([YES, YES, NO, NO, LOST], None, 0.0),
+        ([OPEN], None, 0.0),
+        ([NO, NO, OPEN], False, 2 / 3),
+        ([OPEN, OPEN, NO], None, 0.0),
     ],
 )
 def test_votes(votes: list[StepVote | InvalidReply], label: bool | None, agreement: float) -> None:
@@ -86,7 +168,7 @@ def test_votes(votes: list[StepVote | InvalidReply], label: bool | None, agreeme
     assert counted.reason
 
 
-@given(st.lists(st.sampled_from([YES, NO, LOST]), min_size=1, max_size=9), st.floats(0.51, 1))
+@given(st.lists(st.sampled_from([YES, NO, LOST, OPEN]), min_size=1, max_size=9), st.floats(0.51, 1))
 def test_a_label_has_enough_votes_behind_it(votes: list[StepVote | InvalidReply], least: float) -> None:
     label = count_votes(votes, least)
     if label.is_correct is not None:
@@ -108,10 +190,11 @@ def test_two_judges() -> None:
 
 def test_what_stands_in_a_solution_is_shown_and_not_run() -> None:
     text = "{{ 7 * 7 }} {% for x in y %} </script> \\frac{1}{2}"
-    prompt = render_prompt("completion", text, text, [text], None)
+    form = ReplyForm()
+    prompt = render_prompt("completion", text, text, [text], form, [1])
     assert prompt.count(text) == 3
     assert "previous reply" not in prompt
-    assert "previous reply was invalid: it was cut." in render_prompt("step", "p", "r", ["s"], "it was cut")
+    assert "previous reply was invalid: it was cut." in render_prompt("step", "p", "r", ["s"], form, [1], "it was cut")
     assert hash_prompt("completion") != hash_prompt("step")
 
 
@@ -133,7 +216,7 @@ def good_reply(request: GenerationRequest) -> str:
     entries = []
     for number in range(numbers["minimum"], numbers["maximum"] + 1):
         wrong = "= 5" in steps[number - 1]
-        entries.append({"step": number, "verdict": "incorrect" if wrong else "correct", "rationale": f"step {number}"})
+        entries.append({"step": number, "analysis": f"step {number}", "verdict": "incorrect" if wrong else "correct"})
     return json.dumps({"verdicts": entries})
 
 
@@ -242,7 +325,7 @@ def test_another_prompt_or_model_is_another_judge_and_another_engine_is_not() ->
 
 
 def test_a_prompt_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(UserError, match="no template brief; expected one of completion, step"):
+    with pytest.raises(UserError, match="no template brief; expected one of completion, critique, step"):
         identify_llm_judge(settings(prompt="brief"))
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stages.common.params.split import SplitParams
 from stages.common.tables import SAMPLE, STEP, read_table, write_table
+from stages.common.thinking import split_thinking
 from stages.split import split_samples, split_text
 
 AUTO = SplitParams(shape="auto", max_steps=64)
@@ -39,17 +40,55 @@ def test_later_steps_are_joined_to_the_last() -> None:
     assert steps("a\nb\nc\nd", SplitParams(shape="auto", max_steps=2)) == ["a\n", "b\nc\nd"]
 
 
+THOUGHT = "<think>\nIs it 4?\n\nNo, 5.\n\nSo 5.\n</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("thinking", "most", "text", "expected"),
+    [
+        (
+            "split",
+            9,
+            THOUGHT + "A.\n\nB.",
+            ["<think>\nIs it 4?\n\n", "No, 5.\n\n", "So 5.\n</think>\n\n", "A.\n\n", "B."],
+        ),
+        ("whole", 9, THOUGHT + "A.\n\nB.", [THOUGHT, "A.\n\n", "B."]),
+        ("split", 3, THOUGHT + "A.\n\nB.", [THOUGHT, "A.\n\n", "B."]),
+        ("split", 2, THOUGHT + "A.\n\nB.", [THOUGHT, "A.\n\nB."]),
+        ("split", 1, THOUGHT + "A.\n\nB.", [THOUGHT + "A.\n\nB."]),
+        (
+            "whole",
+            9,
+            "Is it 4?\n\nNo.\n</think>Step 1: A\nStep 2: B",
+            ["Is it 4?\n\nNo.\n</think>", "Step 1: A\n", "Step 2: B"],
+        ),
+        ("whole", 9, THOUGHT, [THOUGHT]),
+        ("whole", 9, "<think>\nIs it 4?\n\nNo", ["<think>\nIs it 4?\n\nNo"]),
+        ("whole", 9, "A.\n\nB.\n\n<think>C\n\nD", ["A.\n\n", "B.\n\n", "<think>C\n\nD"]),
+        ("split", 9, "A \\[ <think> \\] x</think>B", ["A \\[ <think> \\] x</think>", "B"]),
+    ],
+)
+def test_a_step_begins_after_the_thinking(thinking: str, most: int, text: str, expected: list[str]) -> None:
+    assert steps(text, SplitParams.model_validate({"thinking": thinking, "max_steps": most})) == expected
+
+
 _PIECES = [
     *("Step 1: ", "## Step 2:", "**Step 3:**", "The answer is 4", "#### 4", "\n", "\n\n", "\\[", "\\]", "\\(", "\\)"),
     *("$$", "$", "\\$", "```", "````", "~~~py", "\\begin{align}", "\\end{align}", "\\begin{a}", "[asy]", "[/asy]"),
+    *("<think>", "</think>", "[THINK]", "[/THINK]"),
     *(" ", "x", "\r\n", "\u2028", "\\\\", "---", "\U0001f600", "e\u0301"),
 ]
 _TEXTS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
 
 
-@given(_TEXTS, st.sampled_from(["auto", "headings", "paragraphs", "lines"]), st.integers(1, 9))
-def test_join_of_split_is_the_text(text: str, shape: str, most: int) -> None:
-    spans = split_text(text, SplitParams.model_validate({"shape": shape, "max_steps": most}))
+@given(
+    _TEXTS,
+    st.sampled_from(["auto", "headings", "paragraphs", "lines"]),
+    st.integers(1, 9),
+    st.sampled_from(["split", "whole"]),
+)
+def test_join_of_split_is_the_text(text: str, shape: str, most: int, thinking: str) -> None:
+    spans = split_text(text, SplitParams.model_validate({"shape": shape, "max_steps": most, "thinking": thinking}))
     assert "".join(text[start:end] for start, end in spans) == text
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
     assert len(spans) <= most
@@ -60,6 +99,7 @@ def test_join_of_split_is_the_text(text: str, shape: str, most: int) -> None:
 
 @given(_TEXTS)
 def test_steps_begin_at_line_beginnings(text: str) -> None:
+    assume(split_thinking(text).rest == text)
     assert all(start == 0 or text[start - 1] == "\n" for start, _ in split_text(text, AUTO))
 
 

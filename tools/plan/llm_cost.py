@@ -21,7 +21,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.judge import make_judge
-from stages.judge.llm import read_template
+from stages.judge.llm import ReplyForm, read_template
 from tools.plan.assumptions import Assumptions
 from tools.plan.decide import Decision
 from tools.plan.expected import Expected
@@ -127,8 +127,14 @@ def _estimate_stage(
             steps = steps or validate(SplitParams, params["split"], "split").max_steps
             requests, shown = round(requests * steps), shown / 2
         reply = sizes.average("judge", "llm_usage.judge.completion_tokens", "llm_usage.judge.completions")
-        chars = len(read_template(model.template)) + problem + reference + shown
-        yield estimate(model.model, requests, chars, reply or model.max_tokens, reply is not None, model.engine)
+        chars = (
+            len(read_template(model.template)) + len(ReplyForm.find(model).describe([1])) + problem + reference + shown
+        )
+        limit = float(model.max_vote_tokens)
+        if model.has_two_turns:  # the second request holds the first one and its reasoning
+            requests, limit = 2 * requests, limit / 2
+            chars += (reply or model.reasoning_tokens) * CHARS_PER_TOKEN / 2
+        yield estimate(model.model, requests, chars, reply or limit, reply is not None, model.engine)
 
 
 def render_estimates(estimates: list[CostEstimate], assumptions: Assumptions | None = None) -> str:

@@ -31,8 +31,12 @@ POLICY = "policy.json"
 """The policy's own manifest under another name, since `manifest.json` is that of the publication."""
 
 
-def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, root: Path = Path()) -> ReleaseManifest:
+def write_dataset(
+    rounds: list[str], repo: str, commit: Commit, folder: Path, root: Path = Path(), with_reasoning: bool = False
+) -> ReleaseManifest:
     """Write `rounds` in every format into `folder`, one configuration each, for the Hub's `repo`.
+
+    Judges' thinking is among them `with_reasoning` only.
 
     Raises `UserError` naming what is missing or invalid.
     """
@@ -42,7 +46,7 @@ def write_dataset(rounds: list[str], repo: str, commit: Commit, folder: Path, ro
     hashes: dict[str, Any] = {}
     for name in dict.fromkeys(rounds):
         exported = read_round(name, root)
-        for export_format in list_formats():
+        for export_format in list_formats(with_reasoning):
             num_rows = write_format(exported, export_format, folder / locate_files(name, export_format.name))
             configs.append(PublishedConfig(exported, export_format, num_rows))
         hashes[name] = {

@@ -13,6 +13,9 @@ from stages.common.params.runtime import RuntimeParams, load_runtime
 from stages.common.registry import Registry
 from stages.common.tables import DropLog
 
+MockReply = str | tuple[str, str]
+"""What a mock engine replies: a text, or thinking that is given apart from it, and the text."""
+
 
 @dataclass(frozen=True)
 class EngineContext:
@@ -20,7 +23,7 @@ class EngineContext:
 
     runtime: RuntimeParams | None = None
     """The machine's params; None: those in params.yaml."""
-    mock_reply: Callable[[GenerationRequest], str] | None = None
+    mock_reply: Callable[[GenerationRequest], MockReply] | None = None
     """Text of a mock engine's completion; None: the engine's own."""
     journal: Path = ROOT / "requests.jsonl"
     """The journal in front of the engine; what an engine keeps of its own for a later run lies beside it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from stages.common.engines.concurrency import Responder, StopSignal, respond_concurrently
 from stages.common.engines.engine import ModelId
-from stages.common.engines.kinds import EngineContext, EngineKind
+from stages.common.engines.kinds import EngineContext, EngineKind, MockReply
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
 from stages.common.params.engine import EngineParams
 from stages.common.tables import hash_to_unit
@@ -54,7 +54,7 @@ class MockEngine:
         latency_s: float = 0.0,
         failure_rate: float = 0.0,
         truncation_rate: float = 0.0,
-        reply: Callable[[GenerationRequest], str] | None = None,
+        reply: Callable[[GenerationRequest], MockReply] | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._latency_s = latency_s
@@ -84,18 +84,22 @@ class MockEngine:
     def _respond(self, request: GenerationRequest) -> Response:
         if hash_to_unit("failing", request.key) < self._failure_rate:
             return Failure("mock failure", 1, "mock failure")
-        text = self._reply(request)
+        reply = self._reply(request)
+        reasoning, text = (None, reply) if isinstance(reply, str) else reply
         is_truncated = hash_to_unit("cut", request.key) < self._truncation_rate
         if is_truncated:
-            text = text[: len(text) // 2]
+            length = (len(text) + len(reasoning or "")) // 2
+            text = text[: max(length - len(reasoning or ""), 0)]
+            reasoning = reasoning and reasoning[:length]
         prompt = request.prompt if isinstance(request.prompt, str) else "".join(m["content"] for m in request.prompt)
         return Completion(
             text=text,
             finish_reason="length" if is_truncated else "stop",
             prompt_tokens=-(-len(prompt) // CHARS_PER_TOKEN),
-            completion_tokens=-(-len(text) // CHARS_PER_TOKEN),
+            completion_tokens=-(-(len(text) + len(reasoning or "")) // CHARS_PER_TOKEN),
             cached_tokens=0,
             model="mock",
+            reasoning=reasoning,
         )
 
 

@@ -8,6 +8,13 @@ from stages.common.params.block import KindParams, LocalFile, ModelName, ParamsB
 from stages.common.params.engine import EngineParams
 from stages.common.params.judge_checks import JudgeChecksParams
 
+VotingMode = Literal["completion", "step", "critique"]
+
+ReasoningMode = Literal["none", "verdict_first", "before_verdict", "tags", "field", "two_turns"]
+
+FREE_REASONING = ("tags", "field", "two_turns")
+"""Modes in which the judge thinks freely before its JSON."""
+
 
 class MockJudgeParams(ParamsBlock):
     """What a mock engine plays: a judge that knows the rule of toy arithmetic and errs at set rates."""
@@ -30,15 +37,24 @@ class LlmJudgeParams(ParamsBlock):
     """A Hub repo, or a folder, which is known by the hash of its files; behind a vendor's API the vendor's name."""
     revision: str | None = None
     """Commit of a Hub model; null for a model that has none, as behind a vendor's API."""
-    mode: Literal["completion", "step"] = "completion"
-    """One request per completion, or one per step that shows the steps up to it."""
+    mode: VotingMode = "completion"
+    """`completion`: one request per completion, with a verdict for each step. `step`: one per step, which shows the
+    steps up to it. `critique`, the task of ProcessBench: one per completion, for the first incorrect step; those before
+    it are then correct, those after it unknown."""
+    reasoning: ReasoningMode = "before_verdict"
+    """Where the judge reasons. In its JSON: `before_verdict`, an analysis before each verdict; `verdict_first`, a
+    rationale after it; `none`, verdicts alone. Freely, before the JSON: `tags`, between <think> tags in its text;
+    `field`, apart from the text, as a server with a reasoning parser gives it; `two_turns`, for models that think
+    without marks: a first request for the reasoning, a second one in the same conversation for the verdicts."""
+    reasoning_tokens: int = Field(default=8192, ge=1)
+    """Longest free thinking in tokens, besides `max_tokens`. A reply whose thinking is cut is invalid."""
     prompt: str | None = Field(default=None, pattern=r"^[a-z0-9_-]+$")
     """Template in stages/judge/llm/prompts, without `.jinja`; null: the one named after the mode. The judge's identity
     is the template's text, not its name."""
-    temperature: float = Field(default=0.0, ge=0)
-    """Not known of the paper. More than one vote needs a temperature above 0."""
+    temperature: float | None = Field(default=0.0, ge=0)
+    """Not known of the paper. More than one vote needs a temperature above 0. null: the server's own."""
     max_tokens: int = Field(default=4096, ge=1)
-    """Longest reply in tokens. A longer one is cut, and therefore invalid."""
+    """Longest reply in tokens, without free thinking. A longer one is cut, and therefore invalid."""
     max_attempts: int = Field(default=3, ge=1)
     """Requests for one vote until a reply is valid."""
     max_chars: int = Field(default=100_000, ge=1)
@@ -49,6 +65,17 @@ class LlmJudgeParams(ParamsBlock):
     def template(self) -> str:
         """Name of the prompt template."""
         return self.prompt or self.mode
+
+    @property
+    def has_two_turns(self) -> bool:
+        """Whether a vote takes two requests."""
+        return self.reasoning == "two_turns"
+
+    @property
+    def max_vote_tokens(self) -> int:
+        """Most tokens generated for one vote, thinking included."""
+        thinking = self.reasoning_tokens if self.reasoning in FREE_REASONING else 0
+        return thinking + self.max_tokens
 
     @model_validator(mode="after")
     def _check_mock(self) -> Self:

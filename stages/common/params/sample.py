@@ -1,5 +1,7 @@
 """Params of sampling."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.common.params.block import ParamsBlock
@@ -35,3 +37,6 @@ class SampleParams(ParamsBlock):
     """0 is greedy."""
     max_tokens: int = Field(default=2048, ge=1)
     """Longest completion, in tokens; a longer one is cut and marked `length`."""
+    thinking: Literal["kept", "stripped"] = "kept"
+    """Of a policy that thinks: `kept` in the completion (in <think> tags if a server gives it apart), and so split,
+    judged and trained on; `stripped`: the completion begins after it, and is empty if it was never closed."""

@@ -109,7 +109,7 @@ LABEL = Table(
     ),
 )
 
-_REPLY_FACTS = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens")
+_REPLY_FACTS = ("finish_reason", "model", "prompt_tokens", "completion_tokens")
 
 REPLY = Table(
     "reply",
@@ -122,7 +122,8 @@ REPLY = Table(
         Column("vote", pl.Int32, "0-based vote"),
         Column("attempt", pl.Int32, "0-based attempt at this vote"),
         Column("request_hash", pl.String, "hash of everything that determined the reply"),
-        Column("text", pl.String, "the raw reply, null where there is none", nullable=True),
+        Column("text", pl.String, "the raw reply without its thinking, null where there is none", nullable=True),
+        Column("reasoning", pl.String, "the judge's thinking before the reply, null if it gave none", nullable=True),
         Column("error", pl.String, "why the reply has no verdicts, null where it has", nullable=True),
         Column("finish_reason", pl.String, "as reported by the server, null where there is no reply", nullable=True),
         Column(
@@ -167,6 +168,7 @@ VERIFIER_RESPONSE = Table(
         _PROBLEM_ID,
         Column("is_swapped", pl.Boolean, "whether the answer stood in the gold answer's place, and the reverse"),
         Column("request_hash", pl.String, "hash of everything that determined the reply"),
+        Column("text", pl.String, "the raw reply, null where there is none", nullable=True),
         *(column for column in REPLY.columns if column.name in _REPLY_FACTS),
     ),
 )

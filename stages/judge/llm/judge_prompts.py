@@ -1,4 +1,4 @@
-"""The prompt templates in prompts/, each identified by the hash of its text."""
+"""What a judge is told: the templates in prompts/, each identified by the hash of its text, and the second turn."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,8 +9,18 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.common.errors import UserError
 from stages.common.tables import content_hash
+from stages.judge.llm.reply_form import ReplyForm
 
 PROMPT_FOLDER = Path(__file__).parent / "prompts"
+
+FIRST_TURN = (
+    "Explain in plain text what you find, and end with your conclusions. Do not reply in JSON yet: you will be "
+    "asked for the verdicts afterwards."
+)
+"""Where the reply's format is described otherwise, of a judge that replies in two turns."""
+
+THINK_FIRST = "Think for as long as you need before you reply. "
+"""Begins the description of the reply's format, of a judge that thinks freely."""
 
 
 @cache
@@ -22,12 +32,38 @@ def hash_prompt(template: str) -> str:
     return content_hash("prompt", read_template(template))
 
 
-def render_prompt(template: str, problem: str, reference: str, steps: Sequence[str], error: str | None) -> str:
+def render_prompt(
+    template: str,
+    problem: str,
+    reference: str,
+    steps: Sequence[str],
+    form: ReplyForm,
+    numbers: Sequence[int],
+    error: str | None = None,
+) -> str:
     """The prompt for `steps`, in mode `step` those up to the one to judge. Texts are inserted as they are.
 
-    `error` is what was wrong with the previous reply, None at the first attempt.
+    `numbers` are the steps to vote on, from 1; `error` is what was wrong with the previous reply, None at the first
+    attempt.
     """
-    return _compile_template(template).render(problem=problem, reference=reference, steps=steps, error=error)
+    reply_format = FIRST_TURN
+    if form.reasoning != "two_turns":
+        reply_format = (THINK_FIRST if form.has_thinking else "") + form.describe(numbers)
+    return _compile_template(template).render(
+        problem=problem, reference=reference, steps=steps, reply_format=reply_format, error=error
+    )
+
+
+def render_second_turn(form: ReplyForm, numbers: Sequence[int], error: str | None = None) -> str:
+    """The request for the verdicts, after the judge's reasoning; `error` as in `render_prompt`."""
+    again = f"\n\nYour previous reply was invalid: {error}." if error else ""
+    return f"Now give your verdicts. {form.describe(numbers)}{again}"
+
+
+def hash_words(form: ReplyForm) -> str:
+    """Hash of what a judge is told besides its template."""
+    described = render_second_turn(form, [1, 2]) if form.reasoning == "two_turns" else form.describe([1, 2])
+    return content_hash("words", described, FIRST_TURN, THINK_FIRST)
 
 
 @cache

@@ -9,12 +9,14 @@ from typing import Any
 import polars as pl
 
 from stages.common.engines import Engine, EngineContext, GenerationRequest, ModelId, Runner, make_engine
+from stages.common.engines.kinds import MockReply
 from stages.common.journal import ROOT
 from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.tables import content_hash
 from stages.judge.labelling import Judge
 from stages.judge.llm.mock_judge import make_mock_reply
 from stages.judge.llm.recount import recount_votes
+from stages.judge.llm.reply_form import ReplyForm
 from stages.judge.llm.voter import LlmVoter, identify_llm, identify_llm_judge
 from stages.judge.llm.votes import VoteRequest, label_samples
 from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence
@@ -76,7 +78,7 @@ class LlmJudge(Judge):
         if evidence.replies is None:
             return None
         labels = recount_votes(
-            evidence.replies, evidence.steps, self.params.num_votes, len(self.llms), self.params.min_agreement
+            evidence.replies, evidence.steps, self.params.num_votes, self.llms, self.params.min_agreement
         )
         return self.build_recounted_rows(evidence, labels)
 
@@ -84,9 +86,9 @@ class LlmJudge(Judge):
 def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest], journal: Path) -> Engine:
     mock = params.mock
 
-    def reply(request: GenerationRequest) -> str:
+    def reply(request: GenerationRequest) -> MockReply:
         assert mock is not None
-        return make_mock_reply(sent[request.key], request.key, mock)
+        return make_mock_reply(sent[request.key], request, mock, ReplyForm.find(params))
 
     context = EngineContext(mock_reply=None if mock is None else reply, journal=journal)
     return make_engine(params.engine, ModelId.find(params.model, params.revision), context)

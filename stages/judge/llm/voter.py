@@ -4,19 +4,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stages.common.engines import Completion, GenerationRequest, ModelId, Response, Runner, identify_model
+from stages.common.engines import Completion, GenerationRequest, ModelId, Runner, identify_model
 from stages.common.params.judge import LlmJudgeParams
 from stages.common.tables import content_hash, seed_from
-from stages.judge.llm.judge_prompts import hash_prompt, render_prompt
-from stages.judge.llm.replies import InvalidReply, StepVote, make_reply_schema, read_reply
+from stages.common.text import shorten_for_terminal
+from stages.judge.llm.judge_prompts import hash_prompt, hash_words
+from stages.judge.llm.replies import NO_THINKING, THINKING_CUT, InvalidReply, StepVote
+from stages.judge.llm.reply_form import ReplyForm
+from stages.judge.llm.turns import Turn, make_request, read_turn
 from stages.judge.llm.votes import CollectedVotes, VoteRequest, list_vote_requests
 from stages.judge.step_labels import CompletionSteps
 
 PREFLIGHT_REQUESTS = 8
 """Requests that must succeed, at least half of them with a valid reply, before any other is sent."""
 
+SHOWN_CHARS = 200
+"""Characters shown of an invalid reply that stops the stage."""
+
 Pending = list[tuple[VoteRequest, InvalidReply | None]]
 """Votes to request, each with the previous reply if there was one."""
+
+_CURES = {
+    NO_THINKING: " (judge.llm.reasoning says that the model thinks: before_verdict is for one that does not, two_turns "
+    "for one that thinks without marks, field for a server with a reasoning parser)",
+    THINKING_CUT: " (judge.llm.reasoning_tokens is the limit)",
+}
+"""What a user can do about a kind of invalid reply."""
+
+_IDENTITY = {"mode", "reasoning", "temperature", "max_tokens", "max_attempts", "max_chars"}
 
 
 def identify_llm(params: LlmJudgeParams) -> str:
@@ -27,10 +42,11 @@ def identify_llm(params: LlmJudgeParams) -> str:
 
 def identify_llm_judge(params: LlmJudgeParams) -> str:
     """Hash of the model, the prompt and the params that determine its votes."""
-    own = params.model_dump(mode="json", include={"mode", "temperature", "max_tokens", "max_attempts", "max_chars"})
+    form = ReplyForm.find(params)
+    own = params.model_dump(mode="json", include=_IDENTITY | ({"reasoning_tokens"} if form.has_thinking else set()))
     if params.engine.extra_body:
         own["extra_body"] = params.engine.extra_body
-    return content_hash("llm judge", identify_llm(params), own, hash_prompt(params.template))
+    return content_hash("llm judge", identify_llm(params), own, hash_prompt(params.template), hash_words(form))
 
 
 @dataclass
@@ -46,6 +62,9 @@ class LlmVoter:
     sent: dict[str, VoteRequest] = field(default_factory=dict)
     """The vote of each request in flight by its key, for a mock engine that has to know what it replies to."""
     _is_tested: bool = False
+
+    def __post_init__(self) -> None:
+        self._form = ReplyForm.find(self.params)
 
     def collect_votes(self, completions: Sequence[CompletionSteps]) -> CollectedVotes:
         """Votes on every step of `completions`. Raises `EngineError` where no request can succeed; replies are kept."""
@@ -77,60 +96,68 @@ class LlmVoter:
         return InvalidReply(error, "longer than max_chars")
 
     def _attempt(self, pending: Pending, attempt: int, collected: CollectedVotes) -> Pending:
-        """Send one request for each of `pending`; return those to be sent again."""
-        self.sent.clear()
-        preflight = 0 if self._is_tested else PREFLIGHT_REQUESTS
-        self.runner.run(self._make_requests(pending, attempt), len(pending), preflight, self._find_error)
-        self._is_tested = True
+        """Make one attempt at each of `pending`; return those to be tried again."""
+        num_first = 0 if self._is_tested else PREFLIGHT_REQUESTS
+        # Both turns of the first votes come before any other is sent.
+        batches = [pending[:num_first], pending[num_first:]] if self.params.has_two_turns else [pending]
         again: Pending = []
-        for vote, previous in pending:
-            request = self._make_request(vote, previous, attempt)
-            response = self.runner.get(request)
-            read = _read_response(response, vote)
-            collected.replies.append(self._make_row(vote, attempt, request, response, read))
-            if isinstance(read, InvalidReply):
-                collected.invalid_replies[read.kind] += 1
-                if isinstance(response, Completion):
-                    again.append((vote, read))
-                    continue  # otherwise the engine has made all its attempts
-            collected.add(vote.completion.sample_id, vote.step, vote.vote, read)
+        for batch in filter(None, batches):
+            turns = self._send(batch, attempt, num_first)
+            self._is_tested, num_first = True, 0
+            for (vote, _), turn in zip(batch, turns, strict=True):
+                assert turn.read is not None
+                collected.replies.append(self._make_row(vote, attempt, turn, turn.read))
+                if isinstance(turn.read, InvalidReply):
+                    collected.invalid_replies[turn.read.kind] += 1
+                    if isinstance(turn.response, Completion):
+                        again.append((vote, turn.read))
+                        continue  # otherwise the engine has made all its attempts
+                collected.add(vote.completion.sample_id, vote.step, vote.vote, turn.read)
         return again
 
-    def _make_requests(self, pending: Pending, attempt: int) -> Iterator[GenerationRequest]:
-        for vote, previous in pending:
-            request = self._make_request(vote, previous, attempt)
-            self.sent[request.key] = vote
-            yield request
+    def _send(self, pending: Pending, attempt: int, preflight: int) -> list[Turn]:
+        """The last turn of an attempt at each of `pending`."""
+        turns = self._run_turns(pending, [None] * len(pending), attempt, preflight)
+        followed = [at for at, turn in enumerate(turns) if turn.read is None]
+        first = [turns[at] for at in followed]
+        second = self._run_turns([pending[at] for at in followed], first, attempt, preflight) if followed else []
+        for at, turn in zip(followed, second, strict=True):
+            turns[at] = turns[at].follow(turn)
+        return turns
+
+    def _run_turns(self, pending: Pending, first: Sequence[Turn | None], attempt: int, preflight: int) -> list[Turn]:
+        """One turn of each of `pending`, after its `first` one if there is one."""
+
+        def make_requests() -> Iterator[tuple[VoteRequest, GenerationRequest]]:
+            for (vote, previous), before in zip(pending, first, strict=True):
+                yield vote, make_request(self.params, model, self._choose_seed(vote, attempt), vote, previous, before)
+
+        def note_requests() -> Iterator[GenerationRequest]:
+            for vote, request in make_requests():
+                self.sent[request.key] = vote
+                yield request
+
+        model = identify_llm(self.params)
+        self.sent.clear()
+        self.runner.run(note_requests(), len(pending), preflight, self._find_error)
+        return [read_turn(request, self.runner.get(request), vote, self._form) for vote, request in make_requests()]
+
+    def _choose_seed(self, vote: VoteRequest, attempt: int) -> int:
+        # 31 bits, which every server takes.
+        return seed_from("judge", self.seed, vote.completion.sample_id, vote.step, vote.vote, attempt) % 2**31
 
     def _find_error(self, request: GenerationRequest, completion: Completion) -> str | None:
-        read = _read_response(completion, self.sent[request.key])
-        return read.error if isinstance(read, InvalidReply) else None
-
-    def _make_request(self, vote: VoteRequest, previous: InvalidReply | None, attempt: int) -> GenerationRequest:
-        params, completion = self.params, vote.completion
-        error = previous.error if previous else None
-        prompt = render_prompt(params.template, completion.problem, completion.reference, vote.shown_steps, error)
-        return GenerationRequest(
-            model=identify_llm(params),
-            prompt=[{"role": "user", "content": prompt}],
-            temperature=params.temperature,
-            max_tokens=params.max_tokens,
-            # 31 bits, which every server takes.
-            seed=seed_from("judge", self.seed, completion.sample_id, vote.step, vote.vote, attempt) % 2**31,
-            schema=make_reply_schema(vote.numbers),
-            extra_body=params.engine.extra_body,
-        )
+        read = read_turn(request, completion, self.sent[request.key], self._form).read
+        if not isinstance(read, InvalidReply):
+            return None
+        shown = completion.text or completion.reasoning or ""
+        cure = _CURES.get(read.kind, "")
+        return f"{read.error}{cure}; it begins: {shorten_for_terminal(shown, SHOWN_CHARS) or '(empty)'}"
 
     def _make_row(
-        self,
-        vote: VoteRequest,
-        attempt: int,
-        request: GenerationRequest,
-        response: Response,
-        read: list[StepVote] | InvalidReply,
+        self, vote: VoteRequest, attempt: int, turn: Turn, read: list[StepVote] | InvalidReply
     ) -> dict[str, Any]:
-        copied = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens")
-        is_complete = isinstance(response, Completion)
+        last = turn.response if isinstance(turn.response, Completion) else None
         return {
             "sample_id": vote.completion.sample_id,
             "problem_id": vote.completion.problem_id,
@@ -138,13 +165,11 @@ class LlmVoter:
             "step": vote.step,
             "vote": vote.vote,
             "attempt": attempt,
-            "request_hash": request.key,
+            "request_hash": turn.request.key,
+            "text": turn.text,
+            "reasoning": turn.reasoning,
             "error": read.error if isinstance(read, InvalidReply) else None,
-            **{name: getattr(response, name) if is_complete else None for name in copied},
+            "finish_reason": last and last.finish_reason,
+            "model": last and last.model,
+            **{name: turn.count_tokens(name) for name in ("prompt_tokens", "completion_tokens")},
         }
-
-
-def _read_response(response: Response, vote: VoteRequest) -> list[StepVote] | InvalidReply:
-    if isinstance(response, Completion):
-        return read_reply(response.text, response.finish_reason, vote.numbers)
-    return InvalidReply(f"no response: {response.reason}", "no response")

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from stages.common.params.judge import VotingMode
 from stages.judge.llm.replies import NO_REPLY, InvalidReply, StepVote, Vote
 from stages.judge.step_labels import CompletionSteps, SampleLabels, StepLabel
 
@@ -36,7 +37,7 @@ class VoteRequest:
 
 
 def list_vote_requests(
-    completions: Sequence[CompletionSteps], mode: Literal["completion", "step"], num_votes: int
+    completions: Sequence[CompletionSteps], mode: VotingMode, num_votes: int
 ) -> Iterator[VoteRequest]:
     """All votes, sorted so that neighbours share the beginning of their prompts: by problem, sample and step.
 
@@ -85,18 +86,19 @@ def label_samples(collected: Sequence[CollectedVotes], min_agreement: float) -> 
 
 
 def count_votes(votes: Sequence[Vote], min_agreement: float) -> StepLabel:
-    """The label of at least `min_agreement` of all `votes`; a missing vote counts as disagreement.
+    """The label of at least `min_agreement` of all `votes`; one that is missing or open counts as disagreement.
 
     The reason is the rationale of the first vote for the label. Raises `ValueError` without votes.
     """
     if not votes:
         raise ValueError("no votes")
-    valid = [vote for vote in votes if isinstance(vote, StepVote)]
+    valid = [vote for vote in votes if isinstance(vote, StepVote) and vote.is_correct is not None]
     if not valid:
-        first = votes[0]
-        assert isinstance(first, InvalidReply)
+        first = next((vote for vote in votes if isinstance(vote, StepVote)), votes[0])
+        if isinstance(first, StepVote):
+            return StepLabel(None, first.rationale, 0.0, "after the first error")
         return StepLabel(None, f"no valid reply: {first.error}", 0.0, first.kind)
-    num_correct = sum(vote.is_correct for vote in valid)
+    num_correct = sum(vote.is_correct is True for vote in valid)
     is_correct = 2 * num_correct > len(valid)
     majority = num_correct if is_correct else len(valid) - num_correct
     agreement = majority / len(votes)

@@ -111,9 +111,7 @@ def _build_context(root: Path, lineage: SampleLineage, limit: int) -> dict[str, 
         "judge": ", ".join(f"{key} {value}" for key, value in judge if value not in (None, 0.0)),
         "prompts": [(path.relative_to(root), compute_sha256(path)) for path in prompts],
         "steps": [{**row, "text": completion[row["start"] : row["end"]].rstrip()} for row in lineage.steps],
-        "replies": [
-            (describe_reply(row), "no response" if row["text"] is None else row["text"]) for row in lineage.replies
-        ],
+        "replies": [(describe_reply(row), row["reasoning"], row["text"]) for row in lineage.replies],
     }
 
 

@@ -77,7 +77,14 @@ def _describe_completion(
         "verdict": "none" if outcome is None else LABEL_WORDS[outcome["is_correct"]],
         "reason": _describe_verdict(outcome),
         "steps": [_describe_step(sample["completion"], row) for row in steps],
-        "replies": [{"head": describe_reply(row), "text": (row["text"] or "")[:MAX_CHARS]} for row in replies],
+        "replies": [
+            {
+                "head": describe_reply(row),
+                "reasoning": (row["reasoning"] or "")[:MAX_CHARS],
+                "text": (row["text"] or "")[:MAX_CHARS],
+            }
+            for row in replies
+        ],
         "lineage": [
             f"sample {identity}, index {index}, seed {sample['seed']}",
             f"policy {sample['policy']} ({tables.policy}), sampling_hash {sample['sampling_hash']}",

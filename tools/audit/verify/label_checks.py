@@ -67,7 +67,7 @@ def _read_replies(
     known = known.filter(is_requested)
     num_steps = dict(steps.group_by("sample_id").len().iter_rows())
     for row in known.iter_rows(named=True):
-        read = read_kept_reply(row, num_steps[row["sample_id"]])
+        read = read_kept_reply(row, num_steps[row["sample_id"]], judge.llms)
         error = read.error if isinstance(read, InvalidReply) else None
         if row["error"] != error:
             what = f"error is {row['error']!r}, the text gives {error!r}"

@@ -12,15 +12,20 @@ BUILT_IN = {
     "rft": "tools.publish.formats.unpaired:RFT",
     "labels": "tools.publish.formats.complete:LABELS",
     "replies": "tools.publish.formats.complete:REPLIES",
+    "reasoning": "tools.publish.formats.complete:REASONING",
 }
 """In the order in which the card lists them."""
 
 FORMATS: Registry[ExportFormat] = Registry("export format", BUILT_IN)
 
 
-def list_formats() -> list[ExportFormat]:
-    """All formats: the built-in ones in the card's order, then those registered by plugins, sorted by name."""
-    return [FORMATS.get(kind) for kind in (*BUILT_IN, *(kind for kind in FORMATS.kinds() if kind not in BUILT_IN))]
+def list_formats(with_reasoning: bool = False) -> list[ExportFormat]:
+    """All formats: the built-in ones in the card's order, then those registered by plugins, sorted by name.
+
+    Judges' thinking is published `with_reasoning` only.
+    """
+    kinds = (*BUILT_IN, *(kind for kind in FORMATS.kinds() if kind not in BUILT_IN))
+    return [FORMATS.get(kind) for kind in kinds if with_reasoning or kind != "reasoning"]
 
 
 __all__ = ["FORMATS", "ExportFormat", "list_formats"]

@@ -28,6 +28,7 @@ _STEP_COLUMNS = (
     *(column for column in LABEL.columns if column.name not in (*_KEYS, "step", "first_error")),
     *_VOTES,
 )
+_REASONING_COLUMNS = (*REPLY.key, "request_hash", "reasoning")
 _FIRST_ERROR = next(column for column in LABEL.columns if column.name == "first_error")
 
 
@@ -95,7 +96,7 @@ def _read_steps(exported: ExportedRound, shard: str) -> pl.DataFrame:
     votes = pl.DataFrame(schema=VOTE_COUNTS)
     if exported.replies is not None:
         replies = read_shard(exported.replies, REPLY, shard)
-        votes = count_kept_votes(replies, steps, exported.judge.params.num_votes, len(exported.judge_models))
+        votes = count_kept_votes(replies, steps, exported.judge.params.num_votes, exported.judge.llms)
     return (
         steps.join(labels, on=key, how="inner")
         .join(votes, on=key, how="left")
@@ -111,6 +112,12 @@ def _read_replies(exported: ExportedRound) -> Iterator[pl.DataFrame]:
         yield read_shard(exported.replies, REPLY, shard).with_columns(round=pl.lit(exported.name))
 
 
+def _read_reasoning(exported: ExportedRound) -> Iterator[pl.DataFrame]:
+    for frame in _read_replies(exported):
+        if not (rows := frame.drop_nulls("reasoning")).is_empty():
+            yield rows
+
+
 LABELS = FunctionFormat(
     "labels",
     "everything: every sample of the round, kept for training or not, with its lineage and the origin of each label",
@@ -120,7 +127,15 @@ LABELS = FunctionFormat(
 
 REPLIES = FunctionFormat(
     "replies",
-    "every raw reply of the judging models, failed attempts included: the votes in `labels` are counted from these",
-    lambda _: (_ROUND, *REPLY.columns),
+    "every raw reply of the judging models without its thinking, failed attempts included: the votes in `labels` are "
+    "counted from these",
+    lambda _: (_ROUND, *(column for column in REPLY.columns if column.name != "reasoning")),
     _read_replies,
+)
+
+REASONING = FunctionFormat(
+    "reasoning",
+    "what the judging models thought before their replies; `request_hash` leads to the reply in `replies`",
+    lambda _: (_ROUND, *(column for column in REPLY.columns if column.name in _REASONING_COLUMNS)),
+    _read_reasoning,
 )

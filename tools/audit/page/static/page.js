@@ -80,6 +80,11 @@
       replies.append(node("summary", "", `${completion.replies.length} raw replies`));
       for (const reply of completion.replies) {
         replies.append(node("div", "facts", reply.head));
+        if (reply.reasoning) {
+          const reasoning = node("details", "reasoning");
+          reasoning.append(node("summary", "", "thinking"), node("pre", "", reply.reasoning));
+          replies.append(reasoning);
+        }
         replies.append(node("pre", "", reply.text));
       }
       box.append(replies);

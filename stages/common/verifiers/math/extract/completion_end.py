@@ -2,22 +2,14 @@
 
 import re
 
+from stages.common.thinking import split_thinking
+
 TAIL_CHARS = 4_000
 """Characters at the end of a completion that the rules search for a statement without a box."""
 
 _MARK = re.compile(r"<[|/｜a-z]|◁|\[/?(?:THINK|INST|EOS)", re.IGNORECASE)
 """How all marks of thinking and of turns begin, to tell at once that a text has none."""
 
-_THINKING_END = re.compile(
-    r"</(?:think|thinking|thought|reasoning|reflection)>|◁/think▷|<\|end_of_thought\|>|\[/THINK\]"
-    r"|<\|channel\|>final<\|message\|>",
-    re.IGNORECASE,
-)
-_THINKING_START = re.compile(
-    r"<(?:think|thinking|thought|reasoning|reflection)>|◁think▷|<\|begin_of_thought\|>|\[THINK\]"
-    r"|<\|channel\|>analysis<\|message\|>",
-    re.IGNORECASE,
-)
 _TOKEN = re.compile(
     r"<\|[\w ▁-]{1,40}\|>|<｜[\w▁ ]{1,40}｜>|</?s>|<(?:eos|bos|pad|(?:end|start)_of_turn)>|\[(?:/?INST|EOS)\]",
     re.IGNORECASE,
@@ -61,16 +53,11 @@ _MAX_REMARKS = 8
 def find_answer_region(text: str) -> tuple[int, int]:
     """Return start and end of what counts in a completion: empty where all of it is thinking.
 
-    Thinking ends with the last ``</think>``, with or without a beginning; one that is never closed lasts to the end.
-    What follows a token that ends a turn belongs to another text.
+    Thinking (`split_thinking`) does not; what follows a token that ends a turn belongs to another text.
     """
-    start, end = 0, len(text)
     if _MARK.search(text) is None:
-        return start, end
-    for closing in _THINKING_END.finditer(text):
-        start = closing.end()
-    if (opening := _THINKING_START.search(text, start)) is not None:
-        end = opening.start()
+        return 0, len(text)
+    _, start, end, _ = split_thinking(text)
     for token in _TOKEN.finditer(text, start, end):
         if not text[start : token.start()].strip() or _ROLE.fullmatch(text, start, token.start()):
             start = token.end()  # it begins the turn
