@@ -29,6 +29,9 @@ from tests.support import tiny_policy
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 from tests.support.report_fakes import write, write_stages
 
+THOUGHT = "Let me add these up."
+"""Begins the thinking of the judge; nothing else in the place has it."""
+
 SAMPLES = 6
 VOTES = 3
 PARAMS = DatasetParams(
@@ -57,7 +60,7 @@ def make_place(
     if served:
         recipe["judge"] = {
             **JUDGE,
-            "llm": {**LLM_JUDGE, "mode": "step", "temperature": 1.0},
+            "llm": {**LLM_JUDGE, "mode": "step", "temperature": 1.0, "reasoning": "field"},
             "num_votes": VOTES,
             "min_agreement": 0.6,
         }
@@ -175,7 +178,7 @@ def _replies(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 rows.append(
                     {"sample_id": step["sample_id"], "problem_id": step["problem_id"], "judge_index": 0,
                      "step": step["step"], "vote": vote, "attempt": attempt,
-                     "request_hash": f"r{len(rows)}", "text": text,
+                     "request_hash": f"r{len(rows)}", "text": text, "reasoning": f"{THOUGHT} {vote}" if text else None,
                      "error": fault, "finish_reason": "stop" if text else None, "model": "judge" if text else None,
                      "prompt_tokens": 90 if text else None, "completion_tokens": 9 if text else None}
                 )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +226,7 @@ def ask(
     folder: Path,
     params: LlmJudgeParams,
     asked: Iterable[CompletionSteps],
-    reply: Callable[[GenerationRequest], str] = good_reply,
+    reply: Callable[[GenerationRequest], Any] = good_reply,
     votes: int = 1,
     **engine: Any,
 ) -> tuple[dict[str, list[list[Any]]], pl.DataFrame]:
@@ -296,6 +298,84 @@ def test_useless_replies_stop_before_the_rest_is_asked(tmp_path: Path) -> None:
     assert len(counted) == PREFLIGHT_REQUESTS
 
 
+def test_the_message_shows_what_came_and_where_all_of_it_lies(tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as stopped:
+        ask(tmp_path, settings(), cases(9), lambda _: "I like\x1b[31m maths. " + "x" * 500)
+    message = str(stopped.value)
+    assert "it was not JSON; it begins: I like\\x1b[31m maths. xxx" in message
+    assert "x" * 200 not in message
+    assert str(tmp_path / "judge.jsonl") in message
+
+
+@pytest.mark.parametrize("reasoning", ["tags", "field"])
+def test_a_model_that_does_not_think_as_the_recipe_says_stops_with_the_cure(tmp_path: Path, reasoning: str) -> None:
+    with pytest.raises(EngineError, match=r"no thinking came before the verdicts \(judge\.llm\.reasoning says"):
+        ask(tmp_path, settings(reasoning=reasoning), cases(9), lambda _: write_good_reply(ReplyForm(), 2))
+
+
+def test_thinking_is_free_and_limited(tmp_path: Path) -> None:
+    seen: dict[str, list[GenerationRequest]] = {}
+    for reasoning in REASONING:
+
+        def reply(request: GenerationRequest, reasoning: str = reasoning) -> str:
+            seen.setdefault(reasoning, []).append(request)
+            return "no"
+
+        with contextlib.suppress(EngineError):
+            ask(tmp_path / reasoning, settings(reasoning=reasoning, reasoning_tokens=900), cases(1), reply)
+    limits = {reasoning: requests[0].max_tokens for reasoning, requests in seen.items()}
+    assert limits == dict.fromkeys(REASONING, 100) | {"tags": 1000, "field": 1000, "two_turns": 900}
+    assert [reasoning for reasoning in REASONING if seen[reasoning][0].schema is None] == ["tags", "two_turns"]
+    assert [reasoning for reasoning in REASONING if seen[reasoning][0].schema_after_reasoning] == ["field"]
+
+
+def test_a_vote_of_two_turns_is_one_conversation(tmp_path: Path) -> None:
+    seen: list[GenerationRequest] = []
+
+    def reply(request: GenerationRequest) -> Any:
+        seen.append(request)
+        if len(request.prompt) == 1:
+            return ("Apart.", "Step 1 holds. Step 2 does not.")
+        again = "it was not JSON" in request.prompt[2]["content"]  # type: ignore[index]
+        return good_reply(request) if again or "What is 0?" not in str(request.prompt) else "As I said."
+
+    found, replies = ask(tmp_path, settings(reasoning="two_turns", max_tokens=50), cases(20), reply)
+    assert [[vote.is_correct for vote in step] for step in found["sample0"]] == [[True], [False]]
+    retried = sum("What is 0?" in str(request.prompt) for request in seen)
+    assert (len(seen), retried) == (42, 4), "an attempt repeats both turns"
+    first, second = (next(r for r in seen if len(r.prompt) == length) for length in (1, 3))
+    assert "previous reply" not in str(first.prompt)
+    thoughts = "<think>\nApart.\n</think>\n\nStep 1 holds. Step 2 does not."
+    assert second.prompt[1] == {"role": "assistant", "content": thoughts}  # type: ignore[index]
+    assert second.schema is not None
+    assert set(replies["reasoning"]) == {thoughts}
+    assert seen[0].max_tokens == 8192
+    assert second.max_tokens == 50
+    assert [len(request.prompt) for request in seen[: 2 * PREFLIGHT_REQUESTS]] == [1] * 8 + [3] * 8, "the pre-flight"
+
+
+def test_a_first_turn_that_is_cut_gets_no_second(tmp_path: Path) -> None:
+    seen: list[GenerationRequest] = []
+
+    class Cut(MockEngine):
+        def _respond(self, request: GenerationRequest) -> Any:
+            seen.append(request)
+            response = super()._respond(request)
+            is_cut = "What is 0?" in str(request.prompt) and len(request.prompt) == 1
+            return replace(response, finish_reason="length") if is_cut else response  # type: ignore[type-var]
+
+    engine = Cut(8, reply=lambda r: "Step 1 holds." if len(r.prompt) == 1 else good_reply(r))
+    with Runner(engine, tmp_path / "judge.jsonl", "judge") as runner:
+        said = LlmVoter(settings(reasoning="two_turns"), 1, 1, runner).collect_votes(cases(9))
+    assert said.invalid_replies == {"thinking cut": 3}
+    assert sum(len(request.prompt) == 3 for request in seen) == 8
+    [[vote], _] = said.votes["sample0"]
+    assert isinstance(vote, InvalidReply)
+    kept = [row for row in said.replies if row["sample_id"] == "sample0"]
+    assert {(row["text"], row["reasoning"], row["finish_reason"]) for row in kept} == {("", "Step 1 holds.", "length")}
+    assert any("think more briefly" in str(request.prompt) for request in seen)
+
+
 def test_what_is_too_long_is_unknown_and_sent_nowhere(tmp_path: Path) -> None:
     found, replies = ask(tmp_path, settings(max_chars=50), [*cases(1), *cases(1, ("x" * 60,))][1:])
     assert replies.is_empty()
@@ -315,6 +395,11 @@ def test_another_prompt_or_model_is_another_judge_and_another_engine_is_not() ->
     assert identify_llm_judge(settings(mode="step")) != base
     assert identify_llm_judge(settings(temperature=1.0)) != base
     assert identify_llm_judge(settings(prompt="step")) != base
+    assert len({identify_llm_judge(settings(reasoning=reasoning)) for reasoning in REASONING}) == len(REASONING)
+    assert identify_llm_judge(settings(reasoning_tokens=9)) == base, "no thinking is limited"
+    assert identify_llm_judge(settings(reasoning="tags", reasoning_tokens=9)) != identify_llm_judge(
+        settings(reasoning="tags")
+    )
     assert identify_llm_judge(settings(mock={"error_rate": 0.5, "invalid_rate": 0.0})) != base
     assert identify_llm_judge(settings(engine={**ENGINE, "concurrency": 9, "prices": None})) == base
     real = settings(engine=openai(), mock=None)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
@@ -20,7 +20,7 @@ from stages.common.engines import EngineError
 from stages.common.errors import UserError
 from stages.common.journal import ROOT
 from stages.common.params.block import ParamsBlock, ParamsError, validate
-from stages.common.params.judge import JudgeParams, MockJudgeParams
+from stages.common.params.judge import FREE_REASONING, JudgeParams, MockJudgeParams, ReasoningMode
 from stages.common.params.split import SplitParams
 from stages.common.runs import record_stage
 from stages.common.tables import (
@@ -127,6 +127,58 @@ def test_a_judge_that_never_errs_says_what_the_rule_says(mode: str) -> None:
     assert {True, False} == set(labels.labels["label"])
     assert sent(report) == labels.replies.height == (40 if mode == "completion" else asked[2].height)
     REPLY.check(labels.replies)
+
+
+@pytest.mark.parametrize("mode", ["completion", "step", "critique"])
+def test_every_way_to_reason_gives_the_same_labels(mode: str) -> None:
+    """The mock judge replies in every form; errors and invalid replies are drawn alike."""
+    asked = tables(20)
+    by_reasoning = {}
+    for reasoning in get_args(ReasoningMode):
+        params = {"llm": weak(wrong=0.2, useless=0.2, mode=mode, reasoning=reasoning), "num_votes": 3}
+        labels, report = judge(asked, **params)
+        by_reasoning[reasoning] = labels.labels.select("sample_id", "step", "label", "agreement", "first_error")
+        has_thinking = reasoning in FREE_REASONING
+        assert labels.replies["reasoning"].null_count() == (0 if has_thinking else labels.replies.height)
+        assert not labels.replies["text"].str.contains("think").any()
+        assert sum(report["replies"]["invalid"].values()) == labels.replies["error"].drop_nulls().len() > 0
+        turns = 2 if reasoning == "two_turns" else 1
+        assert sent(report) == turns * labels.replies.height
+        tokens = report["llm_usage"]["judge"]
+        for name in ("prompt_tokens", "completion_tokens"):
+            assert tokens[name] == labels.replies[name].sum()
+        recounted = make_judge(JudgeParams.model_validate({**JUDGE, **params}), 1).recount(
+            LabelEvidence(*asked, labels.labels, labels.replies)
+        )
+        assert recounted is not None
+        assert recounted.equals(labels.labels.select(recounted.columns).sort("problem_id", "sample_id", "step")) or (
+            recounted.sort("sample_id", "step").equals(
+                labels.labels.select(recounted.columns).sort("sample_id", "step")
+            )
+        )
+    first = by_reasoning["before_verdict"]
+    assert all(labels.equals(first) for labels in by_reasoning.values())
+    assert {True, False} <= set(first["label"])
+
+
+def test_a_critique_says_nothing_of_steps_after_the_first_error() -> None:
+    asked = tables(20)
+    labels, report = judge(asked, llm=served(mode="critique"))
+    after = labels.labels.filter(pl.col("step") > pl.col("first_error"))
+    assert after.height
+    assert after["label"].null_count() == after.height == report["unknown"]["reasons"]["after the first error"]
+    assert wrong_share(labels, asked) == 0
+
+
+@pytest.mark.parametrize("reasoning", ["tags", "field", "two_turns"])
+def test_cut_thinking_is_counted_apart(reasoning: str) -> None:
+    engine = {**ENGINE, "mock": {"truncation_rate": 0.3}}
+    labels, report = judge(tables(20), llm=weak(reasoning=reasoning, engine=engine), num_votes=3)
+    cut = labels.replies.filter(pl.col("finish_reason") == "length")
+    assert 0 < report["replies"]["invalid"]["thinking cut"] <= cut.height
+    thought = cut.filter(pl.col("text") == "")
+    assert thought.height == report["replies"]["invalid"]["thinking cut"]
+    assert thought["reasoning"].str.len_chars().min() > 0  # type: ignore[operator]
 
 
 def test_votes_are_better_than_one_of_them() -> None:

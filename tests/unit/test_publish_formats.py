@@ -12,7 +12,7 @@ import pytest
 from stages.common.errors import UserError
 from stages.judge.llm import hash_prompt
 from tests.support import tiny_policy
-from tests.support.publish_place import make_place
+from tests.support.publish_place import THOUGHT, make_place
 from tools.publish import Commit, RefusedError, write_dataset
 from tools.publish.exported_round import ExportedRound, read_round
 from tools.publish.formats import FORMATS, export_format, list_formats
@@ -166,13 +166,32 @@ def test_labels_count_the_votes_in_the_replies_beside_them(of: ExportedRound, fo
 def test_every_published_row_leads_to_its_raw_replies(of: ExportedRound, folder: Path) -> None:
     written = pl.read_parquet(of.locate("labels") / "replies/*.parquet").sort("request_hash").to_dicts()
     published = sorted(rows_of(folder, "replies"), key=lambda row: row["request_hash"])
-    assert published == [{"round": "M1", **row} for row in written]
+    assert [{"reasoning": None, **row} for row in published] == [
+        {"round": "M1", **row, "reasoning": None} for row in written
+    ]
     known = {row["sample_id"] for row in published}
     for form in list_formats():
         for row in rows_of(folder, form.name):
             ids = {row[name] for name in ("sample_id", "chosen_sample_id", "rejected_sample_id") if name in row}
             assert ids
             assert ids <= known
+
+
+def test_thinking_is_published_on_request_alone_and_scanned(place: Path, folder: Path, tmp_path: Path) -> None:
+    def holds_thinking(path: Path) -> bool:
+        return path.suffix == ".parquet" and THOUGHT in str(pl.read_parquet(path).to_dicts())
+
+    assert not any(holds_thinking(path) for path in folder.rglob("*"))
+    write_dataset(["M1"], "org/sums", COMMIT, tmp_path, place, with_reasoning=True)
+    rows = rows_of(tmp_path, "reasoning")
+    replies = {row["request_hash"]: row for row in rows_of(tmp_path, "replies")}
+    assert {row["request_hash"] for row in rows} == {key for key, row in replies.items() if row["text"] is not None}
+    assert {path.parent.name for path in tmp_path.rglob("*") if holds_thinking(path)} == {"reasoning"}
+    assert "M1-reasoning" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    path = next((tmp_path / "data/M1/reasoning").iterdir())
+    pl.read_parquet(path).with_columns(reasoning=pl.lit("as ann@example.org wrote")).write_parquet(path)
+    with pytest.raises(RefusedError, match="column reasoning: e-mail address"):
+        require_nothing_private(tmp_path)
 
 
 def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:

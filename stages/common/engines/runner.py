@@ -150,7 +150,7 @@ class Runner:
         if 2 * len(errors) > len(first):
             raise EngineError(
                 f"{self._desc}: pre-flight: {len(errors)} of {len(first)} replies are unusable: {errors[0]}; no "
-                "further request was sent"
+                f"further request was sent; all of them are in {self._journal.path}"
             )
 
     def _check_failure_rate(self) -> None:

@@ -123,7 +123,12 @@ REPLY = Table(
         Column("attempt", pl.Int32, "0-based attempt at this vote"),
         Column("request_hash", pl.String, "hash of everything that determined the reply"),
         Column("text", pl.String, "the raw reply without its thinking, null where there is none", nullable=True),
-        Column("reasoning", pl.String, "the judge's thinking before the reply, null if it gave none", nullable=True),
+        Column(
+            "reasoning",
+            pl.String,
+            "the judge's thinking before the reply, null without, empty if hidden",
+            nullable=True,
+        ),
         Column("error", pl.String, "why the reply has no verdicts, null where it has", nullable=True),
         Column("finish_reason", pl.String, "as reported by the server, null where there is no reply", nullable=True),
         Column(

@@ -21,9 +21,9 @@ def make_mock_reply(
 ) -> MockReply:
     """The reply to the `request` of `vote`.
 
-    Its verdicts depend on the draw (`request.seed`) and not on the prompt, so that they are the same in every form.
+    Its verdicts depend on model and seed and not on the prompt, so that they are the same in every form.
     """
-    draw = request.key if request.seed is None else request.seed
+    draw = request.key if request.seed is None else content_hash("draw", request.model, request.seed)
     is_invalid = hash_to_unit("mock judge", "invalid", draw) < params.invalid_rate
     verdicts = judge_toy_arithmetic(vote.completion.problem, list(vote.completion.steps))
     found: dict[int, tuple[bool, str]] = {}
@@ -34,7 +34,10 @@ def make_mock_reply(
             (is_correct is not False) is not is_flipped,
             f"{reason} (flipped on purpose)" if is_flipped else reason,
         )
-    thinking = "\n".join(f"On step {number}: {reason}." for number, (_, reason) in found.items())
+    thinking = "\n".join(
+        f"Step {number} is: {vote.completion.steps[number - 1].strip()}\nI check it against the step before. {reason}."
+        for number, (_, reason) in found.items()
+    )
     if form.reasoning == "two_turns" and len(request.prompt) == 1:
         return thinking
     text = json.dumps(_make_critique(found, form) if form.is_critique else _make_verdicts(found, form))

@@ -66,16 +66,16 @@ class _DuplicateKeyError(ValueError):
 def separate_thinking(text: str, finish_reason: str, form: ReplyForm, reasoning: str | None) -> tuple[str | None, str]:
     """The thinking of a reply, None if there is none, and its text without it.
 
-    `reasoning` is what the server gave apart. All of a text is thinking if that is not closed, or if the reply had to
-    think and was cut without any mark: the prompt may have opened the thinking. Separating again changes nothing.
+    `reasoning` is what the server gave apart, empty where it keeps the thinking to itself. All of a text is thinking if
+    that is not closed, or if the reply had to think and was cut without any mark: the prompt may have opened the
+    thinking. Separating again changes nothing.
     """
     if isinstance(_parse(text), dict):  # a mark in a string of JSON ends nothing
         return reasoning, text
     split = split_thinking(text)
     is_open = form.has_thinking and finish_reason == "length" and not reasoning and split.start == 0
     thinking, rest = (text, "") if is_open else (split.thinking, split.rest) if split.is_closed else (text, "")
-    given = [part for part in (reasoning, thinking) if part]
-    return "\n\n".join(given) or None, rest
+    return "\n\n".join(part for part in (reasoning, thinking) if part) or reasoning, rest
 
 
 def read_reply(
@@ -93,14 +93,14 @@ def read_reply(
         return InvalidReply("it was far too long", "far too long")
     thinking, text = separate_thinking(text, finish_reason, form, reasoning)
     if finish_reason == "length":
-        if thinking and not text.strip():
+        if thinking is not None and not text.strip():
             return InvalidReply("its thinking was cut off at the length limit; think more briefly", THINKING_CUT)
         return InvalidReply("it was cut off at the length limit; write more briefly", "cut by length")
     if finish_reason in _REFUSALS:
         return InvalidReply("it was refused", "refused")
     if finish_reason != "stop":
         return InvalidReply("it was interrupted", "interrupted")
-    if form.has_thinking and not thinking:
+    if form.has_thinking and thinking is None:
         return InvalidReply("no thinking came before the verdicts", NO_THINKING)
     if thinking and not text.strip():
         return InvalidReply("nothing came after the thinking, or the thinking was never closed", "only thinking")

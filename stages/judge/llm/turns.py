@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stages.common.engines import Completion, GenerationRequest, Response
+from stages.common.engines import Completion, GenerationRequest, Response, find_engine_kind
 from stages.common.params.judge import LlmJudgeParams
 from stages.common.thinking import join_thinking
 from stages.judge.llm.judge_prompts import render_prompt, render_second_turn
@@ -60,6 +60,7 @@ def make_request(
         error if is_about_first else None,
     )
     messages = [{"role": "user", "content": prompt}]
+    extra_body = dict(params.engine.extra_body)
     limit, schema = params.max_vote_tokens, None if form.reasoning == "tags" else form.make_schema(numbers)
     if first is not None:
         assert first.reasoning is not None
@@ -70,6 +71,8 @@ def make_request(
         limit = params.max_tokens
     elif params.has_two_turns:
         limit, schema = params.reasoning_tokens, None
+    elif form.has_thinking:
+        extra_body |= find_engine_kind(params.engine).limit_thinking(params.engine, params.reasoning_tokens)
     return GenerationRequest(
         model=model,
         prompt=messages,
@@ -78,7 +81,7 @@ def make_request(
         seed=seed,
         schema=schema,
         schema_after_reasoning=form.reasoning == "field",
-        extra_body=params.engine.extra_body,
+        extra_body=extra_body,
     )
 
 
@@ -96,5 +99,5 @@ def read_turn(request: GenerationRequest, response: Response, vote: VoteRequest,
         read = None if is_complete else read_reply("", finish, vote.numbers, form, reasoning)
         return Turn(request, response, "", reasoning, read)
     thinking, text = separate_thinking(response.text, finish, form, response.reasoning)
-    thinking = "\n\n".join(part for part in (before, thinking) if part) or None
+    thinking = "\n\n".join(part for part in (before, thinking) if part) or thinking
     return Turn(request, response, text, thinking, read_reply(text, finish, vote.numbers, form, thinking))
