@@ -19,7 +19,7 @@ from stages.judge.checks.signs import (
 )
 from stages.judge.label_stats import divide
 from stages.judge.labelling import Judge
-from stages.judge.llm import read_template
+from stages.judge.llm import ReplyForm, read_template
 from stages.judge.step_labels import CompletionSteps, Judgement, SampleLabels
 
 logger = logging.getLogger(__name__)
@@ -120,11 +120,12 @@ def _measure_rationales(judge: Judge, chosen: Sequence[CompletionSteps], judgeme
     labels = [label for of_sample in judgement.labels.values() for label in of_sample]
     steps = [pair for each in chosen for pair in zip(each.steps, judgement.labels[each.sample_id], strict=True)]
     templates = [read_template(llm.template) for llm in judge.llms]
-    # A mock's replies do not depend on the seed, and at temperature 0 no reply does.
+    templates += [ReplyForm.find(llm).describe([1, 2]) for llm in judge.llms]
+    # A mock's replies do not depend on the seed, at temperature 0 no reply does, and bare verdicts agree anyway.
     sampled = [
         index
         for index, llm in enumerate(judge.llms)
-        if llm.temperature != 0 and not find_engine_kind(llm.engine).is_mock
+        if llm.temperature != 0 and llm.reasoning != "none" and not find_engine_kind(llm.engine).is_mock
     ]
     return [
         Sign(
