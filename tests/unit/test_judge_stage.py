@@ -20,7 +20,7 @@ from stages.common.engines import EngineError
 from stages.common.errors import UserError
 from stages.common.journal import ROOT
 from stages.common.params.block import ParamsBlock, ParamsError, validate
-from stages.common.params.judge import FREE_REASONING, JudgeParams, MockJudgeParams, ReasoningMode
+from stages.common.params.judge import FREE_REASONING, JudgeParams, ReasoningMode
 from stages.common.params.split import SplitParams
 from stages.common.runs import record_stage
 from stages.common.tables import (
@@ -336,10 +336,10 @@ def test_a_degenerate_judge_stops_the_stage_and_its_replies_are_kept(
 ) -> None:
     """A model that calls the first step correct and all others incorrect, whatever they say, for the same reason."""
 
-    def reply(request: VoteRequest, key: str, params: MockJudgeParams) -> str:
+    def reply(vote: VoteRequest, *_: object) -> str:
         entries = [
-            {"step": number, "verdict": "correct" if number == 1 else "incorrect", "rationale": "one sentence"}
-            for number in request.numbers
+            {"step": number, "analysis": "one sentence", "verdict": "correct" if number == 1 else "incorrect"}
+            for number in vote.numbers
         ]
         return json.dumps({"verdicts": entries})
 
