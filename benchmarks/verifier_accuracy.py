@@ -8,19 +8,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import partial
+from importlib import metadata
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.verifier_pairs import AnswerPair, generate_equal, generate_unequal
+from stages.common.tables import content_hash
 from stages.common.verifiers import VerifierInput
 from stages.common.verifiers.math import MathVerifier
+from stages.common.verifiers.math.process.process_pool import ProcessPool
 
 REAL_DATA = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
 TEST_DATA = Path("tests/data")
 DOCS = Path("docs/outcome.md")
 MARKS = ("<!-- bench-verify -->", "<!-- /bench-verify -->")
 """The table in `DOCS` stands between these lines."""
+
+PLAIN_VERDICTS = Path("work/bench/math_verify.jsonl")
+"""Verdicts of math-verify by a hash of its version, the gold answer and the completion."""
+
+PLAIN_TIMEOUT_S = 6.0
+"""Seconds after which a comparison by math-verify is ended; its own limit is one less for each text and comparison."""
+
+_CHUNK_PAIRS = 200
+"""Pairs after which verdicts are written down."""
 
 Verdicts = Sequence[bool | None]
 VerdictPair = tuple[bool | None, bool | None]
@@ -163,25 +175,53 @@ def verify_pairs(pairs: list[LabelledPair], workers: int, timeout_s: float) -> V
         ]
 
 
-def verify_plain(pairs: list[LabelledPair], timeout_s: float) -> Verdicts:
-    """Return math-verify's verdicts, used as in its documentation; what it cannot parse is False."""
+def load_math_verify() -> Callable[[str, str], tuple[bool, str]]:
+    """Return a function that gives math-verify's verdict, used as in its documentation; what it cannot parse is False.
+
+    Runs in the processes of a `ProcessPool`, which ends those that math-verify's own time limit does not end.
+    """
     import logging
 
     import math_verify
 
     logging.disable(logging.CRITICAL)
-    seconds = max(1, int(timeout_s))
+    seconds = int(PLAIN_TIMEOUT_S) - 1
 
     def parse(text: str) -> list[Any]:
         plain = partial(math_verify.parse, parsing_timeout=seconds)
         parsed: list[Any] = plain(text) or plain(f"${text}$")  # an answer alone, without delimiters
         return parsed
 
-    def verify(pair: LabelledPair) -> bool:
-        gold = pair.gold if "$" in pair.gold or "\\boxed" in pair.gold else f"${pair.gold}$"
-        return bool(math_verify.verify(parse(gold), parse(pair.completion), timeout_seconds=seconds))
+    def verify(gold: str, completion: str) -> tuple[bool, str]:
+        first = parse(gold if "$" in gold or "\\boxed" in gold else f"${gold}$")
+        return bool(math_verify.verify(first, parse(completion), timeout_seconds=seconds)), "math-verify"
 
-    return [verify(pair) for pair in pairs]
+    return verify
+
+
+def verify_plain(pairs: list[LabelledPair], workers: int) -> Verdicts:
+    """Return math-verify's verdicts; None where it takes more than `PLAIN_TIMEOUT_S` seconds or ends its process.
+
+    Verdicts are appended to `PLAIN_VERDICTS`, so that a run which was stopped goes on, and other rules of ours are
+    measured at once.
+    """
+    version = metadata.version("math-verify")
+    texts = [(pair.gold, pair.completion) for pair in pairs]
+    keys = {one: content_hash([version, PLAIN_TIMEOUT_S, *one]) for one in texts}
+    known = {row["key"]: row["verdict"] for row in _read_rows(PLAIN_VERDICTS)}
+    missing = [one for one, key in keys.items() if key not in known]
+    PLAIN_VERDICTS.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(ProcessPool("benchmarks.verifier_accuracy:load_math_verify", workers, PLAIN_TIMEOUT_S)) as pool,
+        PLAIN_VERDICTS.open("a", encoding="utf-8") as file,
+    ):
+        for start in range(0, len(missing), _CHUNK_PAIRS):
+            waiting = [(keys[one], pool.submit(*one)) for one in missing[start : start + _CHUNK_PAIRS]]
+            for key, pending in waiting:
+                known[key] = pool.wait(pending)[0]
+                file.write(json.dumps({"key": key, "verdict": known[key]}) + "\n")
+            file.flush()
+    return [known[keys[one]] for one in texts]
 
 
 def _format_row(name: str, pairs: list[LabelledPair], ours: Accuracy, plain: Accuracy) -> str:
@@ -211,7 +251,7 @@ def bench(count: int, workers: int, timeout_s: float, only: str | None, show: in
             continue
         expected = [pair.expected for pair in pairs]
         given = verify_pairs(pairs, workers, timeout_s)
-        plain = verify_plain(pairs, timeout_s) if is_plain else [None] * len(pairs)
+        plain = verify_plain(pairs, workers) if is_plain else [None] * len(pairs)
         lines.append(_format_row(name, pairs, measure(expected, given), measure(expected, plain)))
         _print(lines[-1])
         _print_differences(pairs, given, show)

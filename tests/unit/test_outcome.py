@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import subprocess
@@ -23,10 +24,11 @@ from benchmarks.verifier_ablation import ablate, read_cases
 from stages.common.params.outcome import OutcomeParams
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, read_table, write_table
 from stages.common.verifiers import VERIFIERS, verify_answer, verify_answers
+from stages.common.verifiers.math.compare import units
 from stages.common.verifiers.math.compare.answer_text import write_plainly
 from stages.common.verifiers.math.compare.comparer import NeedsAlgebra, check_cheaply
 from stages.common.verifiers.math.compare.decision import compare_texts
-from stages.common.verifiers.math.compare.numbers import read_number
+from stages.common.verifiers.math.compare.numbers import SCALES, read_number
 from stages.outcome import verify_samples
 
 DATA = Path(__file__).parents[1] / "data"
@@ -182,6 +184,41 @@ _ELEMENTS = st.lists(st.integers(-3, 3).map(str), min_size=2, max_size=3).map(",
 _LISTS = st.tuples(_ELEMENTS, _ELEMENTS, st.sampled_from(["({})", r"\{{{}\}}", "{}"])).map(
     lambda drawn: (drawn[2].format(drawn[0]), drawn[2].format(drawn[1]))
 )
+
+
+def _write_plural(word: str) -> str:
+    return word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+WORDS = sorted({"times", "minus", "pairs", "losses"} | units.CHANGING)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_words_that_change_a_number_are_found_as_written_and_in_the_plural(word: str) -> None:
+    word = word.replace("/", "per ")
+    forms = {word, word.upper(), *([_write_plural(word)] if len(word) > 3 and not word.endswith("s") else [])}
+    for form in forms:
+        assert units.read_unit(form).changing or units.read_unit(form).power > 1, form
+        for text in (f"5 {form}", rf"5 \text{{ {form}}}"):
+            assert decide("5", text)[0] is not True, text
+            assert decide(text, text)[0] is True
+
+
+@pytest.mark.parametrize("words", [" ".join(sorted(words)) for words in units.CONTRASTS])
+def test_words_of_one_class_are_two_things_as_written_and_in_the_plural(words: str) -> None:
+    for write in (str, str.upper, _write_plural):
+        for first, second in itertools.permutations([write(word) for word in words.split() if len(word) > 3], 2):
+            assert units.is_contrast(units.read_unit(first).words, units.read_unit(second).words), (first, second)
+            assert decide(f"5 {first}", f"5 {second}")[0] is False, (first, second)
+
+
+def test_words_that_count_are_found_in_the_plural() -> None:
+    for word, size in SCALES.items():
+        for form in (word, word.upper(), _write_plural(word)):
+            assert decide(f"5 {form}", str(5 * size))[0] is True, form
+            assert decide(f"5 {form}", "5")[0] is False, form
+    for word in ["third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "hundredth", "thousandth"]:
+        assert decide(f"5 {_write_plural(word)}", "5")[0] is False, word
 
 
 @given(st.one_of(_NUMBERS, _LISTS))

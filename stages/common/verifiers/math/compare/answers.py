@@ -59,6 +59,12 @@ _PERCENT_BEFORE = re.compile(r"\\?%(?=[\d.]+\Z)")
 _HYPHENATED = re.compile(r"(?:[A-Za-z]{3,}-)+(?:[A-Za-z]{4,}|ups)\b|[A-Za-z]{4,}-[A-Za-z]{3,}\b")
 """Words such as push-ups, non-white and polka-dot, which are no difference of products."""
 
+_INDEXED = re.compile(r"([A-Za-z])(\d)(?= ?=)")
+"""A name such as x1 before its value."""
+
+_BRACKETED = re.compile(r"(?:\(\d\)){2,}")
+"""Numbers of statements or questions, such as (1)(3), which are no product."""
+
 _TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc) ?(?![a-z])")
 _TO = re.compile(r"(?<=\d) ?(?:\\text ?\{ ?to ?\}|to) ?(?=\d)")
 
@@ -170,6 +176,10 @@ def _read_item(text: str) -> Node:
     number = read_number(text)
     if number is not None:
         return Node("num", tuple(number))
+    if _BRACKETED.fullmatch(text):
+        raise ReadError("numbers in brackets side by side")
+    if (indexed := _INDEXED.match(text)) is not None:
+        text = f"{indexed[1]}_{indexed[2]}{text[indexed.end() :]}"
     for read in READERS.values():
         node = read(text)
         if node is not None:
@@ -215,15 +225,16 @@ def _read_numbered(text: str, is_money: bool = False) -> Node | None:
         or (match["mark"] and _TRIGONOMETRIC.search(match["value"]))
     ):
         return None
-    value, words = match["value"], match["unit"].strip()
-    unit = read_unit(TEXT.sub(r" \1 ", words)) if words else Unit()
-    if words and not _is_unit(value, words, unit, match["mark"] is not None, is_money):
+    value, behind = match["value"], match["unit"].strip()
+    unit = read_unit(TEXT.sub(r" \1 ", behind)) if behind else Unit()
+    if behind and not _is_unit(value, behind, unit, match["mark"] is not None, is_money):
         return None
-    if words.startswith("\\text"):
+    if behind.startswith("\\text"):
         unit = unit._replace(is_letter=False)
     mark = (match["mark"] or "").replace(" ", "")
     if mark.endswith("%") or unit.words & {"percent", "percentage", "pct"}:
-        unit = unit._replace(is_percent=True, words=unit.words - {"percent", "percentage", "pct"})
+        words = unit.words - {"percent", "percentage", "pct"}
+        unit = unit._replace(is_percent=True, words=words | {"percentage point"} if "point" in words else words)
     elif mark:
         scale = {"C": "celsius", "F": "fahrenheit"}.get(TEXT.sub(r"\1", mark).strip(" }")[-1:], "degree")
         unit = unit._replace(dimensions=((scale, 1),))

@@ -80,7 +80,7 @@ RULES: dict[tuple[str, str], Rule] = {}
 
 FORMULAS = frozenset({
     "num", "name", "word", "points", "const", "add", "mul", "div", "pow", "neg", "root", "call", "apply", "abs",
-    "floor", "ceil", "fact", "binom", "det", "sum", "prod", "int", "lim", "pm", "mp",
+    "floor", "ceil", "fact", "fact2", "binom", "det", "sum", "prod", "int", "lim", "pm", "mp",
 })  # fmt: skip
 
 

@@ -59,7 +59,8 @@ def prepare_input(one: VerifierInput, accepts_guesses: bool = False) -> Prepared
 def _read_gold(gold: str) -> str:
     """Return the answer in a gold text: what its box or sentence says, or the text if it is no more than an answer."""
     found = extract_answer(gold[: 2 * MAX_ANSWER_CHARS]) if len(gold) <= 2 * MAX_ANSWER_CHARS else None
-    if found is not None and found.rule not in ("whole", "last line", "last sentence"):
+    is_stated = found is not None and found.rule not in ("whole", "last line", "last sentence")
+    if found is not None and is_stated and found.text.count("{") == found.text.count("}"):
         return found.text
     return _OPEN_BOX.sub("", gold).strip().removeprefix("**").removesuffix("**")
 

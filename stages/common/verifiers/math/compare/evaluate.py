@@ -181,11 +181,11 @@ def _round(by: Evaluator, node: Node, rounding: Callable[[Any], Any]) -> Any:
     return rounding(mp.re(value))
 
 
-def _take_factorial(by: Evaluator, node: Node) -> Any:
+def _take_factorial(by: Evaluator, node: Node, compute: Callable[[Any], Any] = mp.factorial) -> Any:
     value = by.compute(node)
     if abs(value) > MAX_LOG or (_is_negative(value) and mp.isint(value)):
         raise UndefinedError("a factorial")
-    return mp.gamma(value + 1)
+    return compute(value)
 
 
 def _list_terms(by: Evaluator, low: Node | None, high: Node | None, body: Node) -> list[Any]:
@@ -217,7 +217,8 @@ _RULES: dict[str, Callable[..., Any]] = {
     "root": lambda by, node, degree: _raise(by, node, Node("div", (Node("num", (Fraction(1), None, 0)), degree))),
     "call": _call, "apply": _apply, "abs": lambda by, node: abs(by.compute(node)),
     "floor": lambda by, node: _round(by, node, mp.floor), "ceil": lambda by, node: _round(by, node, mp.ceil),
-    "fact": _take_factorial, "binom": lambda by, *nodes: mp.binomial(*by.compute_all(nodes)),
+    "fact": _take_factorial, "fact2": lambda by, node: _take_factorial(by, node, mp.fac2),
+    "binom": lambda by, *nodes: mp.binomial(*by.compute_all(nodes)),
     "deg": lambda by, node: by.compute(node) * mp.pi / 180,
     "det": lambda by, rows: mp.det(mp.matrix([by.compute_all(row) for row in rows])),
     "sum": lambda by, *parts: mp.fsum(_list_terms(by, *parts)), "int": _integrate,

@@ -62,6 +62,11 @@ def _take_factorial(value: Fraction) -> Fraction:
     return Fraction(math.factorial(int(value)))
 
 
+def _take_double_factorial(value: Fraction) -> Fraction:
+    _take_factorial(value)
+    return Fraction(math.prod(range(int(value), 0, -2)))
+
+
 _OPERATIONS: dict[str, Callable[..., Fraction]] = {
     "add": lambda *values: sum(values, Fraction(0)),
     "mul": lambda *values: math.prod(values, start=Fraction(1)),
@@ -70,5 +75,6 @@ _OPERATIONS: dict[str, Callable[..., Fraction]] = {
     "pct": lambda value: value / 100,
     "pow": _raise,
     "fact": _take_factorial,
+    "fact2": _take_double_factorial,
     "binom": _choose,
 }

@@ -97,6 +97,8 @@ class Parser(AtomReader):
                     raise ReadError("a/bc is ambiguous")
                 node = Node("div", (node, bottom))
             elif self.starts_factor():
+                if node.kind == "num" and node.args[0] == 0:
+                    raise ReadError("0 before a factor, as in 0xFF")
                 node = Node("mul", (node, self.read_power()))
             else:
                 return node
@@ -118,10 +120,14 @@ class Parser(AtomReader):
                 elif node == Node("name", ("f",)) and self.is_minus_one():
                     self.read_argument()
                     node = self.read_named("f^-1")
+                elif node.kind == "name" and node.args[0] in ("f", "g", "h"):
+                    node = Node("pow", (node, self.read_argument(is_power=True)))
+                    if self.peek() == "(":
+                        raise ReadError("a power of a function may be a square, another application or a derivative")
                 else:
                     node = Node("pow", (node, self.read_argument(is_power=True)))
             elif self.take("!"):
-                node = Node("fact", (node,))
+                node = Node("fact2" if self.take("!") else "fact", (node,))
             elif self.take(r"\%", "%"):
                 node = Node("pct", (node,))
             elif self.take("'"):

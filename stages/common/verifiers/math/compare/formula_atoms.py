@@ -18,6 +18,12 @@ from stages.common.verifiers.math.compare.tokens import (
 )
 
 
+def _is_differential(node: Node) -> bool:
+    """Return whether a formula is a product that begins with d, such as dx."""
+    first: Node = node.args[0] if node.kind == "mul" else node
+    return _is_differential(first) if first.kind == "mul" else node.kind == "mul" and first == Node("name", ("d",))
+
+
 class AtomReader(TokenReader):
     """Reads what a formula is made of; a subclass reads sums, products and powers of it."""
 
@@ -52,6 +58,8 @@ class AtomReader(TokenReader):
                 break
         if name == "d" and self.peek() == "/":
             raise ReadError("a derivative")
+        if name[0] in "AP" and name[1:].strip("_nm0123456789") == "" != name[1:] and self.peek() == "^":
+            raise ReadError("a power or a number of arrangements")
         if self.peek() == "(" and not self.tokens[self.position].is_spaced and name[0] in CALLED:
             return Node("apply", (name, self.read_atom()))
         return Node("name", (name,))
@@ -120,7 +128,10 @@ class AtomReader(TokenReader):
         return Node("neg", (node,)) if operator else node
 
     def read_fraction(self) -> Node:
-        return Node("div", (self.read_argument(), self.read_argument()))
+        parts = (self.read_argument(), self.read_argument())
+        if all(map(_is_differential, map(strip_groups, parts))):
+            raise ReadError("a derivative")
+        return Node("div", parts)
 
     def read_binomial(self) -> Node:
         return Node("binom", (self.read_argument(), self.read_argument()))

@@ -133,6 +133,9 @@ def read_numeral(phrase: str) -> Fraction | None:
         value = read_numeral(" ".join(words[1:]))
         return None if value is None else -value
     part = read_part(words[-1])
+    if part is not None and words[-2:-1] == ["a"] and len(words) > 2:  # one and a half
+        whole = _read_whole(words[:-2])
+        return None if whole is None else whole + Fraction(1, part)
     if part is None:
         whole = _read_whole(words)
         return None if whole is None else Fraction(whole)

@@ -8,17 +8,16 @@ from typing import Any
 from stages.common.verifiers.math.compare.comparer import Comparer, register
 from stages.common.verifiers.math.compare.exact import find_exact
 from stages.common.verifiers.math.compare.tokens import Node
-from stages.common.verifiers.math.compare.units import Unit, is_contrast
+from stages.common.verifiers.math.compare.units import MONEY, Unit, is_ambiguous, is_contrast, is_conversion
 from stages.common.verifiers.verifier import Decision
-
-_MONEY = frozenset(["dollar", "euro", "sterling", "yuan", "yen", "rupee", "ruble"])
 
 
 @register(("quantity", "quantity"), ("quantity", "formula"))
 def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
     """Compare two quantities, or one with a formula.
 
-    - Units convert; two that measure different things make different answers. One on one side only is passed over.
+    - Units convert; two that measure different things make different answers. One on one side only is passed over, but
+      a number that is the same amount in another unit is unknown: 2 hours beside 120.
     - The same words, or words on one side only, are passed over, but not those that change the value: increase, west.
     - Two different words are unknown, or different answers if they are of one class: increase and decrease.
     - A percentage is its number with or without the division by 100; two percentages must agree.
@@ -38,6 +37,8 @@ def compare_quantities(gold: Node, answer: Node, by: Comparer) -> Decision:
             if _list_amounts(unit) == _list_amounts(other) != ():
                 return None, "a rate beside an amount"
             return _compare_angles(first, unit, second, other, by)
+        if unit.before != other.before:
+            return None, f"only one says {', '.join(sorted(unit.before ^ other.before))}"
         return by.compare(_scale(first, unit, unit.size / other.size), _scale(second, other))[0], "units"
     if (unit.dimensions and other.words) or (other.dimensions and unit.words):
         return None, "a unit beside other words"
@@ -50,7 +51,7 @@ def _split(node: Node) -> tuple[Node, Unit]:
 
 def _list_amounts(unit: Unit) -> tuple[tuple[str, int], ...]:
     """Return what a unit with money measures, without what it is per."""
-    return tuple(base for base in unit.dimensions if base[1] > 0 and base[0] in _MONEY)
+    return tuple(base for base in unit.dimensions if base[1] > 0 and base[0] in MONEY)
 
 
 def _negate_same(first: Node, second: Node, by: Comparer) -> Decision:
@@ -73,7 +74,19 @@ def _compare_bare(first: Node, unit: Unit, second: Node, other: Unit, by: Compar
     if angle is not None and decision[0] is False and _holds_pi(first) != _holds_pi(second):
         degrees, radians = (first, second) if unit is angle else (second, first)
         return by.compare(_turn(degrees), radians)[0], "degrees in radians"
-    return decision
+    return (None, "another unit") if decision[0] is False and _may_convert(first, unit, second, other) else decision
+
+
+def _may_convert(first: Node, unit: Unit, second: Node, other: Unit) -> bool:
+    """Return whether a number without a unit may be the other amount in another unit."""
+    (bare, amount), measure = ((first, second), other) if other.dimensions else ((second, first), unit)
+    quotient = _divide(bare, amount)
+    return quotient is not None and is_conversion(measure, quotient)
+
+
+def _divide(first: Node, second: Node) -> Fraction | None:
+    values = find_exact(first), find_exact(second)
+    return values[0] / values[1] if values[0] is not None and values[1] else None
 
 
 def _compare_angles(first: Node, unit: Unit, second: Node, other: Unit, by: Comparer) -> Decision:
@@ -81,8 +94,8 @@ def _compare_angles(first: Node, unit: Unit, second: Node, other: Unit, by: Comp
     if set(names) == {"degree", "radian"} and len(unit.dimensions) == len(other.dimensions) == 1:
         degrees, radians = (first, second) if names[0] == "degree" else (second, first)
         return by.compare(_turn(degrees), radians)[0], "degrees in radians"
-    if "degree" in names and {"celsius", "fahrenheit"} & set(names):
-        return None, "degrees of an angle or of temperature"
+    if is_ambiguous(unit, other, _divide(first, second)):
+        return None, "units that have one name"
     return False, "units differ"
 
 

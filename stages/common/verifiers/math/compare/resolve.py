@@ -46,6 +46,13 @@ def find_names(node: Any) -> frozenset[str]:
     )
 
 
+def rename(node: Any, old: Node, new: Node) -> Any:
+    """Return `node` with a name in place of another."""
+    if isinstance(node, Node):
+        return new if node == old else Node(node.kind, tuple(rename(part, old, new) for part in node.args))
+    return tuple(rename(part, old, new) for part in node) if type(node) is tuple else node
+
+
 def count_signs(node: Any) -> int:
     """Return how many plus-or-minus signs `node` holds."""
     if isinstance(node, Node):

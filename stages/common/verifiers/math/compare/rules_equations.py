@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.common.verifiers.math.compare.comparer import FORMULAS, Comparer, find_infinity, join_all, register
-from stages.common.verifiers.math.compare.resolve import find_names, make_interval
+from stages.common.verifiers.math.compare.resolve import find_names, make_interval, rename
 from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.verifier import Decision
 
@@ -16,12 +16,16 @@ def compare_assignments(gold: Node, answer: Node, by: Comparer) -> Decision:
     (first, value), (second, other) = gold.args, answer.args
     if first == second or "word" in (first.kind, second.kind):
         return by.compare(value, other)
+    called, also = _find_argument(first), _find_argument(second)
+    if called is not None and also is not None:
+        (function, old), (second_function, new) = called, also
+        if old in _list_names(other) - {new}:
+            return None, "arguments"
+        decision = by.compare(value, rename(other, new, old))
+        return decision if function == second_function or decision[0] is False else (None, "functions of other names")
     if {first.kind, second.kind} <= {"apply", "name"} and first.args[0] == second.args[0]:
-        old, new = first.args[-1], second.args[-1]
-        if not (isinstance(old, Node) and isinstance(new, Node)):
-            return by.compare(value, other)
-        if old.kind == new.kind == "name":
-            return (None, "arguments") if old in _list_names(other) else by.compare(value, rename(other, new, old))
+        decision = by.compare(value, other)
+        return (None, "another argument") if first.kind == second.kind and decision[0] else decision
     if first.kind == second.kind == value.kind == other.kind == "tuple" and {*first.args[1]} == {*second.args[1]}:
         pairs = [sorted(zip(names.args[1], items.args[1], strict=False)) for names, items in (gold.args, answer.args)]
         values = [tuple(item for _, item in pair) for pair in pairs]
@@ -31,17 +35,18 @@ def compare_assignments(gold: Node, answer: Node, by: Comparer) -> Decision:
     return (None if by.compare(value, other)[0] is None else False), "values of different names"
 
 
+def _find_argument(name: Node) -> tuple[str, Node] | None:
+    """Return the function and the argument of f(t), and the letter and the index of a_n."""
+    if name.kind == "apply" and name.args[1].kind == "name":
+        return name.args
+    letter, _, index = str(name.args[0]).partition("_") if name.kind == "name" else ("", "", "")
+    return (letter, Node("name", (index,))) if len(index) == 1 and index.isalpha() else None
+
+
 def _list_names(node: Any) -> set[Node]:
     if isinstance(node, Node) and node.kind == "name":
         return {node}
     return set().union(*map(_list_names, node)) if isinstance(node, tuple) else set()
-
-
-def rename(node: Any, old: Node, new: Node) -> Any:
-    """Return `node` with a name in place of another."""
-    if isinstance(node, Node):
-        return new if node == old else Node(node.kind, tuple(rename(part, old, new) for part in node.args))
-    return tuple(rename(part, old, new) for part in node) if type(node) is tuple else node
 
 
 @register(("assign", "any"))

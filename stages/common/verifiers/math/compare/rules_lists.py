@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stages.common.verifiers.math.compare.comparer import FORMULAS, Comparer, find_infinity, register
-from stages.common.verifiers.math.compare.resolve import find_names, make_interval
+from stages.common.verifiers.math.compare.exact import find_exact
+from stages.common.verifiers.math.compare.resolve import find_names, make_interval, rename
 from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.verifier import Decision
 
@@ -15,9 +16,27 @@ _JOINED = frozenset({"assign", "words", "name", "option"})
 _LETTERS = frozenset("ABCDEFGHIJ")
 
 
+_ARBITRARY = (frozenset("klmnj"), frozenset("CcKk"))
+"""Letters that problems leave to the answer: of an integer, and of a constant."""
+
+
 @register(("formula", "formula"), ("equation", "equation"))
 def compare_formulas(gold: Node, answer: Node, by: Comparer) -> Decision:
-    return by.check(gold, answer)
+    """Formulas by their values; equal ones with another letter for an integer or a constant are unknown: 2k, 2n."""
+    decision = by.check(gold, answer)
+    letters = _find_other_letter(gold, answer) if decision[0] is False and gold.kind != "name" else None
+    if letters is None:
+        return decision
+    renamed = rename(answer, Node("name", (letters[1],)), Node("name", (letters[0],)))
+    return decision if by.check(gold, renamed)[0] is False else (None, "another letter")
+
+
+def _find_other_letter(gold: Node, answer: Node) -> tuple[str, str] | None:
+    """Return the one letter that each formula alone has, if both may stand for any integer or constant."""
+    first, second = find_names(gold), find_names(answer)
+    letters = tuple(first - second), tuple(second - first)
+    is_arbitrary = any({*letters[0], *letters[1]} <= one for one in _ARBITRARY)
+    return (letters[0][0], letters[1][0]) if is_arbitrary and len(letters[0]) == len(letters[1]) == 1 else None
 
 
 @register(("list", "list"))
@@ -42,16 +61,20 @@ def _compare_values_by_name(gold: tuple[Node, ...], answer: tuple[Node, ...], by
     return by.compare_in_order(pairs[0], pairs[1], "values of unknowns")
 
 
-def _compare_named(gold: tuple[Node, ...], answer: tuple[Node, ...], by: Comparer) -> Decision:
-    """Compare values of several unknowns with bare values, which are in the order of the names or as written."""
+def _compare_named(gold: tuple[Node, ...], answer: tuple[Node, ...], by: Comparer, is_tuple: bool = False) -> Decision:
+    """Compare values of several unknowns with bare values, which are in the order of the names or as written.
+
+    A point has the order of x, y and z, a list that of the other answer, and where the orders do not agree it is
+    unknown which was meant.
+    """
     named, bare = (gold, answer) if gold[0].kind == "assign" else (answer, gold)
     if not all(one.kind == "assign" for one in named) or len(named) != len(bare):
         return by.compare_unordered(gold, answer, "lists")
     orders = (named, tuple(sorted(named)))
-    decisions = [by.compare_in_order(tuple(one.args[1] for one in order), bare, "")[0] for order in orders]
-    if True in decisions:
-        return True, "values of unknowns"
-    return (False if decisions == [False, False] else None), "values of unknowns"
+    written, by_name = (by.compare_in_order(tuple(one.args[1] for one in order), bare, "")[0] for order in orders)
+    is_point = all(one.args[0].args[0] in ("x", "y", "z") for one in named)
+    is_sure = written is by_name or (is_point and by_name) or (written and not is_point and not is_tuple)
+    return ((written or by_name) if is_sure else None), "values of unknowns"
 
 
 @register(("list", "tuple"))
@@ -59,10 +82,12 @@ def compare_list_with_point(listed: Node, point: Node, by: Comparer) -> Decision
     """A list without brackets may be a point, in its order."""
     items, coordinates = listed.args[0], point.args[1]
     if items and items[0].kind == "assign":
-        return _compare_named(items, coordinates, by)
+        return _compare_named(items, coordinates, by, is_tuple=True)
     if any(one.kind == "tuple" for one in items):
         return by.compare_unordered(items, (point,), "points")
     decision = by.compare_in_order(items, coordinates, "coordinates")
+    if decision[0] and len(items) == 2 and point.args[0] != "()":
+        return None, "two values or an interval"
     if decision[0] is not False or len(items) != len(coordinates):
         return decision
     return (None if by.compare_unordered(items, coordinates, "")[0] is not False else False), "another order"
@@ -93,10 +118,19 @@ def compare_points(gold: Node, answer: Node, by: Comparer) -> Decision:
 
 @register(("tuple", "formula"), ("tuple", "quantity"), ("tuple", "set"))
 def compare_point_with(point: Node, other: Node, by: Comparer) -> Decision:
-    items = point.args[1]
+    brackets, items = point.args
     if len(items) == 1:
-        return by.compare(items[0], other)
-    return (None if other.kind == "set" and point.args[0] != "()" else False), "a point beside another kind"
+        is_whole = (value := find_exact(items[0])) is not None and value.denominator == 1
+        return by.compare(items[0], other) if is_whole else (None, "brackets or a whole part")
+    if other.kind == "set" and len(other.args) == 1:
+        return by.compare(point, other.args[0])
+    is_open = (other.kind == "set" and brackets != "()") or find_names(other) != frozenset() or _holds_i(other)
+    return (None if is_open else False), "a point beside another kind"
+
+
+def _holds_i(node: Any) -> bool:
+    """Return whether a formula holds i, which may be a vector as well as a number."""
+    return node == Node("name", ("i",)) or (isinstance(node, tuple) and any(map(_holds_i, node)))
 
 
 @register(("list", "formula"), ("list", "quantity"), ("set", "formula"), ("set", "quantity"))
@@ -106,6 +140,8 @@ def compare_values_with(listed: Node, value: Node, by: Comparer) -> Decision:
     letters = {one.args[0] for one in items if one.kind == "option"}
     if value.kind == "name" and letters and len(letters) == len(items):
         return (set(value.args[0]) == letters if set(value.args[0]) <= _LETTERS else None), "options"
+    if listed.kind == "set" and len(items) == 1 and find_names(items[0]):
+        return None, "a set or a fractional part"
     values = [by.compare(one, value)[0] for one in items]
     return (False if False in values or not values else None if None in values else True), "several values beside one"
 
@@ -147,8 +183,12 @@ def _holds_matrix(node: Any) -> bool:
 
 
 @register(("option", "option"))
-def compare_options(gold: Node, answer: Node, _: Comparer) -> Decision:
-    return gold.args[0] == answer.args[0], "options"
+def compare_options(gold: Node, answer: Node, by: Comparer) -> Decision:
+    """Options by their letters; where both have a text the texts must say the same."""
+    is_same, texts = gold.args[0] == answer.args[0], (gold.args[1], answer.args[1])
+    if None not in texts and by.compare(*texts)[0] is not is_same:
+        return None, "a letter and a text that do not agree"
+    return is_same, "options"
 
 
 @register(("option", "any"))

@@ -6,12 +6,16 @@ from fractions import Fraction
 
 from stages.common.verifiers.math.compare.comparer import FORMULAS, Comparer, join_all, register
 from stages.common.verifiers.math.compare.exact import find_exact
+from stages.common.verifiers.math.compare.resolve import find_names
 from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.math.compare.units import is_contrast, stem
 from stages.common.verifiers.verifier import Decision
 
-_TRUTH = frozenset({"yes", "no", "true", "false", "even", "odd", "infinite", "undefined", "does not exist"})
-_NO_VALUE = frozenset({"none", "infinite", "undefined", "no"})
+_TRUTH = frozenset({"yes", "no", "true", "false", "even", "odd", "infinite", "does not exist"})
+_NO_VALUE = frozenset({
+    "none", "infinite", "undefined", "no", "all", "nothing", "nil", "unity", "once", "twice", "thrice", "single",
+    "double", "triple", "couple", "pair", "many", "never", "always", "everyone", "nobody", "both", "neither",
+})  # fmt: skip
 """Words that may say that there is no number, or which."""
 
 _SAME_START = 5
@@ -47,8 +51,16 @@ def compare_words_with(words: Node, other: Node, _: Comparer) -> Decision:
         ), "words"
     if other == Node("set", ()):
         return (text == "none" or None), "words"
-    is_value = other.kind in ("num", "neg", "div", "quantity", "mul")
+    if other.kind == "mul" and (letters := _join_letters(other)):  # a short word, such as Bob
+        return (False if is_single and not text.startswith(letters.casefold()) else None), "words"
+    is_value = other.kind in ("num", "neg", "div", "quantity", "mul") and not find_names(other)
     return (False if is_single and is_value and text not in _NO_VALUE else None), f"words beside {other.kind}"
+
+
+def _join_letters(node: Node) -> str:
+    """Return the letters of a product of names, an empty text for any other formula."""
+    parts = [str(one.args[0]) if one.kind == "name" else _join_letters(one) for one in node.args if node.kind == "mul"]
+    return "".join(parts) if all(parts) else ""
 
 
 @register(("ratio", "ratio"))

@@ -23,8 +23,11 @@ _DATES = tuple(
         rf"(?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}(?:,? (?P<year>\d{{4}}))?",
     )
 )
+_ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>0\d|1[0-2])-(?P<day>[0-3]\d)")
+_NOON = {"noon": 12, "midnight": 0}
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2}))? ?([ap])\.? ?m\b\.*|(\d{1,2}):(\d{2})", re.IGNORECASE)
 _BASED = re.compile(r"\(?([0-9A-Z]+)\)? ?_ ?(?:\{(?:\\text ?\{)?(?:base ?\}?)?([0-9]+|[a-z]+)\}?\}|([0-9]+))")
+_PREFIXED_BASE = re.compile(r"0([xbo])([0-9a-fA-F]+)")
 _BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _BASES = {name: base for base, name in enumerate(_BASE_NAMES.split(), 2)}
 _COUNTED = re.compile(r"(\d+) ?\^?\{?(?:\\text ?\{)?(?:st|nd|rd|th)\}?\}?")
@@ -58,6 +61,10 @@ def read_special(text: str) -> Node | None:
             return None
         half = time[3].lower() if time[3] else None
         return Node("time", (hour % 12 + 12 * (half == "p") if half else hour, minute, half))
+    if (noon := _NOON.get(plain.lower().removeprefix("12 "))) is not None:
+        return Node("time", (noon, 0, "p" if noon else "a"))
+    if (iso := _ISO_DATE.fullmatch(plain)) is not None:
+        return Node("date", (int(iso["month"]), int(iso["day"]), iso["year"]))
     for pattern in _DATES:
         if (date := pattern.fullmatch(plain.lower())) is not None:
             return Node("date", (_MONTHS[date["month"][:3]], int(date["day"]), date["year"]))
@@ -66,6 +73,9 @@ def read_special(text: str) -> Node | None:
         if 2 <= base <= 36 and all(int(digit, 36) < base for digit in based[1]):
             return Node("based", (based[1], base))
         return None
+    if (prefixed := _PREFIXED_BASE.fullmatch(text)) is not None:
+        base = {"x": 16, "b": 2, "o": 8}[prefixed[1]]
+        return Node("based", (prefixed[2], base)) if all(int(one, 16) < base for one in prefixed[2]) else None
     if _RINGS.fullmatch(text) is not None:
         return Node("list", (tuple(Node("name", (f"ring {n}",)) for n in re.findall(r"\d+", text)), "and"))
     if (counted := _COUNTED.fullmatch(text)) is not None:

@@ -25,84 +25,28 @@ class Node(NamedTuple):
     args: tuple[Any, ...]
 
 
-FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "sinh",
-        "cosh",
-        "tanh",
-        "ln",
-        "log",
-        "lg",
-        "exp",
-        "gcd",
-        "lcm",
-        "max",
-        "min",
-        "arg",
-        "Re",
-        "Im",
-        "det",
-    ]
+def split_words(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+FUNCTIONS = split_words(
+    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh ln log lg exp gcd lcm max min arg Re Im det"
 )
 _CONSTANTS = {"pi": "pi", "infty": "inf", "inf": "inf", "infinity": "inf"}
-_LETTER_NAMES = (
+_LETTERS = split_words(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega"
     " Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar"
 )
-_LETTERS = frozenset(_LETTER_NAMES.split())
 """Commands that are names; any other is known as a whole side of a relation only."""
 
-_SMALL_WORDS = frozenset(
-    ["by", "to", "at", "is", "of", "it", "be", "cm", "km", "mm", "kg", "mg", "ml", "ft", "yd", "hr"]
-)
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "theta",
-        "lambda",
-        "mu",
-        "rho",
-        "sigma",
-        "tau",
-        "phi",
-        "omega",
-        "Delta",
-        "Omega",
-    ]
-)
+_SMALL_WORDS = split_words("by to at is of it be cm km mm kg mg ml ft yd hr")
+_GREEK = split_words("alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega Delta Omega")
 """Greek letters that plain text spells out."""
 
-POINTS = frozenset(
-    [
-        "overline",
-        "overrightarrow",
-        "overleftrightarrow",
-        "vec",
-        "widehat",
-        "hat",
-        "widetilde",
-        "tilde",
-        "angle",
-        "triangle",
-    ]
-)
+POINTS = split_words("overline overrightarrow overleftrightarrow vec widehat hat widetilde tilde angle triangle")
 RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\leq": "<=", r"\geq": ">=", r"\neq": "!=", r"\approx": "~", r"\in": "in",
-    r"\notin": "notin", r"\subset": "sub", r"\subseteq": "sub", r"\perp": "perp", r"\parallel": "par", r"\to": "to",
+    r"\notin": "notin", r"\subset": "sub", r"\subseteq": "subeq", r"\perp": "perp", r"\parallel": "par", r"\to": "to",
     r"\sim": "sim", r"\cong": "cong", r"\equiv": "equiv",
 }  # fmt: skip
 SET_OPERATORS = {r"\cup": "union", r"\cap": "inter", r"\setminus": "minus", r"\and": "and", r"\or": "or"}
@@ -110,28 +54,8 @@ BRACKETS = {"(": ")", "[": "]", r"\{": r"\}", r"\lfloor": r"\rfloor", r"\lceil":
 CALLED = frozenset("fghFGHPQWTR")
 """Letters that are functions before a bracket."""
 
-ATOM_COMMANDS = frozenset(
-    rf"\{name}"
-    for name in [
-        "frac",
-        "binom",
-        "sqrt",
-        "begin",
-        "sum",
-        "prod",
-        "int",
-        "lim",
-        "mathbb",
-        "group",
-        "boxed",
-        "pi",
-        "infty",
-        "emptyset",
-        "lfloor",
-        "lceil",
-        "{",
-    ]
-)
+_ATOM_NAMES = split_words("frac binom sqrt begin sum prod int lim mathbb group boxed pi infty emptyset lfloor lceil {")
+ATOM_COMMANDS = frozenset(rf"\{name}" for name in _ATOM_NAMES)
 """Commands that begin a factor."""
 
 COMMANDS = frozenset((
@@ -147,6 +71,9 @@ _TOKEN = re.compile(
     r"|(?P<run>[A-Za-z]+)|(?P<operator>\.\.\.|[-+*/^_=<>()\[\]{}|,;:!%&'])",
     re.ASCII,
 )
+_PLAIN_FUNCTIONS = {"tg": "tan", "ctg": "cot", "cotg": "cot", "arctg": "arctan", "arcctg": "arccot"}
+"""Names of functions that plain text from Russian and Chinese sources has without a backslash."""
+
 _PERIOD = re.compile(r"(?:\d*\.\d*?)(?:\\overline ?\{\d+\}|(?:\\dot ?\{\d\})+(?:\d*\\dot ?\{\d\})?|\(\d+\)(?!\d))")
 _PREFIXED = re.compile(r"(sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|ln|log|exp|pi)([a-z])")
 _VOWEL = re.compile(r"[aeiouy]", re.IGNORECASE)
@@ -189,6 +116,7 @@ def split_tokens(text: str) -> list[Token]:
         is_spaced = False
         token = match.group()
         depth += (token in ("(", "[", r"\{")) - (token in (")", "]", r"\}"))
+    tokens = [_read_times(tokens, index) for index in range(len(tokens))]
     depth = deepest = 0
     for token_ in tokens:
         depth += (token_.text in ("(", "[", r"\{", "{")) - (token_.text in (")", "]", r"\}", "}"))
@@ -196,6 +124,21 @@ def split_tokens(text: str) -> list[Token]:
     if deepest > MAX_DEPTH:
         raise ReadError("nested too deeply")
     return tokens
+
+
+def _read_times(tokens: list[Token], index: int) -> Token:
+    """Return the token, and an x between numbers as a sign; a number right behind a letter has no one reading."""
+    token, before = tokens[index], tokens[max(index - 1, 0)]
+    after = tokens[index + 1] if index + 1 < len(tokens) else token
+    if token.text in ("x", "X") and before.kind == after.kind == "number":
+        if after.text == "10" or (token.is_spaced and after.is_spaced):
+            return Token(r"\times", token.text, token.is_spaced)
+        raise ReadError("an x between numbers")
+    if token.kind == "number" and before.kind == "name" and before.text.isascii() and not token.is_spaced and index:
+        is_sign = before.text in ("x", "X") and index > 1 and tokens[index - 2].kind == "number"
+        if len(before.text) == 1 and not is_sign:
+            raise ReadError("a number behind a letter, which may be an index or a power")
+    return token
 
 
 def _write_tokens(match: re.Match[str], is_spaced: bool) -> list[Token]:
@@ -214,6 +157,7 @@ def _write_tokens(match: re.Match[str], is_spaced: bool) -> list[Token]:
         return [Token(kind, name if kind == "name" else text, is_spaced)]
     if not match["run"]:
         return [Token(text, text, is_spaced)]
+    text = _PLAIN_FUNCTIONS.get(text, text)
     if text in FUNCTIONS or text in _CONSTANTS or text in ("sqrt", "mod"):
         return [Token(f"\\{_CONSTANTS.get(text, text) if text != 'infinity' else 'infty'}".replace(r"\inf", r"\infty")
                       if text.startswith("inf") else f"\\{text}", text, is_spaced)]  # fmt: skip
