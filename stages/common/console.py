@@ -72,9 +72,9 @@ def run_stage(stage: Callable[..., None], words: list[str] | None = None) -> Non
         for name in inspect.signature(stage).parameters:
             parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH")
         options = vars(parser.parse_args(words))
-        keep_lock_copy()
         name = spec.parent.rpartition(".")[2] if spec and spec.parent else stage.__name__
         with _follow_stage(os.environ.get("DVC_STAGE", name)):
+            keep_lock_copy()
             load_plugins(options["recipe"])
             stage(**options)
 

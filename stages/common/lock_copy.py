@@ -3,13 +3,15 @@
 Under DVC the file is whole whenever a stage starts: DVC has read it, or has just finished writing it.
 """
 
+import logging
 import os
-import sys
 from pathlib import Path
 
 import yaml
 
 from stages.common.errors import describe_error
+
+logger = logging.getLogger(__name__)
 
 LOCK = Path("dvc.lock")
 
@@ -29,7 +31,7 @@ def keep_lock_copy(root: Path = Path()) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, yaml.YAMLError) as error:
-        print(f"{LOCK_COPY}: not written ({describe_error(error)})", file=sys.stderr)
+        logger.warning("%s: not written (%s)", LOCK_COPY, describe_error(error))
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from stages.common.policies import MANIFEST, read_policy
 from stages.common.provenance import hash_folder
 from stages.common.runs import record_facts
-from stages.common.tables import content_hash, replace_dir
+from stages.common.tables import check_replaceable, content_hash, replace_dir
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def hand_out(entry: Path, out: Path, report: Path) -> None:
                 target.mkdir()
             else:
                 link_or_copy(path, target)
+    check_replaceable(report)
     report.parent.mkdir(parents=True, exist_ok=True)
     temporary = report.with_name(f".{report.name}.{os.getpid()}")
     shutil.copyfile(entry / REPORT, temporary)

@@ -207,6 +207,36 @@ def test_json_is_sorted_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+@pytest.mark.parametrize("kind", ["fifo", "link to nowhere", "other kind"])
+def test_only_a_file_or_folder_is_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    def write_folder(path: Path) -> None:
+        with replace_dir(path):
+            pass
+
+    def occupy(path: Path) -> Path:
+        if kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "link to nowhere":
+            path.symlink_to("nowhere")
+        else:
+            path.mkdir() if path.name == "file" else path.touch()
+        return path
+
+    with pytest.raises(UserError, match="/file: this is no regular file; name another output, or remove it first"):
+        write_json(occupy(tmp_path / "file"), {})
+    with pytest.raises(UserError, match="/folder: this is no folder; name another output, or remove it first"):
+        write_folder(occupy(tmp_path / "folder"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"], "nothing is left beside them"
+
+
+def test_a_link_to_a_file_is_replaced_and_its_file_is_not(tmp_path: Path) -> None:
+    (tmp_path / "cached.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "out.json").symlink_to("cached.json")
+    write_json(tmp_path / "out.json", {"a": 1})
+    assert not (tmp_path / "out.json").is_symlink()
+    assert (tmp_path / "cached.json").read_text(encoding="utf-8") == "{}"
+
+
 def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
     done = subprocess.Popen(["true"])
     done.wait()

@@ -13,6 +13,7 @@ from stages.common.tables.ids import (
 from stages.common.tables.schema import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, VERIFIER_RESPONSE, Column, Table
 from stages.common.tables.store import (
     ShardWriter,
+    check_replaceable,
     list_shards,
     read_shard,
     read_table,
@@ -33,6 +34,7 @@ __all__ = [
     "DropLog",
     "ShardWriter",
     "Table",
+    "check_replaceable",
     "content_hash",
     "hash_sampling_params",
     "hash_to_unit",

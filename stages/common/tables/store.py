@@ -21,6 +21,7 @@ ROW_GROUP = 65_536
 @contextmanager
 def replace_dir(out: Path) -> Iterator[Path]:
     """A temporary directory that becomes `out` when the block ends without error: `out` is complete or absent."""
+    check_replaceable(out, is_folder=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     _remove_remains(out)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
@@ -32,6 +33,13 @@ def replace_dir(out: Path) -> Iterator[Path]:
         temporary.replace(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(path: Path, is_folder: bool = False) -> None:
+    """Refuse to put a file, or a folder, in the place of anything else, such as a device: raises `UserError`."""
+    expected, found = ("folder", path.is_dir()) if is_folder else ("regular file", path.is_file())
+    if os.path.lexists(path) and not found:
+        raise UserError(f"{path}: this is no {expected}; name another output, or remove it first")
 
 
 def _remove_remains(out: Path) -> None:
@@ -115,6 +123,7 @@ def read_table(folder: Path, table: Table, digits: int) -> pl.DataFrame:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as sorted, indented JSON with a closing newline; the file is written completely or not at all."""
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_remains(path)
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
