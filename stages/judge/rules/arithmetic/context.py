@@ -16,8 +16,11 @@ _HYPOTHETICAL = make_word_set(
     "if suppose supposing assume assuming assumption imagine would were could should claim claims claimed guess try "
     "trying verify instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect "
     "mod modulo congruent remainder base approximately about roughly around nearly almost approx estimate rounded "
-    "rounding round rounds nearest"
+    "rounding round rounds nearest need needs needed require requires required must want wants check checking test "
+    "testing satisfy satisfies satisfying"
 )
+_SUBSTITUTIONS = make_word_set("substitute substitutes substituting plug plugging put putting insert inserting")
+_TESTED = make_word_set("equation equations inequality condition conditions relation system")
 _DENIAL = re.compile(
     r"contradict|impossible|absurd|inconsistent|mistak|incorrect|\\neq|≠|no (?:real )?solutions?\b"
     r"|\bnot (?:true|equal|valid|possible|correct|hold|satisf\w+|work)\b|\b(?:un|not )true\b|\bfalse\b|\bwrong\b"
@@ -46,6 +49,8 @@ def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
         if token.text in _CLAUSE_ENDS:
             break
         words.append(token.text.lower())
+    if _SUBSTITUTIONS.intersection(words) and _TESTED.intersection(words):
+        return "a substitution into an equation"  # it may be a test of a value
     return next((f"stated with {word}" for word in words if word in _HYPOTHETICAL), "")
 
 

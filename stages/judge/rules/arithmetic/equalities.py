@@ -2,14 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from stages.judge.rules.arithmetic.context import find_clause_skip_reason
 from stages.judge.rules.arithmetic.expression import evaluate
-from stages.judge.rules.arithmetic.operands import Operand, split_operands
+from stages.judge.rules.arithmetic.operands import Operand, is_one_clause, read_name, split_operands
 from stages.judge.rules.arithmetic.tokens import Token, tokenize
-from stages.judge.rules.arithmetic.values import AmbiguityError, Value, make_exact, make_interval, parse_number
+from stages.judge.rules.arithmetic.values import (
+    AmbiguityError,
+    Value,
+    find_radius,
+    make_exact,
+    make_interval,
+    parse_number,
+)
 from stages.judge.rules.arithmetic.word_lists import find_units
 
 MAX_STEP_CHARS = 50_000
@@ -23,6 +30,7 @@ MAX_VALUE_CHARS = 40
 
 _CALCULATOR = re.compile(r"<<([^<>]{1,300})>>")
 _OPERANDS = frozenset({"number", "command", "bang"})
+_HUNDRED = make_exact(100)
 _FACTORS = [make_exact(factor) for factor in (3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 3600, 10_000)]
 """Factors between units of one dimension: sides that differ by one of these may be a conversion."""
 
@@ -67,6 +75,27 @@ def _find_in_text(text: str) -> Iterator[Equality]:
             left, right = sides[index][-1], sides[index + 1][0]
             left.skip_reason = left.skip_reason or find_clause_skip_reason(tokens, positions[index])
             yield _compare(left, right)
+    yield from _find_by_name(tokens, sides, relations, positions)
+
+
+def _find_by_name(
+    tokens: list[Token], sides: list[list[Operand]], relations: list[str], positions: list[int]
+) -> Iterator[Equality]:
+    """The equalities of what one name is said to be in neighbouring equations: Total = 20 + 23. Total = 43."""
+    starts = [0, *(position + 1 for position in positions)]
+    name: tuple[str, ...] = ()
+    for index, relation in enumerate(relations[:-1]):
+        side = tokens[starts[index] : positions[index]]
+        if relation != "=":
+            name = ()
+            continue
+        previous, (name, is_next) = name, read_name(side) or (name if index and is_one_clause(side) else (), False)
+        if is_next and name == previous:
+            left, right = sides[index][0], sides[index + 1][0]
+            reasons = [left.skip_reason, *(find_clause_skip_reason(tokens, positions[at]) for at in (index - 1, index))]
+            if _has_operation(right):
+                reasons.append("may be another value")  # x = 3 + 2, x = 3 - 2
+            yield _compare(replace(left, skip_reason=next(filter(None, reasons), "")), right)
 
 
 def _compare(left: Operand, right: Operand) -> Equality:
@@ -129,19 +158,26 @@ def _overlap(first: Value, second: Value) -> bool:
 
 
 def _is_rounded(tokens: list[Token], other: Value) -> bool:
-    """Whether `tokens` is one number to which `other` may have been rounded or truncated."""
+    """Whether `tokens` is one number to which `other` may have been rounded or truncated.
+
+    A percent sign after it may also repeat what was multiplied by 100: 1/3 = 33%, 1/3 * 100 = 33%.
+    """
     kept = [token for token in tokens if token.kind not in ("money", "unit", "open", "close")]
     is_negative = bool(kept) and kept[0].text == "-"
-    if len(kept) != 1 + is_negative or kept[-1].kind != "number":
+    is_percent = bool(kept) and kept[-1].kind == "percent"
+    kept = kept[is_negative : len(kept) - is_percent]
+    if len(kept) != 1 or kept[0].kind != "number":
         return False
-    number, decimals = parse_number(kept[-1].text)
+    number, decimals = parse_number(kept[0].text)
     number = -number if is_negative else number
+    return _may_round(number, decimals, other) or (is_percent and _may_round(number, decimals, other * _HUNDRED))
+
+
+def _may_round(number: Fraction, decimals: int, other: Value) -> bool:
     if decimals:
-        return _overlap(make_interval(number, Fraction(1, 10**decimals)), other)
+        return _overlap(make_interval(number, find_radius(number, decimals)), other)
     is_whole = other.low == other.high and other.low.denominator == 1
-    if is_whole:
-        return False
-    return other.low - 1 < number < other.high + 1
+    return not is_whole and other.low - 1 < number < other.high + 1
 
 
 def _find_unit_skip_reason(left: Operand, right: Operand) -> str:

@@ -69,6 +69,8 @@ class _Parser:
                 if is_divided:
                     raise AmbiguityError("product without a sign after a division")
                 before = self._tokens[self._position - 1]
+                if before.text == "pi" and self.next_token.kind == "open":
+                    raise AmbiguityError("product or function")
                 is_spaced_bracket = self.next_token.kind == "open" and self.next_token.has_space
                 if before.kind == "number" and (self.next_token.text == "frac" or is_spaced_bracket):
                     raise AmbiguityError("mixed number or product")

@@ -4,15 +4,19 @@ from dataclasses import dataclass, field
 
 from stages.judge.rules.arithmetic.tokens import OPERAND_ENDS, OPERAND_STARTS, Token
 from stages.judge.rules.arithmetic.word_lists import (
+    CONCLUSIONS,
     CONNECTIVES,
     MODIFIERS_AFTER,
     MODIFIERS_BEFORE,
     NUMBERED_NOUNS,
-    PREPOSITIONS,
     WordRun,
     is_unit,
 )
 
+CLAUSE_ENDS = frozenset({"break", "line", "bullet"})
+"""Kinds of tokens that end an expression."""
+
+_ARTICLES = frozenset({"the", "a", "an"})
 _NOTE_PRECEDERS = OPERAND_ENDS | {"word"}
 
 
@@ -65,6 +69,30 @@ def _drop_notes(tokens: list[Token]) -> list[Token]:
     return kept
 
 
+def is_one_clause(tokens: list[Token]) -> bool:
+    """Whether no punctuation and no line end divides `tokens`, the side of a relation."""
+    return not any(token.kind in CLAUSE_ENDS for token in tokens)
+
+
+def read_name(tokens: list[Token]) -> tuple[tuple[str, ...], bool] | None:
+    """The name at the end of the side `tokens` of an equals sign, and whether it begins the next equation at once.
+
+    A name is a letter or some words: "Total cost". It is None where another expression stands there.
+    """
+    ends = [at for at, token in enumerate(tokens) if token.kind in CLAUSE_ENDS]
+    start = ends[-1] + 1 if ends else 0
+    while start < len(tokens) and tokens[start].text.lower() in CONNECTIVES - {"a"}:
+        start += 1
+    named = tokens[start:]
+    if not named or any(token.kind not in ("word", "letter", "money") for token in named):
+        return None
+    skipped = tokens[ends[0] if ends else 0 : start]
+    between = {token.text.lower() for token in skipped if token.kind in ("word", "letter")}
+    is_next = bool(ends) and ends[0] > 0 and between <= CONCLUSIONS | _ARTICLES
+    words = [token.text for token in named if token.kind != "money"]
+    return tuple(words if len(words) == 1 else map(str.lower, words)), is_next
+
+
 class _OperandSplitter:
     """Builds the operands from left to right."""
 
@@ -90,10 +118,12 @@ class _OperandSplitter:
         self.operands.append(Operand(has_dash=has_dash, skip_reason=skip_reason))
 
     def add_token(self, token: Token, after: Token | None) -> None:
-        if token.kind in ("break", "line", "bullet"):
+        if token.kind in CLAUSE_ENDS:
             self._add_punctuation(token, after)
         elif token.kind == "close" and not self._depth:
             self._start_operand()
+            if after is not None and after.kind == "operator":
+                self._current.skip_reason = "follows a bracket of several parts"  # max(3, 4) - 1
         elif token.kind in ("bad", "letter"):
             self._current.skip_reason = f"{token.text[:20]} is not a number"
             self._current.tokens.append(token)
@@ -105,6 +135,7 @@ class _OperandSplitter:
         is_continued = after is not None and after.kind == "operator"
         is_list = token.text == "," and self._last == "number" and after is not None and len(after.text) == 3
         self._start_operand(has_dash=token.kind == "bullet")
+        self._current.follows_words = token.text == ","
         if token.kind == "line" and is_continued and self.operands[-2].tokens:
             self.operands[-2].skip_reason = self._current.skip_reason = "may continue in the next line"
         elif is_list:
@@ -115,13 +146,29 @@ class _OperandSplitter:
         following = after[0].kind if after else ""
         before = self._last
         lower_words = {word.lower() for word in run.words}
+        if before == "operator" and self._is_rate(run, following):
+            self._current.tokens.pop()
+            self._current.units += run.words
+            return 0
         if before in OPERAND_ENDS:
             return self._add_after_operand(run, lower_words, following, after)
         if before == "operator" or following not in OPERAND_STARTS:
             self._current.skip_reason = f"{' '.join(run.words)[:40]} is not a number"
         elif following:
             self._start_after_words(run, lower_words)
+            if _is_factor(run.words[-1], after[0]):
+                self._current.skip_reason = f"{run.words[-1][:20]} may be a factor or a function"
         return 0
+
+    def _is_rate(self, run: WordRun, following: str) -> bool:
+        """Whether `run` after a slash is what the number before it is counted per: $15/student."""
+        before = [token.kind for token in self._current.tokens[-2:]]
+        return (
+            before[0] in OPERAND_ENDS
+            and self._current.tokens[-1].text == "/"
+            and following not in OPERAND_STARTS
+            and is_unit(run._replace(is_attached=False))
+        )
 
     def _add_after_operand(self, run: WordRun, lower_words: set[str], following: str, after: list[Token]) -> int:
         if run.is_attached and not is_unit(run) and self._last != "close":
@@ -146,6 +193,13 @@ class _OperandSplitter:
         """Start a new operand after the words of `run`."""
         self._start_operand()
         last = run.words[-1].lower()
-        self._current.follows_words = last not in CONNECTIVES - PREPOSITIONS
+        self._current.follows_words = last not in CONCLUSIONS
         if last in NUMBERED_NOUNS or last in MODIFIERS_BEFORE or (last == "of" and lower_words & MODIFIERS_BEFORE):
             self._current.skip_reason = f"preceded by {last}"
+
+
+def _is_factor(word: str, after: Token) -> bool:
+    """Whether `word` before the token `after` may belong to its value: a(1 + 2), AB \\sqrt{2}, f(3)."""
+    if after.kind == "money":
+        return False
+    return not after.has_space or (after.kind in ("open", "command") and (word == "a" or word.isupper()))

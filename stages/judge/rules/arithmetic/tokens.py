@@ -36,7 +36,8 @@ _PREPARE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _TOKEN = re.compile(
     r"""(?P<space>[^\S\n]+|\\[,;:!>\ ]|~|&|\\q?quad(?![a-zA-Z])
-            |\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|boxed|fbox|mathbf|bf|rm|limits)(?![a-zA-Z])|`)
+            |\\(?:displaystyle|textstyle|boxed|fbox|mathbf|bf|rm|limits)(?![a-zA-Z])|`)
+    |(?P<size>\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z]))
     |(?P<bullet>(?:^|(?<=\n))[^\S\n]*[-*•–](?=\s))
     |(?P<line>\n|\\\\(?:[^\S\n]*\n)?)
     |(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<![0-9.])\.[0-9]+)
@@ -79,8 +80,8 @@ def tokenize(text: str) -> list[Token]:
     has_space = False
     for match in _TOKEN.finditer(text):
         kind = str(match.lastgroup)
-        if kind == "space":
-            has_space = True
+        if kind in ("space", "size"):  # a\left( is a product or a function, as a( is
+            has_space = has_space or kind == "space"
             continue
         tokens.extend(_read_token(kind, match.group(), has_space))
         has_space = kind == "line"
@@ -123,7 +124,8 @@ def _merge_products(tokens: list[Token]) -> list[Token]:
             if after is not None and after.kind in OPERAND_STARTS:
                 is_operator = token.has_space if after.has_space else not token.has_space and after.kind != "open"
                 if token.text in ("x", "X") and is_operator:
-                    token = Token("operator", "*", token.has_space)
+                    is_power = not after.has_space and after.text in ("2", "3")  # 16x2 may be 16 x squared
+                    token = Token("bad" if is_power else "operator", "x" if is_power else "*", token.has_space)
                 elif token.text == "of" or length == 2:
                     token = Token("operator", "/" if token.text == "divided" else "*", token.has_space, is_spoken=True)
                 else:

@@ -12,6 +12,10 @@ MAX_DIGITS = 40
 MAX_BITS = 20_000
 """Bits of the value of a power or a factorial."""
 
+FLOAT_DECIMALS = 12
+"""Decimals from which a number comes from a calculator: 0.5 - 0.4 = 0.09999999999999998."""
+
+_FLOAT_ERROR = Fraction(1, 10**12)
 _ROOT_SCALE = 10**40
 
 
@@ -101,7 +105,13 @@ def parse_number(text: str) -> tuple[Fraction, int]:
 def parse_literal(text: str) -> Value:
     """A number in an expression; with two decimals or more it may be rounded or truncated at its last digit."""
     number, decimals = parse_number(text)
-    return make_interval(number, Fraction(1, 10**decimals)) if decimals >= 2 else make_exact(number)
+    return make_interval(number, find_radius(number, decimals)) if decimals >= 2 else make_exact(number)
+
+
+def find_radius(number: Fraction, decimals: int) -> Fraction:
+    """How far off `number` may be, written with so many decimals: by its last one, or by a calculator's error."""
+    digits = Fraction(1, 10**decimals)
+    return max(digits, _FLOAT_ERROR * max(Fraction(1), abs(number))) if decimals >= FLOAT_DECIMALS else digits
 
 
 def make_interval(number: Fraction, radius: Fraction) -> Value:

@@ -38,7 +38,8 @@ CONNECTIVES = make_word_set(
 )
 """Words that are never part of a unit."""
 
-PREPOSITIONS = make_word_set("in on at by with for from to of a an the")
+CONCLUSIONS = CONNECTIVES - make_word_set("in on at by with for from to of a an the and or not but each")
+"""Words after which a number is no part of a name, as it is in "rows 1 or 2"."""
 
 _UNITS = {
     name: dimension
