@@ -124,6 +124,14 @@ class Journal:
             self._positions.update(written)
 
 
+def read_keys(path: Path) -> frozenset[str]:
+    """The keys of all items in the journal at `path`, none where there is no file; for whoever holds its lock."""
+    if not path.exists():
+        return frozenset()
+    with path.open("rb") as lines:
+        return frozenset(key for line in lines if line.endswith(b"\n") for key in _decode(line) or ())
+
+
 def _write_all(descriptor: int, line: bytes) -> None:
     remaining = memoryview(line)
     while remaining:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that misbehaves on demand, by ``python tests/support/fault_server.py``.
+"""An OpenAI-compatible server that misbehaves on demand, by ``python -m tests.support.fault_server``.
 
 It prints its port. What a request meets follows from the hash of its body and how often it came, so a run can be
 repeated. ``GET /stats`` says what happened. The text that it answers is the hash of the body.
@@ -219,10 +219,18 @@ async def serve(settings: argparse.Namespace) -> None:
 @contextmanager
 def fault_server(**settings: Any) -> Iterator[str]:
     """A server with `settings` (see the options below); gives its base URL and ends it with the block."""
+    with start_server("tests.support.fault_server", settings) as url:
+        yield url
+
+
+@contextmanager
+def start_server(module: str, settings: dict[str, Any]) -> Iterator[str]:
+    """The server in `module`, which prints its port; gives its base URL and ends it with the block."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
-    command = [sys.executable, str(Path(__file__).resolve()), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    command = [sys.executable, "-m", module, *options]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=root) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"

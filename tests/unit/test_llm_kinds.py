@@ -42,7 +42,7 @@ def engine_params(**changes: Any) -> EngineParams:
     [
         ({"kind": "recorded"}, "judge.engine: recorded: expected {path: FILE} for kind recorded, found null"),
         ({"kind": "vlm"}, "judge.engine: kind: no engine of kind 'vlm'; did you mean vllm?"),
-        ({"kind": "vllm", "served_model_name": "x"}, "judge.engine: served_model_name: only for kind openai"),
+        ({"kind": "vllm", "served_model_name": "x"}, "judge.engine: served_model_name: only for kinds openai and b"),
         ({"base_url": "http://x"}, "judge.engine.base_url: unknown key"),
         ({"vllm": {"tensor_parallel_size": 0}}, "judge.engine.vllm.tensor_parallel_size: "),
         ({"concurrency": 0}, "judge.engine.concurrency: "),

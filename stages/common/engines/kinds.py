@@ -82,6 +82,7 @@ class EngineKind:
 ENGINES: Registry[type[EngineKind]] = Registry(
     "engine",
     {
+        "batch": "stages.common.engines.batch_engine:BatchKind",
         "mock": "stages.common.engines.mock_engine:MockKind",
         "openai": "stages.common.engines.openai_engine:OpenAIKind",
         "ray": "stages.common.engines.ray_engine:RayKind",

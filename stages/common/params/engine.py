@@ -29,6 +29,8 @@ class PriceParams(ParamsBlock):
     completion: float = Field(ge=0)
     """Generated tokens."""
     currency: str = "USD"
+    batch_discount: float = Field(default=0.5, ge=0, le=1)
+    """Fraction by which the same is cheaper in a provider's batch; half at OpenAI and most others."""
 
 
 class TransformersParams(ParamsBlock):
@@ -87,6 +89,25 @@ class VllmParams(ParamsBlock):
     """Further arguments by the server's names (`enforce_eager: true`); none that changes what the model says."""
 
 
+class BatchParams(ParamsBlock):
+    """How requests are put into files and run, for kind `batch`. Defaults are OpenAI's limits."""
+
+    backend: Literal["provider", "vllm"] = "provider"
+    """`provider`: the batch endpoint of the server named by OPENAI_BASE_URL; `vllm`: vLLM's run-batch, by the params
+    of `vllm`."""
+    max_requests: int = Field(default=50_000, ge=1)
+    """Requests per batch; more are split into several."""
+    max_bytes: int = Field(default=200_000_000, ge=1)
+    """Bytes per batch's file."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Batches that one request may be in, where it expires, is not run or the server fails."""
+    max_online_requests: int = Field(default=64, ge=0)
+    """So few requests go to a provider one by one, at the full price, since a batch may take a day: pre-flights, and
+    what is left of a batch. 0: none, so that pre-flights are batches of their own."""
+    poll_s: float = Field(default=30.0, gt=0)
+    """Seconds between two looks at a batch."""
+
+
 class MockParams(ParamsBlock):
     """What the `mock` engine imitates."""
 
@@ -102,16 +123,26 @@ class EngineParams(KindParams):
     """An `engine` block. Keys and addresses are never in it: OPENAI_BASE_URL and OPENAI_API_KEY in the environment."""
 
     seam: ClassVar[str] = "engine"
-    built_in: ClassVar[tuple[str, ...]] = ("mock", "openai", "ray", "recorded", "serve", "transformers", "vllm")
+    built_in: ClassVar[tuple[str, ...]] = (
+        "batch",
+        "mock",
+        "openai",
+        "ray",
+        "recorded",
+        "serve",
+        "transformers",
+        "vllm",
+    )
 
     kind: str = "vllm"
-    """`vllm`: a vLLM server started for the stage; `serve`: that of `server`; `openai`: servers named by
+    """`batch`: files of requests, run by a provider within a day or by vLLM offline;
+    `vllm`: a vLLM server started for the stage; `serve`: that of `server`; `openai`: servers named by
     OPENAI_BASE_URL; `ray`: vLLM over a Ray cluster (RAY_ADDRESS); `transformers`: transformers in the stage's process;
     `recorded`: completions from a file; `mock`: made-up texts, for dry runs."""
     server: Literal["vllm", "sglang"] = "vllm"
     """The server that kind `serve` starts."""
     served_model_name: str | None = None
-    """Name by which the servers of `openai` know the model; null: the model's own."""
+    """Name by which the servers of `openai` and `batch` know the model; null: the model's own."""
     concurrency: int = Field(default=512, ge=1, le=10_000)
     """Requests in flight at once."""
     request_timeout_s: float = Field(default=3600.0, gt=0)
@@ -125,14 +156,17 @@ class EngineParams(KindParams):
     transformers: TransformersParams = TransformersParams()
     recorded: RecordedParams | None = None
     vllm: VllmParams = VllmParams()
+    batch: BatchParams = BatchParams()
     mock: MockParams = MockParams()
     prices: PriceParams | None = None
     """null: no costs are reported."""
 
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
-        if self.served_model_name is not None and self.kind != "openai":
-            raise ValueError(f"served_model_name: only for kind openai, found kind {self.kind}; set it to null")
+        if self.served_model_name is not None and self.kind not in ("openai", "batch"):
+            raise ValueError(
+                f"served_model_name: only for kinds openai and batch, found kind {self.kind}; set it to null"
+            )
         if self.server != "vllm" and self.kind != "serve":
             raise ValueError(f"server: only for kind serve, found kind {self.kind}; set kind: serve")
         if refused := sorted(OWN_KEYS & self.extra_body.keys()):
