@@ -206,9 +206,9 @@ class _Session:
                 raise EngineError(self._describe(index, result))
             delay = policy.choose_delay(num_attempts, result.retry_after_s)
             if result.cause is Cause.REFUSED:
-                reason = str(result)
+                reason = self._add_cure(str(result), result)
             elif time.monotonic() + delay >= deadline:
-                reason = (
+                reason = self.secrets.hide(
                     f"gave up after {num_attempts} attempts within {policy.request_timeout_s:g} s; the last: {last}"
                 )
             else:
@@ -216,7 +216,7 @@ class _Session:
                 await self.stop.sleep(delay)
                 continue
             self._report_once(index, last, "the request has failed")
-            return Failure(self.secrets.hide(reason), num_attempts, last.kind)
+            return Failure(reason, num_attempts, last.kind)
 
     def _check_thinking(self, request: GenerationRequest, completion: Completion) -> None:
         """Raise `EngineError` where a schema that is to hold after the thinking has left no room for any."""
@@ -255,8 +255,11 @@ class _Session:
             logger.warning("%s; %s (said once)", self._describe(index, error), outcome)
 
     def _describe(self, index: int, error: AttemptError) -> str:
+        return self._add_cure(f"model {self.engine.model_name} at {self.servers[index].name}: {error}", error)
+
+    def _add_cure(self, text: str, error: AttemptError) -> str:
+        """`text` on one bounded line without secrets, and what the user can do."""
         cure = f"; {error.cure}"[:MAX_CURE_CHARS] if error.cure else ""
-        text = f"model {self.engine.model_name} at {self.servers[index].name}: {error}"
         return self.secrets.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
