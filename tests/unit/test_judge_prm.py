@@ -315,7 +315,7 @@ def test_identity_tells_model_layout_and_thresholds_but_not_batches(models: Path
 def test_other_thresholds_score_nothing_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = solutions()
     labels, _ = judge(models, TRL, asked)
-    monkeypatch.delattr("stages.judge.prm.prm_judge.Scorer")
+    monkeypatch.delattr("stages.judge.prm.prm_judge.TransformersScorer")
     strict, _ = judge(models, TRL, asked, correct_threshold=0.9, incorrect_threshold=0.9)
     assert strict.labels["reason"].to_list() == labels.labels["reason"].to_list()
     assert strict.labels["label"].null_count() == 0
@@ -323,7 +323,7 @@ def test_other_thresholds_score_nothing_again(models: Path, monkeypatch: pytest.
 
 KILLED = """
 import os, signal, sys
-from stages.judge.prm.scorer import Scorer
+from stages.judge.prm.scorer import TransformersScorer as Scorer
 from stages.common.console import run_stage
 from stages.judge.__main__ import label
 left, score = int(sys.argv.pop(1)), Scorer.score
@@ -428,7 +428,6 @@ def test_the_kind_needs_its_block_and_has_one_vote(models: Path) -> None:
     ("own", "changes", "fault"),
     [
         (SHEPHERD, {"correct_token": "+ +"}, r"judge\.prm\.correct_token: '\+ \+' is not in the model's vocabulary"),
-        (SHEPHERD, {"separator": "<eos>"}, r"judge\.prm\.separator: '<eos>' is not a token of its own"),
         (SHEPHERD, {"separator": "ки", "step": "{step} "}, r"judge\.prm\.separator: 'ки' is not a token of its own"),
         (TRL, {"model": "nowhere"}, r"judge\.prm\.model: nowhere: no folder"),
         (TRL, {"revision": 40 * "a"}, r"judge\.prm\.revision: .* is a folder"),

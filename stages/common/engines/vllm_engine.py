@@ -220,9 +220,9 @@ class VllmInstallation(NamedTuple):
     """Those of the command that runs a file of requests."""
 
 
-def find_python(runtime: RuntimeParams) -> str | None:
-    """The interpreter that runs vLLM; None for the stage's own."""
-    return runtime.vllm_python or (str(OWN_PYTHON) if OWN_PYTHON.exists() else None)
+def find_python(runtime: RuntimeParams) -> str:
+    """The interpreter that runs vLLM."""
+    return runtime.vllm_python or (str(OWN_PYTHON) if OWN_PYTHON.exists() else sys.executable)
 
 
 def find_vllm(python: str) -> VllmInstallation:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from stages.common.params.block import KindParams, LocalFile, ModelName, ParamsBlock
 from stages.common.params.engine import EngineParams
 from stages.common.params.judge_checks import JudgeChecksParams
+from stages.common.params.prm import PrmParams
 
 VotingMode = Literal["completion", "step", "critique"]
 
@@ -81,64 +82,6 @@ class LlmJudgeParams(ParamsBlock):
     def _check_mock(self) -> Self:
         if (self.engine.kind == "mock") is (self.mock is None):
             raise ValueError("mock: expected a block for an engine of kind mock, and null for every other kind")
-        return self
-
-
-class PrmParams(ParamsBlock):
-    """A process reward model. Its score of a step is the probability, 0 to 1, that the step is correct."""
-
-    model: ModelName
-    """A Hub repo or a folder; weights in safetensors, no code of its own."""
-    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
-    """Commit of a Hub model; null for a folder, which is identified by the hash of its files."""
-    layout: Literal["token_classification", "step_tag"] = "token_classification"
-    """`token_classification` (TRL): class 1 at the separator's last token. `step_tag` (Math-Shepherd): a language
-    model's choice between two tokens after the tag."""
-    problem: str = "{problem}"
-    """Text before the steps, with `{problem}` in place of the problem."""
-    step: str = "{step}"
-    """Text of a step, with `{step}`, and `{number}`, from 1, if the steps are numbered."""
-    separator: str = Field(default="\n", min_length=1)
-    """Text after each step: TRL's separator, or the tag."""
-    step_separator: str = ""
-    """Text before each step but the first: a line feed for Math-Shepherd, nothing for TRL."""
-    correct_token: str | None = None
-    """Token that calls a step correct, as the vocabulary spells it (`▁+`, with `▁` for a space); for `step_tag`."""
-    incorrect_token: str | None = None
-    """Token that calls a step incorrect; for `step_tag`."""
-    correct_threshold: float = Field(default=0.5, ge=0, le=1)
-    """Lowest score of a correct step."""
-    incorrect_threshold: float = Field(default=0.5, ge=0, le=1)
-    """Steps with a lower score are incorrect, steps between the thresholds unknown."""
-    max_tokens: int | None = Field(default=None, ge=1)
-    """Limit on problem and steps together; steps of longer completions are unknown. null: the model's own limit."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Type of the weights in memory; another type is another judge."""
-    batch_size: int = Field(default=16, ge=1)
-    """Completions scored at once."""
-
-    def format_problem(self, problem: str) -> str:
-        """The text before the steps."""
-        before, _, after = self.problem.partition("{problem}")
-        return before + problem + after
-
-    def format_step(self, number: int, step: str) -> str:
-        """The text of step `number`, counted from 1; braces in the step itself are kept as they are."""
-        before, _, after = self.step.replace("{number}", str(number)).partition("{step}")
-        return (self.step_separator if number > 1 else "") + before + step + after
-
-    @model_validator(mode="after")
-    def _check_layout(self) -> Self:
-        for key, text in (("problem", self.problem), ("step", self.step)):
-            if text.count(f"{{{key}}}") != 1:
-                raise ValueError(f"{key}: expected {{{key}}} once, found {text!r}")
-        tokens = [self.correct_token, self.incorrect_token]
-        if self.layout == "step_tag" and (None in tokens or self.correct_token == self.incorrect_token):
-            raise ValueError("correct_token, incorrect_token: layout step_tag needs two different tokens")
-        if self.layout == "token_classification" and tokens != [None, None]:
-            raise ValueError("correct_token, incorrect_token: for layout step_tag only; set them to null")
-        if self.incorrect_threshold > self.correct_threshold:
-            raise ValueError("incorrect_threshold: above correct_threshold, so that a score could mean both")
         return self
 
 

@@ -2,19 +2,28 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import polars as pl
 
 from stages.common.journal import ROOT, Journal
-from stages.common.params.judge import JudgeParams, PrmParams
+from stages.common.params.judge import JudgeParams
+from stages.common.params.prm import PrmParams
 from stages.common.params.runtime import load_runtime
 from stages.common.progress import progress
 from stages.common.tables import content_hash
 from stages.judge.labelling import NOISE_PREFIX, Judge
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout, UnscoredSteps
-from stages.judge.prm.scorer import SCORE_DECIMALS, PrmSource, Scorer, find_source, load_layout
+from stages.judge.prm.scorer import (
+    SCORE_DECIMALS,
+    PrmSource,
+    Scorer,
+    TransformersScorer,
+    find_source,
+    load_layout,
+)
+from stages.judge.prm.vllm_scorer import VllmScorer
 from stages.judge.step_labels import CompletionSteps, Judgement, LabelEvidence, SampleLabels, StepLabel
 
 _SCORE_PARAMS = {
@@ -56,10 +65,12 @@ class PrmJudge(Judge):
 
     @contextmanager
     def open(self, desc: str) -> Iterator[None]:
-        """The journal of scores."""
+        """The journal of scores, and what runs the model."""
         self._source, self._desc = find_source(self._prm), desc
-        with Journal(ROOT / "judge" / f"prm-{hash_score_params(self._prm, self._source)}.jsonl") as self._journal:
+        path = ROOT / "judge" / f"prm-{hash_score_params(self._prm, self._source)}.jsonl"
+        with Journal(path) as self._journal, ExitStack() as self._stack:
             yield
+            self._scorer = None
 
     def label_steps(self, completions: Sequence[CompletionSteps]) -> Judgement:
         """Raises `UserError` where the model cannot be loaded or does not fit the params."""
@@ -103,7 +114,12 @@ class PrmJudge(Judge):
         if self._scorer is None:
             assert self._layout is not None
             assert self._source is not None
-            self._scorer = Scorer(self._prm, self._source, self._layout.candidates, load_runtime())
+            if self._prm.engine == "vllm":
+                assert self._layout.tag_id is not None
+                self._scorer = VllmScorer(self._prm, self._source, self._layout.tag_id, load_runtime())
+            else:
+                self._scorer = TransformersScorer(self._prm, self._source, self._layout.candidates, load_runtime())
+            self._stack.callback(self._scorer.close)
         return self._scorer
 
 
@@ -118,5 +134,14 @@ def label_score(score: float, params: PrmParams) -> StepLabel:
 
 
 def hash_score_params(params: PrmParams, source: PrmSource) -> str:
-    """Hash of all that determines the scores of a given completion."""
-    return content_hash("scores", source.hash, params.model_dump(mode="json", include=_SCORE_PARAMS))
+    """Hash of all that determines the scores of a given completion, bit by bit: hence also what runs the model.
+
+    Params that came later count only where they are not the default, so that earlier scores keep their hash.
+    """
+    later = {
+        "chat": None if params.chat is None else params.chat.model_dump(mode="json"),
+        "vllm": {"quantization": params.vllm.quantization} if params.engine == "vllm" else None,
+    }
+    later = {name: value for name, value in later.items() if value is not None}
+    own = params.model_dump(mode="json", include=_SCORE_PARAMS)
+    return content_hash("scores", source.hash, {**own, **later})
