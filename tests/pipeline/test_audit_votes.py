@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stages.common.params.judge import JudgeParams, LlmJudgeParams, PrmParams
+from stages.common.params.judge import JudgeParams, LlmJudgeParams
 from stages.common.params.outcome import OutcomeParams
+from stages.common.params.prm import PrmParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, write_table

@@ -86,7 +86,9 @@ def test_params_that_are_read_are_tracked_and_no_others(entry: str) -> None:
     assert re.fullmatch(r"reports/params/(M0|\$\{key\})\.yaml", file), "no stage tracks params.yaml itself"
     tops = {key.split(".")[0] for key in keys}
     # `engine` and `prm` are no blocks of their own: they lie inside those of the stages that generate or judge.
-    assert blocks - {"block", "recipe", "runtime", "engine", "prm"} <= tops, f"{entry} reads params that it does not track"
+    assert blocks - {"block", "recipe", "runtime", "engine", "prm"} <= tops, (
+        f"{entry} reads params that it does not track"
+    )
     reached = {name.removeprefix(prefix) for name in trace_modules(folder)} | {"seed", "rounds"}
     assert tops <= reached, f"{entry} tracks params that it never reads"
     assert "runtime" not in tops, "the machine's params must not change a result"
