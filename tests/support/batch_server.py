@@ -22,7 +22,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from stages.common.engines.mock_engine import make_mock_value
 from tests.support.fault_server import completion, start_server
 
 STATES = ("validating", "in_progress", "in_progress", "finalizing")
@@ -41,6 +40,17 @@ def draw(*parts: Any) -> float:
 
 def hash_body(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def judge(schema: dict[str, Any], rng: random.Random) -> str:
+    """A judge's reply by `schema` on some steps; one in 50 is of no use."""
+    verdicts = schema["properties"]["verdicts"]
+    first = verdicts["items"]["properties"]["step"]["minimum"]
+    entries = [
+        {"step": first + index, "analysis": f"seen {rng.random()}", "verdict": rng.choice(["correct", "incorrect"])}
+        for index in range(verdicts["minItems"])
+    ]
+    return json.dumps({"verdicts": entries}) if rng.random() < 0.98 else "I would rather not say."
 
 
 class Provider:
@@ -68,7 +78,7 @@ class Provider:
             return 500, {"error": {"message": "The server had an error.", "code": "server_error"}}
         self.paid[name] += 1
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-        text = name if schema is None else json.dumps(make_mock_value(schema, random.Random(name)))
+        text = name if schema is None else judge(schema, random.Random(name))
         return 200, json.loads(completion(body, text))
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:

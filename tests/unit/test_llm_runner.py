@@ -257,6 +257,11 @@ def test_money_and_the_line_that_shows_it() -> None:
     assert usage.compute_cost(prices) == pytest.approx(3.0 + 0.5 + 5.0)
     assert usage.format_line(prices) == "in 2.0M (50% cached) out 500.0k, 8.50 EUR, failed: 1 HTTP 503"
     assert usage.format_line() == "in 2.0M (50% cached) out 500.0k, failed: 1 HTTP 503"
+    both = LlmUsage()
+    both.add(Completion("", "stop", 2_000_000, 500_000, 1_000_000, "m"))
+    both.add(Completion("", "stop", 2_000_000, 500_000, 1_000_000, "m", is_batch=True))
+    assert both.compute_cost(prices) == pytest.approx(8.5 + 8.5 / 2), "a provider's batch costs half"
+    assert both.prompt_tokens == 4_000_000
     assert usage.report(prices) == {
         "completions": 1,
         "prompt_tokens": 2_000_000,

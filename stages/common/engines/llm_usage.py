@@ -1,7 +1,9 @@
 """What generation costs: tokens in, out and cached, money where prices are known."""
 
+from __future__ import annotations
+
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stages.common.engines.request import Failure, Response
@@ -18,6 +20,8 @@ class LlmUsage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    in_batches: LlmUsage | None = None
+    """Those of a provider's batches among them."""
     failures: Counter[str] = field(default_factory=Counter)
     """Requests that failed finally, by kind."""
 
@@ -26,17 +30,21 @@ class LlmUsage:
         if isinstance(response, Failure):
             self.failures[response.kind] += 1
             return
+        if response.is_batch:
+            self.in_batches = self.in_batches or LlmUsage()
+            self.in_batches.add(replace(response, is_batch=False))
         self.completions += 1
         self.prompt_tokens += response.prompt_tokens or 0
         self.completion_tokens += response.completion_tokens or 0
         self.cached_tokens += response.cached_tokens or 0
 
     def compute_cost(self, prices: PriceParams) -> float:
-        """The cost at `prices`, in their currency."""
+        """The cost at `prices`, in their currency, with the discount on what came in batches."""
+        discount = prices.batch_discount * self.in_batches.compute_cost(prices) if self.in_batches else 0.0
         cached = min(self.cached_tokens, self.prompt_tokens)
         uncached = self.prompt_tokens - cached
         cost = uncached * prices.prompt + cached * prices.cached + self.completion_tokens * prices.completion
-        return cost / 1_000_000
+        return cost / 1_000_000 - discount
 
     def report(self, prices: PriceParams | None = None) -> dict[str, Any]:
         """For a stage's report: counts, and the cost (null without `prices`).
