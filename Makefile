@@ -71,7 +71,8 @@ vllm: $(VLLM)/.vllm  ## install vLLM: beside the rest on GPUs, else its CPU buil
 
 test-vllm: vllm  ## what runs on vLLM and Ray, against the real vLLM, on the CPU, and a real Ray cluster
 	@$(VLLM)/bin/python -m pytest tests/real/test_llm_vllm.py tests/real/test_llm_vllm_reasoning.py \
-		tests/real/test_prm_vllm.py tests/real/test_llm_ray.py tests/real/test_outcome_ray.py tests/real/test_train_vllm.py
+		tests/real/test_llm_vllm_batch.py tests/real/test_prm_vllm.py tests/real/test_llm_ray.py \
+		tests/real/test_outcome_ray.py tests/real/test_train_vllm.py
 
 bench: bench-train bench-verify bench-llm bench-vllm bench-data  ## each prints both sides of a comparison from one run
 
