@@ -10,17 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.engines import Completion, EngineError, Failure, GenerationRequest, Response
+from stages.common.engines import (
+    Completion,
+    EngineError,
+    Failure,
+    GenerationRequest,
+    ModelId,
+    Response,
+    Runner,
+    make_engine,
+)
 from stages.common.engines.openai_dialect import BOUNDS, RULES, Dialect, DialectFinder, write_body
 from stages.common.engines.openai_engine import OpenAIEngine
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.engine import EngineParams, OpenAIParams
+from stages.common.params.judge import LlmJudgeParams
+from stages.judge.llm.voter import LlmVoter
+from stages.judge.llm.votes import label_samples
+from stages.judge.step_labels import CompletionSteps
 from tests.support.behaving_server import behaving_server
 
 BEHAVIOURS = [
     json.loads(line) for line in Path("tests/data/server_behaviours.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+
+OF_ENGINES = [row for row in BEHAVIOURS if "judge" not in row]
+OF_JUDGES = [row for row in BEHAVIOURS if "judge" in row]
 
 QUICK = RetryPolicy(request_timeout_s=20, attempt_timeout_s=5, first_delay_s=0.01, max_delay_s=0.05)
 
@@ -49,7 +65,7 @@ def make_requests(sent: dict[str, Any]) -> list[GenerationRequest]:
     return [GenerationRequest("m", chat, max_tokens=100, seed=seed, **values) for seed in range(number)]
 
 
-@pytest.mark.parametrize("row", BEHAVIOURS, ids=[row["name"] for row in BEHAVIOURS])
+@pytest.mark.parametrize("row", OF_ENGINES, ids=[row["name"] for row in OF_ENGINES])
 def test_each_behaviour_gives_a_completion_or_a_message_for_a_stated_number_of_requests(
     row: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,6 +101,26 @@ def test_each_behaviour_gives_a_completion_or_a_message_for_a_stated_number_of_r
         assert f"engine.openai: {{{row['dialect']}}}, found with {row['requests'] - 1} refused requests" in caplog.text
     else:
         assert engine.dialect.num_refusals == 0
+
+
+@pytest.mark.parametrize("row", OF_JUDGES, ids=[row["name"] for row in OF_JUDGES])
+def test_each_reply_to_a_judge_gives_its_labels(
+    row: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine_params = {"kind": "openai", "request_timeout_s": 20.0, "attempt_timeout_s": 5.0}
+    params = validate(LlmJudgeParams, {"model": "m", "engine": engine_params, **row["judge"]}, "judge.llm")
+    completion = CompletionSteps("s", "p", "What is 2 + 2 + 1?", "5", ("2 + 2 = 4", "4 + 1 = 6"))
+    with behaving_server(row["replies"], row["refuses"]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        with Runner(make_engine(params.engine, ModelId("m")), tmp_path / "journal.jsonl", "judge") as runner:
+            # As after a pre-flight, which would stop at one invalid reply of one.
+            collected = LlmVoter(params, 1, 0, runner, _is_tested=True).collect_votes([completion])
+    labels = label_samples([collected], 0.5)["s"]
+    assert [label.is_correct for label in labels] == row["label"]
+    assert len(server.bodies) == row["requests"]
+    assert sorted(collected.invalid_replies) == ([row["invalid"]] if "invalid" in row else [])
+    if "thinking" in row:
+        assert collected.replies[-1]["reasoning"] == row["thinking"]
 
 
 def test_the_table_is_large_and_its_names_are_different() -> None:
