@@ -18,10 +18,12 @@ from stages.common.journal import ROOT
 from stages.common.params.engine import EngineParams
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
+from stages.common.params.split import SplitParams
 from stages.common.policies import Policy
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, make_problem_id
 from stages.common.toy_arithmetic import make_problems
 from stages.sample import SampleBatch, draw_samples, from_engine, hash_sampling, sample_problems
+from stages.split import split_samples
 from tests.support.fault_server import fault_server, stats
 from tests.support.llm_params import ENGINE, openai
 
@@ -74,6 +76,47 @@ def test_every_problem_gets_its_samples_with_what_the_engine_said_of_them() -> N
     assert drawn.llm_usage is not None
     assert drawn.llm_usage["prompt_tokens"] == drawn.samples["prompt_tokens"].sum()
     assert drawn.llm_usage["cost"] > 0
+
+
+@pytest.mark.parametrize(
+    ("thinking", "apart", "text", "finish", "expected"),
+    [
+        ("kept", None, "<think>a</think>\n\nb", "stop", "<think>a</think>\n\nb"),
+        ("kept", "a", "b", "stop", "<think>\na\n</think>\n\nb"),
+        ("kept", "a", "", "length", "<think>\na"),
+        ("stripped", None, "<think>a</think>\n\nb\n", "stop", "b\n"),
+        ("stripped", "a", "b", "stop", "b"),
+        ("stripped", "a", "", "length", ""),
+        ("stripped", None, "a</think>b", "length", "b"),
+        ("stripped", None, "<think>a", "length", ""),
+        ("stripped", None, " b", "stop", "b"),
+        ("kept", None, " b", "stop", " b"),
+    ],
+)
+def test_thinking_is_kept_or_stripped_wherever_it_came(
+    thinking: str, apart: str | None, text: str, finish: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thinker:
+        def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
+            for request in requests:
+                yield request, Completion(text, finish, 1, 1, None, "m", apart)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(from_engine, "make_engine", lambda *_: Thinker())
+    samples = draw(make_params(thinking=thinking), 1).samples
+    assert samples["completion"].to_list() == [expected] * 4
+    assert samples["finish_reason"].to_list() == [finish] * 4
+    spans = split_samples(samples, SplitParams())
+    assert (
+        "".join(expected[start:end] for start, end in spans.select("start", "end").head(len(spans) // 4).iter_rows())
+        == expected
+    )
+
+
+def test_samples_of_a_policy_that_does_not_think_keep_their_ids() -> None:
+    assert hash_sampling(make_params(), 1) == hash_sampling(make_params(thinking="kept"), 1)
+    assert hash_sampling(make_params(), 1) != hash_sampling(make_params(thinking="stripped"), 1)
 
 
 def test_samples_of_a_problem_are_asked_for_together() -> None:
