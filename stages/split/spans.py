@@ -73,11 +73,11 @@ def _divide(text: str, params: SplitParams) -> tuple[Shape, list[Span]]:
     return shape, sorted(span for spans in divided.values() for span in spans)
 
 
-def _divide_part(text: str, wanted: str, max_steps: int) -> tuple[Shape, list[Span]]:
+def _divide_part(text: str, shape_param: str, max_steps: int) -> tuple[Shape, list[Span]]:
     lines = list(_free_lines(text))
     shape: Shape
-    if wanted != "auto":
-        shape = cast("Shape", wanted)
+    if shape_param != "auto":
+        shape = cast("Shape", shape_param)
         starts = _starts(text, lines, shape)
     elif starts := _starts(text, lines, "headings"):
         shape = "headings"

@@ -25,10 +25,10 @@ def make_mock_reply(
     """
     draw = request.key if request.seed is None else content_hash("draw", request.model, request.seed)
     is_invalid = hash_to_unit("mock judge", "invalid", draw) < params.invalid_rate
-    verdicts = judge_toy_arithmetic(vote.completion.problem, list(vote.completion.steps))
+    by_rule = judge_toy_arithmetic(vote.completion.problem, list(vote.completion.steps))
     found: dict[int, tuple[bool, str]] = {}
     for number in vote.numbers:
-        is_correct, reason = verdicts[number - 1]
+        is_correct, reason = by_rule[number - 1]
         is_flipped = hash_to_unit("mock judge", "error", draw, number) < params.error_rate
         found[number] = (
             (is_correct is not False) is not is_flipped,
@@ -40,7 +40,7 @@ def make_mock_reply(
     )
     if form.reasoning == "two_turns" and len(request.prompt) == 1:
         return thinking
-    text = json.dumps(_make_critique(found, form) if form.is_critique else _make_verdicts(found, form))
+    text = json.dumps(_make_critique(found, form) if form.is_critique else _make_entries(found, form))
     if is_invalid:
         text = INVALID_REPLIES[int(content_hash("which", draw, digits=8), 16) % len(INVALID_REPLIES)]
     if form.reasoning == "field":
@@ -48,7 +48,7 @@ def make_mock_reply(
     return join_thinking(thinking, text) if form.reasoning == "tags" else text
 
 
-def _make_verdicts(found: dict[int, tuple[bool, str]], form: ReplyForm) -> dict[str, Any]:
+def _make_entries(found: dict[int, tuple[bool, str]], form: ReplyForm) -> dict[str, Any]:
     entries = []
     for number, (is_correct, reason) in found.items():
         verdict = {"verdict": "correct" if is_correct else "incorrect"}

@@ -30,7 +30,7 @@ NO_THINKING = "no thinking"
 
 _REFUSALS = ("refusal", "content_filter")
 _MISMATCH = "does not match the schema"
-_WRONG_STEPS = "wrong steps"
+_STEPS_DIFFER = "wrong steps"
 _CONTRADICTION = "contradicts its analysis"
 
 
@@ -107,7 +107,7 @@ def read_reply(
     value = _parse(text)
     if isinstance(value, InvalidReply):
         return value
-    return _read_critique(value, steps, form) if form.is_critique else _read_verdicts(value, steps, form)
+    return _read_critique(value, steps, form) if form.is_critique else _read_entries(value, steps, form)
 
 
 def _parse(text: str) -> Any:
@@ -158,7 +158,7 @@ def _reject_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _read_verdicts(value: Any, steps: Sequence[int], form: ReplyForm) -> list[StepVote] | InvalidReply:
+def _read_entries(value: Any, steps: Sequence[int], form: ReplyForm) -> list[StepVote] | InvalidReply:
     entries = value.get("verdicts") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         return InvalidReply('it was not an object with a list "verdicts"', _MISMATCH)
@@ -175,7 +175,7 @@ def _read_verdicts(value: Any, steps: Sequence[int], form: ReplyForm) -> list[St
 
 def _read_entry(entry: Any, number: int, form: ReplyForm) -> Vote:
     if not isinstance(entry, dict) or type(entry.get("step")) is not int or entry["step"] != number:
-        return InvalidReply(f"the verdict on step {number} was missing or out of order", _WRONG_STEPS)
+        return InvalidReply(f"the verdict on step {number} was missing or out of order", _STEPS_DIFFER)
     verdict = entry.get("verdict")
     is_correct = VERDICTS.get(verdict.lower()) if isinstance(verdict, str) else None
     if is_correct is None:
@@ -185,7 +185,7 @@ def _read_entry(entry: Any, number: int, form: ReplyForm) -> Vote:
         return InvalidReply(f"the {form.text_key} of step {number} was not a string", _MISMATCH)
     if contradicts_verdict(text, number, is_correct):
         return InvalidReply(f"the verdict on step {number} contradicted its own {form.text_key}", _CONTRADICTION)
-    return StepVote(is_correct, _shorten(text))
+    return StepVote(is_correct, _bound_reason(text))
 
 
 def _read_critique(value: Any, steps: Sequence[int], form: ReplyForm) -> list[StepVote] | InvalidReply:
@@ -198,7 +198,7 @@ def _read_critique(value: Any, steps: Sequence[int], form: ReplyForm) -> list[St
         given is None or (is_number and given == ALL_CORRECT) or (isinstance(given, str) and given.lower() == "none")
     )
     if not is_none and not (is_number and given in steps):
-        return InvalidReply(f"first_error was neither a step's number nor {ALL_CORRECT}", _WRONG_STEPS)
+        return InvalidReply(f"first_error was neither a step's number nor {ALL_CORRECT}", _STEPS_DIFFER)
     first_error = None if is_none else given
     text = _read_text(value, form)
     if text is None:
@@ -206,12 +206,12 @@ def _read_critique(value: Any, steps: Sequence[int], form: ReplyForm) -> list[St
     if contradicts_first_error(text, first_error):
         return InvalidReply(f"first_error contradicted its own {form.text_key}", _CONTRADICTION)
     if first_error is None:
-        return [StepVote(is_correct=True, rationale=_shorten(text)) for _ in steps]
+        return [StepVote(is_correct=True, rationale=_bound_reason(text)) for _ in steps]
     before, after = f"before the first error, step {first_error}", f"after the first error, step {first_error}"
     return [
         StepVote(is_correct=True, rationale=before)
         if number < first_error
-        else StepVote(is_correct=False, rationale=_shorten(text))
+        else StepVote(is_correct=False, rationale=_bound_reason(text))
         if number == first_error
         else StepVote(is_correct=None, rationale=after)
         for number in steps
@@ -224,7 +224,7 @@ def _read_text(entry: dict[str, Any], form: ReplyForm) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _shorten(text: str) -> str:
+def _bound_reason(text: str) -> str:
     # JSON may escape half a character, which no table can hold.
     text = replace_lone_surrogates(text)
     return text if len(text) <= MAX_REASON_CHARS else f"…{text[1 - MAX_REASON_CHARS :]}"
