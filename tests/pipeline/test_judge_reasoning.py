@@ -9,7 +9,7 @@ from typing import Any, get_args
 import polars as pl
 import pytest
 
-from stages.common.params.judge import FREE_REASONING, ReasoningMode, VotingMode
+from stages.common.params.judge import FREE_REASONING, ReasoningMode
 from stages.common.tables import LABEL, REPLY, STEP, read_table
 from tests.support.clones import edit, run
 from tools.audit import verify
@@ -23,11 +23,11 @@ from tools.publish.formats import FORMATS
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = {
-    f"{mode}-{reasoning}".replace("_", "-"): (mode, reasoning)
-    for mode in get_args(VotingMode)
-    for reasoning in get_args(ReasoningMode)
-}
+FORMS = [
+    *(("completion", reasoning) for reasoning in get_args(ReasoningMode)),
+    *(("step", "tags"), ("critique", "before_verdict"), ("critique", "two_turns")),
+]
+ROUNDS = {f"{mode}-{reasoning}".replace("_", "-"): (mode, reasoning) for mode, reasoning in FORMS}
 
 
 @pytest.fixture(scope="module")
