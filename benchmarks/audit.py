@@ -114,8 +114,9 @@ def _make(folder: Path, samples: int) -> None:
     recipe["sample"]["engine"]["recorded"] = {"path": solutions.name}
     recipe["judge"]["kind"] = "toy_arithmetic"
     recipe["evaluate"]["split"] = None  # an evaluation would have the same tables again
-    recipe["dataset"] |= {"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False}
-    recipe["dataset"] |= {"deduplicate": False, "kl_block_size": 32}
+    recipe["select"] = {"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False}
+    recipe["select"] |= {"deduplicate": False}
+    recipe["dataset"]["kl_block_size"] = 32
     make_workspace(folder, recipe, folder / "cache")
     started = time.monotonic()
     reproduce(folder, folder / "repro.log")

@@ -43,9 +43,10 @@ DIGITS = 2
 MAX_MEMORY_GB = 4.0
 MAX_GROWTH = 1.05
 STAGES = {
-    "split": ("samples", "steps"),
     "outcome": ("problems", "samples", "graded"),
-    "dataset": ("problems", "samples", "steps", "labels", "outcomes", "datasets"),
+    "select": ("samples", "outcomes", "selections"),
+    "split": ("samples", "selections", "steps"),
+    "dataset": ("problems", "samples", "outcomes", "selections", "steps", "labels", "datasets"),
 }
 """Folders that a stage reads, and the last one, which it writes."""
 
@@ -180,7 +181,7 @@ def benchmark_stages(sizes: list[int], stages: list[str], recorded: Path, place:
     recipe["runtime"] = {"num_workers": os.cpu_count() or 1}
     # Every sample is kept, so that as much as possible is written.
     everything: dict[str, Any] = {"max_correct": None, "max_incorrect": None, "require_both": False}
-    recipe["dataset"] |= {**everything, "balance": False, "deduplicate": False}
+    recipe["select"] = {**everything, "balance": False, "deduplicate": False}
     measurements = []
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=place) as name:

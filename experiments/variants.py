@@ -23,10 +23,10 @@ EXPERIMENTS = {
     "selection": (
         Variant("M", "every sample", {}),
         Variant("P", "2 correct + 2 incorrect", {
-            "dataset": {"max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True},
+            "select": {"max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True},
         }),
         Variant("U", "2 + 2, distinct", {
-            "dataset": {
+            "select": {
                 "max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True, "deduplicate": True,
             },
         }),

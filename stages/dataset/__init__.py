@@ -1,8 +1,7 @@
-"""The dataset: labelled samples joined, selected, balanced and put in an order made for KTO training."""
+"""The dataset: selected samples joined with their labels and put in an order made for KTO training."""
 
 from stages.dataset.join import LabelCounts, build_rows, format_prompt
 from stages.dataset.round_tables import RoundShard
-from stages.dataset.sample_selection import select_samples
 from stages.dataset.training_files import build_dataset, describe_dataset
 from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
 
@@ -16,5 +15,4 @@ __all__ = [
     "describe_dataset",
     "format_prompt",
     "order_for_training",
-    "select_samples",
 ]

@@ -1,4 +1,4 @@
-"""The first pass over a round: shard by shard, samples are selected and become rows, and everything is counted."""
+"""The first pass over a round: shard by shard, selected samples become rows, and everything is counted."""
 
 import json
 from collections import Counter
@@ -8,14 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.params.dataset import DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.progress import progress
 from stages.common.prompt import make_prompt
-from stages.common.tables import DropLog
 from stages.dataset.label_quality import LabelQuality
 from stages.dataset.round_tables import RoundShard, RoundTables, read_round_shard
-from stages.dataset.sample_selection import select_samples
+from stages.select import keep_selected
 
 LEVELS = ("outcome", "step")
 
@@ -55,25 +53,24 @@ class JoinedRound:
     keys: pl.DataFrame = field(default_factory=pl.DataFrame)
     before: LabelCounts = field(default_factory=LabelCounts)
     after: LabelCounts = field(default_factory=LabelCounts)
-    drops: DropLog = field(default_factory=DropLog)
+    drops: Counter[str] = field(default_factory=Counter)
     quality: LabelQuality = field(default_factory=LabelQuality)
 
 
-def join_round(
-    tables: RoundTables, shards: list[str], params: DatasetParams, prompt: PromptParams, seed: int, folder: Path
-) -> JoinedRound:
-    """Select samples from every shard and write their rows into `folder`.
+def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, folder: Path) -> JoinedRound:
+    """Write the rows of the selected samples of every shard into `folder`.
 
     Rows: sample_id, problem_id, prompt, completion, label, and steps, a list of {start, end, label}. Raises
     `UserError` if no row is left, or if a table names a row that another lacks.
     """
     joined = JoinedRound()
     keys, num_problems = [], 0
-    for name in progress(shards, "select", unit="shards"):
+    for name in progress(shards, "join", unit="shards"):
         shard = read_round_shard(tables, name)
         joined.quality.add(shard)
         joined.before.add(shard.samples["label"], shard.steps["label"])
-        selected = select_samples(shard.samples, params, seed, joined.drops)
+        joined.drops.update(shard.selection["drop_reason"].drop_nulls())
+        selected = keep_selected(shard.samples, shard.selection)
         rows = build_rows(selected, shard, prompt)
         if rows.height != selected.height:
             num_missing = selected.height - rows.height
@@ -86,7 +83,7 @@ def join_round(
         keys.append(rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + num_problems), "label"))
         num_problems = keys[-1]["problem_id"][-1] + 1
     if not keys:
-        raise UserError(f"{tables.samples}: no sample is left to train on; dropped {joined.drops.counts()}")
+        raise UserError(f"{tables.samples}: no sample is left to train on; dropped {dict(joined.drops)}")
     joined.keys = pl.concat(keys, rechunk=True)
     return joined
 

@@ -1,4 +1,4 @@
-"""One shard of a round with its labels: what samples are selected from and label quality is measured on."""
+"""One shard of a round with its labels: what rows are made from and label quality is measured on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,18 +6,22 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, read_shard
+from stages.common.params.judge import JudgeScope
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, SELECTION, STEP, read_shard
+from stages.select import keep_judged
 
 
 @dataclass(frozen=True)
 class RoundTables:
-    """Folders of one round's tables."""
+    """Folders of one round's tables, and which samples were judged."""
 
     problems: Path
     samples: Path
+    outcomes: Path
+    selections: Path
     steps: Path
     labels: Path
-    outcomes: Path
+    scope: JudgeScope
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,20 @@ class RoundShard:
 
     - ``problems``: problem_id, source, problem
     - ``samples``: sample_id, problem_id, completion, and label: the outcome, null where unknown
+    - ``selection``: SELECTION columns
     - ``steps``: sample_id, step, start, end, label (null where unknown), num_votes, agreement; sorted by sample, step
     """
 
     problems: pl.DataFrame
     samples: pl.DataFrame
+    selection: pl.DataFrame
     steps: pl.DataFrame
+    scope: JudgeScope
+
+    @property
+    def judged(self) -> pl.DataFrame:
+        """Those of `samples` that were judged."""
+        return keep_judged(self.samples, self.selection, self.scope)
 
 
 def read_round_shard(tables: RoundTables, shard: str) -> RoundShard:
@@ -46,5 +58,7 @@ def read_round_shard(tables: RoundTables, shard: str) -> RoundShard:
     return RoundShard(
         read_shard(tables.problems, PROBLEM, shard).select("problem_id", "source", "problem"),
         samples.join(outcomes, on="sample_id", how="left", maintain_order="left"),
+        read_shard(tables.selections, SELECTION, shard),
         steps_with_labels.sort("sample_id", "step"),
+        tables.scope,
     )

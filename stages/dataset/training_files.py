@@ -32,17 +32,18 @@ def build_dataset(
     `UserError` if no row is left, or if a table names a row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
-        joined = join_round(tables, list_shards(digits), params, prompt, seed, Path(temporary))
+        joined = join_round(tables, list_shards(digits), prompt, Path(temporary))
         ordered = order_for_training(joined.keys.with_row_index("row"), params.kl_block_size, seed)
         positions = np.empty(ordered.height, dtype=np.int64)
         positions[ordered["row"].to_numpy()] = np.arange(ordered.height)
         _write_files(joined.files, pl.Series(POSITION, positions), Path(temporary), folder)
     files = hash_folder(folder)
-    description = describe_dataset(ordered, joined.before, joined.after, joined.drops.counts(), params, prompt)
+    description = describe_dataset(ordered, joined.before, joined.after, dict(joined.drops), params, prompt)
     manifest = {**description, "files": files, "hash": hash_manifest(files)}
     write_json(folder / "manifest.json", manifest)
-    report = {**manifest, "manifest": manifest["hash"]}
-    return {**report, "drops": joined.drops.report(), "quality": joined.quality.report()}
+    # What was dropped, with examples, is in the report of stage select.
+    report = {key: value for key, value in manifest.items() if key != "drops"}
+    return {**report, "manifest": manifest["hash"], "judged": tables.scope, "quality": joined.quality.report()}
 
 
 def describe_dataset(
@@ -64,7 +65,7 @@ def describe_dataset(
             level: compute_class_weights(counts["correct"], counts["incorrect"], params.max_weight)
             for level, counts in labels["after"].items()
         },
-        "drops": drops,
+        "drops": dict(sorted(drops.items())),
         "paired_with_own_problem": count_same_problem_pairs(ordered, params.kl_block_size),
     }
 

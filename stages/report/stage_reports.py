@@ -11,7 +11,7 @@ from stages.common.errors import UserError, describe_error
 from stages.common.params.block import read_yaml
 from stages.common.params.recipe import SEED_POLICY, Recipe, order_rounds, read_recipe, resolve
 
-ROUND_STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
+ROUND_STAGES = ("sample", "outcome", "select", "split", "judge", "dataset", "train", "evaluate")
 """Stages that report once per round, in the order in which data flows."""
 
 

@@ -1,20 +1,22 @@
-"""``python -m stages.split``: split one round's samples into steps."""
+"""``python -m stages.split``: split into steps what is judged of one round's samples."""
 
 from collections import Counter
 from pathlib import Path
 
 from stages.common.console import run_stage
 from stages.common.params.block import load
+from stages.common.params.judge import load_scope
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
 from stages.common.progress import progress
-from stages.common.tables import SAMPLE, STEP, ShardWriter, list_shards, read_shard, replace_dir, write_json
+from stages.common.tables import SAMPLE, SELECTION, STEP, ShardWriter, list_shards, read_shard, replace_dir, write_json
+from stages.select import keep_judged
 from stages.split.spans import split_samples
 
 
-def split(recipe: Path, samples: Path, out: Path, report: Path) -> None:
-    """Split one round's samples into steps."""
-    params = load(SplitParams, recipe, "split")
+def split(recipe: Path, samples: Path, selections: Path, out: Path, report: Path) -> None:
+    """Split those of one round's samples into steps that are judged."""
+    params, scope = load(SplitParams, recipe, "split"), load_scope(recipe)
     shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     num_samples = 0
     sizes: Counter[int] = Counter()
@@ -22,7 +24,7 @@ def split(recipe: Path, samples: Path, out: Path, report: Path) -> None:
     with replace_dir(out) as folder:
         writer = ShardWriter(folder, STEP)
         for shard in progress(shards, f"split {out.name}", unit="shards"):
-            frame = read_shard(samples, SAMPLE, shard)
+            frame = keep_judged(read_shard(samples, SAMPLE, shard), read_shard(selections, SELECTION, shard), scope)
             steps = split_samples(frame, params, shapes)
             writer.write(shard, steps)
             num_samples += frame.height
@@ -30,6 +32,7 @@ def split(recipe: Path, samples: Path, out: Path, report: Path) -> None:
     write_json(
         report,
         {
+            "scope": scope,
             "samples": num_samples,
             "steps": writer.rows,
             "steps_per_sample": {str(size): sizes[size] for size in sorted(sizes)},

@@ -22,9 +22,11 @@ from stages.common.params.dataset import DatasetParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import PromptParams, SampleParams
+from stages.common.params.select import SelectParams
 from stages.common.params.split import SplitParams
 from stages.common.statistics import JUDGE_LABELS, compute_kappa, read_human_labels
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, write_table
+from stages.select import select_samples
 from tools.audit.page.label_log import JudgeAgreement, append_human_label, measure_agreement
 from tools.audit.page.page_html import render_page, render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
@@ -50,6 +52,7 @@ HOSTILE = (
 )
 """Steps that a page must show as text; the last is 1 MB."""
 
+RULE = SelectParams(max_correct=1, max_incorrect=None, require_both=False, balance=False, deduplicate=False)
 PART = TableSet(
     name="M1",
     policy=Path("models/M0"),
@@ -67,15 +70,9 @@ PART = TableSet(
     labels=Path("data/labels/M1"),
     selection=DatasetSelection(
         Path("data/datasets/M1"),
-        DatasetParams.model_construct(
-            max_correct=1,
-            max_incorrect=None,
-            require_both=False,
-            balance=False,
-            deduplicate=False,
-            kl_block_size=32,
-            max_weight=10.0,
-        ),
+        Path("data/selections/M1"),
+        RULE,
+        DatasetParams.model_construct(),
         PromptParams.model_construct(),
         1,
     ),
@@ -130,12 +127,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sample_id": hexed(2), "problem_id": hexed(1), "judge_index": 0, "step": -1, "vote": 0, "attempt": 0,
         "request_hash": "q", "text": HOSTILE[1], "error": HOSTILE[2], "finish_reason": "stop", "model": HOSTILE[0],
     }  # fmt: skip
+    both = pl.DataFrame(samples, schema=SAMPLE.schema).join(pl.DataFrame(outcomes, OUTCOME.schema), on="sample_id")
     tables: list[tuple[Path, Any, list[dict[str, Any]]]] = [
         (Path("data/problems"), PROBLEM, problems),
         (PART.samples, SAMPLE, samples),
         (Path("data/steps/M1"), STEP, steps),
         (Path("data/labels/M1"), LABEL, judged),
         (PART.outcomes, OUTCOME, outcomes),
+        (Path("data/selections/M1"), SELECTION, select_samples(both, RULE, 1).to_dicts()),
         ((PART.labels or Path()) / "replies", REPLY, [reply]),
     ]
     for folder, table, rows in tables:

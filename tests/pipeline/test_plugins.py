@@ -118,14 +118,14 @@ RECIPE = {
         "max_tokens": 20,
     },
     "judge": {"kind": "letter_count", "letter_count": {"letters": "aeiou"}},
-    "dataset": {
+    "select": {
         "max_correct": None,
         "max_incorrect": None,
         "require_both": False,
         "balance": False,
         "deduplicate": False,
-        "kl_block_size": 4,
     },
+    "dataset": {"kl_block_size": 4},
     "train": {"method": "none"},
     "evaluate": {"split": None},
     "rounds": {"M1": {"policy": "M0"}},

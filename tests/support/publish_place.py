@@ -11,7 +11,9 @@ import polars as pl
 import yaml
 
 from stages.common.params.dataset import DatasetParams
+from stages.common.params.judge import JudgeScope
 from stages.common.params.sample import PromptParams
+from stages.common.params.select import SelectParams
 from stages.common.policies import read_policy
 from stages.common.tables import (
     LABEL,
@@ -19,12 +21,14 @@ from stages.common.tables import (
     PROBLEM,
     REPLY,
     SAMPLE,
+    SELECTION,
     STEP,
     make_problem_id,
     make_sample_id,
     write_table,
 )
 from stages.dataset.training_files import RoundTables, build_dataset
+from stages.select import keep_judged, select_samples
 from tests.support import tiny_policy
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 from tests.support.report_fakes import write, write_stages
@@ -34,19 +38,18 @@ THOUGHT = "Let me add these up."
 
 SAMPLES = 6
 VOTES = 3
-PARAMS = DatasetParams(
-    max_correct=None,
-    max_incorrect=None,
-    require_both=False,
-    balance=False,
-    deduplicate=True,
-    kl_block_size=4,
-    max_weight=10.0,
-)
+RULE = SelectParams(max_correct=None, max_incorrect=None, require_both=False, balance=False, deduplicate=True)
+PARAMS = DatasetParams(kl_block_size=4, max_weight=10.0)
 
 
 def make_place(
-    root: Path, problems: int = 12, chat: bool = False, digits: int = 0, note: str = "", served: bool = True
+    root: Path,
+    problems: int = 12,
+    chat: bool = False,
+    digits: int = 0,
+    note: str = "",
+    served: bool = True,
+    scope: JudgeScope = "all",
 ) -> Path:
     """Write round M1 below `root`, judged by a model whose replies are kept, or by a rule where it is not `served`.
 
@@ -56,10 +59,12 @@ def make_place(
     recipe["rounds"] = {"M1": {"policy": "M0"}}
     recipe["tables"] = {"shard_digits": digits}
     recipe["sample"]["prompt"] = {"chat": chat, "system": "Add." if chat else None, "template": "{problem}\n"}
-    recipe["dataset"] = PARAMS.model_dump()
+    recipe |= {"select": RULE.model_dump(), "dataset": PARAMS.model_dump()}
+    recipe["judge"]["scope"] = scope
     if served:
         recipe["judge"] = {
             **JUDGE,
+            "scope": scope,
             "llm": {**LLM_JUDGE, "mode": "step", "temperature": 1.0, "reasoning": "field"},
             "num_votes": VOTES,
             "min_agreement": 0.6,
@@ -69,6 +74,13 @@ def make_place(
     (root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
     policy = write_seed_policy(root / "models/M0")
     rows = _rows(problems, policy, note)
+    samples = pl.DataFrame(rows["sample"], schema=SAMPLE.schema)
+    outcomes = pl.DataFrame(rows["outcome"], schema=OUTCOME.schema)
+    selection = select_samples(samples.join(outcomes.select("sample_id", "is_correct"), on="sample_id"), RULE, 1)
+    write_table(root / "data/selections/M1", SELECTION, selection, digits)
+    judged = set(keep_judged(samples, selection, scope)["sample_id"])
+    for name in ("step", "labels"):
+        rows[name] = [row for row in rows[name] if row["sample_id"] in judged]
     for table, name in ((PROBLEM, "problems"), (SAMPLE, "samples/M1"), (STEP, "steps/M1"), (LABEL, "labels/M1"),
                         (OUTCOME, "outcomes/M1")):  # fmt: skip
         frame = pl.DataFrame(rows[table.name], schema=table.schema)
@@ -78,7 +90,9 @@ def make_place(
             root / "data/labels/M1/replies", REPLY, pl.DataFrame(_replies(rows["labels"]), REPLY.schema), digits
         )
     inputs = RoundTables(
-        *(root / "data" / name for name in ("problems", "samples/M1", "steps/M1", "labels/M1", "outcomes/M1"))
+        root / "data/problems",
+        *(root / "data" / name / "M1" for name in ("samples", "outcomes", "selections", "steps", "labels")),
+        scope,
     )
     prompt = PromptParams(**recipe["sample"]["prompt"])
     (root / "data/datasets/M1").mkdir(parents=True)

@@ -53,8 +53,8 @@ def test_whole_numbers_in_boxes_are_shifted_and_nothing_else() -> None:
 def test_every_stage_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
-    found = benchmark_stages([16], ["split", "outcome", "dataset"], path, tmp_path)
-    assert [(it.stage, it.samples) for it in found] == [("split", 16), ("outcome", 16), ("dataset", 16)]
+    found = benchmark_stages([16], ["outcome", "select", "split", "dataset"], path, tmp_path)
+    assert [(it.stage, it.samples) for it in found] == [(stage, 16) for stage in bench_data.STAGES]
     assert all(it.seconds > 0 and it.work_s > 0 and it.own_gb > 0.01 for it in found)
     assert [child.name for child in tmp_path.iterdir()] == ["rows.jsonl"]
     assert "dataset         16 samples" in capsys.readouterr().out

@@ -1,9 +1,10 @@
-"""Selection, weights and the order of training rows."""
+"""Weights, the order of training rows, and the rows themselves."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -11,21 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.params.dataset import DatasetParams
+from stages.common.params.judge import JudgeScope
 from stages.common.params.sample import PromptParams
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, DropLog, content_hash, write_table
+from stages.common.params.select import SelectParams
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, SELECTION, STEP, content_hash, write_table
 from stages.dataset import external_sort
 from stages.dataset.external_sort import POSITION, ExternalSort
 from stages.dataset.round_tables import RoundTables
-from stages.dataset.sample_selection import select_samples
 from stages.dataset.training_files import build_dataset
 from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
+from stages.select import keep_judged, select_samples
 
-PAPER = DatasetParams(
-    max_correct=2, max_incorrect=2, require_both=True, balance=True, deduplicate=True, kl_block_size=4, max_weight=10.0
-)
-EVERYTHING = PAPER.model_copy(
-    update={"max_correct": None, "max_incorrect": None, "require_both": False, "balance": False, "deduplicate": False}
-)
+PARAMS = DatasetParams(kl_block_size=4, max_weight=10.0)
+EVERYTHING = SelectParams(max_correct=None, max_incorrect=None, require_both=False, balance=False, deduplicate=False)
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([True, False, None]), st.integers(0, 3)), max_size=60)
 
 
@@ -35,51 +34,6 @@ def frame(rows: list[tuple[int, bool | None, int]]) -> pl.DataFrame:
         schema={"sample_id": pl.String, "problem_id": pl.String, "completion": pl.String, "label": pl.Boolean},
         orient="row",
     )
-
-
-@given(ROWS)
-def test_the_papers_rule(rows: list[tuple[int, bool | None, int]]) -> None:
-    drops = DropLog()
-    kept = select_samples(frame(rows), PAPER, 1, drops)
-    assert kept.height + drops.total == len(rows)
-    for _, group in kept.group_by("problem_id"):
-        right, wrong = int(group["label"].sum()), int((~group["label"]).sum())
-        assert right == wrong
-        assert 1 <= right <= 2
-        assert not group["completion"].is_duplicated().any()
-
-
-@given(ROWS)
-def test_keeping_everything_drops_only_unknown_outcomes(rows: list[tuple[int, bool | None, int]]) -> None:
-    assert select_samples(frame(rows), EVERYTHING, 1, DropLog()).height == sum(
-        label is not None for _, label, _ in rows
-    )
-
-
-def test_selection_does_not_depend_on_row_order() -> None:
-    table = frame([(at % 5, at % 3 == 0, at) for at in range(60)])
-    one = select_samples(table, PAPER, 1, DropLog())
-    other = select_samples(table.sample(fraction=1, shuffle=True, seed=4), PAPER, 1, DropLog())
-    assert one.equals(other)
-    assert not one.equals(select_samples(table, PAPER, 2, DropLog()))
-
-
-def test_drops_are_named() -> None:
-    drops = DropLog()
-    select_samples(
-        frame([(0, True, 1), (0, None, 2), (1, False, 1), (1, False, 1), (1, True, 3), (1, False, 4), (1, False, 5)]),
-        PAPER,
-        1,
-        drops,
-    )
-    counts = {reason: entry["rows"] for reason, entry in drops.report().items()}
-    assert counts == {
-        "outcome unknown": 1,
-        "same completion for the same problem": 1,
-        "problem lacks a correct or an incorrect sample": 1,
-        "more than the limit per problem": 1,
-        "balance of correct and incorrect": 1,
-    }
 
 
 @given(ROWS.map(lambda rows: [(p, bool(label), t) for p, label, t in rows]), st.integers(2, 9))
@@ -114,6 +68,23 @@ def test_weights_are_capped_and_safe_when_a_class_is_empty() -> None:
     assert compute_class_weights(0, 5, 10.0) == {"desirable": 1.0, "undesirable": 1.0}
 
 
+def write_round(
+    folder: Path, rows: dict[str, list[tuple[object, ...]]], rule: SelectParams, digits: int, scope: JudgeScope = "all"
+) -> RoundTables:
+    """Tables of a round in which `rule` selects, and what is judged by `scope` has the given steps and labels."""
+    tables = {"problems": PROBLEM, "samples": SAMPLE, "outcomes": OUTCOME, "steps": STEP, "labels": LABEL}
+    frames = {name: pl.DataFrame(rows[name], schema=table.schema, orient="row") for name, table in tables.items()}
+    verdicts = frames["outcomes"].select("sample_id", "is_correct")
+    frames["selections"] = select_samples(frames["samples"].join(verdicts, on="sample_id"), rule, 1)
+    judged = keep_judged(frames["samples"], frames["selections"], scope)
+    for name in ("steps", "labels"):
+        frames[name] = frames[name].join(judged, on="sample_id", how="semi", maintain_order="left")
+    for name, table in {**tables, "selections": SELECTION}.items():
+        write_table(folder / name, table, frames[name], digits)
+    folders = ("problems", "samples", "outcomes", "selections", "steps", "labels")
+    return RoundTables(*(folder / name for name in folders), scope)
+
+
 @pytest.fixture
 def inputs(tmp_path: Path) -> RoundTables:
     """Two problems with two samples of two steps each."""
@@ -122,22 +93,14 @@ def inputs(tmp_path: Path) -> RoundTables:
     steps = [(s[0], s[1], h, 3 * h, 3 + 2 * h) for s in samples for h in range(2)]
     judged = [(s[0], s[1], s[2], [True, None][s[2]], "why", 1, 1.0, None, "j") for s in steps]
     outcomes = [(s[0], s[1], "1", "box", s[4] == 0, "r", "g") for s in samples]
-    tables = {
-        "problems": (PROBLEM, problems),
-        "samples": (SAMPLE, samples),
-        "steps": (STEP, steps),
-        "labels": (LABEL, judged),
-        "outcomes": (OUTCOME, outcomes),
-    }
-    for name, (table, rows) in tables.items():
-        write_table(tmp_path / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), 0)
-    return RoundTables(*(tmp_path / name for name in tables))
+    rows = {"problems": problems, "samples": samples, "outcomes": outcomes, "steps": steps, "labels": judged}
+    return write_round(tmp_path, rows, SelectParams(), 0)
 
 
 def test_rows_weights_and_manifest(inputs: RoundTables, tmp_path: Path) -> None:
     prompt = PromptParams(chat=False, system=None, template="{problem}\n")
     (tmp_path / "out").mkdir()
-    report = build_dataset(inputs, PAPER, prompt, 1, 0, tmp_path / "out")
+    report = build_dataset(inputs, PARAMS, prompt, 1, 0, tmp_path / "out")
     rows = pl.read_parquet(tmp_path / "out" / "step_kto.parquet")
     assert rows.height == report["rows"] == 4
     first = rows.sort("sample_id").row(0, named=True)
@@ -155,7 +118,7 @@ def test_the_same_inputs_give_the_same_bytes(inputs: RoundTables, tmp_path: Path
     hashes = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        hashes.append(build_dataset(inputs, PAPER, prompt, 1, 0, tmp_path / name)["hash"])
+        hashes.append(build_dataset(inputs, PARAMS, prompt, 1, 0, tmp_path / name)["hash"])
     assert hashes[0] == hashes[1]
     assert '"role": "system"' in pl.read_parquet(tmp_path / "one" / "kto.parquet")["prompt"][0]
 
@@ -164,10 +127,10 @@ def test_labels_of_other_steps_are_refused(inputs: RoundTables, tmp_path: Path) 
     judged = pl.read_parquet(inputs.labels / "all.parquet").with_columns(step=pl.col("step") + 1)
     write_table(inputs.labels, LABEL, judged, 0)
     with pytest.raises(ValueError, match="are not those of"):
-        build_dataset(inputs, PAPER, PromptParams(chat=False, system=None, template="{problem}"), 1, 0, tmp_path)
+        build_dataset(inputs, PARAMS, PromptParams(chat=False, system=None, template="{problem}"), 1, 0, tmp_path)
 
 
-def many(folder: Path, digits: int) -> RoundTables:
+def many(folder: Path, digits: int, rule: SelectParams = EVERYTHING, scope: JudgeScope = "all") -> RoundTables:
     """Sixty problems with ids over all shards, five samples each, some without a verdict."""
     names = [content_hash("p", at) for at in range(60)]
     problems = [
@@ -181,16 +144,8 @@ def many(folder: Path, digits: int) -> RoundTables:
     steps = [(s[0], s[1], h, [0, 8][h], [8, len(s[6])][h]) for s in samples for h in range(2)]
     judged = [(s[0], s[1], s[2], [True, False, None][int(s[0], 16) % 3], "", 1, 1.0, None, "j") for s in steps]
     outcomes = [(s[0], s[1], "1", "box", [True, False, True, None][int(s[0], 16) % 4], "r", "g") for s in samples]
-    tables = {
-        "problems": (PROBLEM, problems),
-        "samples": (SAMPLE, samples),
-        "steps": (STEP, steps),
-        "labels": (LABEL, judged),
-        "outcomes": (OUTCOME, outcomes),
-    }
-    for name, (table, rows) in tables.items():
-        write_table(folder / name, table, pl.DataFrame(rows, schema=table.schema, orient="row"), digits)
-    return RoundTables(*(folder / name for name in tables))
+    rows = {"problems": problems, "samples": samples, "outcomes": outcomes, "steps": steps, "labels": judged}
+    return write_round(folder, rows, rule, digits, scope)
 
 
 def test_shards_change_nothing(tmp_path: Path) -> None:
@@ -199,25 +154,41 @@ def test_shards_change_nothing(tmp_path: Path) -> None:
     for digits in (0, 1, 2):
         folder = tmp_path / str(digits)
         (folder / "out").mkdir(parents=True)
-        reports.append(build_dataset(many(folder, digits), EVERYTHING, prompt, 1, digits, folder / "out"))
+        reports.append(build_dataset(many(folder, digits), PARAMS, prompt, 1, digits, folder / "out"))
         assert sorted(path.name for path in folder.iterdir()) == [
-            "labels", "out", "outcomes", "problems", "samples", "steps",
+            "labels", "out", "outcomes", "problems", "samples", "selections", "steps",
         ], "what waited on disk is gone"  # fmt: skip
     assert reports[0] == reports[1] == reports[2]
     assert 100 < reports[0]["rows"] < 300
 
 
+@pytest.mark.parametrize("rule", [EVERYTHING, SelectParams()], ids=["everything", "paper"])
+def test_judging_only_what_is_kept_gives_the_same_rows(tmp_path: Path, rule: SelectParams) -> None:
+    prompt = PromptParams(chat=False, system=None, template="{problem}")
+    reports = {}
+    for scope in get_args(JudgeScope):
+        (tmp_path / scope / "out").mkdir(parents=True)
+        tables = many(tmp_path / scope, 1, rule, scope)
+        reports[scope] = build_dataset(tables, PARAMS, prompt, 1, 1, tmp_path / scope / "out")
+    selected, everything = reports["selected"], reports["all"]
+    for key in ("rows", "hash", "files", "weights", "paired_with_own_problem"):
+        assert selected[key] == everything[key], key
+    assert selected["labels"]["after"] == everything["labels"]["after"]
+    assert selected["labels"]["before"]["outcome"] == everything["labels"]["before"]["outcome"]
+    assert selected["labels"]["before"]["step"] == selected["labels"]["after"]["step"]
+    assert selected["quality"]["completions"] == selected["rows"] < everything["quality"]["completions"] == 300
+
+
 def test_a_step_that_is_nowhere_is_named(tmp_path: Path) -> None:
     inputs = many(tmp_path, 0)
+    kept = pl.read_parquet(inputs.selections / "all.parquet").filter(pl.col("drop_reason").is_null())
     for folder, table in ((inputs.steps, STEP), (inputs.labels, LABEL)):
         frame = pl.read_parquet(folder / "all.parquet")
-        write_table(folder, table, frame.filter(pl.col("sample_id") != frame["sample_id"].max()), 0)
+        write_table(folder, table, frame.filter(pl.col("sample_id") != kept["sample_id"].max()), 0)
     (tmp_path / "out").mkdir()
     prompt = PromptParams(chat=False, system=None, template="{problem}")
-    outcomes = pl.read_parquet(inputs.outcomes / "all.parquet").with_columns(is_correct=pl.lit(True))
-    write_table(inputs.outcomes, OUTCOME, outcomes, 0)
     with pytest.raises(ValueError, match="1 samples have no problem or no steps"):
-        build_dataset(inputs, EVERYTHING, prompt, 1, 0, tmp_path / "out")
+        build_dataset(inputs, PARAMS, prompt, 1, 0, tmp_path / "out")
 
 
 @given(st.permutations(range(23)), st.integers(1, 9), st.integers(1, 9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[
         samples.append((f"s{at}", problem, "".join(text for text, _ in parts), outcome))
     problems = [(name, (sources or {}).get(name, "math"), "?") for name in sorted({it[0] for it in solutions})]
     text = pl.String
+    kept = pl.DataFrame(
+        [(it[1], it[0]) for it in samples], schema={"problem_id": text, "sample_id": text}, orient="row"
+    )
     return RoundShard(
         pl.DataFrame(problems, schema={"problem_id": text, "source": text, "problem": text}, orient="row"),
         pl.DataFrame(
@@ -41,12 +45,14 @@ def labelled(*solutions: tuple[str, bool | None, Sequence[Step]], sources: dict[
             schema={"sample_id": text, "problem_id": text, "completion": text, "label": pl.Boolean},
             orient="row",
         ),
+        kept.with_columns(rank=pl.lit(0, pl.Int32), drop_reason=pl.lit(None, text)),
         pl.DataFrame(
             steps,
             schema={"sample_id": text, "step": pl.Int32, "start": pl.Int32, "end": pl.Int32, "label": pl.Boolean,
                     "num_votes": pl.Int32, "agreement": pl.Float64},
             orient="row",
         ),
+        "all",
     )  # fmt: skip
 
 
@@ -105,7 +111,7 @@ def test_votes_and_their_agreement() -> None:
     steps = shard.steps.with_columns(
         num_votes=pl.Series([5, 5, 5], dtype=pl.Int32), agreement=pl.Series([1.0, 0.6, 0.4])
     )
-    it = quality(RoundShard(shard.problems, shard.samples, steps))
+    it = quality(replace(shard, steps=steps))
     assert it["votes"] == {"5": 3}
     assert it["agreement"] == 0.8
     assert it["unanimous_steps"] == share(1, 2)

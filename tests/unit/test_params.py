@@ -67,13 +67,14 @@ def test_every_recipe_is_valid_and_resolves(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.name.startswith("llama")], ids=str)
 def test_the_papers_settings(path: Path) -> None:
     recipe = read_recipe(path)
-    train, dataset, evaluate = recipe.train, recipe.dataset, recipe.evaluate
+    train, dataset, evaluate, select = recipe.train, recipe.dataset, recipe.evaluate, recipe.select
     assert (train.beta, train.learning_rate, train.warmup_steps) == (0.1, 1e-6, 100)
     assert (train.lr_scheduler_type, train.max_grad_norm, train.dtype) == ("cosine", 1.0, "bfloat16")
     assert train.launch is not None
     rows = train.batch_size * train.gradient_accumulation_steps * train.launch.num_processes
     assert rows * 512 == 2**20, "about 1M tokens a batch"
-    assert (dataset.max_correct, dataset.max_incorrect, dataset.balance) == (2, 2, True)
+    assert (select.max_correct, select.max_incorrect, select.balance) == (2, 2, True)
+    assert recipe.judge.scope == "selected", "only what is kept is judged"
     assert dataset.kl_block_size == train.batch_size, "completions are rotated within the trainer's batch"
     assert (evaluate.num_majority_samples, evaluate.temperature) == (8, 0.7)
     assert list(recipe.rounds) == ["M1", "M2", "M3"]

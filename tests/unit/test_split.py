@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stages.common.params.split import SplitParams
-from stages.common.tables import SAMPLE, STEP, read_table, write_table
+from stages.common.tables import SAMPLE, SELECTION, STEP, read_table, write_table
 from stages.common.thinking import split_thinking
 from stages.split import split_samples, split_text
 
@@ -157,11 +157,14 @@ def test_table_has_a_row_per_step() -> None:
 
 def test_command_writes_steps_and_report(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(
-        "tables: {shard_digits: 0}\nsplit: {shape: auto, max_steps: 64}\n", encoding="utf-8"
+        "tables: {shard_digits: 0}\nsplit: {shape: auto, max_steps: 64}\njudge: {kind: none, scope: all}\n",
+        encoding="utf-8",
     )
     write_table(tmp_path / "samples", SAMPLE, samples(["Step 1: a\nStep 2: b", "c\n\nd", "e", ""]), 0)
+    write_table(tmp_path / "selections", SELECTION, pl.DataFrame(schema=SELECTION.schema), 0)
     arguments = [f"--{name}={tmp_path / path}" for name, path in (
-        ("recipe", "recipe.yaml"), ("samples", "samples"), ("out", "steps"), ("report", "report.json")
+        ("recipe", "recipe.yaml"), ("samples", "samples"), ("selections", "selections"), ("out", "steps"),
+        ("report", "report.json"),
     )]  # fmt: skip
     subprocess.run([sys.executable, "-m", "stages.split", *arguments], check=True)
     assert read_table(tmp_path / "steps", STEP, 0).height == 5

@@ -23,7 +23,8 @@ from stages.common.params.recipe import ROUND_BLOCKS, Recipe
 from stages.common.registry import Registry, find_registry
 
 FLOW = [
-    "code", "params", "problems", "seed_model", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate",
+    "code", "params", "problems", "seed_model", "sample", "outcome", "select", "split", "judge", "dataset", "train",
+    "evaluate",
     "report",
 ]  # fmt: skip
 SHARED = "stages.common"

@@ -18,10 +18,10 @@ CHECKS = {
     "tables": "every shard is there, in its schema, sorted, each key once and in its own shard",
     "problems": "ids follow from text and answer",
     "samples": "ids follow from problem, policy, params, index and completion; every sample has its problem",
-    "steps": "spans lead from 0 to the end without gap, where the splitter divides; every step has its sample",
-    "labels": "labels are the judge's; every label has its step and every step its label",
     "verdicts": "answers and verdicts are the verifier's; every sample has one",
-    "selection": "the dataset holds the samples that the rule keeps, in the order of the seed, with its weights",
+    "steps": "spans lead from 0 to the end without gap, where the splitter divides; all that is judged has steps",
+    "labels": "labels are the judge's; every label has its step and every step its label",
+    "selection": "the selection is the rule's; the dataset holds it in the order of the seed, with its weights",
     "kto": "every training row is what problem, completion, spans, labels and verdict give",
 }
 """All checks, in the order of the data flow."""

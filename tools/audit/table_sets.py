@@ -19,6 +19,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.params.sample import PromptParams, SampleParams
+from stages.common.params.select import SelectParams
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
 from stages.common.plugins import load_plugins
@@ -32,9 +33,12 @@ PROBLEMS = Path("data/problems")
 
 @dataclass(frozen=True)
 class DatasetSelection:
-    """A round's dataset and the params that choose its rows."""
+    """A round's selected samples and the dataset that they make, with the params of both."""
 
     folder: Path
+    """Where the dataset lies."""
+    selections: Path
+    rule: SelectParams
     params: DatasetParams
     prompt: PromptParams
     seed: int
@@ -131,6 +135,8 @@ def find_round_tables(lock: Lock, name: str) -> list[TableSet]:
         labels=Path(f"data/labels/{name}"),
         selection=DatasetSelection(
             Path(f"data/datasets/{name}"),
+            Path(f"data/selections/{name}"),
+            _find_params(lock, f"select@{name}").get_block(SelectParams, "select"),
             dataset.get_block(DatasetParams, "dataset"),
             dataset.get_block(PromptParams, "sample.prompt"),
             dataset.seed,
@@ -171,7 +177,7 @@ class TableLookup:
 def list_lookups(lock: Lock, rounds: list[str]) -> list[TableLookup]:
     """Those of each round, then of each evaluation."""
     own = {
-        name: tuple(f"{stage}@{name}" for stage in ("sample", "split", "judge", "outcome", "dataset"))
+        name: tuple(f"{stage}@{name}" for stage in ("sample", "outcome", "select", "split", "judge", "dataset"))
         for name in rounds
     }
     return [

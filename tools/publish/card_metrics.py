@@ -8,10 +8,8 @@ import polars as pl
 
 from stages.report.drops import collect_drops
 from stages.report.rounds_table import build_rounds_table
-from stages.report.stage_reports import PolicyReports, StageReports, get_count, get_number, get_value
+from stages.report.stage_reports import ROUND_STAGES, PolicyReports, StageReports, get_count, get_number, get_value
 from tools.publish.exported_round import ExportedRound, hide_folders
-
-STAGES = ("sample", "split", "judge", "outcome", "dataset", "train", "evaluate")
 
 _JUDGE_COUNTS = {"steps", "labels", "drops", "judge", "checks"}
 """Keys of the judge's report that are no metric of the judge."""
@@ -145,7 +143,7 @@ def list_costs(sources: StageReports) -> list[dict[str, Any]]:
     counts = {
         (model.name, stage): _count_tokens(stage, model.reports[stage])
         for model in sources.policies
-        for stage in ("seed_model", *STAGES)
+        for stage in ("seed_model", *ROUND_STAGES)
         if stage in model.reports
     }
     return [{"model": model, "stage": stage, "tokens": tokens} for (model, stage), tokens in counts.items() if tokens]

@@ -52,6 +52,12 @@ RENAMED = dict(
 )
 """Keys of 0.1.0, each with its name today."""
 
+MOVED = {
+    f"dataset.{key}": f"select.{key}"
+    for key in ("balance", "deduplicate", "max_correct", "max_incorrect", "require_both")
+}
+"""Keys of 0.1.0 that are in another block today, by their names today."""
+
 
 FILE_HASHES = "file_hashes"
 """Key of a block in ``reports/params/NAME.yaml``: hashes of the local files that the block names. DVC tracks it there;
@@ -196,6 +202,8 @@ def _describe(block: type[BaseModel], error: dict[str, Any], where: str) -> str:
         known, key = _list_fields(block, location), str(location[-1])
         if RENAMED.get(key) in known:
             return f"{path}: the key's name is now {RENAMED[key]}"
+        if moved := MOVED.get(".".join([*path.split(".")[-2:-1], RENAMED.get(key, key)])):
+            return f"{path}: the key is now {moved}; move it to block {moved.partition('.')[0]}"
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         return f"{path}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {known}")
     if error["type"] == "missing":

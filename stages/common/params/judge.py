@@ -1,10 +1,11 @@
 """Params of the judge."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.common.params.block import KindParams, LocalFile, ModelName, ParamsBlock
+from stages.common.params.block import KindParams, LocalFile, ModelName, ParamsBlock, read_yaml, validate
 from stages.common.params.engine import EngineParams
 from stages.common.params.judge_checks import JudgeChecksParams
 from stages.common.params.prm import PrmParams
@@ -15,6 +16,8 @@ ReasoningMode = Literal["none", "verdict_first", "before_verdict", "tags", "fiel
 
 FREE_REASONING = ("tags", "field", "two_turns")
 """Modes in which the judge thinks freely before its JSON."""
+
+JudgeScope = Literal["selected", "all"]
 
 
 class MockJudgeParams(ParamsBlock):
@@ -113,6 +116,9 @@ class JudgeParams(KindParams):
     """Another model for kind llm, null for none: a step is then labelled only if both models agree."""
     prm: PrmParams | None = None
     """For kind prm."""
+    scope: JudgeScope = "selected"
+    """Which of a round's samples are split and judged: those that `select` keeps, or `all`, for labels of samples that
+    are not trained on. An evaluation judges all of its own."""
     num_votes: int = Field(default=1, ge=1)
     """V, votes per step and model. Not known of the paper."""
     min_agreement: float = Field(default=0.6, gt=0.5, le=1)
@@ -136,3 +142,14 @@ class JudgeParams(KindParams):
         if self.num_votes > 1 and any(model.temperature == 0 for model in models):
             raise ValueError("num_votes: at temperature 0 all votes are the same; raise temperature, or set 1")
         return self
+
+
+class _ScopeParams(ParamsBlock):
+    scope: JudgeScope = "selected"
+
+
+def load_scope(recipe: Path) -> JudgeScope:
+    """`judge.scope` alone, for stages that do not change with how the judge judges."""
+    judge = read_yaml(recipe).get("judge") or {}
+    own = {key: judge[key] for key in judge if key == "scope"}
+    return validate(_ScopeParams, own, f"{recipe}: judge").scope

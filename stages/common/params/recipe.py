@@ -16,6 +16,7 @@ from stages.common.params.report import ReportParams
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.seed_model import SeedModelParams
+from stages.common.params.select import SelectParams
 from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
 from stages.common.params.train import TrainParams
@@ -23,9 +24,10 @@ from stages.common.plugins import import_plugins
 
 ROUND_BLOCKS: dict[str, type[BaseModel]] = {
     "sample": SampleParams,
+    "outcome": OutcomeParams,
+    "select": SelectParams,
     "split": SplitParams,
     "judge": JudgeParams,
-    "outcome": OutcomeParams,
     "dataset": DatasetParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
@@ -47,9 +49,10 @@ class Recipe(ParamsBlock):
     problems: ProblemsParams
     seed_model: SeedModelParams
     sample: SampleParams
+    outcome: OutcomeParams
+    select: SelectParams
     split: SplitParams
     judge: JudgeParams
-    outcome: OutcomeParams
     dataset: DatasetParams
     train: TrainParams
     evaluate: EvaluateParams

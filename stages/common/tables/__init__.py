@@ -10,7 +10,18 @@ from stages.common.tables.ids import (
     normalise_text,
     seed_from,
 )
-from stages.common.tables.schema import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, VERIFIER_RESPONSE, Column, Table
+from stages.common.tables.schema import (
+    LABEL,
+    OUTCOME,
+    PROBLEM,
+    REPLY,
+    SAMPLE,
+    SELECTION,
+    STEP,
+    VERIFIER_RESPONSE,
+    Column,
+    Table,
+)
 from stages.common.tables.store import (
     ShardWriter,
     check_replaceable,
@@ -28,6 +39,7 @@ __all__ = [
     "PROBLEM",
     "REPLY",
     "SAMPLE",
+    "SELECTION",
     "STEP",
     "VERIFIER_RESPONSE",
     "Column",

@@ -165,6 +165,22 @@ OUTCOME = Table(
     ),
 )
 
+SELECTION = Table(
+    "selection",
+    ("problem_id", "sample_id"),
+    (
+        _SAMPLE_ID,
+        _PROBLEM_ID,
+        Column(
+            "rank",
+            pl.Int32,
+            "0-based position among the problem's samples with its verdict, by hash of seed and id, null if dropped",
+            nullable=True,
+        ),
+        Column("drop_reason", pl.String, "the first rule that drops the sample, null if it is kept", nullable=True),
+    ),
+)
+
 VERIFIER_RESPONSE = Table(
     "verifier_response",
     ("problem_id", "sample_id", "is_swapped"),

@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, VERIFIER_RESPONSE, DropLog, Table
-from stages.dataset import select_samples
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, VERIFIER_RESPONSE, Table
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, collect, read_where
 from tools.audit.table_sets import DatasetSelection, TableSet
 from tools.audit.verify.dataset_checks import COLUMNS
@@ -17,7 +16,7 @@ TableRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class SelectionOutcome:
-    """Whether the rule of the dataset keeps a sample."""
+    """Whether a sample is selected for training."""
 
     drop_reason: str | None
     """Why it is dropped, None where it is kept."""
@@ -61,7 +60,7 @@ def read_lineage(root: Path, tables: TableSet, sample_id: str) -> SampleLineage 
         read_replies(root, tables, of_sample),
         read_first(root / tables.outcomes, OUTCOME, of_sample),
         _read_verifier_responses(root, tables, of_sample),
-        None if selection is None else _select_sample(root, tables, selection, sample_id, of_problem),
+        None if selection is None else _read_selection(root, tables, selection, of_sample, of_problem),
         {} if selection is None else _find_rows(root, selection, sample_id),
     )
 
@@ -96,28 +95,14 @@ def read_first(folder: Path, table: Table, where: pl.Expr) -> TableRow | None:
     return next(iter(read_where(folder, table, where).head(1).iter_rows(named=True)), None)
 
 
-class DropReasons(DropLog):
-    """Remembers why each sample is dropped."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_sample: dict[str, str] = {}
-
-    def drop(self, reason: str, where: str, text: object = "") -> None:
-        super().drop(reason, where, text)
-        self.by_sample[where] = reason
-
-
-def _select_sample(
-    root: Path, tables: TableSet, selection: DatasetSelection, sample_id: str, of_problem: pl.Expr
-) -> SelectionOutcome:
-    """What the rule does with a sample among those of its problem; it looks at no other problem."""
-    samples = read_samples(root, tables, of_problem).rename({"is_correct": "label"})
-    drops = DropReasons()
-    kept = select_samples(samples, selection.params, selection.seed, drops)
-    ranks = dict(kept.select("sample_id", "rank").iter_rows())
-    num_correct, num_incorrect = (samples.filter(pl.col("label") == label).height for label in (True, False))
-    return SelectionOutcome(drops.by_sample.get(sample_id), ranks.get(sample_id), num_correct, num_incorrect)
+def _read_selection(
+    root: Path, tables: TableSet, selection: DatasetSelection, of_sample: pl.Expr, of_problem: pl.Expr
+) -> SelectionOutcome | None:
+    row = read_first(root / selection.selections, SELECTION, of_sample)
+    if row is None:
+        return None
+    verdicts = read_where(root / tables.outcomes, OUTCOME, of_problem, ["is_correct"])["is_correct"].to_list()
+    return SelectionOutcome(row["drop_reason"], row["rank"], verdicts.count(True), verdicts.count(False))
 
 
 def _find_rows(root: Path, selection: DatasetSelection, sample_id: str) -> dict[Path, int]:

@@ -120,7 +120,9 @@ def _list_files(lineage: SampleLineage) -> list[Path]:
     tables: TableSet = lineage.tables
     shards = (name for name in list_shards(tables.shard_digits) if lineage.sample["problem_id"].startswith(name))
     shard = f"{next(shards, 'all')}.parquet"
-    folders = [tables.problems, tables.samples, tables.steps, tables.labels, tables.outcomes]
+    folders: list[Path | None] = [tables.problems, tables.samples, tables.outcomes]
+    folders += [tables.selection.selections] if tables.selection else []
+    folders += [tables.steps, tables.labels] if lineage.steps else []
     folders += [tables.replies] if lineage.replies else []
     folders += [tables.verifier_responses] if lineage.verifier_responses else []
     return [*(folder / shard for folder in folders if folder is not None), *lineage.rows, tables.policy / MANIFEST]

@@ -76,6 +76,7 @@ def _describe_completion(
         "tags": tags,
         "verdict": "none" if outcome is None else LABEL_WORDS[outcome["is_correct"]],
         "reason": _describe_verdict(outcome),
+        "text": "" if steps else sample["completion"][:MAX_CHARS],
         "steps": [_describe_step(sample["completion"], row) for row in steps],
         "replies": [
             {

@@ -7,11 +7,10 @@ from threading import Lock
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.tables import LABEL, PROBLEM, SAMPLE
-from stages.dataset import select_samples
+from stages.common.tables import LABEL, PROBLEM, SAMPLE, SELECTION
 from stages.judge.llm import DISAGREEMENT_PATTERN
 from tools.audit.key_ranges import SAMPLE_KEY, read_where
-from tools.audit.lineage.sample_lineage import DropReasons, read_samples
+from tools.audit.lineage.sample_lineage import read_samples
 from tools.audit.table_sets import TableSet
 
 EVERYTHING = pl.lit(value=True)
@@ -19,10 +18,11 @@ ALL = "all"
 
 KINDS = {
     "correct answer, incorrect step": pl.col("is_correct") & pl.col("has_error"),
-    "incorrect answer, no incorrect step": ~pl.col("is_correct") & ~pl.col("has_error"),
+    "incorrect answer, no incorrect step": ~pl.col("is_correct") & ~pl.col("has_error") & pl.col("is_judged"),
     "unknown step": pl.col("has_unknown"),
     "judges disagree": pl.col("has_disagreement"),
     "unknown verdict": pl.col("is_correct").is_null(),
+    "not judged": ~pl.col("is_judged"),
 }
 """Kinds of samples; `kept` and `dropped: why` come on top."""
 
@@ -126,24 +126,24 @@ def _add_source(root: Path, tables: TableSet, rows: pl.DataFrame, where: pl.Expr
 
 
 def _tag_samples(root: Path, tables: TableSet, where: pl.Expr) -> pl.DataFrame:
-    """Columns round, problem_id, sample_id, source, tags; `where` takes whole problems, as the dataset's rule does."""
+    """Columns round, problem_id, sample_id, source, tags."""
     assert tables.selection is not None
     assert tables.labels is not None
-    rows = read_samples(root, tables, where).select(*SAMPLE_KEY, "completion", "is_correct")
-    drops = DropReasons()
-    select_samples(rows.rename({"is_correct": "label"}), tables.selection.params, tables.selection.seed, drops)
-    fates = [f"dropped: {drops.by_sample[i]}" if i in drops.by_sample else "kept" for i in rows["sample_id"]]
+    selected = read_where(root / tables.selection.selections, SELECTION, where).select(
+        *SAMPLE_KEY, selection=("dropped: " + pl.col("drop_reason")).fill_null("kept")
+    )
     labels = read_where(root / tables.labels, LABEL, where, [*SAMPLE_KEY, "label", "reason"])
     is_unknown = pl.col("label").is_null()
     by_sample = labels.group_by(SAMPLE_KEY).agg(
+        is_judged=pl.lit(value=True),
         has_error=(~pl.col("label")).any(),
         has_unknown=is_unknown.any(),
         has_disagreement=(is_unknown & pl.col("reason").str.contains(DISAGREEMENT_PATTERN)).any(),
     )
-    rows = rows.with_columns(selection=pl.Series(fates, dtype=pl.String))
-    rows = rows.join(by_sample, on=SAMPLE_KEY, how="left", maintain_order="left").with_columns(
-        pl.col("has_error", "has_unknown", "has_disagreement").fill_null(value=False)
-    )
+    rows = read_samples(root, tables, where).select(*SAMPLE_KEY, "is_correct")
+    for facts in (selected, by_sample):
+        rows = rows.join(facts, on=SAMPLE_KEY, how="left", maintain_order="left")
+    rows = rows.with_columns(pl.col("is_judged", "has_error", "has_unknown", "has_disagreement").fill_null(value=False))
     tags = [pl.when(kind).then(pl.lit(name)) for name, kind in KINDS.items()]
     rows = rows.with_columns(pl.concat_list(*tags, "selection").list.drop_nulls().alias("tags"))
     return _add_source(root, tables, rows, where).select("round", *SAMPLE_KEY, "source", "tags")

@@ -1,4 +1,4 @@
-"""A round's dataset recomputed: which samples the rule keeps, in which order, and what their rows hold."""
+"""A round's dataset recomputed: the selected samples, in which order, and what their rows hold."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.params.judge import JudgeScope
 from stages.common.policies import MANIFEST
-from stages.common.tables import DropLog, content_hash
+from stages.common.tables import content_hash
 from stages.dataset import (
     LabelCounts,
     RoundShard,
     build_rows,
     describe_dataset,
     order_for_training,
-    select_samples,
 )
+from stages.select import keep_selected
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE
 from tools.audit.table_sets import DatasetSelection, TableSet, read_json
@@ -54,27 +55,28 @@ class SelectedRows:
         self.after.counts += other.after.counts
 
 
-def select_rows(selection: DatasetSelection, rows: RangeRows) -> SelectedRows | None:
-    """The selection among `rows`, whole problems; None where one of their tables could not be read."""
+def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows) -> SelectedRows | None:
+    """The rows of the selected samples among `rows`; None where one of their tables could not be read."""
     if rows.problems is None or rows.samples is None or rows.steps is None:
         return None
-    if rows.labels is None or rows.outcomes is None:
+    if rows.labels is None or rows.outcomes is None or rows.selection is None:
         return None
     verdicts = rows.outcomes.select(*SAMPLE_KEY, label="is_correct")
     steps = rows.steps.join(rows.samples, on=SAMPLE_KEY, how="semi")  # check "steps" names orphans
     shard = RoundShard(
         rows.problems.select("problem_id", "source", "problem"),
         rows.samples.select(*SAMPLE_KEY, "completion").join(verdicts, on=SAMPLE_KEY, how="left"),
+        rows.selection,
         steps.join(rows.labels.select(*STEP_KEY, "label"), on=STEP_KEY, how="left").sort(STEP_KEY),
+        scope,
     )
-    drops = DropLog()
-    built = build_rows(select_samples(shard.samples, selection.params, selection.seed, drops), shard, selection.prompt)
+    built = build_rows(keep_selected(shard.samples, shard.selection), shard, selection.prompt)
     digests = [
         pl.Series(name, hash_rows(built.select(list(columns))), dtype=pl.UInt64) for name, columns in COLUMNS.items()
     ]
     selected = SelectedRows(
         built.select("problem_id", "sample_id", "label").with_columns(*digests),
-        Counter({reason: entry["rows"] for reason, entry in drops.report().items()}),
+        Counter(rows.selection["drop_reason"].drop_nulls()),
     )
     selected.before.add(shard.samples["label"], shard.steps["label"])
     selected.after.add_rows(built)
@@ -130,10 +132,12 @@ def _check_members(results: CheckResults, path: str, ordered: pl.DataFrame, rows
     for sample, row in numbered.filter(pl.col("sample_id").is_duplicated()).select("sample_id", "row").iter_rows():
         results.add_error("selection", f"{path}: row {row}, sample {sample}", "is there more than once")
     for sample, row in numbered.join(ordered, on="sample_id", how="anti").select("sample_id", "row").iter_rows():
-        results.add_error("selection", f"{path}: row {row}, sample {sample}", "should not be; the rule drops it")
+        results.add_error("selection", f"{path}: row {row}, sample {sample}", "should not be; the selection drops it")
     missing = ordered.join(rows, on="sample_id", how="anti")
     for sample, problem in missing.select("sample_id", "problem_id").iter_rows():
-        results.add_error("selection", f"{path}: sample {sample} of problem {problem}", "is missing; the rule keeps it")
+        results.add_error(
+            "selection", f"{path}: sample {sample} of problem {problem}", "is missing; the selection keeps it"
+        )
     if set(rows["sample_id"]) == set(ordered["sample_id"]) and rows.height == ordered.height:
         for row, (actual, expected) in enumerate(zip(rows["sample_id"], ordered["sample_id"], strict=True)):
             if actual != expected:

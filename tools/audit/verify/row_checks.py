@@ -14,6 +14,7 @@ from stages.common.tables import (
     OUTCOME,
     PROBLEM,
     SAMPLE,
+    SELECTION,
     STEP,
     VERIFIER_RESPONSE,
     Table,
@@ -25,10 +26,11 @@ from stages.common.tables import (
 from stages.common.verifiers import UNSTABLE_REASONS
 from stages.outcome import ModelQuestion, apply_responses, list_questions, verify_samples
 from stages.sample import choose_problems, hash_sampling
+from stages.select import keep_judged, select_samples
 from stages.split import split_samples
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
-from tools.audit.table_sets import TableSet
+from tools.audit.table_sets import DatasetSelection, TableSet
 from tools.audit.verify.label_checks import check_labels
 from tools.audit.verify.row_comparison import check_equal, check_parents, name_row, read_checked
 
@@ -42,6 +44,7 @@ class RangeRows:
     steps: pl.DataFrame | None
     labels: pl.DataFrame | None
     outcomes: pl.DataFrame | None
+    selection: pl.DataFrame | None
 
 
 def read_rows(results: CheckResults, root: Path, tables: TableSet, keys: KeyRange) -> RangeRows:
@@ -59,6 +62,7 @@ def read_rows(results: CheckResults, root: Path, tables: TableSet, keys: KeyRang
         read(tables.steps, STEP),
         read(tables.labels, LABEL),
         read(tables.outcomes, OUTCOME),
+        read(tables.selection.selections if tables.selection else None, SELECTION),
     )
 
 
@@ -84,12 +88,17 @@ def check_rows(
     if "samples" in results:
         _check_samples(results, tables, keys, rows.problems, rows.samples, policy)
     samples = rows.samples.join(rows.problems.select("problem_id"), on="problem_id", how="semi", maintain_order="left")
-    if "steps" in results and rows.steps is not None:
-        _check_steps(results, tables, keys, samples, rows.steps)
-    if "labels" in results and rows.steps is not None and rows.labels is not None:
-        check_labels(results, root, tables, keys, rows.problems, samples, rows.steps, rows.labels)
     if "verdicts" in results and rows.outcomes is not None:
         _check_verdicts(results, root, tables, keys, rows.problems, samples, rows.outcomes)
+    judged = samples
+    if tables.selection is not None and rows.selection is not None:
+        judged = keep_judged(samples, rows.selection, tables.judge.scope)
+        if "selection" in results and rows.outcomes is not None:
+            _check_selection(results, tables.selection, keys, samples, rows.outcomes, rows.selection)
+    if "steps" in results and rows.steps is not None:
+        _check_steps(results, tables, keys, samples, judged, rows.steps)
+    if "labels" in results and rows.steps is not None and rows.labels is not None:
+        check_labels(results, root, tables, keys, rows.problems, samples, rows.steps, rows.labels)
 
 
 def _check_samples(
@@ -156,8 +165,14 @@ def _scan(folder: Path, tables: TableSet) -> pl.LazyFrame:
 
 
 def _check_steps(
-    results: CheckResults, tables: TableSet, keys: KeyRange, samples: pl.DataFrame, steps: pl.DataFrame
+    results: CheckResults,
+    tables: TableSet,
+    keys: KeyRange,
+    samples: pl.DataFrame,
+    judged: pl.DataFrame,
+    steps: pl.DataFrame,
 ) -> None:
+    """`judged` are those of `samples` that have steps."""
     path = f"{tables.steps}/{keys.shard}.parquet"
     with_sample = check_parents(results, "steps", path, steps, samples, SAMPLE_KEY, "sample")
     broken = find_broken_spans(with_sample, samples)
@@ -165,7 +180,7 @@ def _check_steps(
         spans = f"steps {row['steps']}, starts {row['starts']}, ends {row['ends']}"
         what = f"spans do not lead from 0 to {row['length']} without gap: {spans}"
         results.add_error("steps", f"{path}: {name_row(row)}", what)
-    intact = samples.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
+    intact = judged.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
     expected = split_samples(intact, tables.splitter)
     rest = with_sample.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
     check_equal(results, "steps", path, rest, expected, STEP_KEY, "the splitter")
@@ -233,6 +248,21 @@ def _check_questions(
     check_equal(
         results, "verdicts", path, responses.select(list(schema)), expected, key, "what the rules leave unknown"
     )
+
+
+def _check_selection(
+    results: CheckResults,
+    selection: DatasetSelection,
+    keys: KeyRange,
+    samples: pl.DataFrame,
+    outcomes: pl.DataFrame,
+    rows: pl.DataFrame,
+) -> None:
+    verdicts = outcomes.select(*SAMPLE_KEY, "is_correct")
+    samples = samples.select(*SAMPLE_KEY, "completion").join(verdicts, on=SAMPLE_KEY, how="left")
+    expected = select_samples(samples, selection.rule, selection.seed)
+    path = f"{selection.selections}/{keys.shard}.parquet"
+    check_equal(results, "selection", path, rows, expected, SAMPLE_KEY, "the rule")
 
 
 def _is_complete(tables: TableSet) -> bool:

@@ -188,7 +188,7 @@ def _check_range(
     rows = read_rows(task.results, root, tables, keys)
     check_rows(task.results, root, tables, keys, rows, policy)
     if tables.selection is not None and DATASET_CHECKS & checks:
-        task.selected = select_rows(tables.selection, rows)
+        task.selected = select_rows(tables.selection, tables.judge.scope, rows)
         task.is_complete = task.selected is not None
     return task
 

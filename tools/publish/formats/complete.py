@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, STEP, Column, Table, read_shard
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, Column, Table, read_shard
 from stages.judge.llm import VOTE_COUNTS, count_kept_votes
+from stages.select import keep_judged
 from tools.publish.exported_round import ExportedRound
 from tools.publish.formats.export_format import FunctionFormat
 
@@ -50,12 +51,13 @@ def _list_columns(_: bool) -> tuple[Column, ...]:
         Column(
             "steps",
             pl.List(pl.Struct({column.name: column.dtype for column in _STEP_COLUMNS})),
-            f"the steps in order. {fields}",
+            f"the steps in order, none of a sample that was not judged. {fields}",
         ),
         _FIRST_ERROR,
         Column("judge_models", pl.List(pl.String), "the judging models with their revisions, none where a rule judged"),
         Column("judge_prompts", pl.List(pl.String), "for each judging model, the hash of its prompt's template"),
         *_select_columns(OUTCOME, _OUTCOME_NAMES, _KEYS),
+        *_select_columns(SELECTION, {}, _KEYS),
         Column("row", pl.Int64, "0-based row in `kto` and `step_kto`, null for a sample not kept", nullable=True),
     )
 
@@ -67,19 +69,24 @@ def _read_frames(exported: ExportedRound) -> Iterator[pl.DataFrame]:
         problems = exported.read_table("problems", PROBLEM, shard).rename(_PROBLEM_NAMES)
         samples = exported.read_table("samples", SAMPLE, shard)
         outcomes = exported.read_table("outcomes", OUTCOME, shard).rename(_OUTCOME_NAMES).drop("problem_id")
+        selection = exported.read_table("selections", SELECTION, shard)
         joined = (
             samples.join(problems, on="problem_id")
-            .join(_read_steps(exported, shard), on="sample_id")
+            .join(_read_steps(exported, shard), on="sample_id", how="left")
             .join(outcomes, on="sample_id")
+            .join(selection.drop("problem_id"), on="sample_id")
         )
-        if joined.height != samples.height:
+        num_missing = samples.height - joined.height
+        num_missing += keep_judged(joined, selection, exported.judge.params.scope)["steps"].null_count()
+        if num_missing:
             raise UserError(
-                f"{exported.locate('samples')}, shard {shard}: {samples.height - joined.height} samples have no "
-                "problem, no steps, no labels or no verdict"
+                f"{exported.locate('samples')}, shard {shard}: {num_missing} samples have no problem, no verdict, no "
+                "steps or no labels, or are not in the selection"
             )
         yield (
             joined.join(rows, on="sample_id", how="left")
             .with_columns(
+                pl.col("steps").fill_null([]),
                 round=pl.lit(exported.name),
                 judge_models=pl.lit(exported.judge_models, pl.List(pl.String)),
                 judge_prompts=pl.lit(exported.judge_prompts, pl.List(pl.String)),

@@ -75,6 +75,11 @@
       steps.push({ row, step, completion });
       box.append(row);
     }
+    if (!completion.steps.length) {
+      const row = node("div", "step none");
+      row.append(rich(completion.text.trimEnd(), "text"), node("div", "facts", "not judged"));
+      box.append(row);
+    }
     if (completion.replies.length) {
       const replies = node("details", "replies");
       replies.append(node("summary", "", `${completion.replies.length} raw replies`));
