@@ -125,7 +125,7 @@ def join_completions(shard: RoundShard) -> pl.DataFrame:
     names = [name_length_class(lower) for lower in LENGTH_CLASSES]
     length = pl.col("completion").str.len_chars().cut(LENGTH_CLASSES[1:], labels=names, left_closed=True)
     return (
-        shard.judged.join(shard.problems.select("problem_id", "source"), on="problem_id", how="left")
+        shard.samples_in_scope.join(shard.problems.select("problem_id", "source"), on="problem_id", how="left")
         .join(counts, on="sample_id", how="left")
         .with_columns(
             pl.col("correct", "incorrect", "unknown").fill_null(0).cast(pl.Int64),

@@ -8,7 +8,7 @@ import polars as pl
 from stages.common.errors import UserError
 from stages.common.params.judge import JudgeScope
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, SELECTION, STEP, read_shard
-from stages.select import keep_judged
+from stages.select import keep_in_scope
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class RoundShard:
     scope: JudgeScope
 
     @property
-    def judged(self) -> pl.DataFrame:
+    def samples_in_scope(self) -> pl.DataFrame:
         """Those of `samples` that were judged."""
-        return keep_judged(self.samples, self.selection, self.scope)
+        return keep_in_scope(self.samples, self.selection, self.scope)
 
 
 def read_round_shard(tables: RoundTables, shard: str) -> RoundShard:

@@ -43,7 +43,7 @@ def build_dataset(
     write_json(folder / "manifest.json", manifest)
     # What was dropped, with examples, is in the report of stage select.
     report = {key: value for key, value in manifest.items() if key != "drops"}
-    return {**report, "manifest": manifest["hash"], "judged": tables.scope, "quality": joined.quality.report()}
+    return {**report, "manifest": manifest["hash"], "scope": tables.scope, "quality": joined.quality.report()}
 
 
 def describe_dataset(

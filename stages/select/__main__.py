@@ -35,9 +35,8 @@ def select(recipe: Path, samples: Path, outcomes: Path, out: Path, report: Path)
     with replace_dir(out) as folder:
         writer = ShardWriter(folder, SELECTION)
         for shard in progress(shards, f"select {out.name}", unit="shards"):
-            verdicts = read_shard(outcomes, OUTCOME, shard).select("sample_id", "is_correct")
             frame = read_shard(samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
-            frame = frame.join(verdicts, on="sample_id", how="left")
+            frame = frame.join(read_shard(outcomes, OUTCOME, shard), on=["problem_id", "sample_id"], how="left")
             selection = select_samples(frame, params, seed)
             writer.write(shard, selection)
             decided = frame.join(selection, on=["problem_id", "sample_id"]).sort("problem_id", "sample_id")

@@ -48,7 +48,7 @@ def keep_selected(samples: pl.DataFrame, selection: pl.DataFrame) -> pl.DataFram
     return samples.join(kept, on=["problem_id", "sample_id"], how="semi", maintain_order="left")
 
 
-def keep_judged(samples: pl.DataFrame, selection: pl.DataFrame, scope: Literal["selected", "all"]) -> pl.DataFrame:
+def keep_in_scope(samples: pl.DataFrame, selection: pl.DataFrame, scope: Literal["selected", "all"]) -> pl.DataFrame:
     """The rows of `samples` whose steps are split and judged; `scope` is `judge.scope`."""
     return samples if scope == "all" else keep_selected(samples, selection)
 

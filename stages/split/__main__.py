@@ -10,7 +10,7 @@ from stages.common.params.split import SplitParams
 from stages.common.params.tables import TablesParams
 from stages.common.progress import progress
 from stages.common.tables import SAMPLE, SELECTION, STEP, ShardWriter, list_shards, read_shard, replace_dir, write_json
-from stages.select import keep_judged
+from stages.select import keep_in_scope
 from stages.split.spans import split_samples
 
 
@@ -24,7 +24,7 @@ def split(recipe: Path, samples: Path, selections: Path, out: Path, report: Path
     with replace_dir(out) as folder:
         writer = ShardWriter(folder, STEP)
         for shard in progress(shards, f"split {out.name}", unit="shards"):
-            frame = keep_judged(read_shard(samples, SAMPLE, shard), read_shard(selections, SELECTION, shard), scope)
+            frame = keep_in_scope(read_shard(samples, SAMPLE, shard), read_shard(selections, SELECTION, shard), scope)
             steps = split_samples(frame, params, shapes)
             writer.write(shard, steps)
             num_samples += frame.height

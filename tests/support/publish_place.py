@@ -28,7 +28,7 @@ from stages.common.tables import (
     write_table,
 )
 from stages.dataset.training_files import RoundTables, build_dataset
-from stages.select import keep_judged, select_samples
+from stages.select import keep_in_scope, select_samples
 from tests.support import tiny_policy
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 from tests.support.report_fakes import write, write_stages
@@ -78,7 +78,7 @@ def make_place(
     outcomes = pl.DataFrame(rows["outcome"], schema=OUTCOME.schema)
     selection = select_samples(samples.join(outcomes.select("sample_id", "is_correct"), on="sample_id"), RULE, 1)
     write_table(root / "data/selections/M1", SELECTION, selection, digits)
-    judged = set(keep_judged(samples, selection, scope)["sample_id"])
+    judged = set(keep_in_scope(samples, selection, scope)["sample_id"])
     for name in ("step", "labels"):
         rows[name] = [row for row in rows[name] if row["sample_id"] in judged]
     for table, name in ((PROBLEM, "problems"), (SAMPLE, "samples/M1"), (STEP, "steps/M1"), (LABEL, "labels/M1"),

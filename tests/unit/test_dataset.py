@@ -21,7 +21,7 @@ from stages.dataset.external_sort import POSITION, ExternalSort
 from stages.dataset.round_tables import RoundTables
 from stages.dataset.training_files import build_dataset
 from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
-from stages.select import keep_judged, select_samples
+from stages.select import keep_in_scope, select_samples
 
 PARAMS = DatasetParams(kl_block_size=4, max_weight=10.0)
 EVERYTHING = SelectParams(max_correct=None, max_incorrect=None, require_both=False, balance=False, deduplicate=False)
@@ -76,7 +76,7 @@ def write_round(
     frames = {name: pl.DataFrame(rows[name], schema=table.schema, orient="row") for name, table in tables.items()}
     verdicts = frames["outcomes"].select("sample_id", "is_correct")
     frames["selections"] = select_samples(frames["samples"].join(verdicts, on="sample_id"), rule, 1)
-    judged = keep_judged(frames["samples"], frames["selections"], scope)
+    judged = keep_in_scope(frames["samples"], frames["selections"], scope)
     for name in ("steps", "labels"):
         frames[name] = frames[name].join(judged, on="sample_id", how="semi", maintain_order="left")
     for name, table in {**tables, "selections": SELECTION}.items():

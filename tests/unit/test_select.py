@@ -18,7 +18,7 @@ from stages.common.params.judge import load_scope
 from stages.common.params.recipe import resolve
 from stages.common.params.select import SelectParams
 from stages.common.tables import OUTCOME, SAMPLE, SELECTION, read_table, seed_from, write_table
-from stages.select import keep_judged, keep_selected, select_samples
+from stages.select import keep_in_scope, keep_selected, select_samples
 from stages.select.__main__ import select
 from stages.split.__main__ import split
 
@@ -127,8 +127,8 @@ def test_reasons_are_those_of_the_rule() -> None:
 def test_what_is_judged_follows_from_the_scope() -> None:
     samples = frame([(0, True, 1), (0, False, 2), (1, True, 3)])
     selection = select_samples(samples, PAPER, 1)
-    assert keep_judged(samples, selection, "all").equals(samples)
-    assert keep_judged(samples, selection, "selected")["sample_id"].to_list() == ["s0", "s1"]
+    assert keep_in_scope(samples, selection, "all").equals(samples)
+    assert keep_in_scope(samples, selection, "selected")["sample_id"].to_list() == ["s0", "s1"]
 
 
 def write_samples(folder: Path, rows: list[Row]) -> None:

@@ -101,8 +101,8 @@ def _read_selection(
     row = read_first(root / selection.selections, SELECTION, of_sample)
     if row is None:
         return None
-    verdicts = read_where(root / tables.outcomes, OUTCOME, of_problem, ["is_correct"])["is_correct"].to_list()
-    return SelectionOutcome(row["drop_reason"], row["rank"], verdicts.count(True), verdicts.count(False))
+    outcomes = read_where(root / tables.outcomes, OUTCOME, of_problem, ["is_correct"])["is_correct"].to_list()
+    return SelectionOutcome(row["drop_reason"], row["rank"], outcomes.count(True), outcomes.count(False))
 
 
 def _find_rows(root: Path, selection: DatasetSelection, sample_id: str) -> dict[Path, int]:

@@ -26,7 +26,7 @@ from stages.common.tables import (
 from stages.common.verifiers import UNSTABLE_REASONS
 from stages.outcome import ModelQuestion, apply_responses, list_questions, verify_samples
 from stages.sample import choose_problems, hash_sampling
-from stages.select import keep_judged, select_samples
+from stages.select import keep_in_scope, select_samples
 from stages.split import split_samples
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
@@ -90,13 +90,13 @@ def check_rows(
     samples = rows.samples.join(rows.problems.select("problem_id"), on="problem_id", how="semi", maintain_order="left")
     if "verdicts" in results and rows.outcomes is not None:
         _check_verdicts(results, root, tables, keys, rows.problems, samples, rows.outcomes)
-    judged = samples
+    in_scope = samples
     if tables.selection is not None and rows.selection is not None:
-        judged = keep_judged(samples, rows.selection, tables.judge.scope)
+        in_scope = keep_in_scope(samples, rows.selection, tables.judge.scope)
         if "selection" in results and rows.outcomes is not None:
             _check_selection(results, tables.selection, keys, samples, rows.outcomes, rows.selection)
     if "steps" in results and rows.steps is not None:
-        _check_steps(results, tables, keys, samples, judged, rows.steps)
+        _check_steps(results, tables, keys, samples, in_scope, rows.steps)
     if "labels" in results and rows.steps is not None and rows.labels is not None:
         check_labels(results, root, tables, keys, rows.problems, samples, rows.steps, rows.labels)
 
@@ -169,10 +169,10 @@ def _check_steps(
     tables: TableSet,
     keys: KeyRange,
     samples: pl.DataFrame,
-    judged: pl.DataFrame,
+    in_scope: pl.DataFrame,
     steps: pl.DataFrame,
 ) -> None:
-    """`judged` are those of `samples` that have steps."""
+    """`in_scope` are those of `samples` that the judge labels."""
     path = f"{tables.steps}/{keys.shard}.parquet"
     with_sample = check_parents(results, "steps", path, steps, samples, SAMPLE_KEY, "sample")
     broken = find_broken_spans(with_sample, samples)
@@ -180,7 +180,7 @@ def _check_steps(
         spans = f"steps {row['steps']}, starts {row['starts']}, ends {row['ends']}"
         what = f"spans do not lead from 0 to {row['length']} without gap: {spans}"
         results.add_error("steps", f"{path}: {name_row(row)}", what)
-    intact = judged.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
+    intact = in_scope.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
     expected = split_samples(intact, tables.splitter)
     rest = with_sample.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
     check_equal(results, "steps", path, rest, expected, STEP_KEY, "the splitter")
@@ -258,8 +258,8 @@ def _check_selection(
     outcomes: pl.DataFrame,
     rows: pl.DataFrame,
 ) -> None:
-    verdicts = outcomes.select(*SAMPLE_KEY, "is_correct")
-    samples = samples.select(*SAMPLE_KEY, "completion").join(verdicts, on=SAMPLE_KEY, how="left")
+    outcomes = outcomes.select(*SAMPLE_KEY, "is_correct")
+    samples = samples.select(*SAMPLE_KEY, "completion").join(outcomes, on=SAMPLE_KEY, how="left")
     expected = select_samples(samples, selection.rule, selection.seed)
     path = f"{selection.selections}/{keys.shard}.parquet"
     check_equal(results, "selection", path, rows, expected, SAMPLE_KEY, "the rule")

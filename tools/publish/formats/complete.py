@@ -7,7 +7,7 @@ import polars as pl
 from stages.common.errors import UserError
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, Column, Table, read_shard
 from stages.judge.llm import VOTE_COUNTS, count_kept_votes
-from stages.select import keep_judged
+from stages.select import keep_in_scope
 from tools.publish.exported_round import ExportedRound
 from tools.publish.formats.export_format import FunctionFormat
 
@@ -77,7 +77,7 @@ def _read_frames(exported: ExportedRound) -> Iterator[pl.DataFrame]:
             .join(selection.drop("problem_id"), on="sample_id")
         )
         num_missing = samples.height - joined.height
-        num_missing += keep_judged(joined, selection, exported.judge.params.scope)["steps"].null_count()
+        num_missing += keep_in_scope(joined, selection, exported.judge.params.scope)["steps"].null_count()
         if num_missing:
             raise UserError(
                 f"{exported.locate('samples')}, shard {shard}: {num_missing} samples have no problem, no verdict, no "
