@@ -16,7 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, Table, make_sample_id, read_table, write_table
+from stages.common.tables import (
+    LABEL,
+    OUTCOME,
+    PROBLEM,
+    SAMPLE,
+    SELECTION,
+    STEP,
+    Table,
+    make_sample_id,
+    read_table,
+    write_table,
+)
 from tools.audit import CHECKS, CheckResults, verify
 from tools.dvc_lock import LockEntry, parse_lock
 
@@ -186,7 +197,7 @@ def test_rows_swapped_between_problems(smoke: Path) -> None:
 
 def test_a_sample_taken_away_with_all_that_came_of_it(smoke: Path) -> None:
     _, sample = kept(smoke, SAMPLE, "data/samples/M1", sample_index=2)
-    tables = {"samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
+    tables = {"samples": SAMPLE, "outcomes": OUTCOME, "selections": SELECTION, "steps": STEP, "labels": LABEL}
     with tampered(*(smoke / f"data/{name}/M1/all.parquet" for name in tables)):
         for name, table in tables.items():
             rows = read_table(smoke / f"data/{name}/M1", table, 0).filter(pl.col("sample_id") != sample["sample_id"])
@@ -194,7 +205,7 @@ def test_a_sample_taken_away_with_all_that_came_of_it(smoke: Path) -> None:
         found = named(verify(smoke))
     where = f"data/samples/M1/all.parquet: problem {sample['problem_id']}"
     assert found["samples"] == [f"{where}: samples with index [2] are missing"]
-    assert len(found["files"]) == 4
+    assert len(found["files"]) == 5
 
 
 def test_a_problem_that_nobody_was_to_sample(smoke: Path) -> None:
@@ -216,6 +227,33 @@ def test_a_verdict(smoke: Path) -> None:
     (line,) = found["verdicts"]
     assert line.startswith(f"data/outcomes/M1/all.parquet: sample {outcome['sample_id']}: is_correct is True")
     assert len(found["kto"]) == 2
+    where = f"data/selections/M1/all.parquet: sample {outcome['sample_id']}: "
+    assert any(line.startswith(where) for line in found["selection"]), "ranks are those among samples with its verdict"
+
+
+def test_a_selection(smoke: Path) -> None:
+    row, sample = kept(smoke, SELECTION, "data/selections/M1", rank=0)
+    where = f"data/selections/M1/all.parquet: sample {sample['sample_id']}: "
+    drop = set_cells(row, rank=None, drop_reason="balance of correct and incorrect")
+    found = after_change(smoke, "data/selections/M1", SELECTION, drop)
+    assert f"{where}rank is None, the rule gives 0; drop_reason is 'balance of" in found["selection"][0]
+    assert any(f"sample {sample['sample_id']}: should not be; the selection drops it" in x for x in found["selection"])
+    assert all("row should not be; the splitter gives none" in line for line in found["steps"])
+    assert found.keys() == {"selection", "steps"}
+    found = after_change(smoke, "data/selections/M1", SELECTION, set_cells(row, rank=1))
+    assert found == {"selection": [f"{where}rank is 1, the rule gives 0"]}
+    found = after_change(
+        smoke, "data/selections/M1", SELECTION, lambda rows: rows.filter(pl.int_range(pl.len()) != row)
+    )
+    assert f"{where}row is missing; the rule gives one" in found["selection"]
+
+
+def test_a_sample_that_is_not_selected_has_no_steps_and_nothing_is_broken(smoke: Path) -> None:
+    selection = read_table(smoke / "data/selections/M1", SELECTION, 0)
+    dropped = set(selection.drop_nulls("drop_reason")["sample_id"])
+    assert dropped, "the smoke recipe drops samples of unknown outcome"
+    assert not dropped & set(read_table(smoke / "data/steps/M1", STEP, 0)["sample_id"])
+    assert read_table(smoke / "data/samples/M1", SAMPLE, 0).height == selection.height
 
 
 def test_a_gold_answer(smoke: Path) -> None:
@@ -231,7 +269,7 @@ def test_an_evaluation(smoke: Path) -> None:
     assert [line.split(": ")[0] for line in found["labels"]] == [f"{folder}/all.parquet"]
 
 
-@pytest.mark.parametrize("name", ["samples", "steps", "labels", "outcomes"])
+@pytest.mark.parametrize("name", ["samples", "steps", "labels", "outcomes", "selections"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_shard(smoke: Path, name: str, damage: str) -> None:
     path = smoke / f"data/{name}/M1/all.parquet"
@@ -370,7 +408,7 @@ def test_a_round_that_is_not_finished_is_not_run_yet(smoke: Path) -> None:
         assert results.by_check["samples"].num_checked, "the evaluation of M0 is checked"
         with pytest.raises(UserError, match=r"dataset@M1: not run yet; run `stepkto repro dataset@M1`"):
             verify(smoke, targets=["dataset@M1"])
-        change_lock(smoke, drop_stages("sample@M1", "split@M1", "outcome@M1"))
+        change_lock(smoke, drop_stages("sample@M1", "outcome@M1", "select@M1", "split@M1"))
         assert verify(smoke, checks=STATED).notes == ["round M1: not run yet", "not run yet: report"]
 
 
@@ -389,7 +427,7 @@ def test_what_belongs_to_another_recipe_is_out_of_date_and_not_broken(smoke: Pat
     assert results.is_broken, "publishing must not go on"
     assert set(named(results)) == {"lock"}, named(results)
     lines = results.format_lines()
-    stages = "split@M1, judge@M1, outcome@M1, dataset@M1"
+    stages = "outcome@M1, select@M1, split@M1, judge@M1, dataset@M1"
     assert lines[0] == f"round M1: out of date: {stages}; its rows are not checked"
     assert any(line.startswith("lock       OUTDATED") for line in lines)
     assert not any("BROKEN" in line for line in lines)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256
-from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, STEP, read_table, write_table
+from stages.common.tables import LABEL, OUTCOME, REPLY, SAMPLE, SELECTION, STEP, read_table, write_table
 from stages.common.text import indent_for_terminal, shorten_for_terminal
 from tests.support.clones import edit, run
 from tools.audit.lineage.id_lookup import find_id
@@ -141,11 +141,13 @@ def test_a_row_is_followed_in_the_round_that_it_names(smoke: Path, row: dict[str
 def test_a_dropped_sample_says_why_and_a_changed_file_that_it_changed(smoke: Path, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     shutil.copytree(smoke, place, symlinks=True)
+    identity = read_table(place / "data/selections/M1", SELECTION, 0).drop_nulls("drop_reason")["sample_id"][0]
     outcomes = read_table(place / "data/outcomes/M1", OUTCOME, 0)
-    cannot_tell = pl.when(pl.int_range(pl.len()) == 0).then(None).otherwise(pl.col("is_correct"))
-    write_table(place / "data/outcomes/M1", OUTCOME, outcomes.with_columns(is_correct=cannot_tell), 0)
-    text = "\n".join(show(place, outcomes["sample_id"][0]))
+    write_table(place / "data/outcomes/M1", OUTCOME, outcomes.with_columns(reason=pl.lit("another")), 0)
+    text = "\n".join(show(place, identity))
     assert "selection dropped: outcome unknown" in text
+    assert "judge     not judged: only selected samples are (judge.scope)" in text
+    assert "\nstep " not in text
     assert "verdict   unknown: " in text
     assert "; dvc.lock says " in text
 
@@ -209,6 +211,19 @@ def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -
     assert lines.count("        sample@M1: sample.num_samples 4 -> 3") == 2
     assert "32 changed (128 then, 96 now)" in "\n".join(lines)
     assert any("-> none" in line for line in lines)
+
+
+def test_labels_that_changed_because_of_the_selection(smoke: Path, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(smoke, place, symlinks=True)
+    edit(place, "select", "max_incorrect", 1)
+    run(place, "dvc", "repro", "judge@M1")
+    text = "\n".join(diff(place, "HEAD"))
+    assert "because of select@M1: " in text
+    assert "because of sample@M1" not in text
+    assert "select@M1: select.max_incorrect None -> 1" in text
+    assert "-> none" in text
+    assert "M1    verdicts: the same" in text
 
 
 def test_what_cannot_be_compared_is_said(smoke: Path, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from tools.dvc_lock import read_lock
 from tools.dvc_recovery import prepare_repro
 from tools.plan import Decision, Expected, decide, read_graph, render_decisions
 
-FLOW = ["problems", "seed_model", "sample", "split", "judge", "outcome", "dataset", "train", "evaluate", "report"]
+FLOW = [
+    "problems", "seed_model", "sample", "outcome", "select", "split", "judge", "dataset", "train", "evaluate", "report",
+]  # fmt: skip
 
 STAND_IN = '''
 """Writes a digest of the stage's own settings and of its inputs; the splitter's output depends on nothing."""
@@ -124,7 +126,7 @@ def place(reproduced: Path, tmp_path: Path) -> Iterator[Path]:
 def test_nothing_runs_when_nothing_changed(place: Path) -> None:
     decisions = plan(place)
     assert running(decisions) == set()
-    assert "Nothing to run: all 20 stages" in render_decisions(list(decisions.values()), "params.yaml", Path("work"))
+    assert "Nothing to run: all 22 stages" in render_decisions(list(decisions.values()), "params.yaml", Path("work"))
 
 
 def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
@@ -133,12 +135,12 @@ def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
     assert changed(decisions) == {"code", "params", "train@M1", "train@M2"}
     assert decisions["train@M1"].changes == (("param", "train.beta 5.0 -> 1.0"),)
     rest = {"problems", "seed_model", "evaluate_seed", "dataset@M1"}
-    rest |= {f"{name}@M1" for name in ("sample", "split", "judge", "outcome")}
+    rest |= {f"{name}@M1" for name in ("sample", "outcome", "select", "split", "judge")}
     assert set(decisions) - running(decisions) == rest
     table = render_decisions(list(decisions.values()), "params.yaml", Path("work"))
     assert "train@M1       param: train.beta 5.0 -> 1.0\n" in table
     assert "Will not run: problems, seed_model, sample@M1, split@M1, " in table
-    assert f"{len(running(decisions))} of 20 stages run at most (4 changed, " in table
+    assert f"{len(running(decisions))} of 22 stages run at most (4 changed, " in table
     ran = repro(place)
     assert changed(decisions) <= ran <= running(decisions)
     assert running(plan(place)) == set()
@@ -164,7 +166,7 @@ def test_an_override_that_says_what_is_so_already_runs_its_recipe_only(place: Pa
 def test_a_further_round_is_new_and_leaves_the_others(place: Path) -> None:
     edit(place, "rounds.M3", {"policy": "M2"})
     decisions = plan(place)
-    assert running(decisions) == {f"{n}@M3" for n in FLOW[2:9]} | {"code", "params", "report"}
+    assert running(decisions) == {f"{n}@M3" for n in FLOW[2:10]} | {"code", "params", "report"}
     assert decisions["train@M3"].changes == (("new", "has never run"),)
     assert repro(place) == running(decisions)
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from stages.common.provenance import compute_sha256
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, make_problem_id, read_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, SELECTION, STEP, make_problem_id, read_table
+from stages.select import keep_selected
 from tests.support.clones import clone, edit, run
 from tools.audit import verify
 
@@ -55,7 +56,9 @@ def test_every_problem_and_solution_is_there(place: Path, rows: list[dict[str, o
 
 
 def test_steps_join_to_their_sample(place: Path) -> None:
-    samples = dict(read_table(place / "data/samples/M1", SAMPLE, 0).select("sample_id", "completion").iter_rows())
+    selection = read_table(place / "data/selections/M1", SELECTION, 0)
+    kept = keep_selected(read_table(place / "data/samples/M1", SAMPLE, 0), selection)
+    samples = dict(kept.select("sample_id", "completion").iter_rows())
     steps = read_table(place / "data/steps/M1", STEP, 0).sort("sample_id", "step")
     joined: dict[str, str] = {}
     for sample, start, end in steps.select("sample_id", "start", "end").iter_rows():
@@ -85,10 +88,22 @@ def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
     assert set(kto["completion"]) <= texts
     assert kto["label"].sum() * 2 == kto.height
     assert kto.group_by("prompt", "label").len()["len"].max() <= 2  # type: ignore[operator]
-    report = json.loads((place / "reports/stages/dataset/M1.json").read_text(encoding="utf-8"))
+    report = json.loads((place / "reports/stages/select/M1.json").read_text(encoding="utf-8"))
+    assert kto.height == report["selected"] == 38
     assert kto.height + sum(drop["rows"] for drop in report["drops"].values()) == 800
     assert report["drops"]["problem lacks a correct or an incorrect sample"]["rows"] > 500
     assert set(read_table(place / "data/labels/M1", LABEL, 0)["label"]) == {None}
+
+
+def test_only_what_is_kept_is_judged(place: Path) -> None:
+    split, judge = (
+        json.loads((place / f"reports/stages/{stage}/M1.json").read_text(encoding="utf-8"))
+        for stage in ("split", "judge")
+    )
+    assert (split["samples"], split["scope"]) == (38, "selected")
+    assert judge["steps"] == split["steps"]
+    quality = json.loads((place / "reports/stages/dataset/M1.json").read_text(encoding="utf-8"))["quality"]
+    assert quality["completions"] == 38
 
 
 def test_nothing_is_trained_and_the_recorded_solutions_are_measured(place: Path) -> None:

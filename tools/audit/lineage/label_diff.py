@@ -31,17 +31,22 @@ NO_LABEL = "none"
 
 @dataclass(frozen=True)
 class LabelLevel:
-    """Labels of steps or of answers: the tables that hold them (the last has the label), and their stages."""
+    """Labels of steps or of answers: the tables that hold them (the last has the label), and their stages.
+
+    Labels of steps may be those of selected samples only.
+    """
 
     name: str
     key: list[str]
     column: str
     folders: dict[str, str]
     """Folder below data/ of each table, by the stage that writes it."""
+    has_selection: bool = False
 
 
+SELECT = {"select": "selections"}
 LEVELS = (
-    LabelLevel("labels of steps", STEP_KEY, "label", {"split": "steps", "judge": "labels"}),
+    LabelLevel("labels of steps", STEP_KEY, "label", {"split": "steps", "judge": "labels"}, has_selection=True),
     LabelLevel("verdicts", SAMPLE_KEY, "is_correct", {"outcome": "outcomes"}),
 )
 
@@ -84,23 +89,28 @@ def diff(root: Path, revision: str) -> list[str]:
 def _compare(root: Path, cache: Path | None, old: Lock, new: Lock, name: str, level: LabelLevel) -> LabelChanges:
     changes = LabelChanges(name, level)
     try:
-        old_hashes, new_hashes = _find_hashes(old, name, level), _find_hashes(new, name, level)
+        folders = level.folders
+        if level.has_selection and all(f"select@{name}" in lock for lock in (old, new)):
+            folders = {**SELECT, **folders}
+        old_hashes, new_hashes = _find_hashes(old, name, folders), _find_hashes(new, name, folders)
         if old_hashes == new_hashes:
             return changes
         before = {stage: _find_cached_shards(cache, *found) for stage, found in old_hashes.items()}
         after = {stage: _find_shards(root, path) for stage, (path, _) in new_hashes.items()}
         ranges = _plan_ranges(before, after, level)
         for keys in progress(ranges, f"compare {level.name} of {name}", unit="ranges"):
-            _add_changes(changes, _read_labels(before, level, keys), _read_labels(after, level, keys))
+            frames = [_read_labels(shards, level, keys) for shards in (before, after)]
+            selections = [_read_selection(*pair, keys) for pair in zip((before, after), frames, strict=True)]
+            _add_changes(changes, *frames, *selections)
     except UNREADABLE as error:
         changes.error = describe_error(error)
     return changes
 
 
-def _find_hashes(lock: Lock, name: str, level: LabelLevel) -> dict[str, tuple[str, str]]:
-    """Path and md5 of a level's tables by stage; raises `UserError` where the lock has none."""
+def _find_hashes(lock: Lock, name: str, folders: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Path and md5 of the tables in `folders` by stage; raises `UserError` where the lock has none."""
     found = {}
-    for stage, folder in level.folders.items():
+    for stage, folder in folders.items():
         entry, path = lock.get(f"{stage}@{name}"), f"data/{folder}/{name}"
         if entry is None or path not in entry.outs:
             raise UserError(f"no {stage}@{name} with {path} in one of both states of {LOCK}")
@@ -143,13 +153,27 @@ def _read_labels(shards: Shards, level: LabelLevel, keys: KeyRange) -> pl.DataFr
     return labels.collect()
 
 
-def _add_changes(changes: LabelChanges, before: pl.DataFrame, after: pl.DataFrame) -> None:
+def _read_selection(shards: Shards, labels: pl.DataFrame, keys: KeyRange) -> pl.DataFrame:
+    """`sample_id`, and whether it is selected, of all samples; of those with labels where there was no selection."""
+    if "select" not in shards:
+        return labels.select(pl.col("sample_id").unique()).with_columns(is_selected=True)
+    rows = pl.scan_parquet(shards["select"]).filter(keys.contains())
+    return rows.select("sample_id", is_selected=pl.col("drop_reason").is_null()).collect()
+
+
+def _add_changes(
+    changes: LabelChanges,
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    selected: pl.DataFrame,
+    selected_after: pl.DataFrame,
+) -> None:
     level = changes.level
     changes.num_before += before.height
     changes.num_after += after.height
     both = before.join(after, on=level.key, how="full", suffix=" after", coalesce=True)
-    both = both.join(before.select("sample_id").unique().with_columns(sampled=True), on="sample_id", how="left")
-    both = both.join(after.select("sample_id").unique().with_columns(sampled_after=True), on="sample_id", how="left")
+    both = both.join(selected, on="sample_id", how="left")
+    both = both.join(selected_after, on="sample_id", how="left", suffix=" after")
     changed = both.with_columns(cause=_find_cause(level)).drop_nulls("cause").sort(level.key)
     changed = changed.with_columns(pl.col("label", "label after").fill_null(NO_LABEL))
     for cause, old, new, count in changed.group_by("cause", "label", "label after").len().iter_rows():
@@ -168,13 +192,14 @@ def _find_cause(level: LabelLevel) -> pl.Expr:
     """
     *parents, last = level.folders
     is_different = pl.col("label").ne_missing(pl.col("label after"))
-    is_resampled = pl.col("sampled").is_null() | pl.col("sampled_after").is_null()
+    was_selected, is_selected = pl.col("is_selected"), pl.col("is_selected after")
     cause = pl.when(is_different).then(pl.lit(last)).otherwise(None)
     for stage in parents:
         has_moved = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name} after")) for name in ("start", "end"))
         is_caused = has_moved | (is_different & has_moved.any().over(SAMPLE_KEY))
         cause = pl.when(is_caused).then(pl.lit(stage)).otherwise(cause)
-    return pl.when(is_resampled).then(pl.lit("sample")).otherwise(cause)
+    cause = pl.when(cause.is_not_null() & (was_selected != is_selected)).then(pl.lit("select")).otherwise(cause)
+    return pl.when(was_selected.is_null() | is_selected.is_null()).then(pl.lit("sample")).otherwise(cause)
 
 
 def _format_changes(changes: LabelChanges, old: Lock, new: Lock) -> Iterator[str]:

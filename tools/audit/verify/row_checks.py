@@ -90,12 +90,12 @@ def check_rows(
     samples = rows.samples.join(rows.problems.select("problem_id"), on="problem_id", how="semi", maintain_order="left")
     if "verdicts" in results and rows.outcomes is not None:
         _check_verdicts(results, root, tables, keys, rows.problems, samples, rows.outcomes)
-    in_scope = samples
+    in_scope = samples if tables.selection is None or tables.judge.scope == "all" else None
     if tables.selection is not None and rows.selection is not None:
         in_scope = keep_in_scope(samples, rows.selection, tables.judge.scope)
         if "selection" in results and rows.outcomes is not None:
             _check_selection(results, tables.selection, keys, samples, rows.outcomes, rows.selection)
-    if "steps" in results and rows.steps is not None:
+    if "steps" in results and rows.steps is not None and in_scope is not None:
         _check_steps(results, tables, keys, samples, in_scope, rows.steps)
     if "labels" in results and rows.steps is not None and rows.labels is not None:
         check_labels(results, root, tables, keys, rows.problems, samples, rows.steps, rows.labels)
