@@ -33,6 +33,12 @@ def plan(
         list[str] | None,
         typer.Option("--assume", metavar="NAME=VALUE", help="Assume this, such as kept=0.3; may be repeated."),
     ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Plan as if this key were set; nothing is written. Repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Show which stages a run would execute at most, why, and what they would ask of language models.
 
@@ -40,7 +46,7 @@ def plan(
     """
     from tools.plan import show_plan
 
-    typer.echo(show_plan(recipe, assumed=assumed or ()))
+    typer.echo(show_plan(recipe, assumed=assumed or (), overrides=overrides or ()))
 
 
 @app.command()

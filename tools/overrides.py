@@ -16,8 +16,17 @@ from stages.common.params.recipe import check_recipe
 def set_params(recipe: Path, overrides: Sequence[str]) -> list[str]:
     """Set keys of `recipe` to YAML values, ``KEY=VALUE`` with dots in KEY, and return a line for each.
 
-    Comments stay. The file is written only if the whole recipe is then valid: raises `ParamsError` otherwise, and
-    `UsageError` for an override that has no key or is no YAML.
+    Comments stay. The file is written only if the whole recipe is then valid: raises as `render_with_overrides`.
+    """
+    recipe.write_text(render_with_overrides(recipe, overrides), encoding="utf-8")
+    return [f"{recipe}: {override}" for override in overrides]
+
+
+def render_with_overrides(recipe: Path, overrides: Sequence[str]) -> str:
+    """The text of `recipe` with keys set to YAML values, ``KEY=VALUE`` with dots in KEY; comments stay.
+
+    Raises `ParamsError` if the recipe is then not valid, and `UsageError` for an override that has no key or is no
+    YAML.
     """
     yaml = YAML()
     yaml.width = 120
@@ -28,8 +37,7 @@ def set_params(recipe: Path, overrides: Sequence[str]) -> list[str]:
     text = io.StringIO()
     yaml.dump(value, text)
     check_recipe(YAML(typ="safe").load(text.getvalue()), recipe)
-    recipe.write_text(text.getvalue(), encoding="utf-8")
-    return [f"{recipe}: {override}" for override in overrides]
+    return text.getvalue()
 
 
 def _set(block: Any, override: str) -> None:

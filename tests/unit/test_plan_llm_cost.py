@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +14,18 @@ import yaml
 
 from stages.common.params.recipe import resolve
 from tools.plan import Decision, Expected, StageState
-from tools.plan.llm_cost import CHARS_PER_TOKEN, CostEstimate, InputSizes, estimate_llm_cost, render_estimates
+from tools.plan.assumptions import read_assumptions
+from tools.plan.llm_cost import (
+    CHARS_PER_TOKEN,
+    CostEstimate,
+    InputSizes,
+    estimate_llm_cost,
+    estimate_selected,
+    render_estimates,
+)
 
 RECIPE: dict[str, Any] = yaml.safe_load(Path("recipes/dry-run.yaml").read_text(encoding="utf-8"))
-MODULES = {"sample": "stages.sample", "judge": "stages.judge", "evaluate": "stages.evaluate", "train": "stages.train"}
+MODULES = {name: f"stages.{name}" for name in ("sample", "outcome", "judge", "evaluate", "train")}
 TEMPLATE = len(RECIPE["sample"]["prompt"]["template"])
 
 
@@ -48,8 +57,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def estimate(data: Path, params: RoundParams, *decisions: Decision) -> list[CostEstimate]:
-    return estimate_llm_cost(list(decisions), cast(Expected, params), InputSizes(data))
+def estimate(data: Path, params: RoundParams, *decisions: Decision, assume: Sequence[str] = ()) -> list[CostEstimate]:
+    return estimate_llm_cost(list(decisions), cast(Expected, params), InputSizes(data), read_assumptions(assume))
 
 
 def write_report(data: Path, stage: str, name: str, report: dict[str, Any]) -> None:
@@ -91,6 +100,72 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
     assert stepwise.requests == 2.5 * judging.requests
 
 
+PAPER = {"max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True, "deduplicate": True}
+
+
+def test_only_selected_samples_are_judged(data: Path) -> None:
+    params = RoundParams(sample={"num_problems": 10, "num_samples": 8}, judge={"num_votes": 1}, select=PAPER)
+    everything = RoundParams(sample={"num_problems": 10, "num_samples": 8}, judge={"num_votes": 1, "scope": "all"})
+    assert estimate(data, everything, decision("judge"))[0].requests == 80
+    assert estimate(data, params, decision("judge"))[0].requests == 40, "the most that the rule can keep"
+    assert estimate(data, params, decision("judge"), assume=["selected=0.1"])[0].requests == 8
+    assert estimate(data, params, decision("judge"), assume=["selected=0"])[0].requests == 0
+    for name, selected in (("M1", 38), ("M2", 42)):
+        write_report(data, "select", name, {"samples": 800, "selected": selected})
+    assert estimate(data, params, decision("judge"))[0].requests == 4, "as in earlier rounds"
+    assert estimate_selected(params.resolved, InputSizes(data), None) == (0.05, "as in earlier rounds")
+
+
+@pytest.mark.parametrize(
+    ("rule", "num_samples", "most"),
+    [
+        ({}, 8, 0.5),
+        ({"max_correct": 1}, 8, 0.25),
+        ({"max_correct": 1, "balance": False}, 8, 0.375),
+        ({"max_correct": None, "max_incorrect": None}, 8, 1.0),
+        ({"max_correct": None}, 8, 0.5),
+        ({}, 2, 1.0),
+    ],
+)
+def test_the_most_that_a_rule_keeps(data: Path, rule: dict[str, Any], num_samples: int, most: float) -> None:
+    params = RoundParams(sample={"num_samples": num_samples}, select=PAPER | rule)
+    assert estimate_selected(params.resolved, InputSizes(data), None) == (most, "the most that the rule can keep")
+
+
+def test_a_second_verifier_is_asked_twice_about_unknown_outcomes(data: Path) -> None:
+    second = {
+        "model": "some/verifier",
+        "engine": {"kind": "openai", "prices": {"prompt": 1.0, "cached": 0.1, "completion": 2.0, "currency": "USD"}},
+    }
+    params = RoundParams(sample={"num_problems": 10, "num_samples": 100}, outcome={"second_verifier": second})
+    assert estimate(data, RoundParams(), decision("outcome")) == []
+    [verifying] = estimate(data, params, decision("outcome"))
+    assert (verifying.model, verifying.requests, verifying.uses_reports) == ("some/verifier", 20, False)
+    assert verifying.completion_tokens == 20 * 64
+    assert verifying.money > 0
+    assert estimate(data, params, decision("outcome"), assume=["unknown=0.2"])[0].requests == 400
+    verdicts = {"correct": 60, "incorrect": 35, "unknown": 5}
+    write_report(data, "outcome", "M1", {"verdicts": verdicts})
+    assert estimate(data, params, decision("outcome"))[0].requests == 100
+    usage = {"completions": 60, "completion_tokens": 600}
+    report = {"verdicts": verdicts, "second_verifier": {"questions": 30, "llm_usage": usage}}
+    write_report(data, "outcome", "M1", report)
+    [verifying] = estimate(data, params, decision("outcome"))
+    assert (verifying.requests, verifying.completion_tokens) == (600, 6000)
+
+
+def test_hours_are_those_of_prompts_and_completions_by_model() -> None:
+    estimates = [
+        CostEstimate("sample@M1", "the policy", 1, 3_600_000, 7_200_000, True, None),
+        CostEstimate("judge@M1", "a judge", 1, 3_600_000, 7_200_000, True, None, is_policy=False),
+    ]
+    speeds = ["prompt_tokens_per_s=1000", "tokens_per_s=500", "judge_prompt_tokens_per_s=100", "judge_tokens_per_s=50"]
+    shown = render_estimates(estimates, read_assumptions(speeds))
+    assert [line.split("  ")[-1] for line in shown.splitlines()[1:3]] == ["5.0 hours", "50.0 hours"]
+    assert "Total: 55.0 hours." in shown
+    assert "other models 100 prompt and 50 completion tokens a second" in shown
+
+
 def test_an_evaluation_samples_and_judges(data: Path) -> None:
     params = RoundParams(
         evaluate={"num_problems": None, "num_majority_samples": 8, "split": "test"}, judge={"num_votes": 1}
@@ -112,7 +187,7 @@ def test_the_table_sums_by_currency(data: Path) -> None:
     found = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     shown = render_estimates(found)
     assert (
-        f"Total: {sum(estimate.money for estimate in found):,.2f} USD, 0.0 hours at 10,000 completion tokens a second."
+        f"Total: {sum(estimate.money for estimate in found):,.2f} USD, 0.1 hours.\nSpeeds assumed: the policy 24,750"
         in shown
     )
     assert "sample@M1  the policy  40 requests" in shown

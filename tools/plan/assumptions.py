@@ -34,10 +34,22 @@ class Assumptions(ParamsBlock):
     """Mean characters of a reference solution."""
     completion_tokens: float | None = Field(default=None, gt=0)
     """Mean tokens of a completion; null: those of earlier rounds, else the recipe's limit."""
+    reply_tokens: float | None = Field(default=None, gt=0)
+    """Mean tokens of a judge's reply; null: those of earlier rounds, else the recipe's limit."""
+    selected: float | None = Field(default=None, ge=0, le=1)
+    """Fraction of samples that `select` keeps; null: that of earlier rounds, else the most that its rule can keep."""
+    unknown: float | None = Field(default=None, ge=0, le=1)
+    """Fraction of samples about which the second verifier is asked; null: that of earlier rounds, else 0.01."""
     tokens_per_s: float = Field(default=10_000.0, gt=0)
-    """Completion tokens generated in a second: those of an H100 with a model of 8B parameters, docs/scale.md."""
+    """Completion tokens that the policy generates in a second: an H100 with a model of 8B parameters, docs/scale.md."""
+    prompt_tokens_per_s: float = Field(default=24_750.0, gt=0)
+    """Prompt tokens that it reads in a second."""
+    judge_tokens_per_s: float = Field(default=1_000.0, gt=0)
+    """Completion tokens that a judge or a second verifier generates in a second: the same with 70B parameters."""
+    judge_prompt_tokens_per_s: float = Field(default=2_829.0, gt=0)
+    """Prompt tokens that it reads in a second."""
     price_per_hour: float | None = Field(default=None, ge=0)
-    """Price of an hour of that machine, for engines without prices of their own."""
+    """Price of an hour of these machines, for engines without prices of their own."""
 
 
 def read_assumptions(assignments: Sequence[str]) -> Assumptions:

@@ -1,7 +1,8 @@
 """What the stages that would run would request of language models: requests, tokens and money, from input sizes.
 
-If a run has left reports, lengths of completions and numbers of steps are its means; otherwise they are the limits in
-the recipe. Requests repeated after an invalid reply are not counted.
+If a run has left reports, lengths of completions, numbers of steps, and fractions of samples that are selected or have
+an unknown outcome, are its means; otherwise they are the most that the recipe allows, or assumed. Requests repeated
+after an invalid reply are not counted.
 """
 
 import json
@@ -18,13 +19,26 @@ from stages.common.params.block import validate
 from stages.common.params.engine import EngineParams, PriceParams
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.params.judge import JudgeParams
+from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import SampleParams
+from stages.common.params.select import SelectParams
 from stages.common.params.split import SplitParams
 from stages.judge import make_judge
 from stages.judge.llm import ReplyForm, read_template
+from stages.outcome.model_prompts import PROMPT_SHAPES
 from tools.plan.assumptions import Assumptions
 from tools.plan.decide import Decision
 from tools.plan.expected import Expected
+
+MODULES = ("stages.sample", "stages.outcome", "stages.judge", "stages.evaluate")
+"""What the stages that may request something of a language model run."""
+
+UNKNOWN = 0.01
+"""Fraction of outcomes that the rules leave unknown, before any run: a guess on the high side, since it is none of 800
+recorded completions of MATH problems."""
+
+ANSWER_CHARS = 20
+"""Characters of a final answer, about."""
 
 CHARS_PER_TOKEN = 3.0
 """Of mathematics with LaTeX; plain English has about 4, so this counts high."""
@@ -40,8 +54,10 @@ class CostEstimate:
     prompt_tokens: int
     completion_tokens: int
     uses_reports: bool
-    """Whether the completions' length is that of an earlier run; otherwise it is the recipe's limit."""
+    """Whether the completions' length is that of an earlier run or assumed; otherwise it is the recipe's limit."""
     prices: PriceParams | None
+    is_policy: bool = True
+    """Whether the model is the policy; otherwise a judge or a second verifier."""
 
     @property
     def money(self) -> float:
@@ -63,15 +79,15 @@ class InputSizes:
             )  # fmt: skip
             self.splits = {split: (count, *chars) for split, count, *chars in sizes.collect().iter_rows()}
 
-    def average(self, stage: str, numerator: str, denominator: str) -> float | None:
-        """Ratio of two numbers, each summed over all reports of `stage`, by dotted key; null without any."""
-        sums = [0.0, 0.0]
+    def average(self, stage: str, numerator: str, *denominators: str) -> float | None:
+        """Ratio of a number to others, each summed over all reports of `stage`, by dotted key; null without any."""
+        total, parts = 0.0, 0.0
         for path in sorted((self._folder / stage).glob("*.json")):
             report = json.loads(path.read_text(encoding="utf-8"))
-            values = [_look_up(report, key) for key in (numerator, denominator)]
-            if None not in values:
-                sums = [total + (value or 0) for total, value in zip(sums, values, strict=True)]
-        return sums[0] / sums[1] if sums[1] else None
+            value, *others = (_look_up(report, key) for key in (numerator, *denominators))
+            if value is not None and None not in others:
+                total, parts = total + value, parts + sum(other or 0 for other in others)
+        return total / parts if parts else None
 
 
 def _look_up(report: Any, key: str) -> float | None:
@@ -81,52 +97,99 @@ def _look_up(report: Any, key: str) -> float | None:
 
 
 def estimate_llm_cost(
-    decisions: list[Decision], expected: Expected, sizes: InputSizes, completion_tokens: float | None = None
+    decisions: list[Decision], expected: Expected, sizes: InputSizes, assumptions: Assumptions | None = None
 ) -> list[CostEstimate]:
-    """One estimate per stage that would run and model that it requests; empty if no sizes of problems are known.
-
-    `completion_tokens` is the assumed mean length of a completion, null for that of earlier rounds or the limit.
-    """
+    """One estimate per stage that would run and model that it requests; empty if no sizes of problems are known."""
     return [
         estimate
         for decision in decisions
-        if decision.runs and decision.stage.module in ("stages.sample", "stages.judge", "stages.evaluate")
+        if decision.runs and decision.stage.module in MODULES
         for estimate in _estimate_stage(
-            decision.stage.name, decision.stage.module, expected.read_params(decision.stage), sizes, completion_tokens
+            decision.stage.name,
+            decision.stage.module,
+            expected.read_params(decision.stage),
+            sizes,
+            assumptions or Assumptions(),
         )
     ]
 
 
+def estimate_selected(params: dict[str, Any], sizes: InputSizes, assumed: float | None) -> tuple[float, str]:
+    """Fraction of a round's samples that are selected, and where it is known from."""
+    if assumed is not None:
+        return assumed, "assumed"
+    if (average := sizes.average("select", "selected", "samples")) is not None:
+        return average, "as in earlier rounds"
+    rule, num_samples = validate(SelectParams, params["select"], "select"), params["sample"]["num_samples"]
+    limits = [num_samples if limit is None else limit for limit in (rule.max_correct, rule.max_incorrect)]
+    most = 2 * min(limits) if rule.balance else sum(limits)
+    return min(most / num_samples, 1.0), "the most that the rule can keep"
+
+
+def _estimate_unknown(sizes: InputSizes, assumed: float | None) -> float:
+    """Fraction of a round's samples about which the second verifier is asked."""
+    verdicts = [f"verdicts.{verdict}" for verdict in ("correct", "incorrect", "unknown")]
+    known = [
+        assumed,
+        sizes.average("outcome", "second_verifier.questions", *verdicts),
+        sizes.average("outcome", "verdicts.unknown", *verdicts),
+    ]
+    return next((fraction for fraction in known if fraction is not None), UNKNOWN)
+
+
 def _estimate_stage(
-    stage: str, module: str, params: dict[str, Any], sizes: InputSizes, completion_tokens: float | None
+    stage: str, module: str, params: dict[str, Any], sizes: InputSizes, assumptions: Assumptions
 ) -> Iterator[CostEstimate]:
     sample = validate(SampleParams, params["sample"], "sample")
     judge = validate(JudgeParams, params["judge"], "judge")
     evaluate = validate(EvaluateParams, params["evaluate"], "evaluate")
     evaluates = module == "stages.evaluate"  # it samples and judges by itself
+    judge = evaluate.judge or judge if evaluates else judge
     count, problem, reference = sizes.splits.get((evaluate.split or "") if evaluates else "train", (0, 0.0, 0.0))
     count = min((evaluate.num_problems if evaluates else sample.num_problems) or count, count)
-    length = completion_tokens or sizes.average("sample", "completion_tokens", "samples")
+    length = assumptions.completion_tokens or sizes.average("sample", "completion_tokens", "samples")
     tokens, uses_reports = (sample.max_tokens, False) if length is None else (length, True)
 
     def estimate(
-        model: str, requests: int, chars: float, reply: float, uses_reports: bool, engine: EngineParams
+        model: str,
+        requests: int,
+        chars: float,
+        reply: float,
+        uses_reports: bool,
+        engine: EngineParams,
+        is_policy: bool = False,
     ) -> CostEstimate:
-        prompt_tokens = round(requests * chars / CHARS_PER_TOKEN)
-        return CostEstimate(stage, model, requests, prompt_tokens, round(requests * reply), uses_reports, engine.prices)
+        prompt_tokens, completion_tokens = round(requests * chars / CHARS_PER_TOKEN), round(requests * reply)
+        return CostEstimate(
+            stage, model, requests, prompt_tokens, completion_tokens, uses_reports, engine.prices, is_policy
+        )
 
+    second = validate(OutcomeParams, params["outcome"], "outcome").second_verifier
+    if module == "stages.outcome":
+        if count and second is not None:
+            fraction = _estimate_unknown(sizes, assumptions.unknown)
+            usage = "second_verifier.llm_usage"
+            reply = sizes.average("outcome", f"{usage}.completion_tokens", f"{usage}.completions")
+            chars = len(PROMPT_SHAPES[second.prompt].template) + problem + 2 * ANSWER_CHARS
+            requests = 2 * round(count * sample.num_samples * fraction)  # with the two answers in both orders
+            yield estimate(second.model, requests, chars, reply or second.max_tokens, reply is not None, second.engine)
+        return
     if count and module != "stages.judge" and find_engine_kind(sample.engine).makes_requests:
         completions = count * (1 + evaluate.num_majority_samples if evaluates else sample.num_samples)
         chars = len(sample.prompt.template) + len(sample.prompt.system or "") + problem
-        yield estimate("the policy", completions, chars, tokens, uses_reports, sample.engine)
+        yield estimate("the policy", completions, chars, tokens, uses_reports, sample.engine, is_policy=True)
     for model in make_judge(judge, 0).llms if count and module != "stages.sample" else []:
-        requests = count * (1 if evaluates else sample.num_samples) * judge.num_votes
+        completions = count * (1 if evaluates else sample.num_samples)
+        if not evaluates and judge.scope == "selected":
+            completions = round(completions * estimate_selected(params, sizes, assumptions.selected)[0])
+        requests = completions * judge.num_votes
         shown = tokens * CHARS_PER_TOKEN
         if model.mode == "step":  # a step is shown with those before it
             steps = sizes.average("split", "steps", "samples")
             steps = steps or validate(SplitParams, params["split"], "split").max_steps
             requests, shown = round(requests * steps), shown / 2
-        reply = sizes.average("judge", "llm_usage.judge.completion_tokens", "llm_usage.judge.completions")
+        usage = "llm_usage.judge"
+        reply = assumptions.reply_tokens or sizes.average("judge", f"{usage}.completion_tokens", f"{usage}.completions")
         chars = (
             len(read_template(model.template)) + len(ReplyForm.find(model).describe([1])) + problem + reference + shown
         )
@@ -141,11 +204,12 @@ def render_estimates(estimates: list[CostEstimate], assumptions: Assumptions | N
     """A table for the console, and its sums by currency; empty if nothing is requested."""
     if not estimates:
         return ""
-    speed, hour_price = (assumptions or Assumptions()).tokens_per_s, (assumptions or Assumptions()).price_per_hour
+    assumptions = assumptions or Assumptions()
+    hour_price = assumptions.price_per_hour
     sums: defaultdict[str, float] = defaultdict(float)
     rows = []
     for estimate in estimates:
-        hours, money = estimate.completion_tokens / speed / 3600, ""
+        hours, money = _estimate_hours(estimate, assumptions), ""
         if estimate.prices is not None or hour_price is not None:
             currency, price = estimate.prices.currency if estimate.prices else "of machine time", estimate.money
             price = price if estimate.prices else hours * (hour_price or 0.0)
@@ -163,7 +227,23 @@ def render_estimates(estimates: list[CostEstimate], assumptions: Assumptions | N
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["Requests to language models, without what the journal holds and what prefix caches save:"]
     lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    hours = sum(estimate.completion_tokens for estimate in estimates) / speed / 3600
+    hours = sum(_estimate_hours(estimate, assumptions) for estimate in estimates)
     total = [f"{money:,.2f} {currency}" for currency, money in sorted(sums.items())]
-    lines.append(f"Total: {', '.join([*total, f'{hours:,.1f} hours at {speed:,.0f} completion tokens a second'])}.")
+    lines.append(f"Total: {', '.join([*total, f'{hours:,.1f} hours'])}.")
+    speeds = [
+        f"{who} {prompt:,.0f} prompt and {completion:,.0f} completion tokens a second"
+        for who, prompt, completion in (
+            ("the policy", assumptions.prompt_tokens_per_s, assumptions.tokens_per_s),
+            ("other models", assumptions.judge_prompt_tokens_per_s, assumptions.judge_tokens_per_s),
+        )
+    ]
+    lines.append(f"Speeds assumed: {'; '.join(speeds)}.")
     return "\n".join(lines)
+
+
+def _estimate_hours(estimate: CostEstimate, assumptions: Assumptions) -> float:
+    if estimate.is_policy:
+        prompt_speed, speed = assumptions.prompt_tokens_per_s, assumptions.tokens_per_s
+    else:
+        prompt_speed, speed = assumptions.judge_prompt_tokens_per_s, assumptions.judge_tokens_per_s
+    return (estimate.prompt_tokens / prompt_speed + estimate.completion_tokens / speed) / 3600

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stages.common.params.recipe import read_recipe
 from tools.dvc_lock import LOCK, read_lock
-from tools.plan.assumptions import assume_splits, read_assumptions
+from tools.overrides import render_with_overrides
+from tools.plan.assumptions import Assumptions, assume_splits, read_assumptions
 from tools.plan.decide import Decision, decide
 from tools.plan.expected import Expected
 from tools.plan.graph import RECIPE, read_graph
-from tools.plan.llm_cost import InputSizes, estimate_llm_cost, render_estimates
+from tools.plan.llm_cost import InputSizes, estimate_llm_cost, estimate_selected, render_estimates
 
 JOURNAL = Path("work/journal")
 DATA = Path("data")
@@ -19,18 +21,32 @@ MAX_REASONS = 3
 """Reasons of one kind that are written out for a stage."""
 
 
-def show_plan(recipe: Path | None = None, root: Path = Path(), assumed: Sequence[str] = ()) -> str:
+def show_plan(
+    recipe: Path | None = None, root: Path = Path(), assumed: Sequence[str] = (), overrides: Sequence[str] = ()
+) -> str:
     """What a run in `root` would do with the recipe in force, or with `recipe`, and what it costs.
 
-    Where there are no problems yet, their number and sizes are assumed, as far as `assumed` does not give them
-    (`Assumptions`, ``NAME=VALUE``). Raises `ParamsError`, `UserError`.
+    `overrides` are keys set for the plan alone (``KEY=VALUE``); the recipe stays as it is. Where there are no problems
+    yet, their number and sizes are assumed, as far as `assumed` does not give them (`Assumptions`, ``NAME=VALUE``).
+    Raises `ParamsError`, `UserError`.
     """
+    if overrides:
+        text = render_with_overrides(recipe or root / RECIPE, overrides)
+        with tempfile.TemporaryDirectory() as folder:
+            changed = Path(folder, RECIPE)
+            changed.write_text(text, encoding="utf-8")
+            name = f"{recipe or RECIPE} and {', '.join(overrides)}"
+            return _show_plan(changed, name, root, assumed)
+    return _show_plan(recipe, str(recipe or RECIPE), root, assumed)
+
+
+def _show_plan(recipe: Path | None, name: str, root: Path, assumed: Sequence[str]) -> str:
     params, assumptions = read_recipe(recipe or root / RECIPE), read_assumptions(assumed)
     stages = read_graph(root, recipe)
     expected = Expected(stages, root, recipe)
     lock = read_lock(root) if (root / LOCK).is_file() else {}
     decisions = decide(stages, lock, expected)
-    texts = [render_decisions(decisions, str(recipe or RECIPE), root / JOURNAL)]
+    texts = [render_decisions(decisions, name, root / JOURNAL)]
     sizes = InputSizes(root / DATA)
     makes_problems = any(decision.runs and decision.stage.name == "problems" for decision in decisions)
     note = "Sizes are those of the last run's problems, which would be made again." if makes_problems else ""
@@ -39,9 +55,26 @@ def show_plan(recipe: Path | None = None, root: Path = Path(), assumed: Sequence
         sizes = InputSizes(root / DATA, splits)
         stated = ", ".join(f"{name}={value}" for name, value in assumptions if value is not None)
         note = f"Problems: {text}.\nAssumed, since there are none yet (change it by --assume NAME=VALUE): {stated}."
-    estimates = estimate_llm_cost(decisions, expected, sizes, assumptions.completion_tokens)
+    estimates = estimate_llm_cost(decisions, expected, sizes, assumptions)
     texts += [render_estimates(estimates, assumptions), note if estimates or not sizes.splits else ""]
+    texts.append("\n".join(_describe_judged(decisions, expected, sizes, assumptions)) if estimates else "")
     return "\n\n".join(text for text in texts if text)
+
+
+def _describe_judged(
+    decisions: list[Decision], expected: Expected, sizes: InputSizes, assumptions: Assumptions
+) -> Iterator[str]:
+    """For each judge that would run, which samples it labels; rounds with the same are named together."""
+    rounds: dict[str, list[str]] = {}
+    for decision in decisions:
+        if decision.runs and decision.stage.module == "stages.judge":
+            params = expected.read_params(decision.stage)
+            text = "all samples (judge.scope: all)"
+            if params["judge"]["scope"] == "selected":
+                fraction, origin = estimate_selected(params, sizes, assumptions.selected)
+                text = f"{fraction:.2%} of the samples, {origin} (--assume selected=FRACTION)"
+            rounds.setdefault(text, []).append(decision.stage.name)
+    yield from (f"Judged by {', '.join(names)}: {text}." for text, names in rounds.items())
 
 
 def render_decisions(decisions: list[Decision], recipe: str, journal: Path) -> str:
