@@ -128,11 +128,11 @@ def estimate_selected(params: dict[str, Any], sizes: InputSizes, assumed: float 
 
 def _estimate_unknown(sizes: InputSizes, assumed: float | None) -> float:
     """Fraction of a round's samples about which the second verifier is asked."""
-    verdicts = [f"verdicts.{verdict}" for verdict in ("correct", "incorrect", "unknown")]
+    counts = [f"verdicts.{name}" for name in ("correct", "incorrect", "unknown")]
     known = [
         assumed,
-        sizes.average("outcome", "second_verifier.questions", *verdicts),
-        sizes.average("outcome", "verdicts.unknown", *verdicts),
+        sizes.average("outcome", "second_verifier.questions", *counts),
+        sizes.average("outcome", "verdicts.unknown", *counts),
     ]
     return next((fraction for fraction in known if fraction is not None), UNKNOWN)
 
