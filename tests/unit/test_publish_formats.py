@@ -240,7 +240,9 @@ def test_a_sample_without_a_verdict_is_named(tmp_path: Path) -> None:
     place = make_place(tmp_path / "place", problems=3)
     path = place / "data/outcomes/M1/all.parquet"
     pl.read_parquet(path).head(-1).write_parquet(path)
-    with pytest.raises(ValueError, match="1 samples have no problem, no steps, no labels or no verdict"):
+    with pytest.raises(
+        ValueError, match="1 samples have no problem, no verdict, no steps or no labels, or are not in the selection"
+    ):
         write_dataset(["M1"], "org/sums", COMMIT, tmp_path / "out", place)
 
 

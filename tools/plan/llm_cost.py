@@ -122,8 +122,8 @@ def estimate_selected(params: dict[str, Any], sizes: InputSizes, assumed: float 
         return average, "as in earlier rounds"
     rule, num_samples = validate(SelectParams, params["select"], "select"), params["sample"]["num_samples"]
     limits = [num_samples if limit is None else limit for limit in (rule.max_correct, rule.max_incorrect)]
-    most = 2 * min(limits) if rule.balance else sum(limits)
-    return min(most / num_samples, 1.0), "the most that the rule can keep"
+    kept = 2 * min(limits) if rule.balance else sum(limits)
+    return min(kept / num_samples, 1.0), "the most that the rule can keep"
 
 
 def _estimate_unknown(sizes: InputSizes, assumed: float | None) -> float:

@@ -57,11 +57,11 @@ def _show_plan(recipe: Path | None, name: str, root: Path, assumed: Sequence[str
         note = f"Problems: {text}.\nAssumed, since there are none yet (change it by --assume NAME=VALUE): {stated}."
     estimates = estimate_llm_cost(decisions, expected, sizes, assumptions)
     texts += [render_estimates(estimates, assumptions), note if estimates or not sizes.splits else ""]
-    texts.append("\n".join(_describe_judged(decisions, expected, sizes, assumptions)) if estimates else "")
+    texts.append("\n".join(_describe_scope(decisions, expected, sizes, assumptions)) if estimates else "")
     return "\n\n".join(text for text in texts if text)
 
 
-def _describe_judged(
+def _describe_scope(
     decisions: list[Decision], expected: Expected, sizes: InputSizes, assumptions: Assumptions
 ) -> Iterator[str]:
     """For each judge that would run, which samples it labels; rounds with the same are named together."""
