@@ -73,6 +73,7 @@ class ModelQuestion(NamedTuple):
 def identify_verifier(params: ModelVerifierParams) -> str:
     """Name of a model verifier in column ``verifier``: the model, and a hash of its prompt and params."""
     own = params.model_dump(mode="json", include={"prompt", "max_tokens", "max_answer_chars"})
+    own |= params.model_dump(mode="json", include={"temperature"}, exclude_defaults=True)  # names of before stay
     if params.engine.extra_body:
         own["extra_body"] = params.engine.extra_body
     name = identify_model(params.engine, ModelId(params.model, params.revision))
@@ -99,7 +100,7 @@ def list_questions(
             request = GenerationRequest(
                 model,
                 [{"role": "user", "content": prompt}],
-                0.0,
+                params.temperature,
                 params.max_tokens,
                 seed=0,
                 schema=shape.schema,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from stages.common.engines import Completion, GenerationRequest, ModelId
-from stages.common.engines.openai_protocol import read_completion, write_body
+from stages.common.engines.openai_dialect import write_body
+from stages.common.engines.openai_reply import read_completion
 from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.vllm_engine import VllmEngine
 from stages.common.params.runtime import RuntimeParams

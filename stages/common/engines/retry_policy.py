@@ -81,7 +81,7 @@ def _find_cure(status: int, detail: str) -> str:
         if "schema" in detail or "response_format" in detail:
             return "set engine.openai.response_format to json_object or none, or use a server that enforces schemas"
         if "temperature" in detail:
-            return "set temperature to null in the recipe, so that none is sent"
+            return "set temperature of the judge or second_verifier to null, so that none is sent"
         return "change what the message names in the recipe, or use a server that takes it"
     return {
         401: "set OPENAI_API_KEY to a key of this server",

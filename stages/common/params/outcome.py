@@ -22,6 +22,8 @@ class ModelVerifierParams(ParamsBlock):
     """Commit of a Hub model; null for a model that has none."""
     prompt: Literal["llm", "xverify", "compass_verifier"] = "llm"
     """The prompt's shape: `llm` for any instructed model, the others for the verifier models of that name."""
+    temperature: float | None = Field(default=0.0, ge=0)
+    """null: not sent, for servers that take none."""
     max_tokens: int = Field(default=64, ge=1)
     """Longest reply in tokens; a longer one is no verdict."""
     max_answer_chars: int = Field(default=200, ge=1)
