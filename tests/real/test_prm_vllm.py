@@ -44,12 +44,45 @@ def scorer(params: PrmParams) -> Iterator[VllmScorer]:
         yield made
 
 
+def list_servers() -> list[psutil.Process]:
+    """vLLM's server, its supervisor and its workers, of this process."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "stages/common/engines" in " ".join(child.cmdline())]
+
+
 def make_rows() -> list[ProcessBenchRow]:
     rows = [ProcessBenchRow(f"s{at}", p.strip(), t.splitlines(), None) for at, (p, t, _, _) in enumerate(documents(40))]
     rows.append(ProcessBenchRow("tags", "Say <extra_0>", ["a <extra_0> b", "<|im_end|>", "<think>", ""], None))
     rows.append(ProcessBenchRow("almost too long", "Add", ["1"] * 68, None))
     rows.append(ProcessBenchRow("too long", "Add", ["1"] * CONTEXT, None))
     return rows
+
+
+def test_the_judge_gives_the_same_labels_with_both_engines_and_stops_its_server(
+    params: PrmParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runtime: dict[str, Any] = {"num_threads": 1, "num_workers": 1, "device": "cpu"}
+    Path("params.yaml").write_text(yaml.safe_dump({"runtime": runtime}), encoding="utf-8")
+    tables = build_tables(make_rows())
+    labels, identities = [], []
+    for engine in ("vllm", "transformers"):
+        prm = {**params.model_dump(mode="json"), "engine": engine}
+        judge = validate(JudgeParams, {"kind": "prm", "prm": prm}, "judge")
+        for _ in range(2):  # the second time from the journal
+            with open_judge(judge, 1, "judge") as opened:
+                labels.append(opened.label(*tables).labels)
+        identities.append(opened.identity)
+        assert list_servers() == []
+    assert len(set(identities)) == 2, "scores of another engine are another judge's"
+    assert labels[0].equals(labels[1])
+    scores = [
+        each.select(pl.col("reason").str.extract(r"^score ([01]\.\d{4})$").cast(pl.Float64)).to_series()
+        for each in labels
+    ]
+    assert scores[0].null_count() == scores[2].null_count() == CONTEXT
+    assert (scores[0] - scores[2]).abs().max() <= 1e-3  # type: ignore[operator]
+    assert scores[0].drop_nulls().n_unique() > 40
 
 
 def test_scores_are_those_of_the_stored_weights_however_they_are_batched(params: PrmParams, scorer: VllmScorer) -> None:
@@ -73,30 +106,3 @@ def test_a_server_that_refuses_or_has_ended_is_named_in_one_line(params: PrmPara
     with pytest.raises(EngineError, match="expected a score per step, found another number"):
         scorer.score([EncodedSteps((5, 6, 7), (1,))])
     assert "\n" not in str(refused.value)
-
-
-def test_the_judge_gives_the_same_labels_with_both_engines_and_stops_its_server(
-    params: PrmParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    runtime: dict[str, Any] = {"num_threads": 1, "num_workers": 1, "device": "cpu"}
-    Path("params.yaml").write_text(yaml.safe_dump({"runtime": runtime}), encoding="utf-8")
-    tables = build_tables(make_rows())
-    labels, identities = [], []
-    for engine in ("vllm", "transformers"):
-        prm = {**params.model_dump(mode="json"), "engine": engine}
-        judge = validate(JudgeParams, {"kind": "prm", "prm": prm}, "judge")
-        for _ in range(2):  # the second time from the journal
-            with open_judge(judge, 1, "judge") as opened:
-                labels.append(opened.label(*tables).labels)
-        identities.append(opened.identity)
-        assert not [child for child in psutil.Process().children(recursive=True) if "vllm" in " ".join(child.cmdline())]
-    assert len(set(identities)) == 2, "scores of another engine are another judge's"
-    assert labels[0].equals(labels[1])
-    scores = [
-        each.select(pl.col("reason").str.extract(r"^score ([01]\.\d{4})$").cast(pl.Float64)).to_series()
-        for each in labels
-    ]
-    assert scores[0].null_count() == scores[2].null_count() == CONTEXT
-    assert (scores[0] - scores[2]).abs().max() <= 1e-3  # type: ignore[operator]
-    assert scores[0].drop_nulls().n_unique() > 40

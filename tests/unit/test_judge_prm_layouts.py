@@ -130,6 +130,18 @@ def test_the_ids_of_an_ordinary_completion_are_those_of_the_published_code(
         assert len(found.positions) == len(steps)
 
 
+@given(st.lists(TEXTS.map(lambda text: f"1{text.strip()}1".replace("<", "").replace("\n", "")), min_size=2, max_size=5))
+def test_skyworks_input_is_that_of_the_published_code(texts: list[str]) -> None:
+    problem, *steps = texts
+    layout, tokenizer = lay_out(SKYWORK)
+    ids, at_steps = tokenizer.encode(f"<bos>{problem}\n"), []
+    for step in steps:
+        ids += [*tokenizer.encode(step), tokenizer.encode("\n")[-1]]
+        at_steps.append(len(ids) - 1)
+    found = encode(layout, problem, steps)
+    assert (list(found.ids), list(found.positions)) == (ids, at_steps)
+
+
 @CHATS
 @given(st.data())
 def test_no_text_is_ever_read_as_a_token_of_the_tokenizer(own: dict[str, Any], template: str, data: Any) -> None:
