@@ -9,7 +9,10 @@ pip=("$folder/bin/python" -m pip --disable-pip-version-check)
 
 # uv reads nothing of pip's configuration: hand on where packages are.
 uv=(uv)
-command -v uv >/dev/null || { "${pip[@]}" install --quiet -c requirements.lock uv && uv=("$folder/bin/uv"); } || uv=()
+command -v uv >/dev/null || { "${pip[@]}" install --quiet -c requirements.lock uv && uv=("$folder/bin/uv"); } || {
+    echo "uv cannot be had, see above; installing by pip, which takes longer" >&2
+    uv=()
+}
 sources=()
 find_links=${PIP_FIND_LINKS:-$("${pip[@]}" config get global.find-links 2>/dev/null || true)}
 index=${PIP_INDEX_URL:-$("${pip[@]}" config get global.index-url 2>/dev/null || true)}
