@@ -47,7 +47,8 @@ def scorer(params: PrmParams) -> Iterator[VllmScorer]:
 def list_servers() -> list[psutil.Process]:
     """vLLM's server, its supervisor and its workers, of this process."""
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if "stages/common/engines" in " ".join(child.cmdline())]
+    words = ("server_supervisor", "vllm.entrypoints")
+    return [child for child in children if any(word in " ".join(child.cmdline()) for word in words)]
 
 
 def make_rows() -> list[ProcessBenchRow]:
@@ -69,9 +70,10 @@ def test_the_judge_gives_the_same_labels_with_both_engines_and_stops_its_server(
     for engine in ("vllm", "transformers"):
         prm = {**params.model_dump(mode="json"), "engine": engine}
         judge = validate(JudgeParams, {"kind": "prm", "prm": prm}, "judge")
-        for _ in range(2):  # the second time from the journal
+        for number in range(2):  # the second time from the journal
             with open_judge(judge, 1, "judge") as opened:
                 labels.append(opened.label(*tables).labels)
+                assert bool(list_servers()) is (engine == "vllm" and number == 0)
         identities.append(opened.identity)
         assert list_servers() == []
     assert len(set(identities)) == 2, "scores of another engine are another judge's"
@@ -103,6 +105,6 @@ def test_scores_are_those_of_the_stored_weights_however_they_are_batched(params:
 def test_a_server_that_refuses_or_has_ended_is_named_in_one_line(params: PrmParams, scorer: VllmScorer) -> None:
     with pytest.raises(EngineError, match="expected scores, found error 400") as refused:
         scorer.score([EncodedSteps(tuple([5] * 2 * CONTEXT), (3,))])
-    with pytest.raises(EngineError, match="expected a score per step, found another number"):
+    with pytest.raises(EngineError, match="expected two logits per step, found"):
         scorer.score([EncodedSteps((5, 6, 7), (1,))])
     assert "\n" not in str(refused.value)

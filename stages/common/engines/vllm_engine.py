@@ -14,7 +14,7 @@ import sys
 from collections.abc import Generator, Iterable
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
@@ -27,6 +27,9 @@ from stages.common.engines.server_process import ServerProcess
 from stages.common.params.engine import EngineParams, VllmParams
 from stages.common.params.runtime import RuntimeParams
 from stages.common.tables import content_hash
+
+if TYPE_CHECKING:
+    from httpx2 import Client
 
 LOGS = Path("work/servers")
 """Where servers' logs lie, below the repository's root: ignored by Git and DVC."""
@@ -197,15 +200,27 @@ def wait_for_server(server: ServerProcess, timeout_s: float = START_TIMEOUT_S) -
     server.wait_until(lambda: _get(server, "/health") is not None, timeout_s)
 
 
-def _get(process: ServerProcess, path: str) -> bytes | None:
-    """What the server replies to a GET; None where it does not, or with an error."""
-    from httpx2 import Client, HTTPTransport, TransportError
+def open_client(process: ServerProcess, timeout_s: float) -> Client:
+    """A client for the server's own paths, such as `/health`."""
+    from httpx2 import Client, HTTPTransport
 
     key, server = process.secrets.key, process.server
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with Client(transport=HTTPTransport(uds=server.socket), headers=headers, trust_env=False, timeout=10.0) as client:
+    return Client(
+        base_url=server.url.removesuffix("/v1"),
+        transport=HTTPTransport(uds=server.socket),
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        trust_env=False,
+        timeout=timeout_s,
+    )
+
+
+def _get(process: ServerProcess, path: str) -> bytes | None:
+    """What the server replies to a GET; None where it does not, or with an error."""
+    from httpx2 import TransportError
+
+    with open_client(process, 10.0) as client:
         try:
-            reply = client.get(server.url.removesuffix("/v1") + path)
+            reply = client.get(path)
         except TransportError:
             return None
         return reply.content if reply.status_code == 200 else None

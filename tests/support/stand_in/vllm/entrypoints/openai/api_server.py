@@ -1,6 +1,7 @@
 """``python -m vllm.entrypoints.openai.api_server``: the stand-in. ``STAND_IN`` in the environment says how it fails:
 
-`start` ends before it is ready, `slow` is never ready, `die` ends with the 30th request, nothing: it serves.
+`start` ends before it is ready, `slow` is never ready, `die` ends with the 30th request; `refuse`, `nonsense`,
+`fewer` and `nan` are what pooling gives; nothing: it serves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 from tests.support.fault_server import Connection, FaultServer
 
@@ -46,7 +48,24 @@ class StandIn(Connection):
         if StandIn.requests == 30 and os.environ.get("STAND_IN") == "die":
             sys.stderr.write(DEATH)
             os._exit(9)
+        if path == "/pooling":
+            return self.pool(json.loads(body))
         return await super().answer(path, headers, body)
+
+    tag_id = 0
+    """The token whose logits pooling gives."""
+
+    def pool(self, body: dict[str, Any]) -> None:
+        """For each step the logits 0 and the number of the step, unless ``STAND_IN`` says otherwise, by its number."""
+        says = os.environ.get("STAND_IN")
+        if says == "refuse":
+            return self.send(500, "Error", "out of\nmemory")
+        if says == "nonsense":
+            return self.send(200, "OK", '{"data": [{"index": 0}]}')
+        counts = [ids.count(StandIn.tag_id) - (says == "fewer") for ids in body["input"]]
+        last = float("nan") if says == "nan" else 0.0
+        rows = [{"index": at, "data": [[last, step] for step in range(count)]} for at, count in enumerate(counts)]
+        return self.send(200, "OK", json.dumps({"data": rows[::-1]}))
 
 
 async def serve(socket: str) -> None:
@@ -69,9 +88,11 @@ def main(arguments: list[str]) -> None:
         "load-format",
         "generation-config",
         "reasoning-parser",
+        "runner",
     ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--structured-outputs-config", type=json.loads)
+    parser.add_argument("--pooler-config", type=json.loads, default={"step_tag_id": 0})
     for name in ("tensor-parallel-size", "data-parallel-size", "max-model-len"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--gpu-memory-utilization", type=float)
@@ -90,6 +111,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("CUDA out of memory: tried to load more than there is")
     worker = subprocess.Popen([sys.executable, "-c", WORKER])
     print("processes", os.getpid(), worker.pid, flush=True)
+    StandIn.tag_id = parsed.pooler_config["step_tag_id"]
     asyncio.run(serve(parsed.uds))
 
 
