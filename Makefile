@@ -19,7 +19,7 @@ export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
-.PHONY: bench bench-train bench-llm bench-verify bench-vllm bench-audit bench-data
+.PHONY: bench bench-labels bench-train bench-llm bench-verify bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
 help:  ## list the targets
@@ -80,6 +80,10 @@ PAIRS ?= ../shared/data/recorded/math_100x8.jsonl
 bench-verify: $(VENV)/.developed  ## the verifier beside plain math-verify: speed on PAIRS, precision and recall into docs/outcome.md
 	@$(BIN)/python -m benchmarks.verifier $(PAIRS)
 	@$(BIN)/python -m benchmarks.verifier_accuracy --write
+
+BENCH_DATA ?= ../shared/data
+bench-labels: $(VENV)/.developed  ## rule judges beside people's labels: ProcessBench and GSM8K below BENCH_DATA
+	@$(BIN)/python -m benchmarks.judge_labels $(BENCH_DATA)
 
 bench-llm: $(VENV)/.developed  ## requests a second, beside a bare asyncio and openai loop in the same run
 	@$(BIN)/python -m benchmarks.llm_client

@@ -139,6 +139,8 @@ JUDGES: Registry[type[Judge]] = Registry(
         "llm": "stages.judge.llm.llm_judge:LlmJudge",
         "none": "stages.judge.rules.rule_judge:NoJudge",
         "prm": "stages.judge.prm.prm_judge:PrmJudge",
+        "reference": "stages.judge.rules.reference.reference_judge:ReferenceJudge",
+        "rules": "stages.judge.rules.rule_judge:RuleListJudge",
         "toy_arithmetic": "stages.judge.rules.rule_judge:ToyArithmeticJudge",
     },
 )

@@ -17,6 +17,10 @@ class CompletionSteps:
     problem: str
     reference: str
     steps: tuple[str, ...]
+    answer: str = ""
+    """The gold answer."""
+    task: str = "math"
+    """The problem's task, which names the verifier of its answers."""
 
     @property
     def num_chars(self) -> int:
@@ -65,14 +69,14 @@ class LabelEvidence:
 
 def join_completions(problems: pl.DataFrame, samples: pl.DataFrame, steps: pl.DataFrame) -> Iterator[CompletionSteps]:
     """Completions of `steps` (STEP rows of `samples`, SAMPLE rows, of `problems`, PROBLEM rows), sorted by problem."""
-    by_id = {row[0]: row for row in problems.select("problem_id", "problem", "solution").iter_rows()}
+    by_id = {row[0]: row for row in problems.select("problem_id", "problem", "solution", "answer", "task").iter_rows()}
     texts = dict(samples.select("sample_id", "completion").iter_rows())
     ordered = steps.sort("problem_id", "sample_id", "step")
     for (problem_id, sample_id), group in ordered.group_by("problem_id", "sample_id", maintain_order=True):
         text = texts[sample_id]
         spans = tuple(text[start:end] for start, end in group.select("start", "end").iter_rows())
-        _, problem, reference = by_id[problem_id]
-        yield CompletionSteps(str(sample_id), str(problem_id), problem, reference, spans)
+        _, problem, reference, answer, task = by_id[problem_id]
+        yield CompletionSteps(str(sample_id), str(problem_id), problem, reference, spans, answer, task)
 
 
 def find_first_error(labels: Sequence[bool | None]) -> int | None:

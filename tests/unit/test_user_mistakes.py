@@ -196,8 +196,8 @@ from stages.judge.rules.rule_judge import RuleJudge
 class UnevenJudge(RuleJudge):
     description = "a rule"
 
-    def apply_rule(self, problem, steps):
-        first, second = steps
+    def apply_rule(self, completion):
+        first, second = completion.steps
         return []
 
 JUDGES.register("uneven", UnevenJudge)

@@ -104,12 +104,15 @@ class JudgeParams(KindParams):
     """`judge` block."""
 
     seam = "judge"
-    built_in = ("arithmetic", "llm", "none", "prm", "toy_arithmetic")
+    built_in = ("arithmetic", "llm", "none", "prm", "reference", "rules", "toy_arithmetic")
 
     kind: str
     """`llm` prompts a language model; `prm` takes the scores of a process reward model; `arithmetic` calls a step
-    incorrect if it states a false numeric equality and leaves every other unknown; `toy_arithmetic` is the exact rule
-    of toy arithmetic; `none` leaves every step unknown."""
+    incorrect if it states a false numeric equality and leaves every other unknown; `reference` calls a step correct
+    whose computations are those of the reference solution; `rules` are several rules in order; `toy_arithmetic` is the
+    exact rule of toy arithmetic; `none` leaves every step unknown."""
+    rules: list[str] | None = Field(default=None, min_length=1)
+    """For kind rules: kinds of rules in order. The first that calls a step correct or incorrect labels it."""
     llm: LlmJudgeParams | None = None
     """For kind llm."""
     second_judge: LlmJudgeParams | None = None
@@ -132,7 +135,7 @@ class JudgeParams(KindParams):
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
-        if self.kind in ("llm", "prm") and self.kind_params is None:
+        if self.kind in ("llm", "prm", "rules") and self.kind_params is None:
             raise ValueError(f"{self.kind}: null, but kind {self.kind} requires it")
         if self.kind == "prm" and self.num_votes > 1:
             raise ValueError("num_votes: a process reward model gives the same score each time; set 1")

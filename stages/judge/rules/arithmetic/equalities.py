@@ -28,6 +28,10 @@ MAX_EQUALITIES = 400
 MAX_VALUE_CHARS = 40
 """Characters of a value in a reason."""
 
+NAMES_QUANTITY = "names a quantity"
+MAY_BE_ANOTHER = "may be another value"
+ROUNDED = "rounded"
+
 _CALCULATOR = re.compile(r"<<([^<>]{1,300})>>")
 _OPERANDS = frozenset({"number", "command", "bang"})
 _HUNDRED = make_exact(100)
@@ -42,6 +46,7 @@ class Equality:
     text: str
     is_true: bool | None
     reason: str
+    sides: tuple[Operand, Operand]
 
 
 def find_equalities(step: str) -> Iterator[Equality]:
@@ -94,7 +99,7 @@ def _find_by_name(
             left, right = sides[index][0], sides[index + 1][0]
             reasons = [left.skip_reason, *(find_clause_skip_reason(tokens, positions[at]) for at in (index - 1, index))]
             if _has_operation(right):
-                reasons.append("may be another value")  # x = 3 + 2, x = 3 - 2
+                reasons.append(MAY_BE_ANOTHER)  # x = 3 + 2, x = 3 - 2
             yield _compare(replace(left, skip_reason=next(filter(None, reasons), "")), right)
 
 
@@ -110,13 +115,13 @@ def _compare(left: Operand, right: Operand) -> Equality:
     if not skip_reason and {"°", "pi"} <= {token.text for token in left.tokens + right.tokens}:
         skip_reason = "degrees and radians"
     if not skip_reason and not _has_operation(left) and (left.units or left.follows_words):
-        skip_reason = "names a quantity"  # 8 boxes = 8 * 20, one-third of 27 = 27 / 3
+        skip_reason = NAMES_QUANTITY  # 8 boxes = 8 * 20, one-third of 27 = 27 / 3
     if skip_reason:
-        return Equality(text, None, skip_reason)
+        return Equality(text, None, skip_reason, (left, right))
     try:
-        return _decide(text, left, right)
+        return Equality(text, *_decide(left, right), (left, right))
     except AmbiguityError as error:
-        return Equality(text, None, str(error))
+        return Equality(text, None, str(error), (left, right))
 
 
 def _has_operation(operand: Operand) -> bool:
@@ -124,7 +129,7 @@ def _has_operation(operand: Operand) -> bool:
     return sum(token.kind in _OPERANDS for token in operand.tokens) > 1
 
 
-def _decide(text: str, left: Operand, right: Operand) -> Equality:
+def _decide(left: Operand, right: Operand) -> tuple[bool | None, str]:
     tokens = left.tokens + right.tokens
     kinds = {token.kind for token in tokens}
     readings = [left.tokens]
@@ -136,25 +141,21 @@ def _decide(text: str, left: Operand, right: Operand) -> Equality:
     for reading in readings:
         skip_reason = _compare_sides(reading, right.tokens, has_units)
         if skip_reason is not None:
-            return Equality(text, None if skip_reason else True, skip_reason)
+            return None if skip_reason else True, skip_reason
     sides = [_format_value(evaluate(side)) for side in (left.tokens, right.tokens)]
-    return Equality(text, False, f"{sides[0]} is not {sides[1]}")
+    return False, f"{sides[0]} is not {sides[1]}"
 
 
 def _compare_sides(left: list[Token], right: list[Token], has_units: bool) -> str | None:
     """None where the sides certainly differ, "" where they are equal, else why that is ambiguous."""
     first, second = evaluate(left), evaluate(right)
-    if _overlap(first, second):
+    if first.overlaps(second):
         return ""
     if _is_rounded(left, second) or _is_rounded(right, first):
-        return "rounded"
-    if has_units and any(_overlap(first * factor, second) or _overlap(first, second * factor) for factor in _FACTORS):
+        return ROUNDED
+    if has_units and any((first * factor).overlaps(second) or first.overlaps(second * factor) for factor in _FACTORS):
         return "may be a conversion"
     return None
-
-
-def _overlap(first: Value, second: Value) -> bool:
-    return first.low <= second.high and second.low <= first.high
 
 
 def _is_rounded(tokens: list[Token], other: Value) -> bool:
@@ -175,7 +176,7 @@ def _is_rounded(tokens: list[Token], other: Value) -> bool:
 
 def _may_round(number: Fraction, decimals: int, other: Value) -> bool:
     if decimals:
-        return _overlap(make_interval(number, find_radius(number, decimals)), other)
+        return make_interval(number, find_radius(number, decimals)).overlaps(other)
     is_whole = other.low == other.high and other.low.denominator == 1
     return not is_whole and other.low - 1 < number < other.high + 1
 

@@ -14,19 +14,29 @@ MAX_SIDE_TOKENS = 150
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
+Part = tuple[list[Token], Value]
+"""A sum or a product within an expression, and its value."""
+
+
 def evaluate(tokens: list[Token]) -> Value:
     """The value of all `tokens`; raise `AmbiguityError` where they have no reading or more than one."""
+    return evaluate_parts(tokens)[-1][1]
+
+
+def evaluate_parts(tokens: list[Token]) -> list[Part]:
+    """Every sum and product that `tokens` computes on the way from left to right, themselves last; see `evaluate`."""
     if len(tokens) > MAX_SIDE_TOKENS:
         raise AmbiguityError("too long")
     parser = _Parser([token for token in tokens if token.kind not in ("money", "unit")])
     value = parser.parse_sum(0)
     if parser.next_token is not None:
         raise AmbiguityError("not an expression")
-    return value
+    return [*parser.parts, (tokens, value)]
 
 
 class _Parser:
     def __init__(self, tokens: list[Token]) -> None:
+        self.parts: list[Part] = []
         self._tokens = tokens
         self._position = 0
 
@@ -45,6 +55,7 @@ class _Parser:
     def parse_sum(self, depth: int) -> Value:
         if depth > MAX_DEPTH:
             raise AmbiguityError("nested too deeply")
+        start = self._position
         value = self._parse_product(depth)
         while sign := self._take("operator", "+-"):
             before = self._position - 2
@@ -52,9 +63,11 @@ class _Parser:
             if _is_range(self._tokens[before : before + 3]):
                 raise AmbiguityError("difference or range")
             value = value + (term if sign.text == "+" else -term)
+            self.parts.append((self._tokens[start : self._position], value))
         return value
 
     def _parse_product(self, depth: int) -> Value:
+        start = self._position
         value = self._parse_signed(depth)
         is_divided = after_slash = False
         while True:
@@ -65,6 +78,7 @@ class _Parser:
                 factor = self._parse_signed(depth)
                 is_divided = is_divided or sign.text == "/"
                 value = value * (factor if sign.text == "*" else factor.invert())
+                self.parts.append((self._tokens[start : self._position], value))
             elif self.next_token is not None and self.next_token.kind in ("open", "command"):
                 if is_divided:
                     raise AmbiguityError("product without a sign after a division")

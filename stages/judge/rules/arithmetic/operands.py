@@ -29,6 +29,8 @@ class Operand:
     has_dash: bool = False
     """A dash at the start of the line precedes it: a list mark or a minus sign."""
     skip_reason: str = ""
+    has_name: bool = False
+    """A name or a letter stands in it for a number."""
     follows_words: bool = False
     """It follows words that may be part of its name, as in "one-third of 27"."""
 
@@ -114,6 +116,7 @@ class _OperandSplitter:
             self._current.skip_reason = "text within brackets"
         elif self._last == "operator":
             self._current.skip_reason = skip_reason = "operand missing"
+            self._current.has_name = True
         self._depth = 0
         self.operands.append(Operand(has_dash=has_dash, skip_reason=skip_reason))
 
@@ -126,6 +129,7 @@ class _OperandSplitter:
                 self._current.skip_reason = "follows a bracket of several parts"  # max(3, 4) - 1
         elif token.kind in ("bad", "letter"):
             self._current.skip_reason = f"{token.text[:20]} is not a number"
+            self._current.has_name = True
             self._current.tokens.append(token)
         else:
             self._depth += {"open": 1, "close": -1}.get(token.kind, 0)
@@ -154,6 +158,7 @@ class _OperandSplitter:
             return self._add_after_operand(run, lower_words, following, after)
         if before == "operator" or following not in OPERAND_STARTS:
             self._current.skip_reason = f"{' '.join(run.words)[:40]} is not a number"
+            self._current.has_name = True
         elif following:
             self._start_after_words(run, lower_words)
             if _is_factor(run.words[-1], after[0]):

@@ -48,6 +48,10 @@ class Value:
         corners = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
         return Value(min(corners), max(corners))
 
+    def overlaps(self, other: Value) -> bool:
+        """Whether both may be the same number."""
+        return self.low <= other.high and other.low <= self.high
+
     def invert(self) -> Value:
         if self.low <= 0 <= self.high:
             raise AmbiguityError("division by zero")
