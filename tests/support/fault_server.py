@@ -58,6 +58,10 @@ PERMANENT = {
 }
 
 
+THINKING = ("tags", "field", "cut in tags", "cut in field")
+"""How an answer of a model that thinks comes; a cut one has ended before the thinking has."""
+
+
 class FaultServer:
     """State of the server: settings, and counts by body hash."""
 
@@ -66,6 +70,7 @@ class FaultServer:
         self.tries: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
+        self.thinking: Counter[str] = Counter()
         self.first_try: dict[str, float] = {}
         self.gaps: list[float] = []
         self.now = 0
@@ -84,8 +89,15 @@ class FaultServer:
         kinds = [kind for kind in TRANSIENT if kind != "hang" or settings.hangs]
         return kinds[int(draw / settings.faults * len(kinds))]
 
+    def choose_thinking(self, body: str) -> str:
+        """How the answer to `body` comes: one of `THINKING`, or empty without any."""
+        draw = int(hashlib.sha256(f"{body} thinking".encode()).hexdigest()[:12], 16) / 16**12
+        share = self.settings.thinking
+        return THINKING[int(draw / share * len(THINKING))] if draw < share else ""
+
     def stats(self) -> dict[str, Any]:
         return {
+            "thinking": dict(self.thinking),
             "requests": sum(self.tries.values()),
             "bodies": len(self.tries),
             "answered": len(self.answered),
@@ -150,7 +162,9 @@ class Connection(asyncio.Protocol):
             server.tries[name] += 1
             if fault is None:
                 server.answered[name] += 1
-                return self.send(200, "OK", completion(json.loads(body), name))
+                kind = server.choose_thinking(name)
+                server.thinking[kind] += 1
+                return self.send(200, "OK", completion(json.loads(body), name, kind))
             server.faults[fault] += 1
             await self.misbehave(fault, headers)
         finally:
@@ -199,10 +213,18 @@ class Connection(asyncio.Protocol):
         self.transport.write((head + (extra + "\r\n" if extra else "") + "\r\n").encode() + body)
 
 
-def completion(body: dict[str, Any], text: str) -> str:
-    """The answer to `body`, in the form that its kind of request has."""
-    choice: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
-    choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+def completion(body: dict[str, Any], text: str, thinking: str = "") -> str:
+    """The answer to `body`, in the form that its kind of request has; `thinking` is one of `THINKING`, or empty."""
+    choice: dict[str, Any] = {"index": 0, "finish_reason": "length" if thinking.startswith("cut") else "stop"}
+    thought = f"I think of {text}"
+    message = {
+        "": {"content": text},
+        "tags": {"content": f"<think>{thought}</think>{text}"},
+        "field": {"content": text, "reasoning_content": thought},
+        "cut in tags": {"content": f"<think>{thought}"},
+        "cut in field": {"content": None, "reasoning_content": thought},
+    }[thinking]
+    choice |= {"message": {"role": "assistant", **message}} if "messages" in body else {"text": text}
     usage = {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}}
     return json.dumps({"id": "x", "object": "o", "model": body["model"], "choices": [choice], "usage": usage})
 
@@ -250,6 +272,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--faults", type=float, default=0.0, help="share of tries that meet a fault")
+    parser.add_argument("--thinking", type=float, default=0.0, help="share of answers with thinking")
     parser.add_argument("--hangs", type=int, default=1, help="whether a hang is among the faults")
     parser.add_argument("--always", default="", help="the fault that every try meets")
     parser.add_argument("--once", default="", help="the fault that every first try meets")
