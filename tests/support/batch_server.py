@@ -164,6 +164,8 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # a reply in one piece, so that no client waits for the rest
+    disable_nagle_algorithm = True
     provider: Provider
 
     def log_message(self, format: str, *args: Any) -> None:
