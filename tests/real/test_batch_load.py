@@ -62,7 +62,7 @@ def start(folder: Path, kind: str, count: int, **environment: str) -> subprocess
 
 @pytest.mark.parametrize("count", [200, pytest.param(20_000, marks=pytest.mark.load)])
 def test_labels_of_killed_batches_are_those_of_single_requests(tmp_path: Path, count: int) -> None:
-    faults = {"faults": 0.15, "flaky": 0.02, "rejected": 0.005, "expired": 2, "strange": 1, "create_delay": 0.5}
+    faults = {"faults": 0.15, "flaky": 0.02, "rejected": 0.02, "expired": 2, "strange": 1, "create_delay": 0.5}
     with batch_server(**faults) as url:
         environment = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-load"}
         folder = tmp_path / "batch"

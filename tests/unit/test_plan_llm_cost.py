@@ -183,12 +183,22 @@ def test_what_does_not_run_or_does_not_ask_is_left_out(data: Path, tmp_path: Pat
     assert render_estimates([]) == ""
 
 
+def test_a_recipe_with_batches_has_their_price(data: Path) -> None:
+    engine = {"kind": "batch", "prices": {"prompt": 0.5, "cached": 0.1, "completion": 1.5, "batch_discount": 0.25}}
+    (sampling,) = estimate(data, RoundParams(sample={"engine": engine}), decision("sample"))
+    assert sampling.money == pytest.approx(0.75 * sampling.compute_money(in_batches=False))
+    engine["batch"] = {"backend": "vllm"}
+    (offline,) = estimate(data, RoundParams(sample={"engine": engine}), decision("sample"))
+    assert offline.money == pytest.approx(sampling.compute_money(in_batches=False))
+
+
 def test_the_table_sums_by_currency(data: Path) -> None:
     found = estimate(data, RoundParams(), decision("sample"), decision("judge"))
     shown = render_estimates(found)
-    assert (
-        f"Total: {sum(estimate.money for estimate in found):,.2f} USD, 0.1 hours.\nSpeeds assumed: the policy 24,750"
-        in shown
-    )
+    money = sum(estimate.money for estimate in found)
+    assert f"Total: {money:,.2f} USD, 0.1 hours.\n" in shown
+    assert "\nSpeeds assumed: the policy 24,750" in shown
+    assert f"  sent one by one (kind openai): {money:,.2f} USD\n" in shown
+    assert f"  sent in batches (kind batch): {money / 2:,.2f} USD\n" in shown
     assert "sample@M1  the policy  40 requests" in shown
     assert "up to" in shown

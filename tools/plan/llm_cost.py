@@ -8,7 +8,7 @@ after an invalid reply are not counted.
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,19 @@ class CostEstimate:
     prices: PriceParams | None
     is_policy: bool = True
     """Whether the model is the policy; otherwise a judge or a second verifier."""
+    uses_batches: bool = False
+    """Whether the recipe has the requests sent in a provider's batches."""
 
     @property
     def money(self) -> float:
-        """Its price without any prefix cache, 0 if there are no prices."""
+        """Its price as the recipe has it, without any prefix cache, 0 if there are no prices."""
+        return self.compute_money(self.uses_batches)
+
+    def compute_money(self, in_batches: bool) -> float:
+        """Its price in a provider's batches, or one by one."""
         usage = LlmUsage(self.requests, self.prompt_tokens, self.completion_tokens)
+        if in_batches:
+            usage.in_batches = replace(usage)
         return usage.compute_cost(self.prices) if self.prices else 0.0
 
 
@@ -160,8 +168,9 @@ def _estimate_stage(
         is_policy: bool = False,
     ) -> CostEstimate:
         prompt_tokens, completion_tokens = round(requests * chars / CHARS_PER_TOKEN), round(requests * reply)
+        batches = find_engine_kind(engine).uses_batches(engine)
         return CostEstimate(
-            stage, model, requests, prompt_tokens, completion_tokens, uses_reports, engine.prices, is_policy
+            stage, model, requests, prompt_tokens, completion_tokens, uses_reports, engine.prices, is_policy, batches
         )
 
     second = validate(OutcomeParams, params["outcome"], "outcome").second_verifier
@@ -230,6 +239,7 @@ def render_estimates(estimates: list[CostEstimate], assumptions: Assumptions | N
     hours = sum(_estimate_hours(estimate, assumptions) for estimate in estimates)
     total = [f"{money:,.2f} {currency}" for currency, money in sorted(sums.items())]
     lines.append(f"Total: {', '.join([*total, f'{hours:,.1f} hours'])}.")
+    lines += _render_both_prices([estimate for estimate in estimates if estimate.prices])
     speeds = [
         f"{who} {prompt:,.0f} prompt and {completion:,.0f} completion tokens a second"
         for who, prompt, completion in (
@@ -239,6 +249,17 @@ def render_estimates(estimates: list[CostEstimate], assumptions: Assumptions | N
     ]
     lines.append(f"Speeds assumed: {'; '.join(speeds)}.")
     return "\n".join(lines)
+
+
+def _render_both_prices(priced: list[CostEstimate]) -> Iterator[str]:
+    """A line each on what all that has a price costs one by one, and in a provider's batches."""
+    for words, in_batches in (("sent one by one (kind openai)", False), ("sent in batches (kind batch)", True)):
+        sums: defaultdict[str, float] = defaultdict(float)
+        for estimate in priced:
+            assert estimate.prices is not None
+            sums[estimate.prices.currency] += estimate.compute_money(in_batches)
+        if sums:
+            yield f"  {words}: " + ", ".join(f"{money:,.2f} {currency}" for currency, money in sorted(sums.items()))
 
 
 def _estimate_hours(estimate: CostEstimate, assumptions: Assumptions) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from stages.common.engines.batch_files import StoredBatch
+from stages.common.engines.servers import Secrets
 
 
 class BatchError(NamedTuple):
@@ -41,6 +42,11 @@ class BatchBackend(Protocol):
     charges_less: bool
     """Whether its completions have a batch's price."""
 
+    @property
+    def secrets(self) -> Secrets:
+        """What no message may show."""
+        ...
+
     def find(self, batch: StoredBatch) -> bool:
         """Whether a batch that may have been sent, but whose id was never stored, runs; its id is then stored."""
         ...
@@ -59,8 +65,4 @@ class BatchBackend(Protocol):
 
     def close(self) -> None:
         """End what this program has started; may be called twice."""
-        ...
-
-    def hide(self, text: str) -> str:
-        """`text`, bounded and without secrets."""
         ...

@@ -55,6 +55,11 @@ class BatchKind(EngineKind):
         )
 
     @classmethod
+    def uses_batches(cls, params: EngineParams) -> bool:
+        """Not where vLLM runs them."""
+        return params.batch.backend == "provider"
+
+    @classmethod
     def identify_model(cls, params: EngineParams, model: ModelId) -> str:
         """As where the same model replies to single requests: their completions are the same."""
         return (VllmKind if params.batch.backend == "vllm" else OpenAIKind).identify_model(params, model)
@@ -156,7 +161,7 @@ class BatchEngine:
             try:
                 lines.append(self._make_line(request))
             except AttemptError as error:
-                yield request, Failure(self._backend.hide(str(error)), 1, error.kind)
+                yield request, Failure(self._describe(error), 1, error.kind)
         fresh.clear()
         lines.sort(key=lambda line: line.endpoint)  # stable: prompts stay side by side
         waiting += write_batches(self._root, lines, self._params.max_requests, self._params.max_bytes)
@@ -193,7 +198,7 @@ class BatchEngine:
     def _postpone(self, batch: StoredBatch, status: BatchStatus, num_running: int) -> None:
         """Have `batch` sent again once another one has finished."""
         if batch.name == self._sent_alone:
-            raise EngineError(self._backend.hide(
+            raise EngineError(self._backend.secrets.hide(
                 f"batch {batch.state.batch_id} refused: {status.errors[0].message}; wait until others of this account "
                 "have finished, or set batch.max_requests lower, and run again"
             ))  # fmt: skip
@@ -245,13 +250,19 @@ class BatchEngine:
             error = errors.get(key, default)
             attempts[key] += 1
             if error.cause is not Cause.TRANSIENT or attempts[key] >= self._params.max_attempts:
-                yield requested[key], Failure(self._backend.hide(str(error)), attempts[key], error.kind)
+                yield (
+                    requested[key],
+                    Failure(self._describe(error), attempts[key], error.kind),
+                )
             else:
                 lost[error.kind] += 1
                 fresh.append(requested[key])
         if lost:
-            kinds = ", ".join(f"{count:,} {self._backend.hide(kind)}" for kind, count in lost.most_common())
+            kinds = ", ".join(f"{count:,} {self._backend.secrets.hide(kind)}" for kind, count in lost.most_common())
             logger.warning("batch %s: to be sent again: %s", batch.state.batch_id, kinds)
+
+    def _describe(self, error: AttemptError) -> str:
+        return self._backend.secrets.hide_before(str(error), error.cure)
 
     def _mark(self, completion: Completion) -> Completion:
         return replace(completion, is_batch=self._backend.charges_less)
@@ -268,7 +279,7 @@ class BatchEngine:
             reason = "; ".join(f"{error.code}: {error.message}" for error in status.errors) or "without a reason"
             name = batch.state.batch_id
             batch.remove()
-            raise EngineError(self._backend.hide(f"batch {name} failed before any request ran: {reason}"))
+            raise EngineError(self._backend.secrets.hide(f"batch {name} failed before any request ran: {reason}"))
         return refused
 
 

@@ -107,9 +107,10 @@ class ProviderBackend:
             status.completed,
         )  # fmt: skip
 
-    def hide(self, text: str) -> str:
-        """`text` without secrets."""
-        return self._read_server()[1].hide(text)
+    @property
+    def secrets(self) -> Secrets:
+        """Those of the environment."""
+        return self._read_server()[1]
 
     def close(self) -> None:
         """Close all connections."""
@@ -160,7 +161,7 @@ class ProviderBackend:
                 self._stop(work, result, num_attempts, batch)
             if (found := (work.split()[0], result.kind)) not in self._reported:
                 self._reported.add(found)
-                logger.warning("%s; trying again (said once)", self.hide(f"{work}: {result}"))
+                logger.warning("%s; trying again (said once)", self.secrets.hide(f"{work}: {result}"))
             time.sleep(delay)
 
     async def _attempt(self, action: Callable[[AsyncOpenAI], Awaitable[T]], max_bytes: int) -> T | AttemptError:

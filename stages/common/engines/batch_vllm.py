@@ -35,6 +35,7 @@ class VllmBackend:
         self._model = model
         self._params = params
         self._python = python or sys.executable
+        self.secrets = Secrets(None)
 
     def write(self, request: GenerationRequest) -> dict[str, Any]:
         """The body of a request; raise `AttemptError` for what vLLM would not run, or only without a word."""
@@ -76,7 +77,3 @@ class VllmBackend:
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def hide(self, text: str) -> str:
-        """`text` on one line, bounded."""
-        return Secrets(None).hide(text)

@@ -74,6 +74,11 @@ class EngineKind:
         return {}
 
     @classmethod
+    def uses_batches(cls, params: EngineParams) -> bool:
+        """Whether its requests go in a provider's batches, which `prices.batch_discount` makes cheaper."""
+        return False
+
+    @classmethod
     def choose_seed(cls, seed: int) -> int | None:
         """The seed of a request, made from `seed` in [0, 2**63): 31 bits, which every server takes."""
         return seed % 2**31

@@ -20,7 +20,7 @@ from stages.common.engines.openai_protocol import bound_reply, hide_client, read
 from stages.common.engines.openai_reply import read_completion
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
-from stages.common.engines.servers import MAX_MESSAGE_CHARS, URLS_VARIABLE, Secrets, Server, ServerPicker, read_servers
+from stages.common.engines.servers import URLS_VARIABLE, Secrets, Server, ServerPicker, read_servers
 from stages.common.errors import describe_error
 from stages.common.params.engine import EngineParams, OpenAIParams
 from stages.common.runs import record_facts
@@ -44,9 +44,6 @@ MAX_REFUSED = 8
 
 MAX_WITHOUT_THINKING = 8
 """Completions whose schema is to hold after the thinking and that hold none, before any that does."""
-
-MAX_CURE_CHARS = 150
-"""Characters of a message that are kept free for what to do."""
 
 
 class OpenAIKind(EngineKind):
@@ -206,7 +203,7 @@ class _Session:
                 raise EngineError(self._describe(index, result))
             delay = policy.choose_delay(num_attempts, result.retry_after_s)
             if result.cause is Cause.REFUSED:
-                reason = self._add_cure(str(result), result)
+                reason = self.secrets.hide_before(str(result), result.cure)
             elif time.monotonic() + delay >= deadline:
                 reason = self.secrets.hide(
                     f"gave up after {num_attempts} attempts within {policy.request_timeout_s:g} s; the last: {last}"
@@ -255,12 +252,8 @@ class _Session:
             logger.warning("%s; %s (said once)", self._describe(index, error), outcome)
 
     def _describe(self, index: int, error: AttemptError) -> str:
-        return self._add_cure(f"model {self.engine.model_name} at {self.servers[index].name}: {error}", error)
-
-    def _add_cure(self, text: str, error: AttemptError) -> str:
-        """`text` on one bounded line without secrets, and what the user can do."""
-        cure = f"; {error.cure}"[:MAX_CURE_CHARS] if error.cure else ""
-        return self.secrets.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
+        text = f"model {self.engine.model_name} at {self.servers[index].name}: {error}"
+        return self.secrets.hide_before(text, error.cure)
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
         from openai import OpenAIError
