@@ -77,7 +77,7 @@ class Bytes:
 def engine(start_timeout_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> VllmEngine:
     """The engine with the stand-in for vLLM, also in a process of its own."""
     command = (sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model")
-    vllm_engine.find_vllm = lambda _python: VllmInstallation(command, is_cpu=True)
+    vllm_engine.find_vllm = lambda _python: VllmInstallation(command, is_cpu=True, batch_command=())
     vllm_engine.PromptEncoder = Bytes  # type: ignore[assignment, misc]
     return VllmEngine(ModelId("org/tiny", "c0ffee"), vllm, 16, QUICK, start_timeout_s)
 
