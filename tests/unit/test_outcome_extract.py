@@ -81,6 +81,19 @@ def test_what_follows_a_turn_is_no_part_of_it(ending: str, token: str) -> None:
         assert (found and found.text) == (plain and plain.text)
 
 
+@given(
+    _ENDINGS,
+    st.text(alphabet=" \n\t\r\u00a0\u3000\u200b\ufeff", min_size=1, max_size=8),
+    st.sampled_from([60, 401, 5_000]),
+)
+def test_blank_characters_behind_an_answer_cost_nothing(ending: str, blank: str, count: int) -> None:
+    """A few hundred of them also where a closing remark follows."""
+    for rest in ("", "I hope this helps!", "---"):
+        blanks = blank * (min(count, 60) if rest else count)
+        plain, found = extract_answer(f"{ending}\n\n{rest}"), extract_answer(f"{ending}\n\n{blanks}\n\n{rest}")
+        assert (found and found.text) == (plain and plain.text)
+
+
 def test_every_rule_has_a_case() -> None:
     assert {case["extraction_rule"] for case in CASES} - {None} == set(RULE_NAMES)
 
@@ -177,3 +190,16 @@ def test_a_megabyte_takes_no_longer_than_its_length_asks(piece: str) -> None:
     )
     text = piece * (1_000_000 // len(piece))
     subprocess.run([sys.executable, "-c", program], input=text, text=True, check=True, timeout=60)
+
+
+def test_the_search_for_a_sentence_is_linear() -> None:
+    """Where the part that is searched is a hundred times as long, quadratic code takes minutes and is cut off."""
+    program = (
+        "import json, sys\n"
+        "from stages.common.verifiers.math.extract import completion_end, final_answer, last_sentence\n"
+        "for module in (completion_end, final_answer, last_sentence): module.TAIL_CHARS = 10**6\n"
+        "for text in json.load(sys.stdin): final_answer.extract_answer(text)"
+    )
+    pieces = ["\\(", "\\[", "$", "$5 ", "$a$ ", ". ", "a. ", "- ", "\n- ", "| ", "**a** ", "(", "x "]
+    texts = [start + piece * (200_000 // len(piece)) for start in ("", "The answer is ") for piece in pieces]
+    subprocess.run([sys.executable, "-c", program], input=json.dumps(texts), text=True, check=True, timeout=120)

@@ -36,10 +36,12 @@ def compute_version() -> str:
 
     folder = Path(__file__).parent
     modules = [Path(__file__), *sorted(folder.glob("compare/*.py")), *sorted(folder.glob("extract/*.py"))]
-    modules.append(folder.parents[1] / "gold_answers" / "boxes.py")
+    common = folder.parents[1]
+    modules += [common / "thinking.py", *(common / "gold_answers" / name for name in ("boxes.py", "no_answers.py"))]
     packages = ("mpmath", "sympy")
     texts = [_strip_comments(path.read_text(encoding="utf-8")) for path in modules]
-    rules = content_hash([*texts, TABLE.read_text(encoding="utf-8")], digits=8)
+    tables = [path.read_text(encoding="utf-8") for path in (TABLE, common / "gold_answers" / "no_answers.json")]
+    rules = content_hash([*texts, *tables], digits=8)
     return " ".join([*(f"{name} {metadata.version(name)}" for name in packages), f"rules {rules}"])
 
 

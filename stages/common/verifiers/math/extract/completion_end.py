@@ -7,6 +7,9 @@ from stages.common.thinking import split_thinking
 TAIL_CHARS = 4_000
 """Characters at the end of a completion that the rules search for a statement without a box."""
 
+_BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""White space, and characters without a width; any number of them may follow an answer."""
+
 _MARK = re.compile(r"<[|/｜a-z]|◁|\[/?(?:THINK|INST|EOS)", re.IGNORECASE)
 """How all marks of thinking and of turns begin, to tell at once that a text has none."""
 
@@ -56,7 +59,7 @@ def find_answer_region(text: str) -> tuple[int, int]:
     Thinking (`split_thinking`) does not; what follows a token that ends a turn belongs to another text.
     """
     if _MARK.search(text) is None:
-        return 0, len(text)
+        return 0, len(text.rstrip(_BLANK))
     _, start, end, _ = split_thinking(text)
     for token in _TOKEN.finditer(text, start, end):
         if not text[start : token.start()].strip() or _ROLE.fullmatch(text, start, token.start()):
@@ -64,7 +67,7 @@ def find_answer_region(text: str) -> tuple[int, int]:
         else:
             end = token.start()
             break
-    return start, end
+    return start, start + len(text[start:end].rstrip(_BLANK))
 
 
 def find_next_task(text: str, start: int, end: int) -> int:
@@ -83,7 +86,7 @@ def strip_remarks(text: str, start: int, end: int) -> int:
         if _TRAILING.search(text, max(begin, end - 20), end) and (  # each alternative is shorter
             trailing := _TRAILING.search(text, max(begin, end - 400), end)
         ):
-            end = trailing.start()
+            end = begin + len(text[begin : trailing.start()].rstrip(_BLANK))
         if text.endswith("[/asy]", begin, end):
             end = max(text.rfind("[asy]", begin, end), begin)  # a drawing
         remark = _find_last_remark(text, begin, end)

@@ -1,11 +1,14 @@
 """The answer that a line or sentence states without saying that it is one."""
 
 import re
+from bisect import bisect_left, bisect_right
 
 from stages.common.verifiers.math.extract.completion_end import TAIL_CHARS
 from stages.common.verifiers.math.extract.equation_sides import FoundAnswer, narrow_value
 from stages.common.verifiers.math.extract.sentence_tokens import DISPLAY, FORMULA
 from stages.common.verifiers.math.extract.sentence_values import Rank, find_values
+
+Span = tuple[int, int]
 
 _COMMAND = re.compile(
     r"\\begin\{array\}\{[lcr|]{0,20}\}|\\(?:begin|end|text|mbox|mathrm|textbf|textit|textnormal|operatorname)\s?\{[^{}]{0,300}\}|\\[a-zA-Z]{1,30}"
@@ -59,11 +62,15 @@ _MAX_WORDS = 5
 """Words of an answer without numbers."""
 
 
-def find_sentence_end(text: str, start: int, end: int) -> int:
-    """Return where the sentence that begins at `start` ends; line ends in formulas are none."""
-    formulas = [found.span() for found in FORMULA.finditer(text, start, min(end, start + TAIL_CHARS))]
+def find_formulas(text: str, start: int, end: int) -> list[Span]:
+    return [found.span() for found in FORMULA.finditer(text, start, min(end, start + TAIL_CHARS))]
+
+
+def find_sentence_end(text: str, start: int, end: int, formulas: list[Span]) -> int:
+    """Return where the sentence that begins at `start` ends; line ends in `formulas` are none."""
     for boundary in _SENTENCE_END.finditer(text, start, end):
-        if any(first <= boundary.start() < last for first, last in formulas):
+        around = bisect_right(formulas, (boundary.start(), end)) - 1
+        if around >= 0 and boundary.start() < formulas[around][1]:
             continue
         if boundary.group()[:1] == "." and _ABBREVIATION.search(
             text, max(start, boundary.start() - 8), boundary.start() + 1
@@ -75,22 +82,25 @@ def find_sentence_end(text: str, start: int, end: int) -> int:
     return end
 
 
-def _goes_on(text: str, start: int, line_end: int, end: int, formulas: list[tuple[int, int]]) -> bool:
+def _goes_on(text: str, start: int, line_end: int, end: int, formulas: list[Span]) -> bool:
     """Return whether a displayed formula joins the line to the next, which goes on in small letters."""
     following = _NOT_SPACE.search(text, line_end, end)
     after = end if following is None else following.start()
     before = start + len(text[start:line_end].rstrip())
     is_small = after < end and text[after].islower()
+    index = bisect_left(formulas, (line_end, 0))
+    around = formulas[max(index - 1, 0) : index + 1]
     return any(
-        (first == after or (last == before and is_small)) and DISPLAY.match(text, first) for first, last in formulas
+        (first == after or (last == before and is_small)) and DISPLAY.match(text, first) for first, last in around
     )
 
 
 def split_sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return the spans of the sentences in ``text[start:end]``, lines counted as sentences."""
     sentences = []
+    formulas = find_formulas(text, start, end)
     while (first := _NOT_SPACE.search(text, start, end)) is not None:
-        start = max(find_sentence_end(text, first.start(), end), first.end())
+        start = max(find_sentence_end(text, first.start(), end, formulas), first.end())
         sentences.append((first.start(), start))
     return sentences
 

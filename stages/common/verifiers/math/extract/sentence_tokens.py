@@ -6,10 +6,13 @@ from typing import NamedTuple
 FORMULA = re.compile(
     r"\$(?<!\\\$)\$[^$]{1,600}\$\$"
     r"|\$(?<!\\\$)(?!\d[^$\n]{0,200}\$\d|\d[^$\n]{0,200}[a-z]{2}[^$\n]{0,200}[\s+\-*/=(,:]\$)(?:\\\$|[^$\n]){1,600}?(?<!\\)\$"
-    r"|\\\([^\n]{1,600}?\\\)|\\\[[\s\S]{1,600}?\\\]"
-    r"|\\begin\{(?:align|aligned|equation|gather|gathered|eqnarray)\*?\}[\s\S]{1,2000}?\\end\{[a-z]{1,12}\*?\}"
+    r"|\\\((?:(?!\\\()[^\n]){1,600}?\\\)|\\\[(?:(?!(?<!\\)\\\[)[\s\S]){1,600}?\\\]"
+    r"|\\begin\{(?:align|aligned|equation|gather|gathered|eqnarray)\*?\}(?:(?!\\begin\{(?:align|equation|gather|eqnarray)\*?\})[\s\S]){1,2000}?\\end\{[a-z]{1,12}\*?\}"
 )
-"""A formula between its delimiters, each beginning with a sign (that is fast); dollars before two amounts are none."""
+"""A formula between its delimiters, each beginning with a sign (that is fast); dollars before two amounts are none.
+
+It ends where another begins, so that delimiters which are never closed take no longer than their number asks.
+"""
 
 DISPLAY = re.compile(r"\$\$|\\\[|\\begin")
 """How a displayed formula begins."""

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from stages.common.verifiers.math.extract.equation_sides import FoundAnswer
-from stages.common.verifiers.math.extract.last_sentence import find_sentence_end, read_sentence
+from stages.common.verifiers.math.extract.last_sentence import find_formulas, find_sentence_end, read_sentence
 
 _IS = r"(?:is|was|are|=|equals|would be|will be|should be|must be|comes out to(?: be)?|to be|becomes)"
 _OF_WHAT = r"(?: (?:to|for|of) (?:the|this|that|our|your|each|part)?[^.:\n=]{0,60}?)?"
@@ -83,4 +83,6 @@ def read_statement(text: str, statement: Statement, end: int) -> FoundAnswer | N
         return FoundAnswer(start, last) if text[start:last].strip() else None
     space = _SPACE.match(text, start, end)
     start = start if space is None else space.end()
-    return read_sentence(text, start, find_sentence_end(text, start, end)) if start < end else None
+    if start >= end:
+        return None
+    return read_sentence(text, start, find_sentence_end(text, start, end, find_formulas(text, start, end)))
