@@ -1,4 +1,4 @@
-"""A model as second verifier: asked about verdicts that the rules leave unknown, never about one that they give."""
+"""A model as second verifier: asked about verdicts that the rules leave unknown, never about one by values."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ from stages.common.engines import (
 from stages.common.journal import ROOT
 from stages.common.params.outcome import ModelVerifierParams
 from stages.common.tables import OUTCOME, VERIFIER_RESPONSE, content_hash
-from stages.common.verifiers import GUESS, UNSTABLE_REASONS
+from stages.common.verifiers import BY_SHAPE, GUESS, UNSTABLE_REASONS
 from stages.outcome.model_prompts import PROMPT_SHAPES
 
 PREFLIGHT_REQUESTS = 8
@@ -73,21 +73,32 @@ class ModelQuestion(NamedTuple):
 def identify_verifier(params: ModelVerifierParams) -> str:
     """Name of a model verifier in column ``verifier``: the model, and a hash of its prompt and params."""
     own = params.model_dump(mode="json", include={"prompt", "max_tokens", "max_answer_chars"})
-    own |= params.model_dump(mode="json", include={"temperature"}, exclude_defaults=True)  # names of before stay
+    own |= params.model_dump(mode="json", include={"temperature", "asks_by_shape"}, exclude_defaults=True)
     if params.engine.extra_body:
         own["extra_body"] = params.engine.extra_body
     name = identify_model(params.engine, ModelId(params.model, params.revision))
     return f"model {name} {content_hash(own, PROMPT_SHAPES[params.prompt].template, digits=8)}"
 
 
+def _is_open(is_correct: bool | None, reason: str, params: ModelVerifierParams) -> bool:
+    """Return whether a model may say more than the rules, which decided nothing or by shape alone."""
+    return is_correct is None or (params.asks_by_shape and is_correct is False and reason.endswith(BY_SHAPE))
+
+
 def list_questions(
     outcomes: pl.DataFrame, problems: pl.DataFrame, params: ModelVerifierParams
 ) -> Iterator[ModelQuestion]:
-    """Yield the questions on `outcomes` (OUTCOME rows of the rules): each twice, with the answers in both orders."""
+    """Yield the questions on `outcomes` (OUTCOME rows of the rules): each twice, with the answers in both orders.
+
+    They are about unknown verdicts and, with `asks_by_shape`, about False by shape.
+    """
     shape = PROMPT_SHAPES[params.prompt]
     model = identify_model(params.engine, ModelId(params.model, params.revision))
     golds = problems.select("problem_id", "problem", gold="answer")
-    unknown = outcomes.filter(pl.col("is_correct").is_null() & pl.col("answer").is_not_null())
+    is_open = pl.struct("is_correct", "reason").map_elements(
+        lambda row: _is_open(row["is_correct"], row["reason"], params), return_dtype=pl.Boolean
+    )
+    unknown = outcomes.filter(is_open & pl.col("answer").is_not_null())
     columns = ("sample_id", "problem_id", "answer", "reason", "problem", "gold")
     for sample_id, problem_id, answer, reason, problem, gold in (
         unknown.join(golds, on="problem_id", maintain_order="left").select(columns).iter_rows()
@@ -112,7 +123,8 @@ def list_questions(
 def apply_responses(outcomes: pl.DataFrame, responses: pl.DataFrame, params: ModelVerifierParams) -> pl.DataFrame:
     """Return `outcomes` of the rules with the model's verdicts where both of its responses agree.
 
-    A verdict that the rules give stays, whatever the responses say. `responses` has VERIFIER_RESPONSE rows.
+    Any other verdict stays: one that the rules give by values, whatever the responses say, and one by shape where they
+    do not agree. `responses` has VERIFIER_RESPONSE rows.
     """
     read = PROMPT_SHAPES[params.prompt].read
     by_sample: dict[str, list[bool | None]] = {}
@@ -122,12 +134,11 @@ def apply_responses(outcomes: pl.DataFrame, responses: pl.DataFrame, params: Mod
     rows = []
     for row in outcomes.iter_rows(named=True):
         verdicts = by_sample.get(row["sample_id"])
-        if row["is_correct"] is None and verdicts is not None:
+        if verdicts is not None and _is_open(row["is_correct"], row["reason"], params):
             is_agreed = len(verdicts) == 2 and verdicts[0] is verdicts[1] is not None
             word = {True: "correct", False: "incorrect"}[verdicts[0] is True] if is_agreed else "unknown"
-            reason = f"{row['reason']}; a model says {word}"
-            row |= {"is_correct": verdicts[0] if is_agreed else None, "reason": reason}
-            row |= {"verifier": name} if is_agreed else {}
+            row["reason"] += f"; a model says {word}"
+            row |= {"is_correct": verdicts[0], "verifier": name} if is_agreed else {}
         rows.append(row)
     return pl.DataFrame(rows, schema=OUTCOME.schema)
 

@@ -28,6 +28,9 @@ class ModelVerifierParams(ParamsBlock):
     """Longest reply in tokens; a longer one is no verdict."""
     max_answer_chars: int = Field(default=200, ge=1)
     """No model is asked about a longer answer."""
+    asks_by_shape: bool = False
+    """Whether it is also asked where the rules say incorrect by shape, since a list is no number or words differ. It is
+    never asked where values contradict each other."""
 
 
 class OutcomeParams(ParamsBlock):
@@ -38,4 +41,5 @@ class OutcomeParams(ParamsBlock):
     guess: bool = False
     """Whether an answer counts that is one of several values of the last sentence; otherwise its verdict is unknown."""
     second_verifier: ModelVerifierParams | None = None
-    """Asked where the rules' verdict is unknown, in rounds only; null for none. The paper: not known."""
+    """Asked where the rules' verdict is unknown, or incorrect by shape, in rounds only; null for none. The paper: not
+    known."""

@@ -4,6 +4,7 @@ A verifier from outside subclasses `Verifier` and calls ``VERIFIERS.register("my
 """
 
 from stages.common.verifiers.verifier import (
+    BY_SHAPE,
     GUESS,
     UNSTABLE_REASONS,
     Decision,
@@ -15,6 +16,7 @@ from stages.common.verifiers.verifier import (
 from stages.common.verifiers.verify import VERIFIERS, VerifierSet, verify_answer, verify_answers
 
 __all__ = [
+    "BY_SHAPE",
     "GUESS",
     "UNSTABLE_REASONS",
     "VERIFIERS",

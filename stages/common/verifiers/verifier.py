@@ -16,6 +16,9 @@ Decision = tuple[bool | None, str]
 GUESS: Decision = (None, "a guess: the completion does not say which value is its answer")
 """Decision on an answer that is a guess, where guesses are not accepted."""
 
+BY_SHAPE = " (by shape)"
+"""How the reason of a False ends that follows from how two answers are written: no values were computed and differ."""
+
 UNSTABLE_REASONS = ("no verdict in ", "the verifier process died")
 """How the reasons begin that depend on the machine's speed or memory."""
 

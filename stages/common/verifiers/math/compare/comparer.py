@@ -7,6 +7,7 @@ decide; `algebra` then runs the same rules in a process that may be killed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -24,13 +25,35 @@ class NeedsAlgebra(Exception):  # noqa: N818 - no error: algebra is asked
     """Exact numbers do not decide."""
 
 
-class Comparer(NamedTuple):
-    """Compares two answers; `check` compares the formulas in them."""
+_SHAPES = re.compile(
+    r"(?:.* beside .*|.* of different (?:lengths|shapes)|words|values of different names"
+    r"|equations of other variables)\Z"
+)
+"""Reasons of a False that says only how the two are written; any other says that two values differ."""
 
-    check: Check
+
+class Comparer(NamedTuple):
+    """Compares two answers; `formula_check` compares the formulas in them.
+
+    With `ignores_shape` a False that only says how the two are written is None: what is False then is a contradiction.
+    """
+
+    formula_check: Check
+    ignores_shape: bool = False
+
+    def check(self, gold: Node, answer: Node) -> Decision:
+        """Return the decision on two formulas, equations, families or ranges."""
+        return self._weigh(self.formula_check(gold, answer))
 
     def compare(self, gold: Node, answer: Node) -> Decision:
         """Return the decision on two resolved answers. It does not depend on their order."""
+        return self._weigh(self._apply_rule(gold, answer))
+
+    def _weigh(self, decision: Decision) -> Decision:
+        is_shape = self.ignores_shape and decision[0] is False and _SHAPES.match(decision[1])
+        return (None, decision[1]) if is_shape else decision
+
+    def _apply_rule(self, gold: Node, answer: Node) -> Decision:
         if gold == answer:
             return True, "same formula"
         first, second = find_kind(gold), find_kind(answer)

@@ -12,8 +12,9 @@ from stages.common.verifiers.math.compare.answer_text import write_plainly
 from stages.common.verifiers.math.compare.answers import read_answers
 from stages.common.verifiers.math.compare.comparer import Check, Comparer, NeedsAlgebra, check_cheaply
 from stages.common.verifiers.math.compare.resolve import resolve
+from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, extract_answer
-from stages.common.verifiers.verifier import GUESS, Decision, VerifierInput
+from stages.common.verifiers.verifier import BY_SHAPE, GUESS, Decision, VerifierInput
 
 _MAX_REMEMBERED = 1 << 14
 """Decisions kept for answers that come again."""
@@ -83,7 +84,10 @@ def decide_answer(gold: str, answer: str | None) -> Decision | FormulaPair:
 
 
 def compare_texts(gold: str, answer: str, check: Check) -> Decision:
-    """Compare two plain texts: equal if two of their readings are, unequal if no two may be."""
+    """Compare two plain texts: equal if two of their readings are, unequal if no two may be.
+
+    The reason of a False without a contradiction ends with `BY_SHAPE`.
+    """
     if not gold or not answer:
         return None, "nothing to compare"
     if gold == answer:
@@ -91,8 +95,23 @@ def compare_texts(gold: str, answer: str, check: Check) -> Decision:
     golds, answers = read_answers(gold), read_answers(answer)
     if not golds or not answers:
         return None, f"{'gold' if not golds else 'answer'} cannot be read"
-    by = Comparer(check)
-    decisions = [by.compare(resolve(one), resolve(other)) for one in golds for other in answers]
+    pairs = [(resolve(one), resolve(other)) for one in golds for other in answers]
+    value, reason = _compare_readings(pairs, Comparer(check))
+    if value is False and not _is_contradiction(pairs, check):
+        reason += BY_SHAPE
+    return value, reason
+
+
+def _compare_readings(pairs: list[tuple[Node, Node]], by: Comparer) -> Decision:
+    decisions = [by.compare(*pair) for pair in pairs]
     return next((one for one in decisions if one[0]), None) or next(
         (one for one in decisions if one[0] is None), decisions[0]
     )
+
+
+def _is_contradiction(pairs: list[tuple[Node, Node]], check: Check) -> bool:
+    """Return whether two answers that are not equal are so by their values, and not only by how they are written."""
+    try:
+        return _compare_readings(pairs, Comparer(check, ignores_shape=True))[0] is False
+    except NeedsAlgebra:
+        return True  # no model is asked where it is not known

@@ -199,7 +199,9 @@ def compare_option_with(option: Node, other: Node, by: Comparer) -> Decision:
         return by.compare(text, other)
     if other.kind == "name":
         is_same = other.args[0].upper() == letter
-        return (is_same and letter in "ABCD") or (None if is_same and letter == "E" else False), "options"
+        return (is_same and letter in "ABCD") or (
+            None if is_same and letter == "E" else False
+        ), "an option beside a name"
     if (other.kind == "words" and " " not in other.args[0] and other.args[0].isascii()) or (
         other.kind == "list" and len(other.args[0]) > 1
     ):

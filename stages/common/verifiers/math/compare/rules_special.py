@@ -34,8 +34,10 @@ def compare_words(gold: Node, answer: Node, _: Comparer) -> Decision:
     one, other = map(frozenset, stems)
     is_single = len(one) == len(other) == 1 and (first + second).isascii()
     starts = [text.casefold()[:_SAME_START] for text in (first, second)]
-    is_other = is_contrast(one, other) or {first, second} <= _TRUTH or (is_single and starts[0] != starts[1])
-    return (False if is_other else None), "words"
+    if is_contrast(one, other) or {first, second} <= _TRUTH:
+        return False, "opposite words"
+    is_other = is_single and starts[0] != starts[1]
+    return (False if is_other else None), "letters" if first.isupper() and second.isupper() else "words"
 
 
 @register(("words", "any"))
