@@ -94,7 +94,7 @@ def test_the_papers_settings(path: Path) -> None:
             "seed_model.toy_arithmetic.hiden: unknown key; did you mean hidden_size?",
         ),
         ("trane", {}, "trane: unknown key; did you mean train?"),
-        ("split.zzz", 1, "split.zzz: unknown key; known here: ['shape', 'max_steps']"),
+        ("split.zzz", 1, "split.zzz: unknown key; known here: ['shape', 'max_steps', 'thinking']"),
         ("seed_model.kind", ..., "seed_model.kind: missing key"),
         ("judge", ..., "judge.kind: missing key"),
         ("sample.prompt.chat", "yes", "sample.prompt.chat: Input should be a valid boolean, found 'yes'"),
