@@ -44,7 +44,10 @@ def place(smoke_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "reasoning": reasoning,
             "temperature": 1.0,
         }
-        edit(target, "rounds", name, {"policy": "M0", "judge": {"kind": "llm", "llm": llm, "num_votes": 3}})
+        judge = {"kind": "llm", "llm": llm, "num_votes": 3}
+        # Critiques of a policy whose first steps are nearly all incorrect say nothing else.
+        judge["checks"] = {"stop": False}
+        edit(target, "rounds", name, {"policy": "M0", "judge": judge})
     run(target, "dvc", "repro", *(f"dataset@{name}" for name in ROUNDS))
     return target
 

@@ -354,6 +354,21 @@ def test_a_vote_of_two_turns_is_one_conversation(tmp_path: Path) -> None:
     assert [len(request.prompt) for request in seen[: 2 * PREFLIGHT_REQUESTS]] == [1] * 8 + [3] * 8, "the pre-flight"
 
 
+def test_a_second_turn_that_is_cut_is_no_cut_thinking(tmp_path: Path) -> None:
+    class Cut(MockEngine):
+        def _respond(self, request: GenerationRequest) -> Any:
+            response = super()._respond(request)
+            is_cut = "What is 0?" in str(request.prompt) and len(request.prompt) == 3
+            return replace(response, text='{"verd', finish_reason="length") if is_cut else response  # type: ignore[type-var]
+
+    engine = Cut(8, reply=lambda r: "Step 1 holds." if len(r.prompt) == 1 else good_reply(r))
+    with Runner(engine, tmp_path / "judge.jsonl", "judge") as runner:
+        collected = LlmVoter(settings(reasoning="two_turns"), 1, 1, runner).collect_votes(cases(9))
+    assert collected.invalid_replies == {"cut by length": 3}
+    kept = [row for row in collected.replies if row["sample_id"] == "sample0"]
+    assert {(row["text"], row["reasoning"]) for row in kept} == {('{"verd', "Step 1 holds.")}
+
+
 def test_a_first_turn_that_is_cut_gets_no_second(tmp_path: Path) -> None:
     seen: list[GenerationRequest] = []
 

@@ -98,6 +98,6 @@ def read_turn(request: GenerationRequest, response: Response, vote: VoteRequest,
         is_complete = finish == "stop" and bool(reasoning.strip())
         read = None if is_complete else read_reply("", finish, vote.numbers, form, reasoning)
         return Turn(request, response, "", reasoning, read)
-    thinking, text = separate_thinking(response.text, finish, form, response.reasoning)
-    thinking = "\n\n".join(part for part in (before, thinking) if part) or thinking
+    given = "\n\n".join(part for part in (before, response.reasoning) if part) or response.reasoning
+    thinking, text = separate_thinking(response.text, finish, form, given)
     return Turn(request, response, text, thinking, read_reply(text, finish, vote.numbers, form, thinking))
