@@ -23,13 +23,16 @@ class EvaluationSet:
     """The n-grams of all evaluation problems: those of files, and of `hub`, (repo, commit, split) each.
 
     Words are compared without case, punctuation, operators and LaTeX layout. An evaluation problem of fewer than
-    `ngram` words matches only a problem with the same words. Raises `UserError` naming file and line for an
-    evaluation problem that cannot be read: skipping it would leave it unprotected.
+    `ngram` words is found wherever a problem holds it whole, operators included: within "Solve: Simplify 2 + 3. (A) 4",
+    hence also within "Simplify 2 + 3 * 4". Raises `UserError` naming file and line for an evaluation problem that
+    cannot be read: skipping it would leave it unprotected.
     """
 
     def __init__(self, paths: Sequence[str], ngram: int, hub: Sequence[tuple[str, str, str]] = ()) -> None:
         self._ngram = ngram
         self._locations: dict[str, str] = {}
+        self._short: dict[tuple[str, ...], str] = {}
+        self._short_lengths: set[int] = set()
         self.files: list[dict[str, object]] = []
         for path in map(Path, paths):
             self._add({"file": path.name}, read_file(path), str(path))
@@ -43,6 +46,10 @@ class EvaluationSet:
         for location, problem in _read_evaluation_problems(rows):
             for gram in self._list_ngrams(problem):
                 self._locations.setdefault(gram, location)
+            if len(tokenize_words(problem, operators=False)) < self._ngram:
+                words = tuple(tokenize_words(problem))
+                self._short.setdefault(words, location)
+                self._short_lengths.add(len(words))
             num_problems += 1
         if not num_problems:
             raise UserError(f"{name}: holds no evaluation problem")
@@ -50,16 +57,22 @@ class EvaluationSet:
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
         tokens = tokenize_words(problem, operators=False)
-        if len(tokens) < self._ngram:
-            yield " ".join(tokens)
         for start in range(len(tokens) - self._ngram + 1):
             yield " ".join(tokens[start : start + self._ngram])
 
     def find_overlap(self, problem: str) -> Overlap | None:
-        """The first n-gram of `problem` that an evaluation problem has too, None if there is none."""
+        """The first n-gram or short evaluation problem that `problem` shares, None if there is none."""
         for gram in self._list_ngrams(problem):
             if (location := self._locations.get(gram)) is not None:
                 return Overlap(location, gram)
+        return self._find_short(tokenize_words(problem))
+
+    def _find_short(self, words: list[str]) -> Overlap | None:
+        for length in sorted(self._short_lengths):
+            for start in range(len(words) - length + 1):
+                found = tuple(words[start : start + length])
+                if found in self._short:
+                    return Overlap(self._short[found], " ".join(found))
         return None
 
 

@@ -48,6 +48,10 @@ def compute_jaccard(left: Hashes, right: Hashes) -> float:
     return shared / every if every else 0.0
 
 
+def _find_numbers(text: str) -> list[str]:
+    return [word for word in tokenize_words(text) if word.isdigit()]
+
+
 def _choose_band_size(threshold: float) -> int:
     """Rows per band: the most that still propose a pair at the threshold with the chance `_RECALL`."""
     fitting = [r for r in range(1, 33) if 1 - (1 - threshold**r) ** (_PERMUTATIONS // r) >= _RECALL]
@@ -80,11 +84,15 @@ def _iterate_shared_keys(keys: npt.NDArray[np.uint64]) -> Iterator[tuple[int, li
         yield int(index), [(int(band), int(keys[index, band])) for band in np.flatnonzero(shared[index])]
 
 
-def find_near_duplicates(texts: Sequence[str], ngram: int, threshold: float) -> dict[int, tuple[int, float]]:
+def find_near_duplicates(
+    texts: Sequence[str], ngram: int, threshold: float, answers: Sequence[str]
+) -> dict[int, tuple[int, float]]:
     """Texts to drop: index to (index of the earlier text that is kept, their Jaccard similarity >= `threshold`).
 
-    Every text is compared with the kept ones before it, so which texts are dropped depends on their order alone: give
-    them in an order of their own (by id). Time grows with the number of texts, not of pairs.
+    Problems that differ in their numbers and in their `answers`, one for each text, are no duplicates, however similar:
+    one template makes many problems. Every text is compared with the kept ones before it, so which texts are dropped
+    depends on their order alone: give them in an order of their own (by id). Time grows with the number of texts, not
+    of pairs.
     """
     dropped: dict[int, tuple[int, float]] = {}
     buckets: dict[tuple[int, int], list[int]] = {}
@@ -95,7 +103,12 @@ def find_near_duplicates(texts: Sequence[str], ngram: int, threshold: float) -> 
 
     for index, places in _iterate_shared_keys(_compute_band_keys(texts, ngram, _choose_band_size(threshold))):
         kept = sorted({other for place in places for other in buckets.get(place, ())})
-        alike = ((other, compute_jaccard(grams(other), grams(index))) for other in kept)
+        possible = (
+            other
+            for other in kept
+            if answers[other] == answers[index] or _find_numbers(texts[other]) == _find_numbers(texts[index])
+        )
+        alike = ((other, compute_jaccard(grams(other), grams(index))) for other in possible)
         match = next((pair for pair in alike if pair[1] >= threshold), None)
         if match is not None:
             dropped[index] = match

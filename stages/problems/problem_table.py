@@ -51,7 +51,7 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
         problems, removed = _drop_contaminated(problems, evaluation, drops)
         contamination = {"files": evaluation.files, **removed}
     if params.near_duplicates is not None:
-        problems = _drop_near_duplicates(problems, params.near_duplicates, drops)
+        problems = _drop_near_duplicates(problems, params.near_duplicates, drops, finder)
     if not problems:
         raise UserError(f"problems: none of {num_rows.total()} rows is kept; dropped: {drops.counts()}")
     for problem in problems:
@@ -169,8 +169,12 @@ def _drop_contaminated(
     return kept, {"removed": len(problems) - len(kept), "examples": examples}
 
 
-def _drop_near_duplicates(problems: list[Problem], params: NearDuplicateParams, drops: DropLog) -> list[Problem]:
-    duplicates = find_near_duplicates([problem["problem"] for problem in problems], params.ngram, params.threshold)
+def _drop_near_duplicates(
+    problems: list[Problem], params: NearDuplicateParams, drops: DropLog, finder: GoldRules
+) -> list[Problem]:
+    texts = [problem["problem"] for problem in problems]
+    answers = [finder.make_key(problem["answer"]) for problem in problems]
+    duplicates = find_near_duplicates(texts, params.ngram, params.threshold, answers)
     for index, (kept, similarity) in duplicates.items():
         text = f"{similarity:.2f} of {_locate(problems[kept])} | {problems[index]['problem']}"
         drops.drop("near-duplicate", _locate(problems[index]), text)

@@ -194,16 +194,18 @@ def test_real_rows_twice_give_the_same_bytes_and_shuffled_the_same_problems(tmp_
     def named(*paths: Path) -> ProblemsParams:
         return settings(*paths, files={"paths": [str(path) for path in paths], "source": "math"}, **extra)
 
-    first, report = build(tmp_path / "first", named(numina, recorded), digits=1)
-    build(tmp_path / "second", named(numina, recorded), digits=1)
+    twin = json.loads(recorded.read_bytes().splitlines()[0])
+    planted = write(tmp_path / "c.jsonl", [encode({**twin, "problem": f"Once more: {twin['problem']}"})])
+    first, report = build(tmp_path / "first", named(numina, recorded, planted), digits=1)
+    build(tmp_path / "second", named(numina, recorded, planted), digits=1)
     assert hash_folder(tmp_path / "first") == hash_folder(tmp_path / "second")
     assert len(hash_folder(tmp_path / "first")) == 16
-    turned = named(shuffled(recorded, tmp_path / "b.jsonl"), shuffled(numina, tmp_path / "a.jsonl"))
+    turned = named(planted, shuffled(recorded, tmp_path / "b.jsonl"), shuffled(numina, tmp_path / "a.jsonl"))
     other, _ = build(tmp_path / "third", turned, digits=1)
     assert other["problem_id"].equals(first["problem_id"])
     assert drops(report)["near-duplicate"] >= 1
-    assert report["kept"] + sum(drops(report).values()) == report["rows"] == 207
-    assert sum(counts["rows"] for counts in report["by_source"].values()) == 207
+    assert report["kept"] + sum(drops(report).values()) == report["rows"] == 208
+    assert sum(counts["rows"] for counts in report["by_source"].values()) == 208
 
 
 def test_a_chain_of_near_duplicates_ends_the_same_in_any_order(tmp_path: Path) -> None:

@@ -253,18 +253,23 @@ TEXTS = [
 
 
 def test_near_duplicates_are_found_and_the_first_is_kept() -> None:
-    dropped = find_near_duplicates(TEXTS, 3, 0.6)
+    dropped = find_near_duplicates(TEXTS, 3, 0.6, TEXTS)
     assert list(dropped) == [1]
     assert dropped[1][0] == 0
     assert dropped[1][1] == compute_jaccard(hash_shingles(TEXTS[0], 3), hash_shingles(TEXTS[1], 3)) >= 0.6
-    assert find_near_duplicates(TEXTS, 3, 1.0) == {}
-    assert find_near_duplicates([], 3, 0.6) == {}
+    assert find_near_duplicates(TEXTS, 3, 1.0, TEXTS) == {}
+    assert find_near_duplicates([], 3, 0.6, []) == {}
 
 
 def test_what_differs_in_looks_only_is_a_near_duplicate_at_any_threshold() -> None:
-    assert find_near_duplicates(["Find $\\dfrac{x}{2} \\leq 5$.", "find  \\(\\frac{x}{2}\\le 5\\)"], 5, 1.0) == {
-        1: (0, 1.0)
-    }
+    texts = ["Find $\\dfrac{x}{2} \\leq 5$.", "find  \\(\\frac{x}{2}\\le 5\\)"]
+    assert find_near_duplicates(texts, 5, 1.0, ["1", "2"]) == {1: (0, 1.0)}
+
+
+def test_problems_of_one_template_are_no_near_duplicates() -> None:
+    texts = [TEXTS[0], TEXTS[0].replace("12", "14"), TEXTS[0].replace("noon", "night"), TEXTS[0].replace("30", "31")]
+    assert set(find_near_duplicates(texts, 3, 0.5, ["360", "420", "360", "372"])) == {2}
+    assert set(find_near_duplicates(texts, 3, 0.5, ["360", "360", "360", "372"])) == {1, 2}
 
 
 def test_near_duplicates_agree_with_comparing_every_pair() -> None:
@@ -277,9 +282,28 @@ def test_near_duplicates_agree_with_comparing_every_pair() -> None:
         alike = any(compute_jaccard(grams[other], grams[index]) >= 0.7 for other in kept)
         expected.add(index) if alike else kept.append(index)
     assert len(expected) >= 50
-    found = set(find_near_duplicates(texts, 2, 0.7))
+    found = set(find_near_duplicates(texts, 2, 0.7, [""] * len(texts)))
     assert found <= expected
     assert len(found) >= 0.98 * len(expected)
+
+
+WRAPPERS = [
+    "{}", "Solve: {}", "Question: {}\nAnswer:", "{}\nA. 6 B. 9 C. 12 D. 4", "Problem 3. {}", '"{}"', "[MATH] {}",
+    "**{}**", "Please solve this.\n\n{}\n\nPut your final answer in \\boxed{}.", "{} (10 points)",
+    "Example 7: {} Show your work.", "- {}\n- (A) 1\n- (B) 2",
+]  # fmt: skip
+
+
+def test_every_evaluation_problem_is_found_in_any_wrapper() -> None:
+    path = real("benchmarks/math500.jsonl")
+    evaluation = EvaluationSet([str(path)], 10)
+    problems = [str(row.value["problem"]) for row in read_file(path)]
+    for wrapper in WRAPPERS:
+        wrapped = [wrapper.replace("{}", problem, 1) for problem in problems]
+        assert [text for text in wrapped if evaluation.find_overlap(text) is None] == []
+        assert [text for text in map(str.upper, wrapped) if evaluation.find_overlap(text) is None] == []
+    school = [row.value["question"] for row in read_file(real("gsm8k/train.jsonl"))]
+    assert [text for text in school if evaluation.find_overlap(text) is not None] == []
 
 
 def test_evaluation_problems_are_found_in_other_looks(tmp_path: Path) -> None:
@@ -295,7 +319,11 @@ def test_evaluation_problems_are_found_in_other_looks(tmp_path: Path) -> None:
     assert planted.evaluation == f"{path}:2"
     assert planted.ngram == "find the number of positive integers"
     assert evaluation.find_overlap("what is 2 + 2") is not None
-    assert evaluation.find_overlap("What is 2 + 2 + 2?") is None
+    assert evaluation.find_overlap("Solve: **What is 2 + 2?**\n- (A) 4") is not None
+    assert (
+        evaluation.find_overlap("What is 2 + 2 + 2?") is not None
+    )  # rather one problem less than one test problem more
+    assert evaluation.find_overlap("What is 2 - 2?") is None
     assert evaluation.find_overlap("Find the number of positive primes below one hundred.") is None
 
 
