@@ -154,9 +154,13 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
             "finish_reasons": {"stop": 3980, "length": 20},
             "drops": {},
         },
-        "split": {"samples": 4000, "steps": 20_000},
-        "judge": {"steps": 20_000, "labels": step},
         "outcome": {"verdicts": outcome},
+        "select": {
+            "samples": 4000, "selected": 3960,
+            "drops": {"outcome unknown": {"rows": 20, "examples": []}, "cut by the token limit": drop},
+        },
+        "split": {"scope": "all", "samples": 4000, "steps": 20_000},
+        "judge": {"steps": 20_000, "labels": step},
         "dataset": {
             "rows": 3960,
             "labels": {
@@ -165,7 +169,7 @@ def round_reports(name: str) -> dict[str, dict[str, Any]]:
                 "after": {"outcome": {"correct": 1300, "incorrect": 1300, "unknown": 0},
                           "step": {"correct": 9_000, "incorrect": 2_000, "unknown": 2_500}},
             },
-            "drops": {"outcome unknown": {"rows": 20, "examples": []}, "cut by the token limit": drop},
+            "scope": "all",
             "weights": {
                 "outcome": {"desirable": 1.0, "undesirable": 1.88},
                 "step": {"desirable": 1.0, "undesirable": 6.4},

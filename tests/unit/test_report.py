@@ -408,8 +408,8 @@ def test_drops_are_summed_over_rounds_and_keep_few_examples(tmp_path: Path) -> N
     assert [(drop.stage, drop.reason, drop.num_rows) for drop in drops] == [
         ("problems", "proof without an answer", 14),
         ("problems", "source orca_math", 31),
-        ("dataset", "outcome unknown", 60),
-        ("dataset", "cut by the token limit", 9),
+        ("select", "outcome unknown", 60),
+        ("select", "cut by the token limit", 9),
         ("train", "too long", 6),
     ]
     assert drops[3].by_round == {"M1": 3, "M2": 3, "M3": 3}
