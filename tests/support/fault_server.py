@@ -36,6 +36,7 @@ TRANSIENT = (
     "html",
     "no json",
     "no completion",
+    "abort",
 )
 """What a server may do that is worth another try."""
 
@@ -194,6 +195,9 @@ class Connection(asyncio.Protocol):
             self.send(200, "OK", '{"choices": [')
         elif fault == "no completion":
             self.send(200, "OK", '{"choices": [], "usage": null}')
+        elif fault == "abort":
+            choice = {"finish_reason": "abort", "message": {"content": None, "reasoning": "half a th"}}
+            self.send(200, "OK", json.dumps({"choices": [choice]}))
         elif fault == "429":
             self.send(429, "Too Many Requests", "slow down", extra=f"Retry-After: {self.server.settings.retry_after}")
         elif fault == "429 date":
