@@ -144,11 +144,14 @@ def evaluate_recorded(
 
 @app.command()
 def calibrate(
-    files: Annotated[list[Path], typer.Argument(help="Completions with human labels, in the format of ProcessBench.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Human labels of steps: ProcessBench, PRM800K, Hard2Verify, PRMBench or TRL's.")
+    ],
     judge: Annotated[list[str] | None, typer.Option(help="A judge without params; may be repeated.")] = None,
     recipe: Annotated[list[Path] | None, typer.Option(help="The judge of this recipe; may be repeated.")] = None,
-    half: Annotated[
-        Literal["first", "second"] | None, typer.Option(help="Only the first or the second half of the rows.")
+    split: Annotated[
+        Literal["dev", "test"] | None,
+        typer.Option(help="Only the half to choose prompts and thresholds on, or the one to measure on."),
     ] = None,
     show: Annotated[list[str] | None, typer.Option(help="Print these: correct, late, 'false alarm'.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write all metrics to this JSON file.")] = None,
@@ -158,7 +161,7 @@ def calibrate(
 
     if not judge and not recipe:
         raise typer.BadParameter("name a --judge or a --recipe")
-    print_lines(calibrate_judges(files, judge or (), recipe or (), half, show or (), out))
+    print_lines(calibrate_judges(files, judge or (), recipe or (), split, show or (), out))
 
 
 @app.command()

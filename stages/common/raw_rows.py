@@ -33,12 +33,15 @@ class RawRow:
 
 
 def read_file(path: Path) -> Iterator[RawRow]:
-    """Rows of a JSON Lines, CSV or Parquet file in order; a bad row has an `error` and raises nothing.
+    """Rows of a JSON Lines, JSON, CSV or Parquet file in order; a bad row has an `error` and raises nothing.
 
-    The first two may be compressed (`.jsonl.gz`). A CSV file has a header, and all its values are text. Raises
-    `UserError` for a missing file, another suffix, broken gzip and a file that is not Parquet.
+    All but the last may be compressed (`.jsonl.gz`). A `.json` file holds an array, or else JSON Lines; a CSV file has
+    a header, and all its values are text. Raises `UserError` for a missing file, another suffix, broken gzip, and a
+    file that is not Parquet or an array that is not JSON.
     """
-    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+    readers = {
+        ".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".parquet": _read_parquet
+    }  # fmt: skip
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if suffix not in readers or path.name.endswith(".parquet.gz"):
         raise UserError(f"{path}: expected a name that ends in {', '.join(readers)}, .jsonl.gz or .csv.gz")
@@ -88,6 +91,21 @@ def _read_jsonl(path: Path, origin: str) -> Iterator[RawRow]:
         for row, line in enumerate(_read_lines(file)):
             value, error = parse_line(line)
             yield RawRow(origin, row, f"{path}:{row + 1}", value, error)
+
+
+def _read_json(path: Path, origin: str) -> Iterator[RawRow]:
+    with _open(path) as file:
+        start = file.read(64).decode("utf-8-sig", "replace").lstrip()
+        if not start.startswith("["):
+            yield from _read_jsonl(path, origin)
+            return
+        file.seek(0)
+        try:
+            values = json.loads(file.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: not a JSON array ({describe_error(error)}); correct it") from error
+    for row, value in enumerate(values):
+        yield RawRow(origin, row, f"{path}, row {row}", value)
 
 
 def _read_csv(path: Path, origin: str) -> Iterator[RawRow]:

@@ -85,7 +85,7 @@ def render_page(results: StageReports, pictures: list[Picture], records: Sequenc
         labels=LABEL_SYMBOLS,
         labelled=[policy for policy in policies if get_dict(policy.reports, "dataset", "labels")],
         list_weights=list_weights,
-        checked=[policy for policy in policies if get_dict(policy.reports, "judge", "checks", "signs")],
+        checked=[policy for policy in policies if get_dict(policy.reports, "judge", "checks", "symptoms")],
         quality=[policy for policy in policies if get_dict(policy.reports, "dataset", "quality")],
         fractions=FRACTIONS,
         drift_names=DRIFTS,

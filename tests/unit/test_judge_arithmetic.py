@@ -18,8 +18,9 @@ from stages.common.params.judge import JudgeParams
 from stages.common.tables import PROBLEM, SAMPLE, STEP
 from stages.judge import judge_samples
 from stages.judge.calibration import calibrate_judges
+from stages.judge.calibration.benchmark_formats import read_solutions
 from stages.judge.calibration.first_errors import FirstError, count_first_errors, list_first_errors
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
+from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from stages.judge.rules.arithmetic import judge_arithmetic
 from stages.judge.rules.arithmetic.equalities import MAX_EQUALITIES, MAX_STEP_CHARS, MAX_VALUE_CHARS, find_equalities
 from stages.judge.rules.arithmetic.expression import MAX_DEPTH, evaluate
@@ -253,11 +254,11 @@ def test_the_stage_takes_it_as_a_kind() -> None:
     assert judged["reason"][1] == "2 + 3 = 6: 5 is not 6"
 
 
-def solution(key: str, error: int | None, *steps: str) -> ProcessBenchRow:
-    return ProcessBenchRow(key, "p", list(steps), error)
+def solution(key: str, error: int | None, *steps: str) -> LabelledSolution:
+    return LabelledSolution.from_first_error(key, "p", list(steps), error)
 
 
-def first_errors(solutions: list[ProcessBenchRow]) -> list[FirstError]:
+def first_errors(solutions: list[LabelledSolution]) -> list[FirstError]:
     labels = judge_samples(*build_tables(solutions), JudgeParams(kind="arithmetic"), 0).labels
     return list_first_errors(solutions, labels)
 
@@ -272,14 +273,20 @@ def test_scores() -> None:
         solution("f", 0, "no"),
     ]
     found = first_errors(solutions)
-    kinds = {error.row.key: error.kind for error in found}
+    kinds = {error.solution.key: error.kind for error in found}
     assert kinds == {"a": "correct", "b": "late", "c": "false alarm", "d": "false alarm"}
     result = count_first_errors(solutions, found)
-    assert list(result.items())[:5] == [("rows", 6), ("errors", 4), ("correct", 1), ("late", 1), ("false_alarms", 2)]
+    assert list(result.items())[:5] == [
+        ("solutions", 6),
+        ("errors", 4),
+        ("correct", 1),
+        ("late", 1),
+        ("false_alarms", 2),
+    ]
     assert (result["precision"], result["precision_where_labelled"]) == (1 / 4, round(1 / 3, 6))
     assert (result["precision_at_or_after"], result["recall"]) == (1 / 2, 1 / 4)
     assert count_first_errors([], [])["precision"] is None
-    assert {each.half for each in (solution(str(i), None) for i in range(50))} == {"first", "second"}
+    assert {each.split for each in (solution(str(i), None) for i in range(50))} == {"dev", "test"}
 
 
 def write(path: Path, *rows: object) -> Path:
@@ -304,22 +311,22 @@ def test_the_command(tmp_path: Path) -> None:
 def test_a_bad_row_is_named(tmp_path: Path, row: object) -> None:
     path = write(tmp_path / "rows.jsonl", ROW, row)
     with pytest.raises(
-        ValueError, match=r"rows\.jsonl:2: (not JSON|expected an object|expected id, problem, steps and label)"
+        ValueError, match=r"rows\.jsonl:2: (not JSON|expected an object|expected|label: expected|steps: )"
     ):
-        list(read_processbench(path))
+        list(read_solutions(path))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.jsonl: no such file"):
-        list(read_processbench(tmp_path / "nowhere.jsonl"))
+        list(read_solutions(tmp_path / "nowhere.jsonl"))
 
 
-def first_errors_on_real_solutions() -> tuple[list[ProcessBenchRow], list[FirstError]]:
+def first_errors_on_real_solutions() -> tuple[list[LabelledSolution], list[FirstError]]:
     paths = [REAL / "processbench" / name for name in ("gsm8k.jsonl", "math.jsonl")]
     for path in paths:
         if not path.exists():
             pytest.skip(f"{path}: real data not here")
-    solutions = [each for path in paths for each in read_processbench(path)]
+    solutions = [each for path in paths for each in read_solutions(path)]
     return solutions, first_errors(solutions)
 
 
@@ -327,11 +334,11 @@ def test_precision_on_real_solutions() -> None:
     """People labelled the steps up to the first error; a false equality after that is false, and not their label."""
     solutions, errors = first_errors_on_real_solutions()
     result = count_first_errors(solutions, errors)
-    assert result["rows"] == 1400
+    assert result["solutions"] == 1400
     assert (result["correct"] or 0) >= 50, "it must find something"
     assert (result["precision_where_labelled"] or 0) >= 0.95
     assert (result["precision_at_or_after"] or 0) >= 0.95
-    clean = [error for error in errors if error.row.first_error is None]
+    clean = [error for error in errors if error.solution.first_error is None]
     assert not clean, "no solution that people found free of errors is called wrong"
 
 

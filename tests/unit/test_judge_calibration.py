@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from stages.common.params.judge import JudgeParams
 from stages.common.tables import PROBLEM, SAMPLE, STEP, write_table
 from stages.common.toy_arithmetic import make_problems
 from stages.judge.calibration import calibrate_judge, calibrate_judges, run_gate
+from stages.judge.calibration.benchmark_formats import read_solutions
 from stages.judge.calibration.benchmark_metrics import compute_metrics, is_match
-from stages.judge.calibration.console_tables import PUBLISHED_F1, compare_judges, format_judge_rates
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables, read_processbench
+from stages.judge.calibration.console_tables import PUBLISHED, format_judge_rates, list_published
+from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 
 REAL = (Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "processbench").resolve()
@@ -31,19 +33,26 @@ T, F, U = True, False, None
 
 
 @st.composite
-def judged_solutions(draw: st.DrawFn) -> list[tuple[ProcessBenchRow, list[bool | None]]]:
+def judged_solutions(draw: st.DrawFn) -> list[tuple[LabelledSolution, list[bool | None]]]:
     pairs = []
     for number in range(draw(st.integers(1, 8))):
         labels = draw(st.lists(st.sampled_from([T, F, U]), min_size=1, max_size=6))
         error = draw(st.none() | st.integers(0, len(labels) - 1))
         steps = [f"{number}.{step}" for step in range(len(labels))]
-        pairs.append((ProcessBenchRow(f"s{number}", "p", steps, error, draw(st.sampled_from(["", "a", "b"]))), labels))
+        pairs.append(
+            (
+                LabelledSolution.from_first_error(
+                    f"s{number}", "p", steps, error, draw(st.sampled_from(["", "a", "b"]))
+                ),
+                labels,
+            )
+        )
     return pairs
 
 
 @given(judged_solutions())
 def test_the_confusion_matrix_is_that_of_the_labels_given(
-    pairs: list[tuple[ProcessBenchRow, list[bool | None]]],
+    pairs: list[tuple[LabelledSolution, list[bool | None]]],
 ) -> None:
     expected = Counter(
         (
@@ -77,13 +86,13 @@ def test_the_confusion_matrix_is_that_of_the_labels_given(
     ],
 )
 def test_a_solution_matches(error: int | None, labels: list[bool | None], match: bool) -> None:
-    assert is_match(ProcessBenchRow("s", "p", ["x"] * len(labels), error), labels) is match
+    assert is_match(LabelledSolution.from_first_error("s", "p", ["x"] * len(labels), error), labels) is match
 
 
 def test_known_flips_give_the_numbers_that_follow_from_them() -> None:
     """10 solutions of 3 steps, 6 with their error at step 1: the judge misses 2 of these and is wrong on 1 of the 4."""
-    solutions = [ProcessBenchRow(f"e{n}", "p", ["a", "b", "c"], 1) for n in range(6)]
-    solutions += [ProcessBenchRow(f"c{n}", "p", ["a", "b", "c"], None) for n in range(4)]
+    solutions = [LabelledSolution.from_first_error(f"e{n}", "p", ["a", "b", "c"], 1) for n in range(6)]
+    solutions += [LabelledSolution.from_first_error(f"c{n}", "p", ["a", "b", "c"], None) for n in range(4)]
     labels = [[T, F, F]] * 4 + [[T, T, F], [F, F, F]] + [[T, T, T]] * 3 + [[T, T, F]]
     numbers = compute_metrics(solutions, {s.sample_id: found for s, found in zip(solutions, labels, strict=True)})
     assert numbers["accuracy_on_erroneous"] == round(4 / 6, 6)
@@ -100,11 +109,11 @@ def test_known_flips_give_the_numbers_that_follow_from_them() -> None:
 
 
 def test_shares_of_nothing_are_null() -> None:
-    numbers = compute_metrics([ProcessBenchRow("s", "p", ["a"], None)], {})
+    numbers = compute_metrics([LabelledSolution.from_first_error("s", "p", ["a"], None)], {})
     assert (numbers["accuracy_on_erroneous"], numbers["f1"], numbers["steps"]["unknown"]) == (None, None, None)
 
 
-def people(count: int) -> list[ProcessBenchRow]:
+def people(count: int) -> list[LabelledSolution]:
     """Toy completions: every other one slips by one in its second step; later steps build on it."""
     made = []
     for at, row in enumerate(make_problems("train", count, 1)):
@@ -112,7 +121,9 @@ def people(count: int) -> list[ProcessBenchRow]:
         if at % 2:
             left, right = steps[1].rsplit("= ", 1)
             steps[1] = f"{left}= {int(right) + 1}\n"
-        made.append(ProcessBenchRow(f"s{at}", row["problem"], steps, 1 if at % 2 else None, f"model {at % 3}"))
+        made.append(
+            LabelledSolution.from_first_error(f"s{at}", row["problem"], steps, 1 if at % 2 else None, f"model {at % 3}")
+        )
     return made
 
 
@@ -124,6 +135,10 @@ def write_people(path: Path, count: int) -> Path:
     ]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+NUM_TEST = 30
+"""Solutions of the gate; the test split of the 80 in its file has more."""
 
 
 def weak(wrong: float, votes: int = 1, **changes: Any) -> JudgeParams:
@@ -142,7 +157,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_people_s_solutions_are_read_whole(tmp_path: Path) -> None:
     path = write_people(tmp_path / "people.jsonl", 6)
-    assert list(read_processbench(path)) == people(6)
+    assert list(read_solutions(path)) == people(6)
     problems, samples, steps = build_tables([*people(6), *people(2)])
     assert (PROBLEM.check(problems).height, SAMPLE.check(samples).height) == (6, 6)
     texts = dict(samples.select("sample_id", "completion").iter_rows())
@@ -173,15 +188,18 @@ def test_votes_gain_and_the_first_is_not_asked_for_twice() -> None:
     assert journal.stat().st_size == size
     assert found["f1_of_one_vote"] == alone["f1"] < found["f1"]
     assert 0.6 < found["agreement"] < 0.95
+    assert 0.6 < found["self_consistency"] < found["agreement"]
+    assert found["cut"] == 0.0
+    assert alone["self_consistency"] is None
 
 
 @pytest.mark.parametrize(("wrong", "passes"), [(0.0, True), (0.3, False)])
 def test_the_gate_stops_before_the_labelling(
     tmp_path: Path, request: pytest.FixtureRequest, wrong: float, passes: bool
 ) -> None:
-    gate = {"min_f1": 0.55, "files": ["people.jsonl"], "max_solutions": 50}
-    write_people(tmp_path / "people.jsonl", 60)
-    for table, frame in zip((PROBLEM, SAMPLE, STEP), build_tables(people(80)[60:]), strict=True):
+    gate = {"min_f1": 0.55, "files": ["people.jsonl"], "max_solutions": NUM_TEST}
+    write_people(tmp_path / "people.jsonl", 80)
+    for table, frame in zip((PROBLEM, SAMPLE, STEP), build_tables(people(100)[80:]), strict=True):
         write_table(tmp_path / f"{table.name}s", table, frame, 0)
     settings = weak(wrong, gate=gate).model_dump(mode="json")
     recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": settings}
@@ -191,7 +209,7 @@ def test_the_gate_stops_before_the_labelling(
     environment = {**os.environ, "PYTHONPATH": str(request.config.rootpath), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert report["calibration"]["solutions"] == 50
+    assert report["calibration"]["solutions"] == NUM_TEST
     assert list(report["calibration"]["files"]) == ["people.jsonl"]
     if passes:
         assert done.returncode == 0, done.stderr
@@ -204,6 +222,42 @@ def test_the_gate_stops_before_the_labelling(
         assert "nothing is labelled" in done.stderr
         assert done.stderr.count("\n") == 1
         assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_calibration_goes_on_where_it_was(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """kill -9 as soon as the journal has grown, twice: the same command sends the rest only, and measures the same."""
+    slow = {**LLM_JUDGE["engine"], "concurrency": 4, "mock": {"latency_s": 0.005}}
+    llm = {**LLM_JUDGE, "engine": slow, "mock": {"error_rate": 0.2, "invalid_rate": 0.1}, "temperature": 1.0}
+    params = {"seed": 1, "judge": {**JUDGE, "llm": llm, "num_votes": 3}}
+    environment = {**os.environ, "PYTHONPATH": str(request.config.rootpath), "OMP_NUM_THREADS": "1"}
+    results = []
+    for name, kills in (("whole", 0), ("killed", 2)):
+        place = tmp_path / name
+        place.mkdir()
+        write_people(place / "people.jsonl", 60)
+        (place / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+        command = [
+            sys.executable, "-m", "tools.cli", "calibrate", "--judge=toy_arithmetic", "--recipe=params.yaml",
+            "--split=dev", "--out=out.json", "people.jsonl",
+        ]  # fmt: skip
+        for _ in range(kills):
+            size = measure_journals(place)
+            child = subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL)
+            while child.poll() is None and measure_journals(place) <= size:
+                time.sleep(0.001)
+            child.kill()
+            child.wait()
+            assert not (place / "out.json").exists()
+        shown = subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True, text=True).stdout
+        (journal,) = place.glob("work/journal/judge/*")
+        keys = [key for line in journal.read_text().splitlines() for key in json.loads(line.split(" ", 1)[1])]
+        assert len(keys) == len(set(keys)), "nothing was sent twice"
+        results.append((sorted(keys), json.loads((place / "out.json").read_text()), shown))
+    assert results[0] == results[1]
+
+
+def measure_journals(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.glob("work/journal/judge/*"))
 
 
 def test_the_gate_asks_for_nothing_twice(tmp_path: Path) -> None:
@@ -225,13 +279,31 @@ def test_judges_side_by_side(tmp_path: Path) -> None:
     path = write_people(tmp_path / "people.jsonl", 30)
     out = tmp_path / "calibration.json"
     lines = list(calibrate_judges([path], ["toy_arithmetic", "arithmetic"], [recipe], out=out))
-    table = {line.split()[0]: line.split()[1:] for line in lines[-3 - len(PUBLISHED_F1) :]}
-    assert table["toy_arithmetic"][:4] == ["30", "100.0", "100.0", "100.0"]
-    assert table["arithmetic"][3] == "0.0", "who never says right finds no solution free of errors"
-    assert table[str(recipe)][3] != "100.0"
+    at = lines.index("Solutions, in percent [95% interval]")
+    table = {line.split()[0]: line.split()[1:] for line in lines[at + 2 : at + 5]}
+    assert table["toy_arithmetic"][:3] == ["30", "100.0", "[100.0,"]
+    assert table["arithmetic"][1] == "0.0", "who never says right finds no solution free of errors"
+    assert table[str(recipe)][1] != "100.0"
+    groups = lines.index("F1 by generator and by number of steps, in percent [95% interval]")
+    assert {line.split(" (")[0] for line in lines[groups + 2 : groups + 5]} == {"model 0", "model 1", "model 2"}
     assert list(json.loads(out.read_text(encoding="utf-8"))) == sorted(["toy_arithmetic", "arithmetic", str(recipe)])
-    assert table["GPT-4o"] == ["published", "61.9"]
-    assert len(list(compare_judges({}))) == 1 + len(PUBLISHED_F1)
+
+
+def test_published_judges_have_an_origin_and_add_up() -> None:
+    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    assert len({row["judge"] for row in published["judges"]}) >= 20
+    for row in published["judges"]:
+        assert row["source"] in published["sources"]
+        assert 0 < row["f1"]["average"] < 100
+        parts = [row["f1"][part] for part in ("gsm8k", "math", "olympiadbench", "omnimath") if part in row["f1"]]
+        assert len(parts) in (0, 4)
+        if parts:
+            assert sum(parts) / 4 == pytest.approx(row["f1"]["average"], abs=0.11), row["judge"]
+    lines = list(list_published())
+    assert next(line for line in lines if line.startswith("GPT-4o-0806")).split()[-6:] == [
+        "79.2", "63.6", "51.4", "53.5", "61.9", "processbench",
+    ]  # fmt: skip
+    assert sum(row.get("note") is not None for row in published["judges"]) > 5
 
 
 def test_a_calibration_fills_the_evaluations_rates() -> None:
@@ -252,7 +324,7 @@ def test_a_calibration_fills_the_evaluations_rates() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"real data is not at {REAL}")
 def test_the_arithmetic_judge_on_real_solutions() -> None:
-    solutions = [solution for name in ("gsm8k", "math") for solution in read_processbench(REAL / f"{name}.jsonl")]
+    solutions = [solution for name in ("gsm8k", "math") for solution in read_solutions(REAL / f"{name}.jsonl")]
     judge = JudgeParams.model_validate({**JUDGE, "kind": "arithmetic", "llm": None})
     found = calibrate_judge(judge, 0, solutions, "test").metrics
     assert found["solutions"] == 1400

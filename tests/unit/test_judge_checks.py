@@ -114,7 +114,7 @@ def check(judge: Judge, completions: Sequence[CompletionSteps], calibration: Any
 
 
 def list_found(checks: dict[str, Any]) -> set[str]:
-    return {name for name, sign in checks["signs"].items() if sign["is_found"]}
+    return {name for name, sign in checks["symptoms"].items() if sign["is_found"]}
 
 
 def copy_the_example(completion: CompletionSteps) -> list[StepLabel]:
@@ -166,7 +166,7 @@ def test_a_good_mock_passes_as_a_served_judge_does(
     with open_judge(params, 1, "test") as judge:
         first = check(judge, completions)
     assert first["found"] == []
-    assert first["signs"]["position"]["value"] < 0.8
+    assert first["symptoms"]["position"]["value"] < 0.8
     assert first["probes"]["rotated"] > 20
     with open_judge(params, 1, "test") as judge:
         size = next((tmp_path / "work/journal/judge").iterdir()).stat().st_size
@@ -230,7 +230,7 @@ def test_votes_that_do_not_depend_on_the_draw_are_one() -> None:
     same = FakeJudge(llm_params(votes=3), rule, lambda vote: "the same")
     assert list_found(check(same, toy_completions(1))) == {"identical_votes"}
     one = FakeJudge(llm_params(votes=1), rule, lambda vote: "the same")
-    assert check(one, toy_completions(1))["signs"]["identical_votes"] == {
+    assert check(one, toy_completions(1))["symptoms"]["identical_votes"] == {
         "value": None, "count": 0, "threshold": 0.98, "is_explained": False, "is_found": False,
     }  # fmt: skip
 
@@ -248,12 +248,12 @@ def test_one_label_is_held_against_what_people_found() -> None:
         confusion = {"correct": {"correct": 1000 - incorrect}, "incorrect": {"correct": incorrect}}
         checks = check(FakeJudge(llm_params(), blind), completions, {"steps": {"confusion": confusion}})
         assert checks["expected_incorrect"] == incorrect / 1000
-        assert checks["signs"]["one_label"]["is_found"] is found
+        assert checks["symptoms"]["one_label"]["is_found"] is found
 
 
 def test_few_labels_tell_nothing() -> None:
     checks = check(FakeJudge(llm_params(), copy_the_example), toy_completions(1, count=3))
-    assert {sign["value"] for sign in checks["signs"].values()} == {None}
+    assert {sign["value"] for sign in checks["symptoms"].values()} == {None}
     assert checks["found"] == []
 
 

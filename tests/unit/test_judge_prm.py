@@ -25,7 +25,7 @@ from stages.common.tables import LABEL, PROBLEM, SAMPLE, STEP, read_table, write
 from stages.evaluate.evaluation_params import name_judge
 from stages.judge import Labels, judge_samples, open_judge
 from stages.judge.calibration import calibrate_judges
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
+from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from stages.judge.prm import label_score
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout
 from tests.support.llm_params import JUDGE
@@ -106,9 +106,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("params.yaml").write_text(yaml.safe_dump({"runtime": runtime}), encoding="utf-8")
 
 
-def solutions(count: int = 24) -> list[ProcessBenchRow]:
+def solutions(count: int = 24) -> list[LabelledSolution]:
     return [
-        ProcessBenchRow(f"s{at}", prompt.strip(), text.splitlines(), None)
+        LabelledSolution.from_first_error(f"s{at}", prompt.strip(), text.splitlines(), None)
         for at, (prompt, text, _, _) in enumerate(documents(count, seed=5))
     ]
 
@@ -117,18 +117,18 @@ def settings(models: Path, own: dict[str, Any], **changes: Any) -> dict[str, Any
     return {**JUDGE, "kind": "prm", "llm": None, "prm": {**own, "model": str(models / own["layout"]), **changes}}
 
 
-def judge(models: Path, own: dict[str, Any], asked: list[ProcessBenchRow], **changes: Any) -> tuple[Labels, str]:
+def judge(models: Path, own: dict[str, Any], asked: list[LabelledSolution], **changes: Any) -> tuple[Labels, str]:
     """The labels, and the judge's identity."""
     with open_judge(validate(JudgeParams, settings(models, own, **changes), "judge"), 1, "judge") as opened:
         return opened.label(*build_tables(asked)), opened.identity
 
 
-def reasons(labels: Labels, solution: ProcessBenchRow) -> list[str]:
+def reasons(labels: Labels, solution: LabelledSolution) -> list[str]:
     own = labels.labels.filter(pl.col("sample_id") == solution.sample_id).sort("step")
     return own["reason"].to_list()
 
 
-def direct_scores(models: Path, own: dict[str, Any], tokenizer: Any, solution: ProcessBenchRow) -> list[float]:
+def direct_scores(models: Path, own: dict[str, Any], tokenizer: Any, solution: LabelledSolution) -> list[float]:
     """Scores as the layouts' authors compute them, one solution at a time."""
     from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
@@ -209,7 +209,7 @@ def test_thresholds(score: float, one: float, other: float) -> None:
 
 @LAYOUTS
 def test_a_solution_too_long_is_unknown_and_nothing_of_it_is_scored(models: Path, own: dict[str, Any]) -> None:
-    short, long = solutions(1)[0], ProcessBenchRow("long", "Add", ["1 + 1 = 2"] * 2 * CONTEXT, None)
+    short, long = solutions(1)[0], LabelledSolution.from_first_error("long", "Add", ["1 + 1 = 2"] * 2 * CONTEXT, None)
     labels, _ = judge(models, own, [short, long])
     (reason,) = set(reasons(labels, long))
     assert reason.endswith(f"tokens, over the limit of {CONTEXT}")

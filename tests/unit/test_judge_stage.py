@@ -357,7 +357,7 @@ def test_a_degenerate_judge_stops_the_stage_and_its_replies_are_kept(
     size = journal.stat().st_size
     assert len(journal.read_bytes().splitlines()) <= 128
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
-    assert report["checks"]["signs"]["position"]["is_found"]
+    assert report["checks"]["symptoms"]["position"]["is_found"]
 
     with pytest.raises(UserError, match="looks degenerate"):
         label(*paths)
@@ -367,7 +367,7 @@ def test_a_degenerate_judge_stops_the_stage_and_its_replies_are_kept(
     )
     label(*paths)
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
-    assert report["checks"]["signs"]["position"]["is_found"]
+    assert report["checks"]["symptoms"]["position"]["is_found"]
     assert report["steps"] == read_table(Path("out"), LABEL, 0).height
 
 

@@ -99,7 +99,7 @@ def test_broken_gzip_is_one_line(tmp_path: Path, name: str) -> None:
             list(read_file(tmp_path / name))
 
 
-@pytest.mark.parametrize("name", ["rows.txt", "rows.json", "rows.parquet.gz", "rows.gz"])
+@pytest.mark.parametrize("name", ["rows.txt", "rows.parquet.gz", "rows.gz"])
 def test_other_names_are_refused_with_those_that_are_known(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"expected a name that ends in \.jsonl, .*\.csv\.gz"):
         list(read_file(tmp_path / name))

@@ -100,12 +100,12 @@ def test_the_page_shows_them() -> None:
 
 def test_the_page_shows_what_the_judge_s_checks_found() -> None:
     sign = {"value": 0.97, "count": 128, "threshold": 0.9, "is_explained": False, "is_found": True}
-    checks = {"completions": 64, "signs": {"position": sign}, "found": ["labels follow <b>position</b>"]}
+    checks = {"completions": 64, "symptoms": {"position": sign}, "found": ["labels follow <b>position</b>"]}
     chain = models({}, {})
     assert "Judge checks" not in render(chain)
     chain[1].reports["judge"]["checks"] = checks
     page = render(chain)
     for text in ("Judge checks", "97.0%", "of 128", "M1: labels follow &lt;b&gt;position&lt;/b&gt;."):
         assert text in page, text
-    chain[1].reports["judge"]["checks"] = {**checks, "signs": {"position": {**sign, "is_found": False}}, "found": []}
+    chain[1].reports["judge"]["checks"] = {**checks, "symptoms": {"position": {**sign, "is_found": False}}, "found": []}
     assert "degenerate</span>" not in render(chain)

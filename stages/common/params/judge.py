@@ -95,9 +95,10 @@ class GateParams(ParamsBlock):
     """ProcessBench's F1: harmonic mean of the fraction of erroneous solutions whose first error is found, and of the
     fraction of correct ones in which every step is called correct."""
     files: list[LocalFile] = Field(min_length=1)
-    """Solutions with known first errors: JSON Lines in the format of ProcessBench."""
+    """Solutions whose steps people labelled, in a format of `stepkto calibrate`. The gate reads their test split: their
+    dev split is for choosing prompts and thresholds."""
     max_solutions: int | None = Field(default=None, ge=1)
-    """Number of solutions used, chosen by hash; null for all."""
+    """Number of solutions used, chosen by hash; null for all of the split."""
 
 
 class JudgeParams(KindParams):

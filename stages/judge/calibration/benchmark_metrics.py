@@ -1,13 +1,14 @@
 """A judge's labels against human labels: ProcessBench's metrics, and precision and recall on single steps."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from stages.judge.calibration.processbench import ProcessBenchRow
-from stages.judge.label_stats import divide
+from stages.common.statistics import Bootstrap, Floats, compute_interval
+from stages.judge.calibration.labelled_solutions import LabelledSolution
 from stages.judge.step_labels import find_first_error
 
 RowLabels = Sequence[bool | None]
@@ -16,7 +17,12 @@ RowLabels = Sequence[bool | None]
 LENGTHS = ((1, 4), (5, 8), (9, 12), (13, None))
 """Ranges of the number of steps for which metrics are reported separately."""
 
+BOOTSTRAP = Bootstrap(num_samples=1000, seed=0)
+"""Draws of solutions, for the intervals."""
+
 _NAMES = {True: "correct", False: "incorrect", None: "unknown"}
+_CELLS = [(truth, label) for truth in ("correct", "incorrect") for label in _NAMES.values()]
+"""Of the confusion matrix: the human label, and the judge's."""
 
 
 def group_labels(labels: pl.DataFrame) -> dict[str, RowLabels]:
@@ -25,7 +31,7 @@ def group_labels(labels: pl.DataFrame) -> dict[str, RowLabels]:
     return dict(grouped.select("sample_id", "label").iter_rows())
 
 
-def is_match(row: ProcessBenchRow, labels: RowLabels) -> bool:
+def is_match(solution: LabelledSolution, labels: RowLabels) -> bool:
     """Whether the judge finds the first error that people found, or none where they found none.
 
     A solution without an incorrect label counts as free of errors only if every step is labelled correct.
@@ -33,75 +39,112 @@ def is_match(row: ProcessBenchRow, labels: RowLabels) -> bool:
     first_error = find_first_error(labels)
     if first_error is None and not all(labels):
         return False
-    return first_error == row.first_error
+    return first_error == solution.first_error
 
 
-def compute_metrics(rows: Sequence[ProcessBenchRow], labels: Mapping[str, RowLabels]) -> dict[str, Any]:
-    """Metrics of all `rows`, by generator, and by number of steps; rates are 0 to 1, null over nothing.
+def compute_metrics(solutions: Sequence[LabelledSolution], labels: Mapping[str, RowLabels]) -> dict[str, Any]:
+    """Metrics of all `solutions`, by generator, and by number of steps; rates are 0 to 1, null over nothing.
 
-    `labels` holds the judge's labels by the rows' sample_id.
+    `labels` holds the judge's labels by the solutions' sample_id. ``intervals`` has the bounds of the 95% interval of
+    each rate, from `BOOTSTRAP`.
     """
     by_generator, by_steps = defaultdict(list), defaultdict(list)
-    for row in rows:
-        by_generator[row.generator or "unknown"].append(row)
-        by_steps[_name_length(row)].append(row)
+    for solution in solutions:
+        by_generator[solution.generator or "unknown"].append(solution)
+        by_steps[_name_length(solution)].append(solution)
     groups = {"by_generator": by_generator, "by_steps": by_steps}
     return {
-        **_compute(rows, labels),
+        **_compute(solutions, labels),
         **{name: {key: _compute(group[key], labels) for key in sorted(group)} for name, group in groups.items()},
     }
 
 
-def _compute(rows: Sequence[ProcessBenchRow], labels: Mapping[str, RowLabels]) -> dict[str, Any]:
-    matches: dict[bool, list[bool]] = {True: [], False: []}
-    alarms: dict[bool, list[bool]] = {True: [], False: []}
-    counts: Counter[tuple[str, str]] = Counter()
-    num_unknown = num_steps = 0
-    for row in rows:
-        own = labels.get(row.sample_id, ())
-        is_erroneous = row.first_error is not None
-        matches[is_erroneous].append(is_match(row, own))
-        alarms[is_erroneous].append(False in own)
-        num_steps += len(own)
-        num_unknown += sum(label is None for label in own)
-        # People labelled the steps up to the first error.
-        for step, label in enumerate(own[: None if row.first_error is None else row.first_error + 1]):
-            counts[_NAMES[step != row.first_error], _NAMES[label]] += 1
-    on_erroneous, on_correct = (divide(sum(matches[truth]), len(matches[truth])) for truth in (True, False))
-    confusion = {
-        truth: {label: counts[truth, label] for label in _NAMES.values()} for truth in ("correct", "incorrect")
+def _compute(solutions: Sequence[LabelledSolution], labels: Mapping[str, RowLabels]) -> dict[str, Any]:
+    rows = [_count(solution, labels.get(solution.sample_id, ())) for solution in solutions]
+    columns = [np.array([row[key] for row in rows], dtype=np.int64) for key in _KEYS]
+    sums = dict(zip(_KEYS, np.array([[column.sum()] for column in columns], dtype=np.float64), strict=True))
+    drawn = dict(zip(_KEYS, BOOTSTRAP.resample_sums(columns).astype(np.float64), strict=True)) if rows else sums
+    rates = {name: _to_rate(values.item()) for name, values in _compute_rates(sums).items()}
+    intervals = {
+        name: [_to_rate(bound) for bound in compute_interval(it)] for name, it in _compute_rates(drawn).items()
     }
-    num_hits = confusion["incorrect"]["incorrect"]
+    in_steps = {name: rates.pop(name) for name in list(rates) if name.endswith("correct") and "_of_" in name}
     return {
-        "solutions": len(rows),
-        "accuracy_on_erroneous": on_erroneous,
-        "accuracy_on_correct": on_correct,
-        "f1": _harmonic_mean(on_erroneous, on_correct),
+        "solutions": len(solutions),
+        **{name: rates[name] for name in ("accuracy_on_erroneous", "accuracy_on_correct", "f1")},
         # Of whole solutions, wherever the incorrect step is: `evaluate` corrects its rate of stepwise errors by these.
-        "sensitivity": _rate(alarms[True].count(True), len(alarms[True])),
-        "specificity": _rate(alarms[False].count(False), len(alarms[False])),
+        "sensitivity": {"value": rates["sensitivity"], "denominator": int(sums["erroneous"].item())},
+        "specificity": {"value": rates["specificity"], "denominator": int(sums["correct"].item())},
         "steps": {
-            "confusion": confusion,
-            "precision_of_incorrect": divide(num_hits, num_hits + confusion["correct"]["incorrect"]),
-            "recall_of_incorrect": divide(num_hits, sum(confusion["incorrect"].values())),
-            "unknown": divide(num_unknown, num_steps),
+            "confusion": {
+                truth: {label: int(sums[truth, label].item()) for label in _NAMES.values()}
+                for truth in ("correct", "incorrect")
+            },
+            **in_steps,
+            "unknown": rates["unknown"],
         },
+        "intervals": intervals,
     }
 
 
-def _name_length(row: ProcessBenchRow) -> str:
+_KEYS: list[Any] = [
+    *_CELLS, "erroneous", "correct", "match_erroneous", "match_correct", "alarm_erroneous", "quiet_correct", "steps",
+    "unknown",
+]  # fmt: skip
+"""What is counted of each solution, and summed."""
+
+
+def _count(solution: LabelledSolution, own: RowLabels) -> dict[Any, int]:
+    counts = dict.fromkeys(_KEYS, 0)
+    for truth, label in zip(solution.labels, own, strict=False):
+        if truth is not None:
+            counts[_NAMES[truth], _NAMES[label]] += 1
+    counts["steps"], counts["unknown"] = len(own), sum(label is None for label in own)
+    if solution.is_correct is not None:
+        kind = "correct" if solution.is_correct else "erroneous"
+        counts[kind], counts[f"match_{kind}"] = 1, is_match(solution, own)
+        counts["alarm_erroneous" if kind == "erroneous" else "quiet_correct"] = (
+            False in own
+        ) is not solution.is_correct
+    return counts
+
+
+def _compute_rates(sums: Mapping[Any, Floats]) -> dict[str, Floats]:
+    """Rates from sums over solutions, each of shape (draws,); NaN over nothing."""
+    rates = {
+        "accuracy_on_erroneous": _ratio(sums["match_erroneous"], sums["erroneous"]),
+        "accuracy_on_correct": _ratio(sums["match_correct"], sums["correct"]),
+        "sensitivity": _ratio(sums["alarm_erroneous"], sums["erroneous"]),
+        "specificity": _ratio(sums["quiet_correct"], sums["correct"]),
+        "unknown": _ratio(sums["unknown"], sums["steps"]),
+    }
+    rates["f1"] = _harmonic_mean(rates["accuracy_on_erroneous"], rates["accuracy_on_correct"])
+    for name in ("incorrect", "correct"):
+        hits = sums[name, name]
+        labelled = sums["correct", name] + sums["incorrect", name]
+        precision, recall = _ratio(hits, labelled), _ratio(hits, sum(sums[name, label] for label in _NAMES.values()))
+        rates |= {f"precision_of_{name}": precision, f"recall_of_{name}": recall}
+        rates[f"f1_of_{name}"] = _harmonic_mean(precision, recall)
+    return rates
+
+
+def _name_length(solution: LabelledSolution) -> str:
     for least, most in LENGTHS:
-        if most is None or len(row.steps) <= most:
+        if most is None or len(solution.steps) <= most:
             return f"{least:02}-{most:02}" if most else f"{least} or more"
     raise AssertionError("the last range has no end")
 
 
-def _rate(numerator: int, denominator: int) -> dict[str, float | int | None]:
-    return {"value": divide(numerator, denominator), "denominator": denominator}
+def _ratio(numerators: Floats, denominators: Any) -> Floats:
+    ratios = np.full(numerators.shape, np.nan)
+    np.divide(numerators, denominators, out=ratios, where=denominators > 0)
+    return ratios
 
 
-def _harmonic_mean(first: float | None, second: float | None) -> float | None:
-    """None where one of the two is; 0 where both are 0."""
-    if first is None or second is None:
-        return None
-    return round(2 * first * second / (first + second), 6) if first + second else 0.0
+def _harmonic_mean(first: Floats, second: Floats) -> Floats:
+    """NaN where one of the two is; 0 where both are 0."""
+    return np.where(first + second == 0, 0.0, _ratio(2 * first * second, first + second))
+
+
+def _to_rate(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else round(value, 6)

@@ -9,13 +9,13 @@ from typing import Any
 from stages.common.engines import find_engine_kind
 from stages.common.errors import UserError
 from stages.judge.checks.probes import mismatch_problems, rotate_steps
-from stages.judge.checks.signs import (
-    Sign,
+from stages.judge.checks.symptoms import (
+    Symptom,
+    compute_rate,
+    compute_repeated,
     find_main_label,
     list_copied,
     list_identical,
-    measure,
-    measure_repeated,
 )
 from stages.judge.label_stats import divide
 from stages.judge.labelling import Judge
@@ -32,7 +32,7 @@ def check_judge(
 
     `calibration` is the report of the gate. `judge` is open, and labels the completions and altered copies of them;
     its replies and scores are kept like all others, so that a run that was killed pays for none of them again. In the
-    report, `found` holds a sentence per sign; see `raise_degenerate`.
+    report, `found` holds a sentence per symptom; see `raise_degenerate`.
     """
     if not judge.is_model:
         return None
@@ -40,17 +40,17 @@ def check_judge(
     if not chosen:
         return None
     judgement = judge.label_steps(chosen)
-    position, num_rotated = _measure_position(judge, chosen, judgement.labels)
-    label, expected, num_mismatched = _measure_label(judge, chosen, judgement.labels, calibration)
-    signs = [position, label, *_measure_rationales(judge, chosen, judgement)]
-    found = [str(sign) for sign in signs if sign.is_found]
+    position, num_rotated = _check_position(judge, chosen, judgement.labels)
+    label, expected, num_mismatched = _check_labels(judge, chosen, judgement.labels, calibration)
+    symptoms = [position, label, *_check_rationales(judge, chosen, judgement)]
+    found = [str(symptom) for symptom in symptoms if symptom.is_found]
     for text in found if not judge.params.checks.stop else ():
         logger.warning("the judge may be degenerate: %s", text)
     return {
         "completions": len(chosen),
         "probes": {"rotated": num_rotated, "mismatched": num_mismatched},
         "expected_incorrect": expected,
-        "signs": {sign.name: sign.report() for sign in signs},
+        "symptoms": {symptom.name: symptom.report() for symptom in symptoms},
         "found": found,
     }
 
@@ -65,7 +65,7 @@ def raise_degenerate(checks: dict[str, Any], report: Path) -> None:
         )
 
 
-def _measure_position(judge: Judge, chosen: Sequence[CompletionSteps], labels: SampleLabels) -> tuple[Sign, int]:
+def _check_position(judge: Judge, chosen: Sequence[CompletionSteps], labels: SampleLabels) -> tuple[Symptom, int]:
     """Labels that stay where they are when the steps are rotated; and the number of rotated completions."""
     rotated = [
         probe
@@ -81,12 +81,12 @@ def _measure_position(judge: Judge, chosen: Sequence[CompletionSteps], labels: S
         for stay in probe.list_telling_labels([label.is_correct for label in new[probe.completion.sample_id]])
     ]
     description = "labels follow the position of a step, not its text: they stay when the steps are rotated"
-    return Sign("position", *measure(stays), threshold, description), len(new)
+    return Symptom("position", *compute_rate(stays), threshold, description), len(new)
 
 
-def _measure_label(
+def _check_labels(
     judge: Judge, chosen: Sequence[CompletionSteps], labels: SampleLabels, calibration: dict[str, Any] | None
-) -> tuple[Sign, float, int]:
+) -> tuple[Symptom, float, int]:
     """The most frequent label; the fraction of incorrect steps to expect; the number of mismatched completions.
 
     One label everywhere may be right where all steps are: so it counts only against what is to be expected, and where
@@ -99,7 +99,7 @@ def _measure_label(
         incorrect = divide(counts["incorrect"], sum(counts.values())) or incorrect
     known = _list_known(labels)
     main = find_main_label(known)
-    value, count = measure([label is main for label in known])
+    value, count = compute_rate([label is main for label in known])
     description = f"nearly every step is called {'correct' if main else 'incorrect'}"
     is_explained, num_mismatched = False, 0
     if value is not None and threshold is not None and value >= threshold:
@@ -109,10 +109,10 @@ def _measure_label(
             elsewhere = _list_known(judge.label_steps(mismatched).labels)
             is_explained = not elsewhere or sum(elsewhere) / len(elsewhere) < threshold
             description += ", even below the problem of another completion"
-    return Sign("one_label", value, count, threshold, description, is_explained), incorrect, num_mismatched
+    return Symptom("one_label", value, count, threshold, description, is_explained), incorrect, num_mismatched
 
 
-def _measure_rationales(judge: Judge, chosen: Sequence[CompletionSteps], judgement: Judgement) -> list[Sign]:
+def _check_rationales(judge: Judge, chosen: Sequence[CompletionSteps], judgement: Judgement) -> list[Symptom]:
     """Rationales that repeat or are copied, and votes that are one; none for a judge that gives no rationales."""
     if not judge.has_replies:
         return []
@@ -128,21 +128,21 @@ def _measure_rationales(judge: Judge, chosen: Sequence[CompletionSteps], judgeme
         if llm.temperature != 0 and llm.reasoning != "none" and not find_engine_kind(llm.engine).is_mock
     ]
     return [
-        Sign(
+        Symptom(
             "repeated_rationale",
-            *measure_repeated(labels),
+            *compute_repeated(labels),
             params.repeated_rationale,
             "nearly every step with the same verdict gets the same rationale",
         ),
-        Sign(
+        Symptom(
             "copied_rationale",
-            *measure(list_copied(steps, templates)),
+            *compute_rate(list_copied(steps, templates)),
             params.copied_rationale,
             "rationales are copied from the prompt",
         ),
-        Sign(
+        Symptom(
             "identical_votes",
-            *measure(list_identical(judgement.replies, sampled)),
+            *compute_rate(list_identical(judgement.replies, sampled)),
             params.identical_votes,
             "votes drawn at a temperature above 0 are the same, letter by letter",
         ),

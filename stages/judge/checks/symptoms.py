@@ -17,7 +17,7 @@ MIN_COPY_CHARS = 8
 
 
 @dataclass(frozen=True)
-class Sign:
+class Symptom:
     """One measure. It is found where `value` reaches `threshold`."""
 
     name: str
@@ -34,7 +34,7 @@ class Sign:
 
     @property
     def is_found(self) -> bool:
-        """Whether the judge shows this sign."""
+        """Whether the judge shows this symptom."""
         is_reached = self.value is not None and self.threshold is not None and self.value >= self.threshold
         return is_reached and not self.is_explained
 
@@ -49,7 +49,7 @@ class Sign:
         return f"{self.description} ({self.value:.1%} of {self.count}; judge.checks.{self.name} is {self.threshold:g})"
 
 
-def measure(hits: Sequence[bool]) -> tuple[float | None, int]:
+def compute_rate(hits: Sequence[bool]) -> tuple[float | None, int]:
     """The fraction of true ones among `hits`, None where they are fewer than `MIN_COUNT`; and their number."""
     return (divide(sum(hits), len(hits)) if len(hits) >= MIN_COUNT else None), len(hits)
 
@@ -59,7 +59,7 @@ def find_main_label(labels: Sequence[bool]) -> bool | None:
     return 2 * sum(labels) >= len(labels) if labels else None
 
 
-def measure_repeated(labels: Sequence[StepLabel]) -> tuple[float | None, int]:
+def compute_repeated(labels: Sequence[StepLabel]) -> tuple[float | None, int]:
     """How often the most frequent rationale of a verdict is given, for the verdict with which it is given less often.
 
     None where few steps are incorrect: "the equation holds" may be all that there is to say of a correct one.
