@@ -24,6 +24,7 @@ from stages.judge.llm import read_template
 from stages.judge.rules import judge_toy_arithmetic
 from tests.support.llm_params import JUDGE, LLM_JUDGE, openai
 
+SMOLLM2 = json.loads((Path(__file__).parents[1] / "data" / "smollm2_judge.json").read_text(encoding="utf-8"))
 Rule = Callable[[CompletionSteps], list[StepLabel]]
 STEPS_PER_COMPLETION = (2, 3, 3, 4, 4, 4, 5, 5, 6, 7, 8, 10, 13)
 """As in ProcessBench, in which 801 of 1,400 solutions have an error."""
@@ -134,9 +135,33 @@ def test_a_judge_that_copies_the_example_is_stopped(data: str) -> None:
         raise_degenerate(checks, Path("report.json"))
     message = str(caught.value)
     assert message.startswith("judge.checks: on 64 completions the judge looks degenerate: labels follow the position")
-    assert "judge.checks.position is 0.9" in message
+    assert "judge.checks.position is 0.85" in message
     assert "judge.checks.stop: false" in message
     assert "\n" not in message
+
+
+def test_the_replies_of_a_small_model_are_stopped() -> None:
+    """Recorded ones, in the form in which a rationale follows the verdict."""
+    recorded = {(each["id"], each["shift"]): each["text"] for each in SMOLLM2["replies"]}
+    lengths = {each["id"]: each["steps"] for each in SMOLLM2["replies"]}
+    completions = [
+        CompletionSteps(key, key, f"problem {key}", "", tuple(f"{key} step {step}" for step in range(num)))
+        for key, num in lengths.items()
+    ]
+
+    def replay(completion: CompletionSteps) -> list[StepLabel]:
+        key, _, first = completion.steps[0].rpartition(" step ")
+        try:
+            entries = json.loads(recorded[key, int(first)])["verdicts"]
+            assert [entry["step"] for entry in entries] == list(range(1, len(completion.steps) + 1))
+        except (ValueError, AssertionError):  # cut by length, or about other steps
+            return [StepLabel(None, "", 0.0)] * len(completion.steps)
+        return [StepLabel(entry["verdict"] == "correct", entry["rationale"], 1.0) for entry in entries]
+
+    checks = check(FakeJudge(llm_params(), replay), completions)
+    assert checks["symptoms"]["position"]["is_found"]
+    assert checks["symptoms"]["position"]["value"] == round(31 / 34, 6)
+    assert checks["completions"] == 24
 
 
 @pytest.mark.parametrize(("data", "seeds"), [("toy", 200), ("bench", 200), ("perfect toy", 50)])

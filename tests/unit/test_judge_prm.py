@@ -343,7 +343,8 @@ run_stage(label)
 def test_a_killed_stage_goes_on_where_it_was(
     models: Path, own: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": settings(models, own)}
+    judge_params = {**settings(models, own), "checks": {"num_completions": 0}}
+    recipe = {"seed": 1, "tables": {"shard_digits": 0}, "judge": judge_params}
     recipe |= yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     outs = []
     for name, kills in (("whole", []), ("killed", [2, 1])):

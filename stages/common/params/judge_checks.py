@@ -14,7 +14,7 @@ class JudgeChecksParams(ParamsBlock):
     as many altered ones are labelled besides."""
     stop: bool = True
     """Stop the stage where a sign is found; false reports it and labels all the same."""
-    position: float | None = Field(default=0.9, gt=0.5, le=1)
+    position: float | None = Field(default=0.85, gt=0.5, le=1)
     """Labels that stay at their position when the steps are rotated, as a fraction of those that should either stay or
     follow their step. A judge that reads the steps has about 0.5 or less."""
     one_label: float | None = Field(default=0.98, gt=0.5, le=1)

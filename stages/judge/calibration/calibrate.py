@@ -82,7 +82,7 @@ def _compute_consistency(judge: Judge, rows: pl.DataFrame, steps: pl.DataFrame) 
     """How often two valid votes on a step agree, over all pairs of votes; None where no step has two."""
     if not judge.has_replies:
         return None
-    counts = count_kept_votes(rows, steps, judge.params.num_votes, len(judge.llms))
+    counts = count_kept_votes(rows, steps, judge.params.num_votes, judge.llms)
     correct, incorrect = counts["votes_correct"], counts["votes_incorrect"]
     both = correct + incorrect
     agreeing = correct * (correct - 1) + incorrect * (incorrect - 1)
