@@ -18,7 +18,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.prm import PrmParams
 from stages.common.params.runtime import RuntimeParams
 from stages.judge import open_judge
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
+from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from stages.judge.prm.input_layout import EncodedSteps
 from stages.judge.prm.scorer import find_source, load_layout
 from stages.judge.prm.vllm_scorer import VllmScorer
@@ -51,11 +51,16 @@ def list_servers() -> list[psutil.Process]:
     return [child for child in children if any(word in " ".join(child.cmdline()) for word in words)]
 
 
-def make_rows() -> list[ProcessBenchRow]:
-    rows = [ProcessBenchRow(f"s{at}", p.strip(), t.splitlines(), None) for at, (p, t, _, _) in enumerate(documents(40))]
-    rows.append(ProcessBenchRow("tags", "Say <extra_0>", ["a <extra_0> b", "<|im_end|>", "<think>", ""], None))
-    rows.append(ProcessBenchRow("almost too long", "Add", ["1"] * 68, None))
-    rows.append(ProcessBenchRow("too long", "Add", ["1"] * CONTEXT, None))
+def make_rows() -> list[LabelledSolution]:
+    rows = [
+        LabelledSolution.from_first_error(f"s{at}", p.strip(), t.splitlines(), None)
+        for at, (p, t, _, _) in enumerate(documents(40))
+    ]
+    rows.append(
+        LabelledSolution.from_first_error("tags", "Say <extra_0>", ["a <extra_0> b", "<|im_end|>", "<think>", ""], None)
+    )
+    rows.append(LabelledSolution.from_first_error("almost too long", "Add", ["1"] * 68, None))
+    rows.append(LabelledSolution.from_first_error("too long", "Add", ["1"] * CONTEXT, None))
     return rows
 
 

@@ -18,7 +18,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.prm import PrmParams
 from stages.judge import open_judge
 from stages.judge.calibration import calibrate_judges
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
+from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from stages.judge.labelling import LabelEvidence
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout
 from stages.judge.prm.prm_judge import hash_score_params
@@ -181,9 +181,12 @@ def test_scores_are_those_of_the_stored_weights(models: Path, own: dict[str, Any
     folder = models / own["layout"]
     params = validate(PrmParams, {**own, "model": str(folder)}, "prm")
     layout = load_layout(params, find_source(params))
-    rows = [ProcessBenchRow(f"s{at}", p.strip(), t.splitlines(), None) for at, (p, t, _, _) in enumerate(documents(20))]
-    rows.append(ProcessBenchRow("tags", "Say <extra_0>", ["a <extra_0> b", "<|im_end|>", ""], None))
-    rows.append(ProcessBenchRow("long", "Add", ["1 + 1 = 2"] * CONTEXT, None))
+    rows = [
+        LabelledSolution.from_first_error(f"s{at}", p.strip(), t.splitlines(), None)
+        for at, (p, t, _, _) in enumerate(documents(20))
+    ]
+    rows.append(LabelledSolution.from_first_error("tags", "Say <extra_0>", ["a <extra_0> b", "<|im_end|>", ""], None))
+    rows.append(LabelledSolution.from_first_error("long", "Add", ["1 + 1 = 2"] * CONTEXT, None))
     judge = validate(JudgeParams, {"kind": "prm", "prm": {**own, "model": str(folder)}}, "judge")
     tables = build_tables(rows)
     with open_judge(judge, 1, "judge") as opened:
@@ -333,7 +336,7 @@ def test_a_model_that_does_not_fit(tmp_path: Path, own: dict[str, Any], spoil: A
     folder = write_reward_model(tmp_path / "model", own["layout"])
     spoil(folder)
     judge = validate(JudgeParams, {"kind": "prm", "prm": {**own, "model": str(folder)}}, "judge")
-    rows = [ProcessBenchRow("s", "Add", ["1"], None)]
+    rows = [LabelledSolution.from_first_error("s", "Add", ["1"], None)]
     with pytest.raises(UserError, match=fault) as raised, open_judge(judge, 1, "judge") as opened:
         opened.label(*build_tables(rows))
     assert "\n" not in str(raised.value)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
 
 from stages.common.engines import vllm_engine
 from stages.common.engines.vllm_engine import LOGS, VllmInstallation
@@ -19,7 +20,6 @@ from stages.common.errors import UserError
 from stages.common.params.block import validate
 from stages.common.params.judge import JudgeParams
 from stages.judge import open_judge
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
 from stages.judge.prm import vllm_scorer
 from tests.support.tiny_policy import documents
 from tests.support.tiny_prm import make_chat_tokenizer, write_reward_model
