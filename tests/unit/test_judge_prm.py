@@ -396,8 +396,8 @@ def test_calibrate_takes_it_by_recipe(models: Path) -> None:
     recipe = {"seed": 1, "judge": settings(models, TRL, correct_threshold=0.0, incorrect_threshold=0.0)}
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     lines = calibrate_judges([Path("rows.jsonl")], recipes=[Path("recipe.yaml")])
-    (line,) = [line for line in lines if line.startswith("recipe.yaml")]
-    assert line.split()[1:] == ["6", "-", "100.0", "-", "-", "-", "-", "0.0", "100.0"]
+    line = next(line for line in lines if line.startswith("recipe.yaml"))
+    assert line.split()[1:] == ["6", "-", "-", "100.0", "[100.0,", "100.0]", "-", "-", "0.0", "-", "-"]
 
 
 @pytest.mark.parametrize(
