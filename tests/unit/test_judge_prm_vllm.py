@@ -12,7 +12,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from stages.judge.calibration.processbench import ProcessBenchRow, build_tables
 
 from stages.common.engines import vllm_engine
 from stages.common.engines.vllm_engine import LOGS, VllmInstallation
@@ -20,6 +19,7 @@ from stages.common.errors import UserError
 from stages.common.params.block import validate
 from stages.common.params.judge import JudgeParams
 from stages.judge import open_judge
+from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from stages.judge.prm import vllm_scorer
 from tests.support.tiny_policy import documents
 from tests.support.tiny_prm import make_chat_tokenizer, write_reward_model
@@ -46,7 +46,9 @@ def score(texts: Sequence[str], batch_size: int = 4) -> list[list[str]]:
     prm = {"model": "model", "layout": "qwen_math_prm", "engine": "vllm", "batch_size": batch_size}
     prm["vllm"] = {"tensor_parallel_size": 2, "engine_args": {"enforce_eager": False}}
     params = validate(JudgeParams, {"kind": "prm", "prm": prm}, "judge")
-    rows = [ProcessBenchRow(f"s{at}", "Add", text.splitlines(), None) for at, text in enumerate(texts)]
+    rows = [
+        LabelledSolution.from_first_error(f"s{at}", "Add", text.splitlines(), None) for at, text in enumerate(texts)
+    ]
     with open_judge(params, 1, "judge") as judge:
         labels = judge.label(*build_tables(rows)).labels
     by_sample = {key[0]: rows["reason"].to_list() for key, rows in labels.sort("step").group_by("sample_id")}
