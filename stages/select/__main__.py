@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import run_stage
+from stages.common.errors import UserError
 from stages.common.params.block import load, load_seed
 from stages.common.params.select import SelectParams
 from stages.common.params.tables import TablesParams
@@ -36,7 +37,13 @@ def select(recipe: Path, samples: Path, outcomes: Path, out: Path, report: Path)
         writer = ShardWriter(folder, SELECTION)
         for shard in progress(shards, f"select {out.name}", unit="shards"):
             frame = read_shard(samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
-            frame = frame.join(read_shard(outcomes, OUTCOME, shard), on=["problem_id", "sample_id"], how="left")
+            found = frame.join(read_shard(outcomes, OUTCOME, shard), on=["problem_id", "sample_id"])
+            if found.height != frame.height:
+                raise UserError(
+                    f"{outcomes}, shard {shard}: {frame.height - found.height} samples of {samples} have no outcome; "
+                    "run stage outcome again"
+                )
+            frame = found
             selection = select_samples(frame, params, seed)
             writer.write(shard, selection)
             decided = frame.join(selection, on=["problem_id", "sample_id"]).sort("problem_id", "sample_id")

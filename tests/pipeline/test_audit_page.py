@@ -25,7 +25,7 @@ from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.select import SelectParams
 from stages.common.params.split import SplitParams
 from stages.common.statistics import JUDGE_LABELS, compute_kappa, read_human_labels
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, write_table
+from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, read_table, write_table
 from stages.select import select_samples
 from tools.audit.page.label_log import JudgeAgreement, append_human_label, measure_agreement
 from tools.audit.page.page_html import render_page, render_static_page
@@ -206,6 +206,22 @@ def test_a_card_holds_all_of_a_problem(root: Path, index: ProblemIndex) -> None:
     assert second["verdict"] == "unknown"
     assert "judges disagree" in second["tags"]
     assert len(json.dumps(card)) < 600_000  # of a step of 1 MB, no more than can be looked at
+
+
+def test_a_sample_that_was_not_judged_is_shown_as_such(root: Path, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(root, place)
+    for folder, table in (("data/steps/M1", STEP), ("data/labels/M1", LABEL)):
+        rows = read_table(place / folder, table, 0)
+        write_table(place / folder, table, rows.filter(pl.col("sample_id") != hexed(1)), 0)
+    index = build_index(place, [PART])
+    assert "not judged" in index.list_choices()["kind"]
+    count, problem = index.find(ProblemFilter(kind="not judged"), 0)
+    assert count == 1
+    assert problem is not None
+    assert "not judged" in problem.tags[hexed(1)]
+    judged, other = make_card(place, PART, problem)["completions"]
+    assert (judged["text"], other["text"], other["steps"]) == ("", f"b\n{LAST}", [])
 
 
 @given(st.text())

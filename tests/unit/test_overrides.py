@@ -9,7 +9,8 @@ import yaml
 
 from stages.common.errors import UsageError, UserError
 from stages.common.params.block import ParamsError
-from tools.overrides import set_params
+from tools.overrides import render_with_overrides, set_params
+from tools.plan import show_plan
 
 
 @pytest.fixture
@@ -32,6 +33,22 @@ def test_keys_are_set_and_comments_stay(recipe: Path) -> None:
     comments = [line.partition("#")[2].strip() for line in before.splitlines() if "#" in line and "Step" not in line]
     assert all(comment in recipe.read_text(encoding="utf-8") for comment in comments)
     assert value["evaluate"]["benchmarks"]["amc23"]["hub"] == value["problems"]["decontamination"]["hub"][1]
+
+
+def test_a_plan_with_overrides_writes_nothing(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = recipe.read_bytes()
+    assert "beta: 0.7" in render_with_overrides(recipe, ["train.beta=0.7"])
+    seen = []
+    monkeypatch.setattr(
+        "tools.plan.plan_report._show_plan", lambda *given: seen.append((*given, given[0].read_bytes()))
+    )
+    show_plan(recipe, overrides=["judge.scope=all", "train.beta=0.7"], assumed=["rows=5"])
+    [(_, name, root, assumed, text)] = seen
+    assert (name, root, assumed) == (f"{recipe} and judge.scope=all, train.beta=0.7", Path(), ["rows=5"])
+    assert yaml.safe_load(text)["judge"]["scope"] == "all"
+    with pytest.raises(ParamsError, match=r"train\.betta: unknown key"):
+        show_plan(recipe, overrides=["train.betta=1"])
+    assert recipe.read_bytes() == before
 
 
 def test_one_override_reads_a_file_of_ones_own(recipe: Path) -> None:

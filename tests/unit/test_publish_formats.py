@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 
 from stages.common.errors import UserError
+from stages.common.params.judge import JudgeScope
 from stages.judge.llm import hash_prompt
 from tests.support import tiny_policy
 from tests.support.publish_place import THOUGHT, make_place
@@ -234,6 +235,24 @@ def test_rows_are_the_same_however_many_are_taken_at_once(
     assert len(parts) > 5
     columns = [column.name for column in form.list_columns(of.is_chat)]
     assert [row for part in parts for row in part.select(columns).to_dicts()] == rows_of(folder, name)
+
+
+def test_samples_that_were_not_judged_have_no_steps(tmp_path: Path) -> None:
+    places = {scope: make_place(tmp_path / scope, problems=6, scope=scope) for scope in get_args(JudgeScope)}
+    for place in places.values():
+        write_dataset(["M1"], "org/sums", COMMIT, place / "out", place)
+    selected, everything = (rows_of(place / "out", "labels") for place in places.values())
+    assert len(selected) == len(everything)
+    dropped = [row for row in selected if row["drop_reason"] is not None]
+    assert dropped, "the rule drops repeated texts"
+    assert all(row["steps"] == [] and row["first_error"] is None and row["row"] is None for row in dropped)
+    for row, other in zip(selected, everything, strict=True):
+        assert other["steps"]
+        assert row == other or row in dropped
+    cards = [(place / "out/README.md").read_text(encoding="utf-8") for place in places.values()]
+    assert ["only the selected samples were judged" in card for card in cards] == [True, False]
+    for name in ("kto", "step_kto"):
+        assert rows_of(places["selected"] / "out", name) == rows_of(places["all"] / "out", name)
 
 
 def test_a_sample_without_a_verdict_is_named(tmp_path: Path) -> None:

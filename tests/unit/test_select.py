@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.judge import load_scope
@@ -161,6 +162,29 @@ def test_the_stage_writes_every_sample_with_its_reason(tmp_path: Path) -> None:
         rows["drop_reason"].drop_nulls()
     )
     assert report["drops"]["outcome unknown"]["examples"] == [{"where": "s4", "text": "text 5"}]
+
+
+def test_a_stage_that_fails_leaves_what_was_there_and_gives_the_same_bytes_again(tmp_path: Path) -> None:
+    write_samples(tmp_path, [(0, True, 1), (0, False, 2), (1, True, 3)])
+    recipe, outcomes = tmp_path / "params.yaml", tmp_path / "outcomes/all.parquet"
+    recipe.write_text("select: {}\n", encoding="utf-8")
+    folders = (tmp_path / "samples", tmp_path / "outcomes", tmp_path / "out", tmp_path / "report.json")
+    select(recipe, *folders)
+    before, whole = (tmp_path / "out/all.parquet").read_bytes(), outcomes.read_bytes()
+    pl.read_parquet(outcomes).head(-1).write_parquet(outcomes)
+    with pytest.raises(UserError, match=r"shard all: 1 samples of .*samples have no outcome; run stage outcome again"):
+        select(recipe, *folders)
+    assert (tmp_path / "out/all.parquet").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "out",
+        "outcomes",
+        "params.yaml",
+        "report.json",
+        "samples",
+    ]
+    outcomes.write_bytes(whole)
+    select(recipe, *folders)
+    assert (tmp_path / "out/all.parquet").read_bytes() == before
 
 
 @pytest.mark.parametrize(("scope", "num_samples"), [("selected", 2), ("all", 5)])
