@@ -103,9 +103,10 @@ def test_the_page_shows_what_the_judge_s_checks_found() -> None:
     checks = {"completions": 64, "symptoms": {"position": sign}, "found": ["labels follow <b>position</b>"]}
     chain = models({}, {})
     assert "Judge checks" not in render(chain)
-    chain[1].reports["judge"]["checks"] = checks
+    chain[1].reports["judge"] |= {"checks": checks, "replies": {"invalid": {"not JSON": 2, "thinking cut": 1234}}}
     page = render(chain)
-    for text in ("Judge checks", "97.0%", "of 128", "M1: labels follow &lt;b&gt;position&lt;/b&gt;."):
+    texts = ("Judge checks", "97.0%", "of 128", "M1: labels follow &lt;b&gt;position&lt;/b&gt;.")
+    for text in (*texts, "M1, invalid replies: not JSON 2, thinking cut 1,234."):
         assert text in page, text
     chain[1].reports["judge"]["checks"] = {**checks, "symptoms": {"position": {**sign, "is_found": False}}, "found": []}
     assert "degenerate</span>" not in render(chain)
