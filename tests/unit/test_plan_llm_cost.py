@@ -103,6 +103,19 @@ def test_after_a_run_lengths_are_those_measured(data: Path) -> None:
 PAPER = {"max_correct": 2, "max_incorrect": 2, "require_both": True, "balance": True, "deduplicate": True}
 
 
+def test_free_thinking_is_counted_and_two_turns_are_two_requests(data: Path) -> None:
+    found = {}
+    for reasoning in ("before_verdict", "tags", "two_turns"):
+        params = RoundParams()
+        params.resolved["judge"]["llm"] |= {"reasoning": reasoning, "reasoning_tokens": 3000}
+        (found[reasoning],) = estimate(data, params, decision("judge"))
+    one, tags, turns = found.values()
+    assert (tags.requests, turns.requests) == (one.requests, 2 * one.requests)
+    assert one.completion_tokens == 2000 * one.requests
+    assert tags.completion_tokens == turns.completion_tokens == 5000 * one.requests
+    assert turns.prompt_tokens == pytest.approx(2 * one.prompt_tokens + 3000 * one.requests, rel=0.02)
+
+
 def test_only_selected_samples_are_judged(data: Path) -> None:
     params = RoundParams(sample={"num_problems": 10, "num_samples": 8}, judge={"num_votes": 1}, select=PAPER)
     everything = RoundParams(sample={"num_problems": 10, "num_samples": 8}, judge={"num_votes": 1, "scope": "all"})

@@ -205,7 +205,7 @@ def _estimate_stage(
         limit = float(model.max_vote_tokens)
         if model.has_two_turns:  # the second request holds the first one and its reasoning
             requests, limit = 2 * requests, limit / 2
-            chars += (reply or model.reasoning_tokens) * CHARS_PER_TOKEN / 2
+            chars += (2 * reply if reply else model.reasoning_tokens) * CHARS_PER_TOKEN / 2
         yield estimate(model.model, requests, chars, reply or limit, reply is not None, model.engine)
 
 
