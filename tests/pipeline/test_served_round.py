@@ -105,7 +105,7 @@ def test_a_published_step_tells_how_its_votes_fell(place: Path) -> None:
     of = read_round("M1", place)
     replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
     (published,) = REPLIES.read_frames(of)
-    assert published.drop("round").equals(replies)
+    assert published.drop("round").equals(replies.drop("reasoning"))
     (labels,) = LABELS.read_frames(of)
     assert labels["judge_models"].to_list() == [["mock-judge"]] * labels.height
     assert set(labels["sample_id"]) == set(published["sample_id"])
