@@ -223,7 +223,7 @@ def test_an_interrupt_leaves_the_batch_running_and_says_so(
         with caplog.at_level(logging.INFO), pytest.raises(KeyboardInterrupt):
             run(tmp_path / "j.jsonl", requests(20))
         assert "POST /batches" in stats(url)["calls"]
-    assert "1 batches with 19 requests are under way and stay so; the same command picks them up" in caplog.text
+    assert "batches under way at the provider: 1, with 19 requests; the same command picks them up" in caplog.text
 
 
 def test_another_address_or_no_batches_there_stop_with_what_to_do(tmp_path: Path, point: Any) -> None:

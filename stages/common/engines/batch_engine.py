@@ -116,12 +116,10 @@ class BatchEngine:
                     else:
                         yield from self._collect(batch, status, requested, attempts, fresh)
         finally:
-            if running:
-                count = sum(len(batch.state.keys) for batch in running)
-                logger.warning(
-                    "%d batches with %s requests are under way and stay so; the same command picks them up",
-                    len(running), f"{count:,}",
-                )  # fmt: skip
+            sizes = [len(batch.state.keys) for batch in running if batch.state.batch_id is not None]
+            if sizes:
+                found = "batches under way at the provider: %d, with %s requests; the same command picks them up"
+                logger.warning(found, len(sizes), f"{sum(sizes):,}")
 
     def close(self) -> None:
         """Forget the batches whose completions the journal holds; others are for the next run."""
