@@ -153,6 +153,16 @@ def test_what_a_finished_batch_lacks_is_sent_again_and_given_up_at_last(tmp_path
     assert [(each.kind, each.num_attempts) for each in lost] == [("no result", 3)]
 
 
+def test_failures_come_among_the_completions_and_not_in_a_row(tmp_path: Path, point: Any) -> None:
+    with batch_server(rejected=0.15) as url:
+        point(url)
+        responses = [response for _, response in make(tmp_path / "j.jsonl").complete(requests(400))]
+    failed = [isinstance(response, Failure) for response in responses]
+    assert len(failed) == 400
+    assert sum(failed) > 40
+    assert max(sum(failed[start : start + 50]) for start in range(350)) < 12, "the runner counts the last ones"
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing of ours handles it."""
 
@@ -226,14 +236,23 @@ def test_an_interrupt_leaves_the_batch_running_and_says_so(
     assert "batches under way at the provider: 1, with 19 requests; the same command picks them up" in caplog.text
 
 
+def send(journal: Path) -> None:
+    """Leave a batch of 19 requests with the provider, and one completion."""
+    engine = make(journal)
+    exchanges = engine.complete(requests(20))
+    next(exchanges)
+    next(exchanges)
+    exchanges.close()
+    (batch,) = read_batches(journal.with_suffix(".batches"))
+    batch.state.is_fetched = False
+    batch.save()
+
+
 def test_another_address_or_no_batches_there_stop_with_what_to_do(tmp_path: Path, point: Any) -> None:
     journal = tmp_path / "j.jsonl"
     with batch_server() as one, batch_server() as two:
         point(one)
-        started = make(journal).complete(requests(20))
-        next(started)
-        next(started)
-        started.close()
+        send(journal)
         point(two)
         with pytest.raises(EngineError, match=r"sent to another address than OPENAI_BASE_URL names now"):
             run(journal, requests(20))
@@ -251,13 +270,7 @@ def test_a_batch_that_is_gone_is_not_paid_for_again_without_a_word(
     journal = tmp_path / "j.jsonl"
     with batch_server() as url:
         point(url)
-        started = make(journal).complete(requests(20))
-        next(started)
-        next(started)
-        started.close()
-        (batch,) = read_batches(tmp_path / "j.batches")
-        batch.state.batch_id = "batch_99"
-        batch.save()
+        send(journal)
         monkeypatch.setattr(batch_provider, "poll_batch", lambda client, _: client.get("/gone", cast_to=object))
         with pytest.raises(EngineError, match=r"remove .*j\.batches/\w+ to send its 19 requests again"):
             run(journal, requests(20))

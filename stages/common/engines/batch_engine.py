@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -213,57 +214,61 @@ class BatchEngine:
         fresh: list[GenerationRequest],
     ) -> Iterator[Exchange]:
         """What the finished `batch` gave for requests of `requested`; those to be sent again are added to `fresh`."""
-        keys, done = dict.fromkeys(batch.state.keys), set()
-        errors: dict[str, AttemptError] = {}
-        if status.name == "failed":
-            errors = self._read_refusals(batch, status)
-            default = AttemptError("another request refused", "and with it the batch")
-        else:
-            default = AttemptError("no result", f"the batch is {status.name}, and its files lack the request")
-            if not batch.state.is_fetched:
-                self._backend.fetch(batch, status)
-            strange: Counter[str] = Counter()
-            for result in batch.read_results():
-                if result is None or result[0] not in keys:
-                    strange["that name no request of it"] += 1
-                    continue
-                key, value = result
-                if key in done:
-                    strange["that repeat another"] += 1
-                elif isinstance(value, AttemptError):
-                    errors.setdefault(key, value)
-                else:
-                    done.add(key)
-                    if key in requested:
-                        yield requested[key], self._mark(value)
-            for what, count in strange.items():
-                logger.warning("batch %s: %d lines %s are left out", batch.state.batch_id, count, what)
+        is_new = not batch.state.is_fetched
+        if is_new and status.name != "failed":
+            self._backend.fetch(batch, status)
+        refused = self._read_refusals(batch, status) if status.name == "failed" else {}
+        done, errors = self._survey(batch, is_new)
+        errors |= refused
+        keys = batch.state.keys
         # What is not done is in no batch any more: a later run sends it as new.
         batch.state.keys, batch.state.is_fetched = [key for key in keys if key in done], True
         batch.save()
+        default = AttemptError("no result", f"the batch is {status.name}, and its files lack the request")
         lost: Counter[str] = Counter()
+        failures: list[Exchange] = []
         for key in keys:
             if key in done or key not in requested:
                 continue
             error = errors.get(key, default)
             attempts[key] += 1
             if error.cause is not Cause.TRANSIENT or attempts[key] >= self._params.max_attempts:
-                yield (
-                    requested[key],
-                    Failure(self._describe(error), attempts[key], error.kind),
-                )
+                failures.append((requested[key], Failure(self._describe(error), attempts[key], error.kind)))
             else:
                 lost[error.kind] += 1
                 fresh.append(requested[key])
         if lost:
             kinds = ", ".join(f"{count:,} {self._backend.secrets.hide(kind)}" for kind, count in lost.most_common())
             logger.warning("batch %s: to be sent again: %s", batch.state.batch_id, kinds)
+        completions = self._read_completions(batch, {key: requested[key] for key in done if key in requested})
+        yield from _mix(completions, failures, len(done & requested.keys()))
+
+    def _survey(self, batch: StoredBatch, is_new: bool) -> tuple[set[str], dict[str, AttemptError]]:
+        """Which requests a batch completed, and the errors of others; lines without sense are counted in a warning."""
+        keys, done = set(batch.state.keys), set()
+        errors: dict[str, AttemptError] = {}
+        strange: Counter[str] = Counter()
+        for result in batch.read_results():
+            if result is None or result[0] not in keys:
+                strange["that name no request of it"] += 1
+            elif result[0] in done:
+                strange["that repeat another"] += 1
+            elif isinstance(result[1], AttemptError):
+                errors.setdefault(result[0], result[1])
+            else:
+                done.add(result[0])
+        for what, count in strange.items() if is_new else ():
+            logger.warning("batch %s: %d lines %s are left out", batch.state.batch_id, count, what)
+        return done, errors
+
+    def _read_completions(self, batch: StoredBatch, left: dict[str, GenerationRequest]) -> Iterator[Exchange]:
+        """The first completion of each request in `left`, which is then empty."""
+        for result in batch.read_results():
+            if result is not None and result[0] in left and isinstance(result[1], Completion):
+                yield left.pop(result[0]), replace(result[1], is_batch=self._backend.charges_less)
 
     def _describe(self, error: AttemptError) -> str:
         return self._backend.secrets.hide_before(str(error), error.cure)
-
-    def _mark(self, completion: Completion) -> Completion:
-        return replace(completion, is_batch=self._backend.charges_less)
 
     def _read_refusals(self, batch: StoredBatch, status: BatchStatus) -> dict[str, AttemptError]:
         """Why single requests were refused, by key; raise `EngineError` where the batch was refused as a whole."""
@@ -284,3 +289,12 @@ class BatchEngine:
 def _is_over_limit(status: BatchStatus) -> bool:
     """Whether the batch did not start since too much of this account is under way."""
     return status.name == "failed" and any(error.code in LIMIT_CODES for error in status.errors)
+
+
+def _mix(exchanges: Iterable[Exchange], failures: list[Exchange], count: int) -> Iterator[Exchange]:
+    """`exchanges`, `count` of them, with `failures` spread evenly: whoever counts the latest sees the true rate."""
+    left = iter(failures)
+    for number, exchange in enumerate(exchanges, 1):
+        yield exchange
+        yield from islice(left, len(failures) * number // count - len(failures) * (number - 1) // count)
+    yield from left
