@@ -37,7 +37,7 @@ plan: $(VENV)/.installed  ## what `make repro` would run, and why
 	@$(BIN)/stepkto plan
 
 test: $(VENV)/.developed  ## the tests, at most 8 minutes on 2 cores
-	@$(BIN)/pytest -n 2 --dist loadfile -m 'not load and not slow'
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not load and not slow'
 
 test-slow: $(VENV)/.developed  ## the tests that `make test` leaves out: whole pipelines, kills, shards
 	@$(BIN)/pytest -n 2 --dist loadfile -m slow

@@ -21,6 +21,30 @@ settings.register_profile("project", deadline=None, suppress_health_check=[Healt
 settings.load_profile("project")
 
 
+LONGEST = (
+    "pipeline/test_audit.py",
+    "unit/test_user_mistakes.py",
+    "pipeline/test_pipeline.py",
+    "pipeline/test_plan.py",
+    "pipeline/test_audit_show.py",
+    "unit/test_train_run.py",
+    "unit/test_train_options.py",
+    "unit/test_outcome_hostile.py",
+    "unit/test_judge_served.py",
+    "unit/test_outcome.py",
+)
+"""Files that begin first, so that none of them is left to one process at the end while the other one has nothing to do.
+
+The first one makes the smoke recipe's run for all; the second one does not wait for it.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put `LONGEST` first, in all processes alike, and leave the order otherwise."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 @pytest.fixture(scope="session")
 def smoke_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which the smoke recipe, with a benchmark, has run and been committed: made once, to be copied only."""

@@ -50,6 +50,7 @@ def test_whole_numbers_in_boxes_are_shifted_and_nothing_else() -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")

@@ -90,6 +90,7 @@ def launch(folder: Path, processes: int, **options: Any) -> Result:
     return json.loads((folder / "log.json").read_text()), torch.load(folder / "weights.pt")
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path, whole: Result) -> None:
     options = {"per_device_train_batch_size": 4, "kl_block_size": 4, "ddp_backend": "gloo", "micro_batch_size": 3}
     two = launch(tmp_path / "two", 2, **options)
