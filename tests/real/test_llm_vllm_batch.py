@@ -35,7 +35,7 @@ SCHEMA = {
 
 def run(kind: str, model: Path, journal: Path, requests: list[GenerationRequest]) -> tuple[dict[str, Any], Runner]:
     """Responses by key, with the runner, whose journal is closed."""
-    params = validate(EngineParams, {"kind": kind, "batch": {"backend": "vllm", "max_requests": 20}}, "engine")
+    params = validate(EngineParams, {"kind": kind, "batch": {"backend": "vllm", "max_requests": 50}}, "engine")
     engine = make_engine(params, ModelId(str(model)), EngineContext(RuntimeParams(), journal=journal))
     with Runner(engine, journal, kind) as runner:
         runner.run(requests)
@@ -53,9 +53,13 @@ def test_a_file_of_requests_gives_what_the_server_gives(
         *[GenerationRequest("m", chat, 1.0, 24, seed) for seed in range(24)],
         *[GenerationRequest("m", chat, 1.0, 100, seed, schema=SCHEMA) for seed in range(4)],
         GenerationRequest("m", chat, 0.0, 12, None),
-        GenerationRequest("m", chat, 1.0, 10 * CONTEXT, 5),
+        GenerationRequest("m", chat, 1.0, CONTEXT, 5),
     ]
-    bad = [GenerationRequest("m", "2 + 2 =", 1.0, 8, 1), GenerationRequest("m", stranger, 1.0, 8, 1)]
+    bad = [
+        GenerationRequest("m", "2 + 2 =", 1.0, 8, 1),
+        GenerationRequest("m", stranger, 1.0, 8, 1),
+        GenerationRequest("m", chat, 1.0, 10 * CONTEXT, 5),  # the server takes it, since its engine knows the context
+    ]
     found, _ = run("batch", folder, tmp_path / "batch.jsonl", [*good, *bad])
     served, _ = run("vllm", folder, tmp_path / "vllm.jsonl", good)
     names = ("text", "finish_reason", "prompt_tokens", "completion_tokens", "is_batch")
@@ -66,7 +70,7 @@ def test_a_file_of_requests_gives_what_the_server_gives(
     assert len({found[request.key].text for request in good[:24]}) == 24
     assert all(json.loads(found[request.key].text)["verdict"] for request in good[24:28])
     assert found[good[-1].key].finish_reason in ("stop", "length")
-    assert [found[request.key].kind for request in bad] == ["text to be completed", "HTTP 400 Bad Request"]
+    assert [found[request.key].kind for request in bad] == ["text to be completed", *["HTTP 400 Bad Request"] * 2]
     assert all(isinstance(found[request.key], Failure) for request in bad)
     assert not list((tmp_path / "batch.batches").iterdir()), "forgotten once they are in the journal"
     again, runner = run("batch", folder, tmp_path / "batch.jsonl", good)
