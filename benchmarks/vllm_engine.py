@@ -15,7 +15,8 @@ from typing import Any
 
 from stages.common.engines import Completion, GenerationRequest, ModelId, Runner
 from stages.common.engines.retry_policy import RetryPolicy
-from stages.common.engines.vllm_engine import CPU_ENVIRONMENT, VllmEngine, make_options
+from stages.common.engines.vllm_engine import VllmEngine
+from stages.common.engines.vllm_server import CPU_ENVIRONMENT, make_options
 from tests.support.small_llama import PLAIN_VLLM, write_small_llama
 
 PROMPTS = 24

@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.engines import vllm_engine
-from stages.common.engines.vllm_engine import LOGS, VllmInstallation
+from stages.common.engines import vllm_server
+from stages.common.engines.vllm_server import LOGS, VllmInstallation
 from stages.common.errors import UserError
 from stages.common.params.block import validate
 from stages.common.params.judge import JudgeParams
@@ -32,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM is the stand-in, and the repository's root a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     command = (sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model")
-    monkeypatch.setattr(vllm_engine, "find_vllm", lambda _python: VllmInstallation(command, True, ()))
+    monkeypatch.setattr(vllm_server, "find_vllm", lambda _python: VllmInstallation(command, True, ()))
     monkeypatch.setattr(vllm_scorer, "RECOVERY_TIMEOUT_S", 60.0)
     paths = (ROOT / "tests/support/stand_in", ROOT)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))

@@ -27,11 +27,12 @@ from stages.common.engines import (
     Runner,
     make_engine,
     vllm_engine,
+    vllm_server,
 )
 from stages.common.engines.retry_policy import RetryPolicy
-from stages.common.engines.vllm_engine import (
+from stages.common.engines.vllm_engine import VllmEngine
+from stages.common.engines.vllm_server import (
     LOGS,
-    VllmEngine,
     VllmInstallation,
     find_vllm,
     format_flags,
@@ -49,7 +50,7 @@ QUICK = RetryPolicy(request_timeout_s=30, attempt_timeout_s=5, first_delay_s=0.0
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM is the stand-in, and the repository's root a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vllm_engine, "find_vllm", find_vllm)
+    monkeypatch.setattr(vllm_server, "find_vllm", find_vllm)
     monkeypatch.setattr(vllm_engine, "PromptEncoder", vllm_engine.PromptEncoder)  # both again after the test
     monkeypatch.syspath_prepend(str(ROOT / "tests/support/stand_in"))
     paths = (ROOT / "tests/support/stand_in", ROOT)
@@ -77,7 +78,7 @@ class Bytes:
 def engine(start_timeout_s: float = 60.0, vllm: VllmParams = PLAIN_VLLM) -> VllmEngine:
     """The engine with the stand-in for vLLM, also in a process of its own."""
     command = (sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model")
-    vllm_engine.find_vllm = lambda _python: VllmInstallation(command, is_cpu=True, batch_command=())
+    vllm_server.find_vllm = lambda _python: VllmInstallation(command, is_cpu=True, batch_command=())
     vllm_engine.PromptEncoder = Bytes  # type: ignore[assignment, misc]
     return VllmEngine(ModelId("org/tiny", "c0ffee"), vllm, 16, QUICK, start_timeout_s)
 
@@ -314,7 +315,7 @@ def test_vllm_runs_in_its_own_environment(tmp_path: Path, monkeypatch: pytest.Mo
         found.append(python)
         raise EngineError("far enough")
 
-    monkeypatch.setattr(vllm_engine, "find_vllm", find)
+    monkeypatch.setattr(vllm_server, "find_vllm", find)
     monkeypatch.setattr(vllm_engine, "PromptEncoder", Bytes)
 
     def start(runtime: RuntimeParams) -> None:

@@ -24,7 +24,8 @@ from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.openai_engine import OpenAIEngine, OpenAIKind
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
-from stages.common.engines.vllm_engine import VllmKind, find_python
+from stages.common.engines.vllm_engine import VllmKind
+from stages.common.engines.vllm_server import find_python
 from stages.common.journal import read_keys
 from stages.common.params.engine import BatchParams, EngineParams
 

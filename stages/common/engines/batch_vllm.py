@@ -14,7 +14,7 @@ from stages.common.engines.request import GenerationRequest
 from stages.common.engines.retry_policy import AttemptError, Cause
 from stages.common.engines.server_process import ServerProcess
 from stages.common.engines.servers import Secrets
-from stages.common.engines.vllm_engine import find_vllm, format_flags, make_environment, make_log_path, make_options
+from stages.common.engines.vllm_server import find_vllm, format_flags, make_environment, make_log_path, make_options
 from stages.common.params.engine import VllmParams
 
 logger = logging.getLogger(__name__)

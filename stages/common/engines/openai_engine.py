@@ -73,6 +73,14 @@ class _History:
     reported: set[tuple[int, str]] = field(default_factory=set)
     """Kinds of errors, by server, that the user was told of."""
 
+    def count(self, request: GenerationRequest, completion: Completion) -> None:
+        """Note a completion; one that begins with the JSON, without thinking beside it, holds none."""
+        self.num_completions += 1
+        if request.schema_after_reasoning:
+            is_bare = completion.reasoning is None and completion.text.lstrip().startswith("{")
+            self.has_thinking |= not is_bare
+            self.num_without_thinking += is_bare
+
 
 class OpenAIEngine:
     """Sends requests to servers that know the model as `model_name`, with at most `concurrency` in flight.
@@ -183,6 +191,7 @@ class _Session:
 
     async def _respond(self, request: GenerationRequest) -> Response:
         policy, history = self.engine.policy, self.engine.history
+        self._check_thinking()
         deadline = time.monotonic() + policy.request_timeout_s
         num_attempts, last = 0, None
         while True:
@@ -190,8 +199,7 @@ class _Session:
             left = deadline - time.monotonic()
             result = await self._attempt(index, request, min(policy.attempt_timeout_s, left))
             if isinstance(result, Completion):
-                history.num_completions += 1
-                self._check_thinking(request, result)
+                history.count(request, result)
                 return result
             num_attempts += 1
             if self.engine.dialect.learn(result, request):
@@ -215,13 +223,9 @@ class _Session:
             self._report_once(index, last, "the request has failed")
             return Failure(reason, num_attempts, last.kind)
 
-    def _check_thinking(self, request: GenerationRequest, completion: Completion) -> None:
-        """Raise `EngineError` where a schema that is to hold after the thinking has left no room for any."""
+    def _check_thinking(self) -> None:
+        """Raise `EngineError` where schemas that are to hold after the thinking have left no room for any."""
         history = self.engine.history
-        if not request.schema_after_reasoning or history.has_thinking:
-            return
-        history.has_thinking = completion.reasoning is not None or not completion.text.lstrip().startswith("{")
-        history.num_without_thinking += 1
         if not history.has_thinking and history.num_without_thinking >= MAX_WITHOUT_THINKING:
             raise EngineError(
                 f"model {self.engine.model_name}: {history.num_without_thinking} completions without thinking: the "

@@ -14,13 +14,8 @@ from stages.common.engines.kinds import EngineContext
 from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.server_process import ServerProcess
 from stages.common.engines.servers import Secrets, Server
-from stages.common.engines.vllm_engine import (
-    Option,
-    VllmEngine,
-    VllmKind,
-    find_installation,
-    make_log_path,
-)
+from stages.common.engines.vllm_engine import VllmEngine, VllmKind
+from stages.common.engines.vllm_server import Option, find_installation, make_log_path
 from stages.common.params.engine import EngineParams, VllmParams
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from stages.common.engines import EngineError, ModelId
-from stages.common.engines.vllm_engine import find_python, launch_server, open_client, wait_for_server
+from stages.common.engines.vllm_server import find_python, launch_server, open_client, wait_for_server
 from stages.common.params.prm import PrmParams
 from stages.common.params.runtime import RuntimeParams
 from stages.judge.prm.input_layout import EncodedSteps

@@ -28,7 +28,7 @@ class Keyed(StandIn):
 
 
 async def serve(host: str, port: int) -> None:
-    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0, refuse="")
+    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0, refuse="", thinking=0.0)
     state = FaultServer(settings)
     server = await asyncio.get_running_loop().create_server(lambda: Keyed(state), host, port)
     await server.serve_forever()

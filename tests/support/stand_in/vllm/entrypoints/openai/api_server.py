@@ -69,7 +69,7 @@ class StandIn(Connection):
 
 
 async def serve(socket: str) -> None:
-    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0, refuse="")
+    settings = argparse.Namespace(always="", once="", faults=0.0, latency=0.01, hangs=0, refuse="", thinking=0.0)
     state = FaultServer(settings)
     server = await asyncio.get_running_loop().create_unix_server(lambda: StandIn(state), socket)
     await server.serve_forever()
