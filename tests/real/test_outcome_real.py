@@ -85,3 +85,13 @@ def test_sentences_of_gsm8k() -> None:
     given = verdicts([(gold.strip(), re.sub(r"<<.*?>>", "", text)) for text, gold in texts])
     assert sum(v.is_correct is True for v in given) >= 0.96 * len(given)
     assert sum(v.is_correct is False for v in given) <= 0.015 * len(given)
+
+
+def test_placeholders_stand_where_their_source_says() -> None:
+    """Golds that are no answer name a row that holds them, or say that they are a shape."""
+    entries = json.loads(Path("stages/common/gold_answers/no_answers.json").read_text(encoding="utf-8"))
+    cited = [entry for entry in entries if not entry["source"].startswith("shape: ")]
+    for entry in cited:
+        name, row = re.fullmatch(r"([\w/]+\.jsonl):(\d+)(?:, .*)?", entry["source"]).groups()  # type: ignore[union-attr]
+        assert entry["text"].casefold() in json.dumps(real_rows(name)[int(row) - 1]).casefold().replace("\\\\", "\\")
+    assert len(cited) >= 9

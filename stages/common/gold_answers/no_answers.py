@@ -1,6 +1,7 @@
 r"""Gold answers that are none: placeholders, remarks about a proof, and the answers of several questions in one.
 
-The placeholders are in ``no_answers.json``, each with where it was seen.
+The placeholders are in ``no_answers.json``. The `source` of each is a row of the real data that the tests use
+(``file:row``), or ``shape:`` and the collection for whose golds it was written, where no row at hand holds it.
 """
 
 from __future__ import annotations

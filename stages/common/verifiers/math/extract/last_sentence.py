@@ -253,5 +253,5 @@ def _choose_value(text: str, start: int, end: int, bold: list[tuple[int, int]], 
         ):
             top, is_sure = values, True  # what follows the last sign or verb, behind relative clauses
         chosen = top[-1] if is_sure else values[-1]
-        return narrow_value(text, chosen.start, chosen.end, is_guess=not is_sure)
+        return narrow_value(text, chosen.start, chosen.end, is_guess=not is_sure or chosen.is_open)
     return None

@@ -2,16 +2,26 @@
 
 import re
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from stages.common.verifiers.math.extract.sentence_tokens import OPERANDS, Token, find_expression_end, split_tokens
 from stages.common.verifiers.math.extract.sentence_words import (
     ADVERBS,
+    CHANGING_BEFORE,
+    CHANGING_WITH_OF,
     CHANGING_WORDS,
+    CONTINUING,
+    CONTINUING_WITHOUT_UNIT,
     COPULAS,
+    DOUBTS,
     LABELS,
+    MULTIPLES,
+    NEGATIONS,
     NO_UNITS,
     PREPOSITIONS,
+    REJECTED_ROLES,
+    REJECTIONS,
     SHORT_UNITS,
     SIGN_WORDS,
     SUBORDINATES,
@@ -28,6 +38,7 @@ _SOLVED = re.compile(r"(?:\$|\\\()?\s*(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?'?\s*=
 
 _WITH_UNIT = re.compile(r"\d \w+\Z")
 _UNIT_WORD = re.compile(r"(?!(?:a|i)\Z)[^\W\d_][^\d_,]*")
+_MAX_WORDS_BEFORE = 4
 _CJK_COPULAS = ("是", "为", "為", "得", "有", "共")
 _ARROWS = ("=", ":", "⇒", "→", "=>")
 _JOINING = ("and", "or", "&", "和", "或", "и", "или", *SIGN_WORDS)
@@ -46,13 +57,17 @@ class Rank(IntEnum):
 
 
 class Value(NamedTuple):
-    """A value of a sentence: its span with a unit, how surely it is meant, and the indices of its tokens."""
+    """A value of a sentence: its span with a unit, how surely it is meant, and the indices of its tokens.
+
+    `is_open`: words around it make another value of it, which is not computed.
+    """
 
     start: int
     end: int
     rank: Rank
     first: int
     last: int
+    is_open: bool = False
 
 
 def find_values(
@@ -82,7 +97,7 @@ def find_values(
                 index = max(index, value.last)
         else:
             index += 1
-            if token.word in ("not", "instead", "rather") or (token.word in ("than", "of") and denied == first):
+            if _denies(token.word) or (token.word in ("than", "of") and denied == first):
                 denied = index
             elif token.word in SUBORDINATES:
                 opened = first
@@ -90,7 +105,52 @@ def find_values(
                 opened = None
         if opened == 0 and "," in tokens[index - 1].pause:
             opened = None
-    return values
+    is_doubtful = any(token.word in DOUBTS for token in tokens)
+    return [
+        value._replace(rank=Rank.DENIED) if _is_rejected(tokens, value)
+        else value._replace(is_open=is_doubtful or _is_part(tokens, value))
+        for value in values
+    ]  # fmt: skip
+
+
+def _denies(word: str) -> bool:
+    return word in NEGATIONS or word.endswith(("n't", "n’t", "不是", "不为", "不等于", "并非"))
+
+
+def _is_rejected(tokens: list[Token], value: Value) -> bool:
+    """Return whether a sentence denies the value before its verb: x = 5 is not a solution."""
+    words = [token.word for token in tokens[value.last : value.last + 5]]
+    if len(words) < 2 or words[0] not in ("is", "are", "was"):
+        return False
+    return words[1] in REJECTIONS or (words[1] == "not" and not REJECTED_ROLES.isdisjoint(words[2:]))
+
+
+def _is_part(tokens: list[Token], value: Value) -> bool:
+    """Return whether words before a value, or between it and the next, make one other value of them."""
+    texts = [token.text for token in tokens[value.first : value.last]]
+    if not any("=" in text for text in texts) and _is_changed(tokens, value.first):
+        return True
+    if value.last < len(tokens) and tokens[value.last].word.startswith(MULTIPLES):
+        return True
+    is_bare = len(texts) == 1 and _NUMBER.fullmatch(texts[0]) is not None and texts[0].lstrip("-+−–")[:1].isdigit()
+    continuing = CONTINUING | CONTINUING_WITHOUT_UNIT if is_bare else CONTINUING
+    position = value.last
+    while position < len(tokens) and tokens[position].word in continuing and not tokens[position - 1].pause:
+        position += 1
+    words = {token.word for token in tokens[value.last : position]}
+    is_joined = bool(words) and ("than" in words or words.isdisjoint(("more", "less", "fewer", "greater")))
+    return is_joined and position < len(tokens) and tokens[position].kind in OPERANDS
+
+
+def _is_changed(tokens: list[Token], first: int) -> bool:
+    """Return whether words between a verb and the value at `first` make another one of it: almost 5, half of 5."""
+    words: list[str] = []
+    for token in reversed(tokens[max(first - _MAX_WORDS_BEFORE, 0) : first]):
+        if token.kind != "word" or token.pause or token.word in COPULAS or token.word in SUBORDINATES:
+            break
+        words.insert(0, token.word)
+    is_of = any(word in CHANGING_WITH_OF and after == "of" for word, after in pairwise(words))
+    return is_of or not CHANGING_BEFORE.isdisjoint(words) or words[-1:] in (["than"], ["root"], ["squared"])
 
 
 def _read_value(tokens: list[Token], first: int, last: int, bold: list[tuple[int, int]]) -> Value:

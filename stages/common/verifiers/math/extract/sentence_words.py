@@ -13,7 +13,7 @@ LABELS = _split("""
 
 CHANGING_WORDS = _split("""
     hundred thousand million billion trillion dozen percent percentage degrees degree square cubic squared
-    cubed thirds halves quarters fifths tenths am pm a.m. p.m. increase decrease profit loss below above per
+    cubed thirds halves quarters fifths tenths am pm a.m p.m times fold increase decrease profit loss below above per
 """)
 """Words that change the value before them, or the unit that follows them; they are taken with the word behind them."""
 
@@ -22,8 +22,8 @@ NO_UNITS = _split("""
     since as is are was were be been than then there here it they he she we you this these those each every
     only also still not no different distinct possible such more less fewer total positive negative real
     integer altogether respectively now together left remaining overall after before during until out into
-    over under between among divided multiplied times plus minus would will can must may should has have had
-    do does did given satisfying using via while giving making modulo mod all both either neither unique valid
+    over under between among divided multiplied plus minus would will can must may should has have had
+    do does did given satisfying using via while giving making modulo mod base all both either neither unique valid
     exactly about approximately around however therefore thus hence i.e. e.g. i.e e.g etc what how why let its
     his her their our your my whereas unless instead rather choose
 """)
@@ -53,6 +53,47 @@ SUBORDINATES = _split("""
     despite
 """)
 """Words that begin a part of a sentence that does not state its value."""
+
+CHANGING_BEFORE = _split("twice double triple almost nearly below under most least within percent")
+CHANGING_WITH_OF = _split("half third quarter root square cube logarithm factor sum product difference ratio")
+"""Words between a verb and a number that make another value of it: almost 5, half of 5, the product of 5 and 7."""
+
+CONTINUING = _split("""
+    plus minus times divided multiplied by choose mod modulo to the power out more less fewer greater than base
+    raised
+""")
+CONTINUING_WITHOUT_UNIT = _split("of in over from per")
+"""Words between two numbers that make one value of them: 5 plus 7, 5 more than 7, 5 in 7; not 5 dollars in 7 days."""
+
+DOUBTS = _split("otherwise maybe perhaps possibly alternatively")
+"""Words of a sentence that leaves its value open."""
+
+REJECTIONS = _split("extraneous invalid impossible wrong incorrect rejected excluded discarded inadmissible")
+REJECTED_ROLES = _split("solution solutions root roots valid possible allowed acceptable answer")
+"""Words behind "is", and behind "is not", by which a sentence denies the value before it."""
+
+NEGATIONS = _split("not instead rather cannot never neither nor не ни нет")
+
+MULTIPLES = (
+    "раз",
+    "тысяч",
+    "тыс",
+    "млн",
+    "млрд",
+    "миллион",
+    "миллиард",
+    "дюжин",
+    "сот",
+    "倍",
+    "万",
+    "亿",
+    "千",
+    "百",
+    "成",
+    "折",
+    "打",
+)
+"""How words begin that multiply the number before them."""
 
 SIGN_WORDS = frozenset({"negative", "minus"})
 
