@@ -79,9 +79,9 @@ def _compare_bare(first: Node, unit: Unit, second: Node, other: Unit, by: Compar
 
 def _may_convert(first: Node, unit: Unit, second: Node, other: Unit) -> bool:
     """Return whether a number without a unit may be the other amount in another unit."""
-    (bare, amount), measure = ((first, second), other) if other.dimensions else ((second, first), unit)
+    (bare, amount), with_unit = ((first, second), other) if other.dimensions else ((second, first), unit)
     quotient = _divide(bare, amount)
-    return quotient is not None and is_conversion(measure, quotient)
+    return quotient is not None and is_conversion(with_unit, quotient)
 
 
 def _divide(first: Node, second: Node) -> Fraction | None:

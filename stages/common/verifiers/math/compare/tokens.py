@@ -135,8 +135,8 @@ def _read_times(tokens: list[Token], index: int) -> Token:
             return Token(r"\times", token.text, token.is_spaced)
         raise ReadError("an x between numbers")
     if token.kind == "number" and before.kind == "name" and before.text.isascii() and not token.is_spaced and index:
-        is_sign = before.text in ("x", "X") and index > 1 and tokens[index - 2].kind == "number"
-        if len(before.text) == 1 and not is_sign:
+        is_between_numbers = before.text in ("x", "X") and index > 1 and tokens[index - 2].kind == "number"
+        if len(before.text) == 1 and not is_between_numbers:
             raise ReadError("a number behind a letter, which may be an index or a power")
     return token
 
