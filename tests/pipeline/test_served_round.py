@@ -75,8 +75,11 @@ def test_what_it_cost_is_reported(place: Path) -> None:
     judged = report(place, "judge")
     costs = judged["llm_usage"]["judge"]
     replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
-    assert costs["completions"] == replies.height
-    assert costs["prompt_tokens"] == replies["prompt_tokens"].sum()
+    assert judged["checks"]["found"] == []
+    num_probes = sum(judged["checks"]["probes"].values())
+    assert num_probes > 0
+    assert costs["completions"] >= replies.height + 3 * num_probes, "the checks' probes are paid for, too"
+    assert costs["prompt_tokens"] > replies["prompt_tokens"].sum()
     assert costs["cost"] == pytest.approx(
         (costs["prompt_tokens"] * 0.5 + costs["completion_tokens"] * 1.5) / 1e6, abs=1e-6
     )
@@ -180,7 +183,7 @@ def test_what_is_sent_again(place: Path) -> None:
     run(place, "dvc", "repro", "judge@M1")
     sampled, judged = answers(place)
     assert sampled == 4, "one problem more"
-    assert 12 <= judged <= 12 * 3
+    assert 12 <= judged <= 2 * 12 * 3, "and probes of its completions, if they are among the first"
     kept = read_table(place / "data/samples/M1", SAMPLE, 0)["sample_id"]
     assert kept.len() == 132
 
