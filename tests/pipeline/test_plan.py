@@ -139,7 +139,7 @@ def test_a_changed_setting_is_named_where_it_is_read(place: Path) -> None:
     assert set(decisions) - running(decisions) == rest
     table = render_decisions(list(decisions.values()), "params.yaml", Path("work"))
     assert "train@M1       param: train.beta 5.0 -> 1.0\n" in table
-    assert "Will not run: problems, seed_model, sample@M1, split@M1, " in table
+    assert "Will not run: problems, seed_model, sample@M1, outcome@M1, select@M1, split@M1, " in table
     assert f"{len(running(decisions))} of 22 stages run at most (4 changed, " in table
     ran = repro(place)
     assert changed(decisions) <= ran <= running(decisions)

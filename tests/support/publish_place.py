@@ -23,12 +23,15 @@ from stages.common.tables import (
     SAMPLE,
     SELECTION,
     STEP,
+    Table,
     make_problem_id,
     make_sample_id,
+    read_table,
     write_table,
 )
 from stages.dataset.training_files import RoundTables, build_dataset
-from stages.select import keep_in_scope, select_samples
+from stages.select import keep_in_scope
+from stages.select.__main__ import select
 from tests.support import tiny_policy
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 from tests.support.report_fakes import write, write_stages
@@ -74,32 +77,39 @@ def make_place(
     (root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n", encoding="utf-8")
     policy = write_seed_policy(root / "models/M0")
     rows = _rows(problems, policy, note)
-    samples = pl.DataFrame(rows["sample"], schema=SAMPLE.schema)
-    outcomes = pl.DataFrame(rows["outcome"], schema=OUTCOME.schema)
-    selection = select_samples(samples.join(outcomes.select("sample_id", "is_correct"), on="sample_id"), RULE, 1)
-    write_table(root / "data/selections/M1", SELECTION, selection, digits)
+    data = root / "data"
+    write_stages(data / "reports", ["M1"])
+    for table in (PROBLEM, SAMPLE, OUTCOME):
+        write_table(locate(data, table), table, pl.DataFrame(rows[table.name], schema=table.schema), digits)
+    selections = data / "selections/M1"
+    report_file = data / "reports/select/M1.json"
+    select(root / "params.yaml", locate(data, SAMPLE), locate(data, OUTCOME), selections, report_file)
+    samples, selection = read_table(locate(data, SAMPLE), SAMPLE, digits), read_table(selections, SELECTION, digits)
     judged = set(keep_in_scope(samples, selection, scope)["sample_id"])
-    for name in ("step", "labels"):
-        rows[name] = [row for row in rows[name] if row["sample_id"] in judged]
-    for table, name in ((PROBLEM, "problems"), (SAMPLE, "samples/M1"), (STEP, "steps/M1"), (LABEL, "labels/M1"),
-                        (OUTCOME, "outcomes/M1")):  # fmt: skip
-        frame = pl.DataFrame(rows[table.name], schema=table.schema)
-        write_table(root / "data" / name, table, frame, digits)
+    for table in (STEP, LABEL):
+        rows[table.name] = [row for row in rows[table.name] if row["sample_id"] in judged]
+        write_table(locate(data, table), table, pl.DataFrame(rows[table.name], schema=table.schema), digits)
     if served:
         write_table(
             root / "data/labels/M1/replies", REPLY, pl.DataFrame(_replies(rows["labels"]), REPLY.schema), digits
         )
     inputs = RoundTables(
-        root / "data/problems",
-        *(root / "data" / name / "M1" for name in ("samples", "outcomes", "selections", "steps", "labels")),
+        *(locate(data, table) for table in (PROBLEM, SAMPLE, OUTCOME)),
+        selections,
+        locate(data, STEP),
+        locate(data, LABEL),
         scope,
     )
     prompt = PromptParams(**recipe["sample"]["prompt"])
     (root / "data/datasets/M1").mkdir(parents=True)
     report = build_dataset(inputs, PARAMS, prompt, 1, digits, root / "data/datasets/M1")
-    write_stages(root / "data/reports", ["M1"])
-    write(root / "data/reports/dataset/M1.json", report)
+    write(data / "reports/dataset/M1.json", report)
     return root
+
+
+def locate(data: Path, table: Table) -> Path:
+    """Folder of a table of round M1."""
+    return data / "problems" if table is PROBLEM else data / f"{table.name.removesuffix('s')}s" / "M1"
 
 
 def write_seed_policy(folder: Path) -> str:

@@ -140,7 +140,7 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     assert rounds[1][3].startswith("82.4% (78.9%")
     drops = {(row[0], row[1]): row[2] for row in table(section(text, "Dropped rows"))}
     assert drops["problems", "source orca\\_math"] == "31"
-    assert ("dataset", "same completion for the same problem") in drops
+    assert ("select", "same completion for the same problem") in drops
     assert ["M1", "sample", "315,000"] in table(section(text, "Cost"))
     judge = section(text, "Judge")
     assert "Votes per step: 3, of which 60.0% must agree" in judge
@@ -289,7 +289,7 @@ def test_several_rounds_lie_side_by_side(tmp_path: Path) -> None:
     recipe = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
     recipe["rounds"]["K1"] = {"policy": "M0", "train": {"method": "kto"}}
     (place / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    for stage in ("samples", "steps", "labels", "outcomes", "datasets"):
+    for stage in ("samples", "outcomes", "selections", "steps", "labels", "datasets"):
         (place / "data" / stage / "K1").symlink_to(place / "data" / stage / "M1")
     publication = write_dataset(["M1", "K1", "M1"], "org/sums", COMMIT, tmp_path / "out", place)
     assert publication.rounds == ("M1", "K1")
