@@ -21,6 +21,7 @@ from stages.common.engines import (
     vllm_engine,
 )
 from stages.common.engines.vllm_engine import VllmEngine
+from stages.common.engines.vllm_server import find_installation
 from stages.common.params.block import validate
 from stages.common.params.engine import EngineParams
 from stages.common.params.runtime import RuntimeParams
@@ -117,6 +118,12 @@ def test_an_environment_without_it_is_named(tmp_path: Path) -> None:
     python.chmod(0o755)
     with pytest.raises(EngineError, match=r"engine sglang: SGLang is not installed for .*python; install sglang"):
         list(serve(str(python)).complete(requests(1)))
+
+
+def test_packages_are_found_by_their_names() -> None:
+    """In this test's own environment, whatever the packages are."""
+    found = find_installation(sys.executable, ("pytest", "no-such-package"), "runtime.sglang_python", "")
+    assert found == ["pytest", pytest.__version__]
 
 
 def test_kind_serve_starts_vllm_unless_told_otherwise() -> None:

