@@ -53,12 +53,11 @@ def test_a_file_of_requests_gives_what_the_server_gives(
         *[GenerationRequest("m", chat, 1.0, 24, seed) for seed in range(24)],
         *[GenerationRequest("m", chat, 1.0, 100, seed, schema=SCHEMA) for seed in range(4)],
         GenerationRequest("m", chat, 0.0, 12, None),
-        GenerationRequest("m", chat, 1.0, CONTEXT, 5),
     ]
     bad = [
         GenerationRequest("m", "2 + 2 =", 1.0, 8, 1),
         GenerationRequest("m", stranger, 1.0, 8, 1),
-        GenerationRequest("m", chat, 1.0, 10 * CONTEXT, 5),  # the server takes it, since its engine knows the context
+        GenerationRequest("m", chat, 1.0, CONTEXT, 5),  # kind vllm cuts at the context's end instead
     ]
     found, _ = run("batch", folder, tmp_path / "batch.jsonl", [*good, *bad])
     served, _ = run("vllm", folder, tmp_path / "vllm.jsonl", good)
@@ -69,7 +68,6 @@ def test_a_file_of_requests_gives_what_the_server_gives(
         assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
     assert len({found[request.key].text for request in good[:24]}) == 24
     assert all(json.loads(found[request.key].text)["verdict"] for request in good[24:28])
-    assert found[good[-1].key].finish_reason in ("stop", "length")
     assert [found[request.key].kind for request in bad] == ["text to be completed", *["HTTP 400 Bad Request"] * 2]
     assert all(isinstance(found[request.key], Failure) for request in bad)
     assert not list((tmp_path / "batch.batches").iterdir()), "forgotten once they are in the journal"

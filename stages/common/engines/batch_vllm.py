@@ -26,8 +26,8 @@ _SERVER_OPTIONS = ("uds", "disable_uvicorn_access_log")
 class VllmBackend:
     """Runs one batch after the other; vLLM loads the model for each. A kill loses the batch that runs.
 
-    vLLM reads chats alone, by the model's own chat template, and cuts at the end of the context as its server does; it
-    refuses a request whose `max_tokens` alone is longer than that.
+    vLLM reads chats alone, by the model's own chat template, and refuses a request whose prompt and `max_tokens`
+    together are longer than its context.
     """
 
     charges_less = False
