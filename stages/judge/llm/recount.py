@@ -69,6 +69,6 @@ def count_kept_votes(
     rows: list[tuple[Any, ...]] = []
     for sample_id, step in steps.select("sample_id", "step").iter_rows():
         votes = [vote for of_judge in collected for vote in of_judge.votes[sample_id][step]]
-        verdicts = [vote.is_correct for vote in votes if isinstance(vote, StepVote)]
-        rows.append((sample_id, step, verdicts.count(True), verdicts.count(False), len(votes) - len(verdicts)))
+        opinions = [vote.is_correct for vote in votes if isinstance(vote, StepVote) and vote.is_correct is not None]
+        rows.append((sample_id, step, opinions.count(True), opinions.count(False), len(votes) - len(opinions)))
     return pl.DataFrame(rows, schema=VOTE_COUNTS, orient="row")
