@@ -49,7 +49,7 @@ from stages.judge import (
 )
 from stages.judge.__main__ import label
 from stages.judge.label_stats import LabelStats
-from stages.judge.llm import judge_prompts, llm_judge
+from stages.judge.llm import count_kept_votes, judge_prompts, llm_judge
 from stages.judge.llm.votes import VoteRequest
 from stages.split import split_samples
 from tests.support.clones import read_facts
@@ -168,6 +168,11 @@ def test_a_critique_says_nothing_of_steps_after_the_first_error() -> None:
     assert after.height
     assert after["label"].null_count() == after.height == report["unknown"]["reasons"]["after the first error"]
     assert wrong_share(labels, asked) == 0
+    llm = JudgeParams.model_validate({**JUDGE, "llm": served(mode="critique")}).llm
+    assert llm is not None
+    counts = count_kept_votes(labels.replies, asked[2], 1, [llm])
+    assert counts["votes_invalid"].sum() == after.height
+    assert set(counts.select(pl.sum_horizontal("^votes_.*$")).to_series()) == {1}
 
 
 @pytest.mark.parametrize("reasoning", ["tags", "field", "two_turns"])
