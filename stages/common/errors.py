@@ -13,7 +13,7 @@ from pathlib import Path
 MAX_ERROR_CHARS = 300
 """Longest one-line error."""
 
-_CURES = {
+_HINTS = {
     errno.ENOENT: "check the path; `dvc checkout` restores what an earlier run made",
     errno.ENOTDIR: "a part of this path is a file; check the path",
     errno.EISDIR: "this is a folder; name a file",
@@ -54,11 +54,11 @@ def explain_system_error(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (match := _OS_ERROR_IN_TEXT.search(str(error))):
         number = int(match[1] or match[2])
-    if number not in _CURES:
+    if number not in _HINTS:
         return None
     path = error.filename2 or error.filename if isinstance(error, OSError) else None
     if path is None and number in (errno.ENOSPC, errno.EDQUOT):
         path = f"{Path.cwd()} or {tempfile.gettempdir()}"
     if path is None:
-        return f"{describe_error(error)}; {_CURES[number]}"
-    return f"{os.fsdecode(path)}: {os.strerror(number)}; {_CURES[number]}"
+        return f"{describe_error(error)}; {_HINTS[number]}"
+    return f"{os.fsdecode(path)}: {os.strerror(number)}; {_HINTS[number]}"

@@ -68,8 +68,8 @@ def read_hub(repo: str, name: str | None, revision: str, split: str, *, streamin
             row += 1
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # not found, no network, broken off
         reason = f"{type(error).__name__}: {describe_error(error)}"
-        cure = "check its name and the network, or read a file of your own"
-        raise UserError(f"{origin}: could not be read after row {row} ({reason}); {cure}") from error
+        hint = "check its name and the network, or read a file of your own"
+        raise UserError(f"{origin}: could not be read after row {row} ({reason}); {hint}") from error
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

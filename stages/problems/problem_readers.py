@@ -25,8 +25,8 @@ def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
         files = params.files
         for path in map(Path, files.paths):
             if not path.is_file():
-                cure = files.get_from or "correct the path, or put the file there"
-                raise UserError(f"problems.files.paths: {path}: no such file; {cure}")
+                hint = files.get_from or "correct the path, or put the file there"
+                raise UserError(f"problems.files.paths: {path}: no such file; {hint}")
         rows = chain.from_iterable(
             _complete_rows(
                 read_file(path), "problems.files", files.columns, files.source or path.name.partition(".")[0]

@@ -144,7 +144,7 @@ def test_a_stream_stops_at_once() -> None:
     with pytest.raises(AttemptError, match="reply is a stream of events") as stream:
         send(BASE, httpx2.Response(200, content=b"data: {}\n\n", headers=headers))
     assert stream.value.cause is Cause.FINAL
-    assert stream.value.cure
+    assert stream.value.hint
 
 
 def test_the_backend_that_a_server_names_is_kept() -> None:
@@ -262,7 +262,7 @@ def test_which_statuses_stop() -> None:
     passing = {status for status, cause in causes.items() if cause is Cause.TRANSIENT}
     assert passing == {408, 409, 425, 429, *range(500, 600)}
     assert {status for status, cause in causes.items() if cause is Cause.REFUSED} == {400, 413, 422}
-    assert all(make_status_error(status, "", "", None).cure for status in causes.keys() - passing)
+    assert all(make_status_error(status, "", "", None).hint for status in causes.keys() - passing)
 
 
 def test_retry_after_in_both_its_forms() -> None:

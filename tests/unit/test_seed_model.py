@@ -1,4 +1,4 @@
-"""M0 from models that exist already: folders, GGUF files and the Hub's cache; refusals are one line with the cure."""
+"""M0 from models that exist already: folders, GGUF files and the Hub's cache; refusals are one line with the hint."""
 
 from __future__ import annotations
 

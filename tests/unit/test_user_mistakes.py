@@ -1,4 +1,4 @@
-"""What a user can do wrong, by the command that meets it: one line that names the thing and the cure; bugs do not."""
+"""What a user can do wrong, by the command that meets it: one line that names the thing and the hint; bugs do not."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ class BatchEngine:
                 yield left.pop(result[0]), replace(result[1], is_batch=self._backend.charges_less)
 
     def _describe(self, error: AttemptError) -> str:
-        return self._backend.secrets.hide_before(str(error), error.cure)
+        return self._backend.secrets.hide_before(str(error), error.hint)
 
     def _read_refusals(self, batch: StoredBatch, status: BatchStatus) -> dict[str, AttemptError]:
         """Why single requests were refused, by key; raise `EngineError` where the batch was refused as a whole."""

@@ -184,9 +184,9 @@ class ProviderBackend:
         text = secrets.hide(f"{server.name}: {work}: {error}, in {num_attempts} attempts")
         is_gone = batch is not None and error.kind.startswith("HTTP 404")
         if batch is not None and is_gone:
-            cure = f"remove {batch.folder} to send its {len(batch.state.keys):,} requests again, which costs again"
+            hint = f"remove {batch.folder} to send its {len(batch.state.keys):,} requests again, which costs again"
         elif error.kind.startswith(("HTTP 404", "HTTP 405")):
-            cure = _NO_ENDPOINT
+            hint = _NO_ENDPOINT
         else:
-            cure = error.cure or "run the same command again: it goes on from here"
-        raise EngineError(f"{text}; {cure}")
+            hint = error.hint or "run the same command again: it goes on from here"
+        raise EngineError(f"{text}; {hint}")

@@ -211,7 +211,7 @@ class _Session:
                 raise EngineError(self._describe(index, result))
             delay = policy.choose_delay(num_attempts, result.retry_after_s)
             if result.cause is Cause.REFUSED:
-                reason = self.secrets.hide_before(str(result), result.cure)
+                reason = self.secrets.hide_before(str(result), result.hint)
             elif time.monotonic() + delay >= deadline:
                 reason = self.secrets.hide(
                     f"gave up after {num_attempts} attempts within {policy.request_timeout_s:g} s; the last: {last}"
@@ -257,7 +257,7 @@ class _Session:
 
     def _describe(self, index: int, error: AttemptError) -> str:
         text = f"model {self.engine.model_name} at {self.servers[index].name}: {error}"
-        return self.secrets.hide_before(text, error.cure)
+        return self.secrets.hide_before(text, error.hint)
 
     async def _attempt(self, index: int, request: GenerationRequest, timeout_s: float) -> Completion | AttemptError:
         from openai import OpenAIError
@@ -285,8 +285,8 @@ def read_error(error: AttemptError | TimeoutError | OpenAIError | HTTPError, tim
     cause = error.__cause__ or error
     if not isinstance(cause, (ConnectError, ConnectTimeout)):
         return AttemptError(type(cause).__name__, str(cause))
-    cure = f"start the server, or correct its address in {URLS_VARIABLE}"
-    return AttemptError("no connection", _describe_root(cause), Cause.UNREACHABLE, cure)
+    hint = f"start the server, or correct its address in {URLS_VARIABLE}"
+    return AttemptError("no connection", _describe_root(cause), Cause.UNREACHABLE, hint)
 
 
 def _describe_root(error: BaseException) -> str:

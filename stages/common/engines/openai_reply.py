@@ -102,8 +102,8 @@ def _read_choice(choice: dict[str, Any]) -> tuple[str, str | None]:
         elif kind in _THINKING_PARTS:
             thoughts.append(_read_thinking(part.get(kind, part.get("text"))))
         else:
-            cure = "have the server reply with text alone"
-            raise AttemptError("content part is no text", f"found type {str(kind)[:50]!r}", Cause.REFUSED, cure)
+            hint = "have the server reply with text alone"
+            raise AttemptError("content part is no text", f"found type {str(kind)[:50]!r}", Cause.REFUSED, hint)
     return "".join(texts), "".join(thoughts) if thoughts else None
 
 

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})
-"""Statuses below 500 that time may cure."""
+"""Statuses below 500 that time may mend."""
 
 REFUSED_STATUSES = frozenset({400, 413, 422})
 """Statuses that say something of one request: its prompt is too long, or the server lacks a parameter."""
@@ -38,7 +38,7 @@ class Cause(Enum):
     """What a failed attempt says of the attempts to come."""
 
     TRANSIENT = auto()
-    """Time may cure it."""
+    """Time may mend it."""
     UNREACHABLE = auto()
     """There is no connection to the server: it restarts, or there is none at this address."""
     MALFORMED = auto()
@@ -50,20 +50,20 @@ class Cause(Enum):
 
 
 class AttemptError(Exception):
-    """One failed attempt. `kind` is what it is counted by; `cure` says what the user can do, where that is known."""
+    """One failed attempt. `kind` is what it is counted by; `hint` says what the user can do, where that is known."""
 
     def __init__(
         self,
         kind: str,
         detail: str = "",
         cause: Cause = Cause.TRANSIENT,
-        cure: str = "",
+        hint: str = "",
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
         self.kind = kind
         self.cause = cause
-        self.cure = cure
+        self.hint = hint
         self.retry_after_s = retry_after_s
 
 

