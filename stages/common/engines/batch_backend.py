@@ -6,6 +6,9 @@ from typing import NamedTuple, Protocol
 from stages.common.engines.batch_files import StoredBatch
 from stages.common.engines.servers import Secrets
 
+LIMIT_CODES = frozenset({"token_limit_exceeded", "request_limit_exceeded"})
+"""Codes of a failed batch that say that too much is under way."""
+
 
 class BatchError(NamedTuple):
     """Why a whole batch failed before it ran."""
@@ -29,6 +32,11 @@ class BatchStatus:
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: tuple[BatchError, ...] = ()
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether the batch did not start since too much of this account is under way."""
+        return self.name == "failed" and any(error.code in LIMIT_CODES for error in self.errors)
 
     def __str__(self) -> str:
         if self.total is None:

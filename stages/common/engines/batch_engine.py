@@ -17,7 +17,7 @@ from typing import Any
 
 from stages.common.engines.batch_backend import BatchBackend, BatchStatus
 from stages.common.engines.batch_files import RequestLine, StoredBatch, read_batches, write_batches
-from stages.common.engines.batch_provider import LIMIT_CODES, ProviderBackend
+from stages.common.engines.batch_provider import ProviderBackend
 from stages.common.engines.batch_vllm import VllmBackend
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
@@ -112,7 +112,7 @@ class BatchEngine:
                 if running:
                     batch, status = self._wait(running)
                     running.remove(batch)
-                    if _is_over_limit(status):
+                    if status.is_over_limit:
                         self._postpone(batch, status, len(running))
                         waiting.appendleft(batch)
                     else:
@@ -285,11 +285,6 @@ class BatchEngine:
             batch.remove()
             raise EngineError(self._backend.secrets.hide(f"batch {name} failed before any request ran: {reason}"))
         return refused
-
-
-def _is_over_limit(status: BatchStatus) -> bool:
-    """Whether the batch did not start since too much of this account is under way."""
-    return status.name == "failed" and any(error.code in LIMIT_CODES for error in status.errors)
 
 
 def _mix(exchanges: Iterable[Exchange], failures: list[Exchange], count: int) -> Iterator[Exchange]:

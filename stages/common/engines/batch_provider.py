@@ -35,9 +35,6 @@ SETTLE_S = 5.0
 MAX_FETCHES = 3
 """Times that a result file is fetched where it holds fewer lines than the batch counts."""
 
-LIMIT_CODES = frozenset({"token_limit_exceeded", "request_limit_exceeded"})
-"""Codes of a failed batch that say that too much is under way."""
-
 _NO_ENDPOINT = "use a provider that takes OpenAI's batches, or kind openai"
 
 
