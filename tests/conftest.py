@@ -24,7 +24,6 @@ settings.load_profile("project")
 LONGEST = (
     "pipeline/test_audit.py",
     "unit/test_user_mistakes.py",
-    "pipeline/test_pipeline.py",
     "pipeline/test_plan.py",
     "pipeline/test_audit_show.py",
     "unit/test_train_run.py",

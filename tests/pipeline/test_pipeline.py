@@ -32,6 +32,7 @@ def place(smoke_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_the_graph_from_nothing_to_report_and_what_changes_rerun(place: Path) -> None:
     table = pl.read_csv(place / "reports" / "rounds.csv")
     assert table["round"].to_list() == ["M0", "M1"]
