@@ -76,7 +76,7 @@ def test_the_files_of_stage_params_are_read_as_before(place: Path) -> None:
         check_recipe({**RECIPE, "problems": {**RECIPE["problems"], "file_hash": {}}}, Path("params.yaml"))
 
 
-@pytest.mark.parametrize(("block", "name"), [(block, name) for block, names in PATHS.items() for name in names])
+@pytest.mark.parametrize(("block", "name"), [(block, name) for block, names in PATHS.items() for name in sorted(names)])
 def test_a_changed_file_changes_what_its_stage_tracks_and_nothing_else(place: Path, block: str, name: str) -> None:
     before = read_hashes()
     assert prepare_repro(place) == []
