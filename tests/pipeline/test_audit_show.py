@@ -232,7 +232,7 @@ def test_what_cannot_be_compared_is_said(smoke: Path, tmp_path: Path) -> None:
     edit(place, "judge", "label_noise", 0.3)
     run(place, "dvc", "repro", "judge@M1")
     shutil.rmtree(place / ".dvc/cache")
-    assert "not compared: the old data/steps/M1" in diff(place, "HEAD")[0]
+    assert "not compared: the old data/selections/M1" in diff(place, "HEAD")[0]
     with pytest.raises(ValueError, match="nothing: names no commit"):
         diff(place, "nothing")
     with pytest.raises(ValueError, match=r"HEAD~1: has no dvc\.lock"):

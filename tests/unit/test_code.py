@@ -48,7 +48,8 @@ def test_docstrings_comments_and_layout_reach_no_stage(tree: Path) -> None:
 def test_a_changed_rule_of_the_verifier_reaches_those_who_compare_answers(tree: Path) -> None:
     for path in (tree / "stages/common/verifiers/math").glob("*.py"):
         add(tree, str(path.relative_to(tree)), "\nCHANGED = 1\n")
-    assert FOLLOW <= changed(tree) <= {*FOLLOW, "problems"}
+    # The judge `reference` asks the verifier whether a last step states the gold answer.
+    assert FOLLOW <= changed(tree) <= {*FOLLOW, "judge", "problems"}
 
 
 def test_a_changed_loss_reaches_training_alone(tree: Path) -> None:

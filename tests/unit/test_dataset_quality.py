@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.params.split import SplitParams
-from stages.common.tables import SAMPLE
+from stages.common.tables import SAMPLE, SELECTION
 from stages.dataset.label_quality import LabelQuality, describe_steps, name_length_class
 from stages.dataset.round_tables import RoundShard
 from stages.split import split_samples
@@ -208,7 +208,9 @@ def test_real_solutions_are_rarely_idle() -> None:
     )
     problems = pl.DataFrame({"problem_id": [str(at) for at in range(len(rows))], "source": "math", "problem": "?"})
     known = samples.select("sample_id", "problem_id", "completion", label=pl.lit(True))
-    it = quality(RoundShard(problems, known, steps.sort("sample_id", "step")))
+    it = quality(
+        RoundShard(problems, known, pl.DataFrame(schema=SELECTION.schema), steps.sort("sample_id", "step"), "all")
+    )
     assert it["completions"] == 800
     assert it["repeated_completions"] == share(76, 800)
     for what in ("short_steps", "repeated_steps", "idle_correct_steps"):
