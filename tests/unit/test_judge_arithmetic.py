@@ -330,6 +330,7 @@ def first_errors_on_real_solutions() -> tuple[list[LabelledSolution], list[First
     return solutions, first_errors(solutions)
 
 
+@pytest.mark.slow
 def test_precision_on_real_solutions() -> None:
     """People labelled the steps up to the first error; a false equality after that is false, and not their label."""
     solutions, errors = first_errors_on_real_solutions()
@@ -342,6 +343,7 @@ def test_precision_on_real_solutions() -> None:
     assert not clean, "no solution that people found free of errors is called wrong"
 
 
+@pytest.mark.slow
 def test_few_reference_solutions_are_called_wrong() -> None:
     """Those that are state a false equality, as "70 + 40 = 100": there are 20 among all 7,473, each one read."""
     path = REAL / "gsm8k" / "train.jsonl"

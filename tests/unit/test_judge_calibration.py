@@ -322,6 +322,7 @@ def test_a_calibration_fills_the_evaluations_rates() -> None:
     assert "no better than chance" in format_judge_rates("weak", nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"real data is not at {REAL}")
 def test_the_arithmetic_judge_on_real_solutions() -> None:
     solutions = [solution for name in ("gsm8k", "math") for solution in read_solutions(REAL / f"{name}.jsonl")]

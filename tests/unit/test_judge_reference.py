@@ -105,6 +105,7 @@ def test_rules_are_rules() -> None:
         JudgeParams(kind="rules")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "processbench").is_dir(), reason=f"no real data at {REAL} (STEPKTO_REAL_DATA)")
 def test_people_agree_with_what_it_calls_correct() -> None:
     from benchmarks.judge_labels import measure_reference

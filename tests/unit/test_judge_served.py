@@ -437,6 +437,7 @@ def test_the_prompts_are_shown_as_they_are() -> None:
         assert f"`{file.name}`:\n\n```jinja\n{file.read_text(encoding='utf-8').rstrip()}\n```\n" in shown, file.name
 
 
+@pytest.mark.slow
 def test_a_judge_runs_on_transformers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_policy(tmp_path / "model")
