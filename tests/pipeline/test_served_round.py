@@ -75,11 +75,9 @@ def test_what_it_cost_is_reported(place: Path) -> None:
     judged = report(place, "judge")
     costs = judged["llm_usage"]["judge"]
     replies = read_table(place / "data/labels/M1/replies", REPLY, 0)
-    assert judged["checks"]["found"] == []
-    num_probes = sum(judged["checks"]["probes"].values())
-    assert num_probes > 0
-    assert costs["completions"] >= replies.height + 3 * num_probes, "the checks' probes are paid for, too"
-    assert costs["prompt_tokens"] > replies["prompt_tokens"].sum()
+    assert judged["checks"] is None
+    assert costs["completions"] == replies.height
+    assert costs["prompt_tokens"] == replies["prompt_tokens"].sum()
     assert costs["cost"] == pytest.approx(
         (costs["prompt_tokens"] * 0.5 + costs["completion_tokens"] * 1.5) / 1e6, abs=1e-6
     )
