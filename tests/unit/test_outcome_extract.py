@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stages.common.verifiers import VerifierInput, VerifierSet, verify_answers
@@ -88,6 +88,8 @@ def test_what_follows_a_turn_is_no_part_of_it(ending: str, token: str) -> None:
 )
 def test_blank_characters_behind_an_answer_cost_nothing(ending: str, blank: str, count: int) -> None:
     """A few hundred of them also where a closing remark follows."""
+    answer = extract_answer(ending)
+    assume(answer is not None and answer.rule != "whole")  # what is all of a text has no end to be found
     for rest in ("", "I hope this helps!", "---"):
         blanks = blank * (min(count, 60) if rest else count)
         plain, found = extract_answer(f"{ending}\n\n{rest}"), extract_answer(f"{ending}\n\n{blanks}\n\n{rest}")
