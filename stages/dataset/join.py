@@ -8,14 +8,20 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.errors import UserError
+from stages.common.params.dataset import CutRule
 from stages.common.params.sample import PromptParams
 from stages.common.progress import progress
 from stages.common.prompt import make_prompt
 from stages.dataset.label_quality import LabelQuality
-from stages.dataset.round_tables import RoundShard, RoundTables, read_round_shard
+from stages.dataset.round_tables import SAMPLED, RoundShard, RoundTables, read_round_shard
 from stages.select import keep_selected
 
 LEVELS = ("outcome", "step")
+
+CUT = "cut by length"
+"""Drop reason of samples that reached the token limit."""
+
+_IS_CUT = pl.col("finish_reason") == "length"
 
 
 @dataclass
@@ -54,14 +60,16 @@ class JoinedRound:
     before: LabelCounts = field(default_factory=LabelCounts)
     after: LabelCounts = field(default_factory=LabelCounts)
     drops: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
+    """Selected samples that reached the token limit: `completions`, and of them `with_correct_answer`."""
     quality: LabelQuality = field(default_factory=LabelQuality)
 
 
-def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, folder: Path) -> JoinedRound:
+def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, cut: CutRule, folder: Path) -> JoinedRound:
     """Write the rows of the selected samples of every shard into `folder`.
 
-    Rows: sample_id, problem_id, prompt, completion, label, and steps, a list of {start, end, label}. Raises
-    `UserError` if no row is left, or if a table names a row that another lacks.
+    Rows: sample_id, problem_id, prompt, label, `SAMPLED`, and steps, a list of {start, end, label}. Raises `UserError`
+    if no row is left, or if a table names a row that another lacks.
     """
     joined = JoinedRound()
     keys, num_problems = [], 0
@@ -71,6 +79,10 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, fol
         joined.before.add(shard.samples["label"], shard.steps["label"])
         joined.drops.update(shard.selection["drop_reason"].drop_nulls())
         selected = keep_selected(shard.samples, shard.selection)
+        is_cut = selected.filter(_IS_CUT)
+        joined.cut.update(completions=is_cut.height, with_correct_answer=int(is_cut["label"].sum()))
+        joined.drops.update({CUT: is_cut.height} if cut == "drop" and is_cut.height else {})
+        selected = apply_cut_rule(selected, cut)
         rows = build_rows(selected, shard, prompt)
         if rows.height != selected.height:
             num_missing = selected.height - rows.height
@@ -88,6 +100,17 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, fol
     return joined
 
 
+def apply_cut_rule(selected: pl.DataFrame, rule: CutRule) -> pl.DataFrame:
+    """The `selected` samples with what `rule` makes of those that reached the token limit.
+
+    Such a completion has not answered, and is incorrect even where an answer was read in it; see `DatasetParams.cut`.
+    """
+    if rule == "drop":
+        return selected.filter(~_IS_CUT)
+    label = pl.lit(False if rule == "keep" else None, pl.Boolean)
+    return selected.with_columns(label=pl.when(_IS_CUT).then(label).otherwise("label"))
+
+
 def format_prompt(problem: str, params: PromptParams) -> str:
     """A row's prompt: the text, or the chat's messages as JSON."""
     prompt = make_prompt(problem, params)
@@ -103,6 +126,6 @@ def build_rows(selected: pl.DataFrame, shard: RoundShard, prompt: PromptParams) 
     return (
         selected.join(problems.select("problem_id", prompts), on="problem_id", how="inner")
         .join(per_sample, on="sample_id", how="inner")
-        .select("sample_id", "problem_id", "prompt", "completion", "label", "steps")
+        .select("sample_id", "problem_id", "prompt", "label", *SAMPLED, "steps")
         .sort("problem_id", "sample_id")
     )

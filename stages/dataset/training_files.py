@@ -17,7 +17,7 @@ from stages.dataset.join import LabelCounts, join_round
 from stages.dataset.round_tables import RoundTables
 from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
 
-KTO = ("sample_id", "problem_id", "prompt", "completion", "label")
+KTO = ("sample_id", "problem_id", "prompt", "completion", "label", "finish_reason", "completion_ids", "tokenizer")
 STEP_KTO = (*KTO, "steps")
 
 
@@ -26,13 +26,14 @@ def build_dataset(
 ) -> dict[str, Any]:
     """Write ``kto.parquet``, ``step_kto.parquet`` and ``manifest.json`` into `folder`; return the report.
 
-    Both files hold the same rows in training order. `kto`: sample_id, problem_id, prompt, completion, label.
-    `step_kto` adds ``steps``: a list of {start, end, label}, offsets in code points into the completion, label null
-    where unknown. Rows are sorted on disk, so that memory holds one shard and a few numbers per row. Raises
-    `UserError` if no row is left, or if a table names a row that another lacks.
+    Both files hold the same rows in training order. `kto`: sample_id, problem_id, prompt, completion, label (null where
+    the outcome is unknown), and finish_reason, completion_ids and tokenizer as in SAMPLE. `step_kto` adds ``steps``: a
+    list of {start, end, label}, offsets in code points into the completion, label null where unknown. Rows are sorted
+    on disk, so that memory holds one shard and a few numbers per row. Raises `UserError` if no row is left, or if a
+    table names a row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
-        joined = join_round(tables, list_shards(digits), prompt, Path(temporary))
+        joined = join_round(tables, list_shards(digits), prompt, params.cut, Path(temporary))
         ordered = order_for_training(joined.keys.with_row_index("row"), params.kl_block_size, seed)
         positions = np.empty(ordered.height, dtype=np.int64)
         positions[ordered["row"].to_numpy()] = np.arange(ordered.height)
@@ -43,7 +44,13 @@ def build_dataset(
     write_json(folder / "manifest.json", manifest)
     # What was dropped, with examples, is in the report of stage select.
     report = {key: value for key, value in manifest.items() if key != "drops"}
-    return {**report, "manifest": manifest["hash"], "scope": tables.scope, "quality": joined.quality.report()}
+    return {
+        **report,
+        "manifest": manifest["hash"],
+        "scope": tables.scope,
+        "cut": dict(joined.cut),
+        "quality": joined.quality.report(),
+    }
 
 
 def describe_dataset(

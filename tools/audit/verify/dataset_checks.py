@@ -13,8 +13,11 @@ from stages.common.params.judge import JudgeScope
 from stages.common.policies import MANIFEST
 from stages.common.tables import content_hash
 from stages.dataset import (
+    CUT,
+    SAMPLED,
     LabelCounts,
     RoundShard,
+    apply_cut_rule,
     build_rows,
     describe_dataset,
     order_for_training,
@@ -28,8 +31,13 @@ from tools.audit.verify.row_comparison import add_unreadable
 
 SPAN = pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.Boolean})
 COLUMNS: dict[str, dict[str, Any]] = {
-    "kto.parquet": dict.fromkeys(["sample_id", "problem_id", "prompt", "completion"], pl.String)
-    | {"label": pl.Boolean},
+    "kto.parquet": {
+        **dict.fromkeys(["sample_id", "problem_id", "prompt", "completion"], pl.String),
+        "label": pl.Boolean,
+        "finish_reason": pl.String,
+        "completion_ids": pl.List(pl.Int32),
+        "tokenizer": pl.String,
+    },
 }
 COLUMNS["step_kto.parquet"] = {**COLUMNS["kto.parquet"], "steps": pl.List(SPAN)}
 """The files of a dataset and their columns."""
@@ -65,18 +73,20 @@ def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows)
     steps = rows.steps.join(rows.samples, on=SAMPLE_KEY, how="semi")  # check "steps" names orphans
     shard = RoundShard(
         rows.problems.select("problem_id", "source", "problem"),
-        rows.samples.select(*SAMPLE_KEY, "completion").join(verdicts, on=SAMPLE_KEY, how="left"),
+        rows.samples.select(*SAMPLE_KEY, *SAMPLED).join(verdicts, on=SAMPLE_KEY, how="left"),
         rows.selection,
         steps.join(rows.labels.select(*STEP_KEY, "label"), on=STEP_KEY, how="left").sort(STEP_KEY),
         scope,
     )
-    built = build_rows(keep_selected(shard.samples, shard.selection), shard, selection.prompt)
+    kept = keep_selected(shard.samples, shard.selection)
+    trained = apply_cut_rule(kept, selection.params.cut)
+    built = build_rows(trained, shard, selection.prompt)
     digests = [
         pl.Series(name, hash_rows(built.select(list(columns))), dtype=pl.UInt64) for name, columns in COLUMNS.items()
     ]
     selected = SelectedRows(
         built.select("problem_id", "sample_id", "label").with_columns(*digests),
-        Counter(rows.selection["drop_reason"].drop_nulls()),
+        Counter(rows.selection["drop_reason"].drop_nulls()) + Counter({CUT: kept.height - trained.height}),
     )
     selected.before.add(shard.samples["label"], shard.steps["label"])
     selected.after.add_rows(built)
