@@ -266,7 +266,7 @@ def test_the_whole_recipe_block_runs_on_the_real_file(tmp_path: Path) -> None:
     table, report = build(tmp_path / "out", settings(numina, decontamination={"files": files, "ngram": 13}))
     assert report["rows"] == 107
     assert drops(report) == {
-        "answer is no result": 1,
+        "answer is a sentence": 1,
         "multiple questions": 50,
         "needs a figure": 1,
         "not in Latin script": 2,

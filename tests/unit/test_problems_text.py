@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.gold_answers import GOLD_RULES, no_answers
+from stages.common.gold_answers.answer_key import make_comparison_key
 from stages.common.gold_answers.boxes import find_boxes
 from stages.common.gold_answers.math_gold import (
     find_boxed_answer,
     find_reason_against,
     has_different_answers,
-    make_comparison_key,
 )
 from stages.common.params.problems import FilterParams
 from stages.common.raw_rows import parse_line, read_file
@@ -201,6 +201,8 @@ def test_answers_that_differ_in_looks_only_are_the_same() -> None:
     assert make_comparison_key("\\left( 1, 2 \\right)") == make_comparison_key("(1,2)")
     assert make_comparison_key("0.25") != make_comparison_key("25")
     assert make_comparison_key("-3") != make_comparison_key("3")
+    assert make_comparison_key("\\frac12") == make_comparison_key("\\dfrac{1}{2}")
+    assert make_comparison_key("\\frac{1}{23}") != make_comparison_key("\\frac{12}{3}")
 
 
 def test_given_answers_count_before_the_box() -> None:

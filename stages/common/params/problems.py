@@ -55,8 +55,14 @@ class FilterParams(ParamsBlock):
 
     drop_sources: list[str] = Field(default=["orca_math", "synthetic_math", "synthetic_amc"])
     """Sources to drop. The paper drops synthetic and orca_math data as not verified by people."""
+    drop_invalid: bool = True
+    """Rows whose `problem_is_valid` or `solution_is_valid` is not Yes; columns of NuminaMath-1.5, as the next."""
+    drop_synthetic: bool = True
+    """Rows whose `synthetic` is true."""
     drop_proofs: bool = True
-    """Problems that ask only for a proof."""
+    """Problems that ask only for a proof, and rows whose `question_type` is proof."""
+    drop_conflicting_answers: bool = True
+    """Rows whose column `answer` is not equal to the last box of the solution; one that may be equal is kept."""
     drop_multiple_questions: bool = True
     """Problems in several parts, and solutions with several different boxed answers."""
     drop_figures: bool = True
