@@ -108,6 +108,7 @@ def _make_step_kto_config(
         after_first_error=params.after_first_error,
         kl_block_size=dataset.kl_block_size,
         micro_batch_size=params.micro_batch_size,
+        packing=params.packing,
         reference_journal=reference_journal,
         desirable_weight=outcome["desirable"],
         undesirable_weight=outcome["undesirable"],
