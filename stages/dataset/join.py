@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.params.dataset import CutRule
+from stages.common.params.dataset import CutRule, DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.progress import progress
 from stages.common.prompt import make_prompt
 from stages.dataset.label_quality import LabelQuality
+from stages.dataset.pairs import RoundPairs
 from stages.dataset.round_tables import SAMPLED, RoundShard, RoundTables, read_round_shard
 from stages.select import keep_selected
 
@@ -63,10 +64,13 @@ class JoinedRound:
     cut: Counter[str] = field(default_factory=Counter)
     """Selected samples that reached the token limit: `completions`, and of them `with_correct_answer`."""
     quality: LabelQuality = field(default_factory=LabelQuality)
+    pairs: RoundPairs = field(default_factory=RoundPairs)
 
 
-def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, cut: CutRule, folder: Path) -> JoinedRound:
-    """Write the rows of the selected samples of every shard into `folder`.
+def join_round(
+    tables: RoundTables, shards: list[str], prompt: PromptParams, params: DatasetParams, folder: Path
+) -> JoinedRound:
+    """Write the rows of the selected samples of every shard into `folder`, and pair them.
 
     Rows: sample_id, problem_id, prompt, label, `SAMPLED`, and steps, a list of {start, end, label}. Raises `UserError`
     if no row is left, or if a table names a row that another lacks.
@@ -81,8 +85,8 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, cut
         selected = keep_selected(shard.samples, shard.selection)
         is_cut = selected.filter(_IS_CUT)
         joined.cut.update(completions=is_cut.height, with_correct_answer=int(is_cut["label"].sum()))
-        joined.drops.update({CUT: is_cut.height} if cut == "drop" and is_cut.height else {})
-        selected = apply_cut_rule(selected, cut)
+        joined.drops.update({CUT: is_cut.height} if params.cut == "drop" and is_cut.height else {})
+        selected = apply_cut_rule(selected, params.cut)
         rows = build_rows(selected, shard, prompt)
         if rows.height != selected.height:
             num_missing = selected.height - rows.height
@@ -90,6 +94,7 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, cut
         if rows.is_empty():
             continue
         joined.after.add_rows(rows)
+        joined.pairs.add(rows, params.max_pairs_per_problem)
         joined.files.append(folder / f"{name}.arrow")
         rows.write_ipc(joined.files[-1])
         keys.append(rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + num_problems), "label"))
