@@ -153,7 +153,7 @@ def _count_pairs(max_pairs: int) -> pl.Expr:
 
 
 def _list_next_steps(rows: pl.DataFrame) -> pl.DataFrame:
-    """The labelled steps with a text after correct ones alone: sample, step, beginning (text before it), text, label."""
+    """The labelled steps that follow correct ones alone: sample, step, beginning (the text before), text, label."""
     start, end = pl.col("start"), pl.col("end")
     is_correct = pl.col("step_label").fill_null(value=False).cast(pl.UInt8)
     follows_correct = is_correct.cum_min().shift(1).over("sample_id").fill_null(1) == 1

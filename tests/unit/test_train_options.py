@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from stages.common.params.train import LaunchParams, LoraParams
+from stages.common.params.train import PAIR_METHODS, LaunchParams, LoraParams
 from stages.common.policies import read_policy
 from stages.common.runs import record_stage
 from stages.train.launch import build_launch_command
@@ -30,6 +30,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     write_policy(folder / "M0")
     write_dataset(folder / "rows", ROWS)
+    write_dataset(folder / "pairs", ROWS, per_problem=4)
     return folder
 
 
@@ -80,11 +81,13 @@ def test_passes_of_few_rows_are_the_same_training(
     assert files["config.json"] == whole[0]["config.json"], "a policy is not bound to how it was trained"
 
 
-@pytest.mark.parametrize("method", ["step_kto", "rft"])
+@pytest.mark.parametrize("method", ["step_kto", "rft", "irpo", "simpo"])
 def test_adapters_are_merged_into_a_plain_model(inputs: Path, tmp_path: Path, method: str) -> None:
     pytest.importorskip("peft", reason="peft is not installed (extra lora)")
     lora = LoraParams(rank=4, alpha=8.0, load_in_4bit=False)
-    files, report = go(inputs, tmp_path, method=method, lora=lora, num_epochs=4, packing=method == "step_kto")
+    dataset = "pairs" if method in PAIR_METHODS else "rows"
+    changes = {"method": method, "lora": lora, "num_epochs": 4, "packing": method == "step_kto"}
+    files, report = go(inputs, tmp_path, dataset=dataset, **changes)
     assert not [name for name in files if "adapter" in name]
     before, after = weights(inputs / "M0"), weights(tmp_path / "out")
     assert before.keys() == after.keys()
@@ -92,7 +95,7 @@ def test_adapters_are_merged_into_a_plain_model(inputs: Path, tmp_path: Path, me
     assert changed == {name for name in before if "_proj." in name}, "linear layers and no others"
     difference = after["model.layers.0.self_attn.q_proj.weight"] - before["model.layers.0.self_attn.q_proj.weight"]
     assert torch.linalg.matrix_rank(difference, tol=1e-6) <= 4
-    if method == "step_kto":
+    if method != "rft":
         assert report["history"][-1]["loss"] < report["history"][0]["loss"]
 
 
