@@ -1,13 +1,16 @@
 """The problem table: rows pass the filters, then duplicates, contaminated problems and near-duplicates are dropped."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
 from stages.common.errors import UserError
 from stages.common.gold_answers import GOLD_RULES, GoldAnswer, GoldRules
+from stages.common.params.evaluate import BenchmarkParams
 from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
 from stages.common.progress import progress
 from stages.common.raw_rows import RawRow
@@ -22,14 +25,20 @@ from stages.common.tables import (
 from stages.common.tables.drops import MAX_EXAMPLES
 from stages.problems.answer_conflicts import Problem, drop_conflicts, drop_duplicates, locate
 from stages.problems.candidate import Candidate, read_candidate
-from stages.problems.contamination import EvaluationSet
+from stages.problems.contamination import EvaluationSet, read_evaluation_sets
 from stages.problems.near_duplicates import find_near_duplicates
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.problem_readers import read_rows
 
 
-def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path) -> dict[str, Any]:
-    """Write the problem table into `folder` and return the report.
+def build_problems(
+    params: ProblemsParams,
+    seed: int,
+    digits: int,
+    folder: Path,
+    benchmarks: Mapping[str, BenchmarkParams] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Write the problem table into `folder` and return the report. `benchmarks` are those that will be evaluated on.
 
     Which problems are kept does not depend on the order of the rows. Memory holds the rows that pass the filters,
     about 2 KB each in NuminaMath. Raises `UserError` where no row is kept.
@@ -41,12 +50,11 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
     problems = drop_duplicates(problems, params.task, drops)
     contamination = None
     if params.decontamination is not None:
-        block = params.decontamination
-        evaluation = EvaluationSet(
-            block.files, block.ngram, [(each.repo, each.revision, each.split) for each in block.hub]
-        )
-        problems, removed = _drop_contaminated(problems, evaluation, drops)
-        contamination = {"files": evaluation.files, **removed}
+        is_held_against_them = params.reader != "toy_arithmetic"  # whose problems are made from a few templates
+        evaluation = read_evaluation_sets(params.decontamination, benchmarks if is_held_against_them else {})
+        if evaluation is not None:
+            problems, removed = _drop_contaminated(problems, evaluation, drops)
+            contamination = {"files": evaluation.files, **removed}
     if params.near_duplicates is not None:
         problems = _drop_near_duplicates(problems, params.near_duplicates, drops, finder)
     if not problems:

@@ -113,6 +113,11 @@ def test_the_papers_settings(path: Path) -> None:
         ("rounds.M1.policy", ..., "rounds.M1.policy: missing key"),
         ("rounds.M1.report", {"title": "x"}, "rounds.M1.report: unknown key"),
         ("rounds.M0", {"policy": "M0"}, "rounds.M0: a round's name is"),
+        (
+            "rounds.M1.evaluate.benchmarks.mine",
+            {"file": {"path": "mine.jsonl", "sha256": "0" * 64}},
+            "rounds.M1.evaluate.benchmarks.mine: problems are held against the benchmarks that all rounds share;",
+        ),
         ("rounds.a.b", 1, "rounds.a.b: unknown key"),
         ("rounds.M1.policy", "M9", "rounds.M1.policy: 'M9' is neither M0 nor a round"),
         ("problems.reader", "files", "reader files needs the block files"),

@@ -19,10 +19,10 @@ from stages.common.gold_answers.math_gold import (
     find_reason_against,
     has_different_answers,
 )
-from stages.common.params.problems import FilterParams
+from stages.common.params.problems import DecontaminationParams, FilterParams
 from stages.common.raw_rows import parse_line, read_file
 from stages.problems.candidate import Candidate, read_candidate
-from stages.problems.contamination import EvaluationSet
+from stages.problems.contamination import EvaluationSet, read_evaluation_sets
 from stages.problems.near_duplicates import compute_jaccard, find_near_duplicates, hash_shingles
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.question_filters import asks_for_proof_only, find_parts, has_multiple_questions, needs_figure
@@ -296,9 +296,15 @@ WRAPPERS = [
 ]  # fmt: skip
 
 
+def read_evaluation_set(path: Path, ngram: int) -> EvaluationSet:
+    evaluation = read_evaluation_sets(DecontaminationParams(files=[str(path)], ngram=ngram), {})
+    assert evaluation is not None
+    return evaluation
+
+
 def test_every_evaluation_problem_is_found_in_any_wrapper() -> None:
     path = real("benchmarks/math500.jsonl")
-    evaluation = EvaluationSet([str(path)], 10)
+    evaluation = read_evaluation_set(path, 10)
     problems = [str(row.value["problem"]) for row in read_file(path)]
     for wrapper in WRAPPERS:
         wrapped = [wrapper.replace("{}", problem, 1) for problem in problems]
@@ -315,7 +321,7 @@ def test_evaluation_problems_are_found_in_other_looks(tmp_path: Path) -> None:
         {"question": "Find the number of positive integers below $\\dfrac{100}{3}$."},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    evaluation = EvaluationSet([str(path)], 6)
+    evaluation = read_evaluation_set(path, 6)
     planted = evaluation.find_overlap("Let us FIND THE NUMBER OF POSITIVE INTEGERS\nbelow \\(\\frac{100}{3}\\)")
     assert planted is not None
     assert planted.evaluation == f"{path}:2"
@@ -334,4 +340,4 @@ def test_an_evaluation_file_that_cannot_be_read_whole_is_refused(tmp_path: Path,
     path = tmp_path / "evaluation.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"evaluation\.jsonl"):
-        EvaluationSet([str(path)], 6)
+        read_evaluation_set(path, 6)

@@ -102,20 +102,17 @@ class NearDuplicateParams(ParamsBlock):
 
 
 class DecontaminationParams(ParamsBlock):
-    """n-gram overlap against the evaluation sets; the paper's own method is not known."""
+    """n-gram overlap against the evaluation sets, those that `evaluate.benchmarks` names and further ones.
+
+    The paper's own method is not known.
+    """
 
     hub: list[HubBenchmarkParams] = Field(default_factory=list)
-    """Evaluation problems of the Hub, with a column `problem` (or `question`)."""
+    """Further evaluation problems of the Hub, with a column `problem` (or `question`)."""
     files: list[LocalFile] = Field(default_factory=list)
-    """Those of local files, with the same columns."""
+    """Further ones of local files, with the same columns."""
     ngram: int = Field(default=10, ge=3)
     """Words per n-gram; a problem that shares one with an evaluation problem is dropped."""
-
-    @model_validator(mode="after")
-    def _check_sets(self) -> Self:
-        if not (self.hub or self.files):
-            raise ValueError("neither hub nor files names an evaluation set; name one, or set decontamination to null")
-        return self
 
 
 class SplitFractions(ParamsBlock):
@@ -146,8 +143,9 @@ class ProblemsParams(ParamsBlock):
     filters: FilterParams = FilterParams()
     near_duplicates: NearDuplicateParams | None = None
     """How near-duplicates are dropped; null keeps them."""
-    decontamination: DecontaminationParams | None = None
-    """How problems of the evaluation sets are dropped; null keeps them."""
+    decontamination: DecontaminationParams | None = DecontaminationParams()
+    """How problems of the evaluation sets are dropped; null keeps them. Toy arithmetic, whose problems are made from a
+    few templates, is held against further sets alone."""
     splits: SplitFractions | None = None
     """How rows are split; needed by readers `hub` and `files`, null for `toy_arithmetic` and
     `school`, which make their splits."""
