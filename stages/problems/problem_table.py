@@ -50,8 +50,8 @@ def build_problems(
     problems = drop_duplicates(problems, params.task, drops)
     contamination = None
     if params.decontamination is not None:
-        is_held_against_them = params.reader != "toy_arithmetic"  # whose problems are made from a few templates
-        evaluation = read_evaluation_sets(params.decontamination, benchmarks if is_held_against_them else {})
+        # Problems of a few templates share n-grams with any set of the same kind.
+        evaluation = read_evaluation_sets(params.decontamination, {} if params.makes_problems else benchmarks)
         if evaluation is not None:
             problems, removed = _drop_contaminated(problems, evaluation, drops)
             contamination = {"files": evaluation.files, **removed}

@@ -144,13 +144,18 @@ class ProblemsParams(ParamsBlock):
     near_duplicates: NearDuplicateParams | None = None
     """How near-duplicates are dropped; null keeps them."""
     decontamination: DecontaminationParams | None = DecontaminationParams()
-    """How problems of the evaluation sets are dropped; null keeps them. Toy arithmetic, whose problems are made from a
-    few templates, is held against further sets alone."""
+    """How problems of the evaluation sets are dropped; null keeps them. `toy_arithmetic` and `school`, whose problems
+    are made from a few templates, are held against further sets alone."""
     splits: SplitFractions | None = None
     """How rows are split; needed by readers `hub` and `files`, null for `toy_arithmetic` and
     `school`, which make their splits."""
     limit: int | None = Field(default=None, ge=1)
     """At most this many rows are read (null: all); for trying a recipe."""
+
+    @property
+    def makes_problems(self) -> bool:
+        """Whether the reader in use makes problems and their splits, from a few templates."""
+        return self.reader in ("toy_arithmetic", "school")
 
     @property
     def columns(self) -> Columns:
@@ -162,10 +167,9 @@ class ProblemsParams(ParamsBlock):
     def _check_reader(self) -> Self:
         if getattr(self, self.reader) is None:
             raise ValueError(f"reader {self.reader} needs the block {self.reader}, which is null")
-        makes_splits = self.reader in ("toy_arithmetic", "school")
-        if self.splits is not None and makes_splits:
+        if self.splits is not None and self.makes_problems:
             raise ValueError(f"splits: reader {self.reader} makes its own; leave this out")
-        if self.splits is None and not makes_splits:
+        if self.splits is None and not self.makes_problems:
             raise ValueError(
                 f"splits: missing; give reader {self.reader} the fractions to hold out, such as splits: "
                 "{validation: 0.05, test: 0.1}, or set reader to toy_arithmetic"
