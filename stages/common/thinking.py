@@ -56,6 +56,11 @@ def split_thinking(text: str) -> ThinkingSplit:
     return ThinkingSplit(text, start, end if opening is None else opening.start(), opening is None)
 
 
+def is_thinking_mark(text: str) -> bool:
+    """Whether `text` is one mark of a beginning or an end of thinking and nothing else."""
+    return _MARK.fullmatch(text) is not None
+
+
 def join_thinking(thinking: str | None, text: str, is_cut: bool = False) -> str:
     """A completion with the thinking that a server gave apart, as the tags of most models have it.
 

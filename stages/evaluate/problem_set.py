@@ -99,7 +99,7 @@ class ProblemSetRun:
         """Split and judge `samples` (SAMPLE rows), keep the tables and any replies; returns LABEL rows."""
         judge, seed = self.params.evaluation_judge, self.params.seed
         with self.measure_phase(prefix, "judge") as usage:
-            steps = split_samples(samples, self.params.split)
+            steps = split_samples(samples, self.params.split, f"{self.desc} split", usage)
             labels = judge_samples(self.problems, samples, steps, judge, seed, f"{self.desc} judge", usage)
         self.tables |= {"samples": samples, "steps": steps, "labels": labels.labels}
         if make_judge(judge, seed).has_replies:

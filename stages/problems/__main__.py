@@ -4,7 +4,6 @@ from pathlib import Path
 
 from stages.common.console import run_stage
 from stages.common.params.block import load, load_seed
-from stages.common.params.evaluate import load_benchmarks
 from stages.common.params.problems import ProblemsParams
 from stages.common.params.tables import TablesParams
 from stages.common.tables import replace_dir, write_json
@@ -16,7 +15,7 @@ def build(recipe: Path, out: Path, report: Path) -> None:
     params = load(ProblemsParams, recipe, "problems")
     digits = load(TablesParams, recipe, "tables").shard_digits
     with replace_dir(out) as folder:
-        counts = build_problems(params, load_seed(recipe), digits, folder, load_benchmarks(recipe))
+        counts = build_problems(params, load_seed(recipe), digits, folder)
     write_json(report, counts)
 
 

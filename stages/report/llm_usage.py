@@ -45,10 +45,10 @@ def collect_usage_metrics(policies: list[PolicyReports]) -> dict[str, dict[str, 
 
 
 def _iterate_usage(policy: PolicyReports) -> Iterator[tuple[str, Any, Any]]:
-    """Stage, name of the model, and usage: of the policy that is sampled, and of each judge."""
+    """Stage, name of the model, and usage: of the policy that is sampled, of what divides, and of each judge."""
     sampled = get_value(policy.reports, "sample", "llm_usage")
     if isinstance(sampled, dict):
         yield "sample", policy.start_policy, sampled
-    for stage in ("judge", "evaluate"):
+    for stage in ("split", "judge", "evaluate"):
         for usage in get_dict(policy.reports, stage, "llm_usage").values():
             yield stage, get_value(usage, "model") or policy.name, usage

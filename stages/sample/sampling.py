@@ -25,8 +25,6 @@ class SampleBatch:
     """Usage of all requests, whichever run made them; null for engines that make none."""
     num_missing: int
     """Requests that failed finally; their samples are missing."""
-    token_ids: dict[str, int]
-    """How many samples have their token ids, and why others have none; see `SampledTokens.report`."""
 
 
 def hash_sampling(params: SampleParams, seed: int) -> str:
@@ -69,8 +67,7 @@ def draw_samples(
     samples, from_journal, usage = source.read(runtime, desc, engine)
     kind = find_engine_kind(params.engine)
     missing = problems.height * params.num_samples - samples.height if kind.generates else 0
-    usage = usage if kind.makes_requests else None
-    return SampleBatch(samples, from_journal, usage, missing, source.tokens.report())
+    return SampleBatch(samples, from_journal, usage if kind.makes_requests else None, missing)
 
 
 def sample_problems(

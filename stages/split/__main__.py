@@ -11,7 +11,7 @@ from stages.common.params.tables import TablesParams
 from stages.common.progress import progress
 from stages.common.tables import SAMPLE, SELECTION, STEP, ShardWriter, list_shards, read_shard, replace_dir, write_json
 from stages.select import keep_in_scope
-from stages.split.spans import split_samples
+from stages.split.samples import open_splitter
 
 
 def split(recipe: Path, samples: Path, selections: Path, out: Path, report: Path) -> None:
@@ -20,12 +20,12 @@ def split(recipe: Path, samples: Path, selections: Path, out: Path, report: Path
     shards = list_shards(load(TablesParams, recipe, "tables").shard_digits)
     num_samples = 0
     sizes: Counter[int] = Counter()
-    shapes: Counter[str] = Counter()
-    with replace_dir(out) as folder:
+    desc = f"split {out.name}"
+    with replace_dir(out) as folder, open_splitter(params, desc) as splitter:
         writer = ShardWriter(folder, STEP)
-        for shard in progress(shards, f"split {out.name}", unit="shards"):
+        for shard in progress(shards, desc, unit="shards"):
             frame = keep_in_scope(read_shard(samples, SAMPLE, shard), read_shard(selections, SELECTION, shard), scope)
-            steps = split_samples(frame, params, shapes)
+            steps = splitter.split(frame)
             writer.write(shard, steps)
             num_samples += frame.height
             sizes.update(steps.group_by("sample_id").len()["len"].to_list())
@@ -36,7 +36,7 @@ def split(recipe: Path, samples: Path, selections: Path, out: Path, report: Path
             "samples": num_samples,
             "steps": writer.rows,
             "steps_per_sample": {str(size): sizes[size] for size in sorted(sizes)},
-            "shapes": dict(shapes),
+            **splitter.report(),
         },
     )
 

@@ -9,12 +9,14 @@ nest or overlap. An opening mark without its end protects nothing, so that a sam
 - ``$$`` and ``$`` end before the next blank line or not at all, as in TeX. A single ``$`` is money unless it touches
   what follows it and is ended by one that touches what comes before it, and stands by no digit.
 - A code fence ends at a line of at least as many of its characters and nothing else.
+- Rows of a table are neighbouring lines that begin with "|".
 """
 
 import re
 from collections.abc import Iterator
 
 _FENCE = re.compile(r"^[ \t]*(?P<marks>`{3,}|~{3,})(?P<info>[^`\n]*)$", re.MULTILINE)
+_TABLE = re.compile(r"^[ \t]*\|[^\n]*(?:\n[ \t]*\|[^\n]*)+", re.MULTILINE)
 _TOKEN = re.compile(
     r"\\(?P<bracket>[\[\]()])"
     r"|\\(?P<edge>begin|end)\{(?P<name>[A-Za-z]{1,30})\*?\}"
@@ -37,7 +39,8 @@ Span = tuple[int, int]
 
 def protected_spans(text: str) -> list[Span]:
     """Spans of `text`, in code points, that hold no beginning of a step; sorted, disjoint. Linear time."""
-    spans = sorted([*_fences(text), *_mathematics(text)])
+    tables = [match.span() for match in _TABLE.finditer(text)]
+    spans = sorted([*_fences(text), *_mathematics(text), *tables])
     merged: list[Span] = []
     for start, end in spans:
         if merged and start < merged[-1][1]:
@@ -45,6 +48,11 @@ def protected_spans(text: str) -> list[Span]:
         else:
             merged.append((start, end))
     return merged
+
+
+def is_display(text: str, span: Span) -> bool:
+    """Whether a protected span is a formula, or a figure, that stands apart from the sentence around it."""
+    return text.startswith(("\\[", "$$", "\\begin{", "[asy]"), span[0])
 
 
 def _fences(text: str) -> Iterator[Span]:

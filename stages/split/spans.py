@@ -1,155 +1,126 @@
 """Where the steps of a solution begin and end: spans only, so that the steps joined are the sample itself."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Literal, cast
-
-import polars as pl
+from collections.abc import Callable
+from itertools import chain, pairwise
+from typing import Literal, NamedTuple, cast
 
 from stages.common.params.split import SplitParams
-from stages.common.tables import STEP
 from stages.common.thinking import split_thinking
+from stages.split.fragments import Part, merge_parts, says_something
+from stages.split.layouts import find_headings, is_divided_by_lines, list_lines, start_headed
+from stages.split.line_kinds import Line
 from stages.split.protect import Span, protected_spans
+from stages.split.sentences import start_sentences
 
-Shape = Literal["headings", "paragraphs", "lines"]
+Shape = Literal["headings", "paragraphs", "lines", "sentences", "model", "whole", "empty"]
 
-_HEADING = re.compile(
-    r"[ \t]*(?:"
-    r"(?:#{1,6}[ \t]*(?:\*\*|__)?|\*\*|__)step[ \t]{1,9}\d{1,4}(?!\w)"  # marked: "## Step 1", "**Step 1:**"
-    r"|step[ \t]{1,9}\d{1,4}[ \t]?(?::|\)|\.(?!\d)|[-–—][ \t])"  # plain: "Step 1:", not "Step 1 is easy"
-    r")",
-    re.IGNORECASE,
-)
-_CLOSING = re.compile(
-    r"[ \t]*(?:#{1,6}[ \t]*)?(?:\*\*|__)?(?:the (?:final )?answer is|final answer)\b|[ \t]*####[ \t]*[^\sA-Za-z#]",
-    re.IGNORECASE,
-)
-_NEXT_LINE = re.compile(r"\n(?=[^\n])")
-_SAYING = re.compile(r"[^\W_]")
-"""A letter or a digit: without one, a step says nothing."""
+Divide = Callable[[str], "Division"]
+"""Divides a text without thinking, or the thinking alone, into any number of steps."""
+
+
+class Division(NamedTuple):
+    """The steps of one text."""
+
+    shape: Shape
+    """What divides it, or its part after the thinking."""
+    spans: list[Span]
+    """(start, end) in code points: contiguous, from 0 to the text's length; none for no text."""
+    is_limited: bool = False
+    """Whether there were more than `max_steps`, so that neighbours were joined."""
 
 
 def split_text(text: str, params: SplitParams) -> list[Span]:
-    r"""Spans (start, end) of the steps of `text`, in code points: contiguous, from 0 to its length, none for no text.
+    """Spans (start, end) of the steps of `text`, in code points, by the rules of docs/steps.md.
 
-    Steps begin at line beginnings outside of mathematics and code (stages.split.protect). By shape:
-
-    - ``headings``: at "Step n:" headings, and after the last of them at lines that begin with "The answer is",
-      "Final answer" or "####" and a number; what comes before the first heading is a step of its own;
-    - ``paragraphs``: after blank lines;
-    - ``lines``: at every line.
-
-    Separators belong to the step before them. A part without letter or digit (white space, a rule of dashes) makes no
-    step: it is joined to the step before, at the beginning to the one after. Thinking is divided on its own, by a shape
-    of its own, or a whole step (`SplitParams.thinking`). Time is linear in the length of `text`.
+    They are contiguous, from 0 to the length of `text`, and none begins in mathematics, code or a table
+    (stages.split.protect). White space belongs to the step before it. Time is linear in the length of `text`.
     """
-    return _divide(text, params)[1]
+    return divide_text(text, params).spans
 
 
-def _divide(text: str, params: SplitParams) -> tuple[Shape, list[Span]]:
-    """The shape by which `text`, or its part after the thinking, is divided, and its steps."""
+def divide_text(text: str, params: SplitParams, divide: Divide | None = None) -> Division:
+    """The steps of `text`; `divide` takes the place of the rules by which a part of it is divided.
+
+    Thinking and answer are divided apart, and of `max_steps` the answer's come first.
+    """
+    divide = divide or (lambda part: divide_by_layout(part, params))
     thinking = split_thinking(text)
     separator = len(thinking.rest) - len(thinking.rest.lstrip()) if thinking.start else 0
     answer = (thinking.start + separator, thinking.end)
-    if answer == (0, len(text)) or params.max_steps == 1:
-        return _divide_part(text, params.shape, params.max_steps)
     edges = {0, *answer, len(text)}
-    if _SAYING.search(text, *answer) is None:
+    if not says_something(text, *answer):
         edges -= {answer[0]} if thinking.start else {answer[1]}
     parts = list(pairwise(sorted(edges | {0, len(text)})))
     while len(parts) > params.max_steps:
         parts = [*parts[:-2], (parts[-2][0], len(text))]
     num_spare = params.max_steps - len(parts)
-    divided: dict[Span, list[Span]] = {}
-    shape: Shape = "lines"
+    spans: list[Span] = []
+    shape: Shape = "empty"
+    is_limited = False
     for part in sorted(parts, key=lambda each: each != answer):  # what the answer leaves is the thinking's
         is_whole = part != answer and params.thinking == "whole"
-        found, spans = _divide_part(text[slice(*part)], params.shape, 1 if is_whole else 1 + num_spare)
-        shape = shape if divided else found
-        num_spare -= len(spans) - 1
-        divided[part] = [(part[0] + start, part[0] + end) for start, end in spans]
-    return shape, sorted(span for spans in divided.values() for span in spans)
+        found, own, _ = Division("whole", [(0, part[1] - part[0])]) if is_whole else divide(text[slice(*part)])
+        shape = found if shape == "empty" else shape
+        kept = limit_steps(own, 1 + num_spare)
+        is_limited = is_limited or len(kept) < len(own)
+        num_spare -= len(kept) - 1
+        spans += [(part[0] + start, part[0] + end) for start, end in kept]
+    return Division(shape if spans else "empty", sorted(spans), is_limited)
 
 
-def _divide_part(text: str, shape_param: str, max_steps: int) -> tuple[Shape, list[Span]]:
-    lines = list(_free_lines(text))
-    shape: Shape
-    if shape_param != "auto":
-        shape = cast("Shape", shape_param)
-        starts = _starts(text, lines, shape)
-    elif starts := _starts(text, lines, "headings"):
-        shape = "headings"
-    elif len(starts := _starts(text, lines, "paragraphs")) > 1:
-        shape = "paragraphs"
-    else:
-        shape, starts = "lines", lines
-    return shape, _spans(text, starts, max_steps)
-
-
-def _free_lines(text: str) -> Iterator[int]:
-    """Where the lines begin that are not blank and begin outside of every protected span."""
-    spans = iter(protected_spans(text))
-    start, end = next(spans, (len(text), len(text)))
-    for line in _line_starts(text):
-        while end <= line and start < len(text):
-            start, end = next(spans, (len(text), len(text)))
-        if not start < line < end and not _is_blank(text, line):
-            yield line
-
-
-def _line_starts(text: str) -> Iterator[int]:
-    if text and text[0] != "\n":
-        yield 0
-    for match in _NEXT_LINE.finditer(text):
-        yield match.end()
-
-
-def _is_blank(text: str, line: int) -> bool:
-    end = text.find("\n", line)
-    return text[line : end if end >= 0 else len(text)].isspace()
-
-
-def _starts(text: str, lines: list[int], shape: Shape) -> list[int]:
-    """Those of the `lines` at which a step begins by `shape`; none where a headed text has no heading."""
-    if shape == "lines":
-        return lines
-    if shape == "paragraphs":
-        return [line for line in lines if _follows_blank(text, line)]
-    headings = [line for line in lines if _HEADING.match(text, line)]
-    if not headings:
-        return []
-    closings = [line for line in lines if line > headings[-1] and _CLOSING.match(text, line)]
-    return headings + closings
-
-
-def _follows_blank(text: str, line: int) -> bool:
-    """Whether nothing, or a blank line, comes before the line that begins at `line`."""
-    previous = text.rfind("\n", 0, max(line - 1, 0)) + 1
-    return line == 0 or not text[previous:line].strip()
-
-
-def _spans(text: str, starts: list[int], most: int) -> list[Span]:
-    """Spans that begin at `starts` and cover `text`, at most `most`, none without a letter or digit if it can be."""
+def divide_by_layout(text: str, params: SplitParams) -> Division:
+    """The steps of a text without thinking by its layout, or by the one that `params` name; see docs/steps.md."""
     if not text:
-        return []
-    edges = sorted({0, *starts, len(text)})
-    cuts = [0]
-    for start, end in pairwise(edges):
-        says_something = _SAYING.search(text, start, end) is not None
-        if start and says_something and _SAYING.search(text, cuts[-1], start):
-            cuts.append(start)
-    cuts = cuts[:most]
-    return list(zip(cuts, [*cuts[1:], len(text)], strict=True))
+        return Division("empty", [])
+    protected = protected_spans(text)
+    lines = list_lines(text, protected)
+    headings = find_headings(text, lines) if params.shape in ("auto", "headings", "model") else set()
+    splits_paragraphs = params.paragraphs_after_heading == "split"
+
+    def divide(shape: Shape) -> Division:
+        starts: list[Line] = lines
+        if shape == "sentences":
+            edges = sorted({*start_sentences(text, protected), len(text)})
+            return Division(shape, merge_parts(text, [Part(*each) for each in pairwise(edges)], protected))
+        if shape != "lines":
+            starts = list(start_headed(text, lines, headings, splits_paragraphs))
+        return Division(shape, merge_parts(text, _cut(text, lines, starts), protected))
+
+    if params.shape not in ("auto", "model"):  # the rules stand in for a model without a usable reply
+        return divide(cast("Shape", params.shape))
+    shapes: list[Shape] = ["headings"] if headings else [] if is_divided_by_lines(lines) else ["paragraphs"]
+    first = divide((*shapes, "lines")[0])
+    others = map(divide, (*shapes, "lines", "sentences")[1:])
+    return next((division for division in chain([first], others) if len(division.spans) > 1), first)
 
 
-def split_samples(samples: pl.DataFrame, params: SplitParams, shapes: Counter[str] | None = None) -> pl.DataFrame:
-    """STEP rows of `samples` (SAMPLE columns); how many samples had which shape is added to `shapes`."""
-    rows = []
-    for sample, problem, text in samples.select("sample_id", "problem_id", "completion").iter_rows():
-        shape, spans = _divide(text, params)
-        rows += [(sample, problem, step, start, end) for step, (start, end) in enumerate(spans)]
-        if shapes is not None:
-            shapes[shape if spans else "empty"] += 1
-    return pl.DataFrame(rows, schema=STEP.schema, orient="row")
+def list_beginnings(text: str) -> list[int]:
+    """Where a step of a text without thinking may begin at all: lines and sentences outside of what is protected.
+
+    Sorted, 0 among them; empty for no text.
+    """
+    protected = protected_spans(text)
+    starts = {0, *(line.start for line in list_lines(text, protected)), *start_sentences(text, protected)}
+    return sorted(start for start in starts if start < len(text))
+
+
+def _cut(text: str, lines: list[Line], starts: list[Line]) -> list[Part]:
+    """The parts of `text` that begin at `starts`; what comes before the first belongs to it."""
+    previous = dict(zip((line.start for line in lines[1:]), lines[:-1], strict=True))
+    if not starts:
+        return [Part(0, len(text))]
+    edges = [*(line.start for line in starts[1:]), len(text)]
+    return [
+        Part(line.start if index else 0, end, line, previous.get(line.start))
+        for index, (line, end) in enumerate(zip(starts, edges, strict=True))
+    ]
+
+
+def limit_steps(spans: list[Span], most: int) -> list[Span]:
+    """At most `most` spans: neighbours are joined evenly by their number, and the last span stays on its own."""
+    if len(spans) <= most:
+        return spans
+    last = spans[-1:] if most > 1 else []
+    rest, num_groups = spans[: len(spans) - len(last)], most - len(last)
+    edges = [index * len(rest) // num_groups for index in range(num_groups + 1)]
+    return [(rest[first][0], rest[end - 1][1]) for first, end in pairwise(edges)] + last

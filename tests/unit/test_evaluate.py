@@ -210,7 +210,7 @@ class Stages:
         ]
         return pl.DataFrame(rows[::-1], schema=SAMPLE.schema, orient="row")
 
-    def split_samples(self, samples: pl.DataFrame, _: Any) -> pl.DataFrame:
+    def split_samples(self, samples: pl.DataFrame, *_: Any) -> pl.DataFrame:
         ends = [sum(map(len, LINES[: at + 1])) for at in range(3)]
         rows = [
             (sample, problem, at, ends[at] - len(LINES[at]), ends[at])

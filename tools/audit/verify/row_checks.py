@@ -181,6 +181,8 @@ def _check_steps(
         what = f"spans do not lead from 0 to {row['length']} without gap: {spans}"
         results.add_error("steps", f"{path}: {name_row(row)}", what)
     intact = in_scope.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
+    if tables.splitter.shape == "model":  # asking it again may cost money; that the spans have no gap is all there is
+        return
     expected = split_samples(intact, tables.splitter)
     rest = with_sample.join(broken, on=SAMPLE_KEY, how="anti", maintain_order="left")
     check_equal(results, "steps", path, rest, expected, STEP_KEY, "the splitter")
