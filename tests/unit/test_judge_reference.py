@@ -61,6 +61,31 @@ def test_parts_and_results_put_in_are_computations_of_the_reference() -> None:
     assert read_reference("20% of 50 = 10") == {Computation((Fraction(1, 5), Fraction(50)), Fraction(10))}
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "She did not sell 48 / 2 = 24 clips, this is wrong. ",
+        "48 / 2 = 24, which is not equal to what we need. ",
+        "Modulo 30 we have 48 / 2 = 24. ",
+        "In binary, 48 / 2 = 24. ",
+        "That 48 / 2 = 24 is a contradiction. ",
+        "48 / 2 = 24. Oops, recheck. ",
+        "Which of the following is it: 48 / 2 = 24? ",
+    ],
+)
+def test_a_step_that_denies_or_calculates_otherwise_is_unknown(step: str) -> None:
+    assert judge(step, "The answer is 72.") == [None, True]
+
+
+def test_a_step_that_supposes_or_tests_an_equation_is_unknown() -> None:
+    for step in (
+        "Suppose 48 / 2 = 24 clips. ",
+        "If 48 / 2 = 24, we go on. ",
+        "Is 48 / 2 = 24? ",
+    ):
+        assert judge(step, "The answer is 72.") == [None, True], step
+
+
 def test_no_reference_makes_nothing_correct_but_the_answer() -> None:
     assert judge("48 / 2 = 24. ", "The answer is 72.", reference="") == [None, True]
     assert judge("48 / 2 = 24. ", "The answer is 72.", answer="") == [None, None]

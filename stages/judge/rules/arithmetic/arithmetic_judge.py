@@ -10,14 +10,19 @@ def judge_arithmetic(problem: str, steps: list[str]) -> list[tuple[bool | None, 
     Never True: a step whose equalities are all true may compute the wrong thing. Text is parsed, never evaluated as
     code; work per step is bounded; whatever has more than one reading is skipped.
     """
-    skip_reason = find_problem_skip_reason(problem[:MAX_STEP_CHARS])
-    return [(None, skip_reason)] * len(steps) if skip_reason else [_judge_one(step) for step in steps]
+    return [
+        (None, skip_reason) if skip_reason else _judge_one(step)
+        for step, skip_reason in zip(steps, find_skip_reasons(problem, steps), strict=True)
+    ]
+
+
+def find_skip_reasons(problem: str, steps: list[str]) -> list[str]:
+    """Why the equalities of each step cannot be called true or false, "" where they can."""
+    reason = find_problem_skip_reason(problem[:MAX_STEP_CHARS])
+    return [reason or find_step_skip_reason(step[:MAX_STEP_CHARS]) for step in steps]
 
 
 def _judge_one(step: str) -> tuple[bool | None, str]:
-    skip_reason = find_step_skip_reason(step[:MAX_STEP_CHARS])
-    if skip_reason:
-        return None, skip_reason
     num_found = num_true = 0
     for equality in find_equalities(step):
         num_found += 1

@@ -5,32 +5,57 @@ import re
 from stages.judge.rules.arithmetic.tokens import Token
 from stages.judge.rules.arithmetic.word_lists import make_word_set
 
+NOT_STATED = "not stated as a fact"
+
 CLAUSE_TOKENS = 60
 """Tokens read on each side of an equals sign."""
 
 _CLAUSE_ENDS = frozenset(".,;?\n")
+_SENTENCE_ENDS = frozenset(".;?\n")
+_EXPRESSION = frozenset({"number", "operator", "open", "close", "command", "bang", "percent"})
+_INTRODUCTIONS = frozenset({"then", "we", "get", "have", "this", "gives", "\\(", "\\)", "\\[", "\\]"})
 _INTRODUCERS = frozenset({":", r"\[", r"\(", "$"})
 """A line that ends in one of these continues in the next: verify if:\\n 2 + 2 = 5."""
 
 _HYPOTHETICAL = make_word_set(
-    "if suppose supposing assume assuming assumption imagine would were could should claim claims claimed guess try "
-    "trying verify instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect "
-    "mod modulo congruent remainder base approximately about roughly around nearly almost approx estimate rounded "
-    "rounding round rounds nearest need needs needed require requires required must want wants check checking test "
-    "testing satisfy satisfies satisfying"
+    "if suppose supposing assume assuming assumption imagine were should claim claims claimed guess try trying verify "
+    "instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect mod modulo "
+    "congruent remainder base check checking test testing satisfy satisfies satisfying such no without might think "
+    "thinks write writes wrote say lhs rhs option options choice choices"
 )
+_ROUGH = make_word_set(
+    "would could approximately about roughly around nearly almost approx estimate rounded rounding round rounds "
+    "nearest need needs needed require requires required must want wants"
+)
+"""An equation beside one of these may be rounded or wanted; a value that is right is still right."""
+
+_ASSUMPTIONS = make_word_set("suppose supposing assume assuming assumption imagine pretend")
+"""They hold for the rest of the sentence."""
+
+_MODALS = make_word_set("need needs needed must should would could")
+_TASKS = make_word_set(
+    "add subtract multiply divide find calculate compute determine sum combine total pay buy spend account consider"
+)
+"""What is needed is done at once: "we need to add 3 and 4: 3 + 4 = 7" states it, "we need 3 + 4 = 8" does not."""
+
 _SUBSTITUTIONS = make_word_set("substitute substitutes substituting plug plugging put putting insert inserting")
 _TESTED = make_word_set("equation equations inequality condition conditions relation system")
 _DENIAL = re.compile(
     r"contradict|impossible|absurd|inconsistent|mistak|incorrect|\\neq|≠|no (?:real )?solutions?\b"
     r"|\bnot (?:true|equal|valid|possible|correct|hold|satisf\w+|work)\b|\b(?:un|not )true\b|\bfalse\b|\bwrong\b"
-    r"|n't (?:true|equal|hold|satisfy|work)\b",
+    r"|n't (?:true|equal|hold|satisfy|work)\b|\b(?:fails?|cannot be|can't be|cannot hold)\b|✗|❌|\btrial"
+    r"|\btoo (?:big|small|large|high|low|many|few|much)\b|(?:^|[\s(,])no(?:[,.!)]|$)|\bwait\s?[,.:!]"
+    r"|\b(?:oops|hm+|typo|nope|redo|re-?check|recomput|recalculat|correction|corrected|common error|tempting)"
+    r"|\bwhich of (?:these|the following)|\bis it true",
     re.IGNORECASE,
 )
 _OTHER_ARITHMETIC = re.compile(
     r"\bbase[- $\\(]{0,6}(?:[0-9]|two|three|four|five|six|seven|eight|nine|sixteen)|[0-9]\$?_\{?[0-9]|\bbinary\b"
     r"|\boctal\b|hexadecimal|\bmodul|\\pmod|\\bmod|\bcongruen|\\equiv|≡|\boperat(?:ion|or) |cryptarithm|\\star"
-    r"|\\oplus|\\otimes|\\diamond|\\begin\{array\}|each letter|digits? (?:is|are) missing",
+    r"|\\oplus|\\otimes|\\diamond|\\begin\{array\}|each letter|digits? (?:is|are) missing|[0-9][₀-₉]"
+    r"|\bnim\b|\bxor\b|\\mathbb\{?[ZF]\}?_|\bZ/[0-9]|\bnew operation|\bo['’]clock|\bclock (?:arithmetic|face)"
+    r"|\b(?:on|in) (?:a|the) (?:[0-9]+-hour )?clock|\bthis (?:number )?system\b"
+    r"|\b[a-z] ?(?:[*@#&∘★]|\\ast|\\circ|\\bullet|\\triangle) ?[a-z]\$? ?= ?\$?[^\n]{0,20}\b[a-z] ?[-+]",
     re.IGNORECASE,
 )
 
@@ -38,20 +63,51 @@ _OTHER_ARITHMETIC = re.compile(
 def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
     """Why the equality whose equals sign is at `equals_at` in `tokens` is not stated as a fact, "" if it is."""
     words: list[str] = []
+    is_clause = True
     for position in range(equals_at - 1, max(0, equals_at - CLAUSE_TOKENS) - 1, -1):
+        text = tokens[position].text.lower()
         is_introduced = position > 0 and tokens[position - 1].text in _INTRODUCERS
-        if tokens[position].text in _CLAUSE_ENDS and not is_introduced:
+        is_clause = is_clause and (text not in _CLAUSE_ENDS or is_introduced)
+        if text in _ASSUMPTIONS:
+            return f"{NOT_STATED}: the sentence says {text}"
+        if not is_clause and text in _SENTENCE_ENDS:
             break
-        words.append(tokens[position].text.lower())
+        if is_clause and not (text in _MODALS and _is_task(tokens[position + 1 : position + 3])):
+            words.append(text)
+    if _is_test(tokens, equals_at):
+        return f"{NOT_STATED}: follows the value of a letter"
     for token in tokens[equals_at : equals_at + CLAUSE_TOKENS]:
         if token.text == "?":
-            return "a question"
+            return f"{NOT_STATED}: a question"
         if token.text in _CLAUSE_ENDS:
             break
         words.append(token.text.lower())
     if _SUBSTITUTIONS.intersection(words) and _TESTED.intersection(words):
-        return "a substitution into an equation"  # it may be a test of a value
-    return next((f"stated with {word}" for word in words if word in _HYPOTHETICAL), "")
+        return f"{NOT_STATED}: a substitution into an equation"  # it may be a test of a value
+    said = next((word for word in words if word in _HYPOTHETICAL), "")
+    return f"{NOT_STATED}: {said}" if said else next((f"stated with {word}" for word in words if word in _ROUGH), "")
+
+
+def _is_task(after: list[Token]) -> bool:
+    return any(token.text.lower() in _TASKS for token in after[: 2 if after[0].text == "to" else 1])
+
+
+def _is_test(tokens: list[Token], equals_at: int) -> bool:
+    """Whether an equation of numbers comes right after the value of a letter: if x = 3, then 2(3) + 1 = 8."""
+    after = [
+        token.kind for token in tokens[equals_at + 1 : equals_at + 4] if token.text != "-" and token.kind != "money"
+    ]
+    if after[:1] != ["number"] or after[1:2] in (["operator"], ["equals"]):
+        return False
+    near = [
+        token
+        for token in tokens[max(0, equals_at - CLAUSE_TOKENS) : equals_at]
+        if token.kind != "money" and token.text.lower() not in _INTRODUCTIONS
+    ]
+    while near and near[-1].kind in _EXPRESSION:
+        near.pop()
+    kinds = ["letter" if token.text in ("a", "A", "I") else token.kind for token in near if token.text != "-"][-4:]
+    return kinds == ["letter", "equals", "number", "break"] and near[-1].text in (",", ":")
 
 
 def find_step_skip_reason(step: str) -> str:

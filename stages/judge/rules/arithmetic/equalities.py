@@ -8,15 +8,9 @@ from fractions import Fraction
 from stages.judge.rules.arithmetic.context import find_clause_skip_reason
 from stages.judge.rules.arithmetic.expression import evaluate
 from stages.judge.rules.arithmetic.operands import Operand, is_one_clause, read_name, split_operands
+from stages.judge.rules.arithmetic.other_readings import find_other_reading
 from stages.judge.rules.arithmetic.tokens import Token, tokenize
-from stages.judge.rules.arithmetic.values import (
-    AmbiguityError,
-    Value,
-    find_radius,
-    make_exact,
-    make_interval,
-    parse_number,
-)
+from stages.judge.rules.arithmetic.values import AmbiguityError, Value
 from stages.judge.rules.arithmetic.word_lists import find_units
 
 MAX_STEP_CHARS = 50_000
@@ -30,13 +24,9 @@ MAX_VALUE_CHARS = 40
 
 NAMES_QUANTITY = "names a quantity"
 MAY_BE_ANOTHER = "may be another value"
-ROUNDED = "rounded"
 
 _CALCULATOR = re.compile(r"<<([^<>]{1,300})>>")
 _OPERANDS = frozenset({"number", "command", "bang"})
-_HUNDRED = make_exact(100)
-_FACTORS = [make_exact(factor) for factor in (3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 3600, 10_000)]
-"""Factors between units of one dimension: sides that differ by one of these may be a conversion."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ def _find_in_text(text: str) -> Iterator[Equality]:
     for index, relation in enumerate(relations[:-1]):
         if relation == "=":
             left, right = sides[index][-1], sides[index + 1][0]
-            left.skip_reason = left.skip_reason or find_clause_skip_reason(tokens, positions[index])
+            left.skip_reason = find_clause_skip_reason(tokens, positions[index]) or left.skip_reason
             yield _compare(left, right)
     yield from _find_by_name(tokens, sides, relations, positions)
 
@@ -130,55 +120,11 @@ def _has_operation(operand: Operand) -> bool:
 
 
 def _decide(left: Operand, right: Operand) -> tuple[bool | None, str]:
-    tokens = left.tokens + right.tokens
-    kinds = {token.kind for token in tokens}
-    readings = [left.tokens]
-    if left.has_dash:
-        readings.append([Token("operator", "-", False), *left.tokens])
-    elif left.tokens and left.tokens[0].text == "-":
-        readings.append(left.tokens[1:])
-    has_units = bool(kinds & {"percent", "money"} or left.units or right.units)
-    for reading in readings:
-        skip_reason = _compare_sides(reading, right.tokens, has_units)
-        if skip_reason is not None:
-            return None if skip_reason else True, skip_reason
+    reason = find_other_reading(left, right)
+    if reason is not None:
+        return None if reason else True, reason
     sides = [_format_value(evaluate(side)) for side in (left.tokens, right.tokens)]
     return False, f"{sides[0]} is not {sides[1]}"
-
-
-def _compare_sides(left: list[Token], right: list[Token], has_units: bool) -> str | None:
-    """None where the sides certainly differ, "" where they are equal, else why that is ambiguous."""
-    first, second = evaluate(left), evaluate(right)
-    if first.overlaps(second):
-        return ""
-    if _is_rounded(left, second) or _is_rounded(right, first):
-        return ROUNDED
-    if has_units and any((first * factor).overlaps(second) or first.overlaps(second * factor) for factor in _FACTORS):
-        return "may be a conversion"
-    return None
-
-
-def _is_rounded(tokens: list[Token], other: Value) -> bool:
-    """Whether `tokens` is one number to which `other` may have been rounded or truncated.
-
-    A percent sign after it may also repeat what was multiplied by 100: 1/3 = 33%, 1/3 * 100 = 33%.
-    """
-    kept = [token for token in tokens if token.kind not in ("money", "unit", "open", "close")]
-    is_negative = bool(kept) and kept[0].text == "-"
-    is_percent = bool(kept) and kept[-1].kind == "percent"
-    kept = kept[is_negative : len(kept) - is_percent]
-    if len(kept) != 1 or kept[0].kind != "number":
-        return False
-    number, decimals = parse_number(kept[0].text)
-    number = -number if is_negative else number
-    return _may_round(number, decimals, other) or (is_percent and _may_round(number, decimals, other * _HUNDRED))
-
-
-def _may_round(number: Fraction, decimals: int, other: Value) -> bool:
-    if decimals:
-        return make_interval(number, find_radius(number, decimals)).overlaps(other)
-    is_whole = other.low == other.high and other.low.denominator == 1
-    return not is_whole and other.low - 1 < number < other.high + 1
 
 
 def _find_unit_skip_reason(left: Operand, right: Operand) -> str:

@@ -60,8 +60,8 @@ class _Parser:
         while sign := self._take("operator", "+-"):
             before = self._position - 2
             term = self._parse_product(depth)
-            if _is_range(self._tokens[before : before + 3]):
-                raise AmbiguityError("difference or range")
+            if _is_range_or_mixed(self._tokens[before : before + 5]):
+                raise AmbiguityError("difference, range or mixed number")
             value = value + (term if sign.text == "+" else -term)
             self.parts.append((self._tokens[start : self._position], value))
         return value
@@ -79,7 +79,7 @@ class _Parser:
                 is_divided = is_divided or sign.text == "/"
                 value = value * (factor if sign.text == "*" else factor.invert())
                 self.parts.append((self._tokens[start : self._position], value))
-            elif self.next_token is not None and self.next_token.kind in ("open", "command"):
+            elif self.next_token is not None and self._is_product_without_sign(self.next_token):
                 if is_divided:
                     raise AmbiguityError("product without a sign after a division")
                 before = self._tokens[self._position - 1]
@@ -92,6 +92,11 @@ class _Parser:
             else:
                 return value
 
+    def _is_product_without_sign(self, after: Token) -> bool:
+        """Whether `after` multiplies what is before it: 2(3), 2\\sqrt{2}, 3!2!."""
+        is_factorial = self._tokens[self._position - 1].kind == "bang" and not after.has_space
+        return after.kind in ("open", "command") or (after.kind == "number" and is_factorial)
+
     def _parse_signed(self, depth: int) -> Value:
         if not self._take("operator", "-"):
             return self._parse_power(depth)
@@ -101,6 +106,7 @@ class _Parser:
         return -self._parse_power(depth)
 
     def _parse_power(self, depth: int) -> Value:
+        is_fraction = self.next_token is not None and self.next_token.text == "frac"
         value = self._parse_atom(depth)
         while self.next_token is not None and self.next_token.kind in ("bang", "percent"):
             if self._take("bang"):
@@ -109,6 +115,8 @@ class _Parser:
                 value = Value(value.low / 100, value.high / 100, percent=True)
         if not self._take("operator", "^"):
             return value
+        if is_fraction:
+            raise AmbiguityError("power of a fraction without brackets")
         minus = self._take("operator", "-")
         exponent = self._parse_atom(depth)
         if self._take("operator", "^") or self._take("bang"):
@@ -123,9 +131,9 @@ class _Parser:
             return self._parse_group(depth)
         if command.text == "pi":
             return PI
-        first = self._parse_group(depth, "{")
         if command.text == "sqrt":
-            return first.compute_root()
+            return self._parse_group(depth, "{(").compute_root()
+        first = self._parse_group(depth, "{")
         second = self._parse_group(depth, "{")
         if command.text == "frac":
             return first * second.invert()
@@ -138,15 +146,17 @@ class _Parser:
         value = self.parse_sum(depth + 1)
         if not self._take("close", _PAIRS[opening.text]):
             raise AmbiguityError("bracket not closed")
+        if opening.text == "[" and (value.low != value.high or value.low.denominator != 1):
+            raise AmbiguityError("bracket or whole part")  # [7/2] = 3
         return value
 
 
-def _is_range(tokens: list[Token]) -> bool:
-    """Whether `tokens` may be a range, as in "pages 10-12"."""
-    if [token.kind for token in tokens] != ["number", "operator", "number"] or tokens[1].text != "-":
+def _is_range_or_mixed(tokens: list[Token]) -> bool:
+    """Whether `tokens` may begin with a range, as in "pages 10-12", or a mixed number, as in "2-1/2"."""
+    kinds = [token.kind for token in tokens]
+    if kinds[:3] != ["number", "operator", "number"] or tokens[1].text != "-" or tokens[1].has_space:
         return False
-    return (
-        not tokens[1].has_space
-        and not tokens[2].has_space
-        and parse_number(tokens[0].text) < parse_number(tokens[2].text)
-    )
+    if tokens[2].has_space:
+        return False
+    is_fraction = kinds[3:] == ["operator", "number"] and tokens[3].text == "/" and not tokens[3].has_space
+    return is_fraction or parse_number(tokens[0].text) < parse_number(tokens[2].text)

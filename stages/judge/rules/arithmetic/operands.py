@@ -6,6 +6,7 @@ from stages.judge.rules.arithmetic.tokens import OPERAND_ENDS, OPERAND_STARTS, T
 from stages.judge.rules.arithmetic.word_lists import (
     CONCLUSIONS,
     CONNECTIVES,
+    FUNCTION_NOUNS,
     MODIFIERS_AFTER,
     MODIFIERS_BEFORE,
     NUMBERED_NOUNS,
@@ -108,7 +109,8 @@ class _OperandSplitter:
 
     @property
     def _last(self) -> str:
-        return self._current.tokens[-1].kind if self._current.tokens else ""
+        """The kind of the last token; a dollar sign may end a formula."""
+        return next((token.kind for token in reversed(self._current.tokens) if token.kind != "money"), "")
 
     def _start_operand(self, has_dash: bool = False) -> None:
         skip_reason = ""
@@ -199,7 +201,8 @@ class _OperandSplitter:
         self._start_operand()
         last = run.words[-1].lower()
         self._current.follows_words = last not in CONCLUSIONS
-        if last in NUMBERED_NOUNS or last in MODIFIERS_BEFORE or (last == "of" and lower_words & MODIFIERS_BEFORE):
+        is_function = last == "of" and lower_words & (MODIFIERS_BEFORE | FUNCTION_NOUNS)
+        if last.removesuffix("s") in NUMBERED_NOUNS or last in MODIFIERS_BEFORE or is_function:
             self._current.skip_reason = f"preceded by {last}"
 
 

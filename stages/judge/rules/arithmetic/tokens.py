@@ -3,6 +3,7 @@ r"""A step of real text as tokens: numbers, operators, brackets, relations, word
 import re
 from typing import NamedTuple
 
+from stages.judge.rules.arithmetic.spoken import write_with_signs
 from stages.judge.rules.arithmetic.word_lists import make_word_set
 
 
@@ -32,6 +33,9 @@ _PREPARE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=[0-9])(?:\{,\}|,?\\[,!])(?=[0-9]{3}(?![0-9]))", ","),
         (r"(?<=[0-9])\*\*(?=[0-9(])", "^"),
         (r"\*\*", " "),
+        (r"(?:√|(?<![a-zA-Z\\])sqrt)\s?(?=\()", r"\\sqrt"),
+        (r"√\s?([0-9]{1,9})(?![0-9.,/^])", r"\\sqrt{\1}"),
+        (r"(?<=[0-9])\s(?:percent|per cent)\b", "%"),
     )
 )
 _TOKEN = re.compile(
@@ -40,6 +44,7 @@ _TOKEN = re.compile(
     |(?P<size>\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z]))
     |(?P<bullet>(?:^|(?<=\n))[^\S\n]*[-*•–](?=\s))
     |(?P<line>\n|\\\\(?:[^\S\n]*\n)?)
+    |(?P<code>0[xXbBoO][0-9a-fA-F]+)
     |(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<![0-9.])\.[0-9]+)
     |(?P<dots>\.\.+|…|\\[lcdv]?dots[bcmio]?(?![a-zA-Z]))
     |(?P<percent>\\?%)
@@ -50,7 +55,7 @@ _TOKEN = re.compile(
     |(?P<relation><=|>=|!=|==>|=>|->|-->|<->|[<>≈≠≤≥≡≅∼≃→⇒⟹⇔∈])
     |(?P<equals>==?)
     |(?P<operator>[-+*/^−–×·⋅∙÷∕])
-    |(?P<power>[²³])
+    |(?P<power>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,9})
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<bang>!)
@@ -59,6 +64,7 @@ _TOKEN = re.compile(
     |(?P<bad>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _OPERATORS = {"−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "∙": "*", "÷": "/", "∕": "/"}
 _OPERATOR_COMMANDS = {"times": "*", "cdot": "*", "ast": "*", "div": "/"}
 _OPERATOR_WORDS = {"times": "*", "plus": "+", "minus": "-"}
@@ -74,6 +80,7 @@ OPERAND_ENDS = frozenset({"number", "close", "percent", "unit", "bang"})
 
 def tokenize(text: str) -> list[Token]:
     """The tokens of one step, in one pass; never raises."""
+    text = write_with_signs(text)
     for pattern, replacement in _PREPARE:
         text = pattern.sub(replacement, text)
     tokens: list[Token] = []
@@ -90,7 +97,9 @@ def tokenize(text: str) -> list[Token]:
 
 def _read_token(kind: str, text: str, has_space: bool) -> list[Token]:
     if kind == "power":
-        return [Token("operator", "^", False), Token("number", "2" if text == "²" else "3", False)]
+        sign = [Token("operator", "-", False)] if text[0] == "⁻" else []
+        digits = text.lstrip("⁻").translate(_SUPERSCRIPTS)
+        return [Token("operator", "^", False), *sign, Token("number", digits, False)]
     if kind == "operator":
         return [Token(kind, _OPERATORS.get(text, text), has_space)]
     if kind == "command":
@@ -99,7 +108,7 @@ def _read_token(kind: str, text: str, has_space: bool) -> list[Token]:
         return [Token("operator", _OPERATOR_WORDS[text], has_space, is_spoken=True)]
     if kind == "word" and len(text) == 1 and text not in "aAI":
         return [Token("letter", text, has_space)]
-    kind = {"dots": "bad", "delimiter": "break"}.get(kind, kind)
+    kind = {"dots": "bad", "code": "bad", "delimiter": "break"}.get(kind, kind)
     return [Token(kind, text, has_space)]
 
 
@@ -118,7 +127,11 @@ def _merge_products(tokens: list[Token]) -> list[Token]:
     while position < len(tokens):
         token = tokens[position]
         length = 1
-        if token.kind in ("word", "letter") and result and result[-1].kind in OPERAND_ENDS:
+        if _is_between(tokens, position, "word") and token.is_spoken:  # the number of times the shelter has kittens
+            token = Token("word", "times", token.has_space)
+        elif _multiplies_units(tokens, position):
+            token = Token("operator", "*", True)
+        elif token.kind in ("word", "letter") and result and result[-1].kind in OPERAND_ENDS:
             length = 2 if _starts_with_any(tokens, position, ("divided", "by"), ("multiplied", "by")) else 1
             after = tokens[position + length] if position + length < len(tokens) else None
             if after is not None and after.kind in OPERAND_STARTS:
@@ -135,6 +148,22 @@ def _merge_products(tokens: list[Token]) -> list[Token]:
         result.append(token)
         position += length
     return result
+
+
+def _is_between(tokens: list[Token], position: int, kind: str) -> bool:
+    return 0 < position < len(tokens) - 1 and tokens[position - 1].kind == tokens[position + 1].kind == kind
+
+
+def _multiplies_units(tokens: list[Token], position: int) -> bool:
+    """Whether the token is the sign in 5 people x 3 days."""
+    before, token, after = (
+        tokens[max(0, position - 3) : position],
+        tokens[position],
+        tokens[position + 1 : position + 2],
+    )
+    is_spaced = token.has_space and bool(after) and after[0].has_space and after[0].kind in ("number", "money")
+    follows_unit = bool(before) and before[-1].kind == "word" and any(each.kind in OPERAND_ENDS for each in before)
+    return token.text in ("x", "X") and is_spaced and follows_unit
 
 
 def _starts_with_any(tokens: list[Token], position: int, *phrases: tuple[str, ...]) -> bool:

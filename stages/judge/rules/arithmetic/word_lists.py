@@ -10,7 +10,8 @@ def make_word_set(words: str) -> frozenset[str]:
 
 NUMBERED_NOUNS = make_word_set(
     "step case day part question problem week month year equation line option figure method example chapter page "
-    "section number no round item row column stage level grade game point points theorem lemma"
+    "section number no round item row column stage level grade game point theorem lemma problem exercise task angle "
+    "circle triangle box team person player trial statement formula"
 )
 """Nouns followed by a number that names and does not count: "Step 2"."""
 
@@ -19,15 +20,22 @@ MODIFIERS_BEFORE = make_word_set(
     "less more from to per minus plus times negative log ln sin cos tan sqrt root square squared cube cubed mod modulo "
     "lcm gcd between until through approximately about roughly around nearly almost over under not percent except if "
     "suppose assume whether base until divided multiplied raised power difference product sum ratio another "
-    "other additional extra like say e.g"
+    "other additional extra like say e.g average remainder remaining abs round floor ceil ceiling int exp max min det"
 )
 """Words that may change the value of the expression after them."""
+
+FUNCTION_NOUNS = make_word_set(
+    "digit digits divisors factors primes mean inverse reciprocal perimeter logarithm complement opposite order "
+    "residue parity"
+)
+"""Nouns that, with "of", make the expression after them another value: the last digit of 3 * 7."""
 
 MODIFIERS_AFTER = make_word_set(
     "dozen dozens hundred hundreds thousand thousands million millions billion billions trillion half percent "
     "halves thirds fourths quarters fifths sixths eighths tenths "
     "percentage remainder r mod modulo base squared cubed times more less fewer choose each remainders "
-    "approximately about roughly rounded approx pairs pair"
+    "approximately about roughly rounded approx pairs pair couple couples twins gross score rem off discount tax tip "
+    "interest markup increase decrease"
 )
 """Words that may change the value of the number before them."""
 

@@ -5,8 +5,10 @@ from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
-from stages.judge.rules.arithmetic.equalities import MAY_BE_ANOTHER, NAMES_QUANTITY, ROUNDED, Equality, find_equalities
+from stages.judge.rules.arithmetic.context import NOT_STATED
+from stages.judge.rules.arithmetic.equalities import MAY_BE_ANOTHER, NAMES_QUANTITY, Equality, find_equalities
 from stages.judge.rules.arithmetic.expression import evaluate, evaluate_parts
+from stages.judge.rules.arithmetic.other_readings import ROUNDED
 from stages.judge.rules.arithmetic.tokens import Token
 from stages.judge.rules.arithmetic.values import AmbiguityError, Value, parse_number
 
@@ -37,7 +39,9 @@ def is_numeric(equality: Equality) -> bool:
 
 
 def has_equal_sides(equality: Equality) -> bool:
-    """Whether the sides of `equality`, as they are written, have the same value or one is the other's rounding."""
+    """Whether `equality` is stated, and its sides as they are written have one value or one is the other's rounding."""
+    if equality.reason.startswith(NOT_STATED):
+        return False
     if equality.is_true is not None or equality.reason == ROUNDED:
         return equality.is_true is not False
     try:

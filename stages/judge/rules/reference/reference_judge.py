@@ -3,7 +3,7 @@
 from typing import Any
 
 from stages.common.verifiers import VERIFIERS, verify_answer
-from stages.judge.rules.arithmetic import judge_arithmetic
+from stages.judge.rules.arithmetic import find_skip_reasons, judge_arithmetic
 from stages.judge.rules.arithmetic.equalities import find_equalities
 from stages.judge.rules.reference.computations import (
     Computation,
@@ -43,9 +43,12 @@ class ReferenceJudge(RuleJudge):
         """Verdict and reason of each step."""
         steps = list(completion.steps)
         known = read_reference(completion.reference)
+        skip_reasons = find_skip_reasons(completion.problem, steps)
         labels = [
-            (is_correct, reason) if is_correct is False else _compare(step, known)
-            for step, (is_correct, reason) in zip(steps, judge_arithmetic(completion.problem, steps), strict=True)
+            (is_correct, reason) if is_correct is False or skip_reason else _compare(step, known)
+            for step, skip_reason, (is_correct, reason) in zip(
+                steps, skip_reasons, judge_arithmetic(completion.problem, steps), strict=True
+            )
         ]
         if not _states_answer(completion, "".join(steps)):
             _leave_last_unknown(labels)
