@@ -84,8 +84,8 @@ def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
         words.append(token.text.lower())
     if _SUBSTITUTIONS.intersection(words) and _TESTED.intersection(words):
         return f"{NOT_STATED}: a substitution into an equation"  # it may be a test of a value
-    said = next((word for word in words if word in _HYPOTHETICAL), "")
-    return f"{NOT_STATED}: {said}" if said else next((f"stated with {word}" for word in words if word in _ROUGH), "")
+    hypothetical = next((f"{NOT_STATED}: {word}" for word in words if word in _HYPOTHETICAL), "")
+    return hypothetical or next((f"stated with {word}" for word in words if word in _ROUGH), "")
 
 
 def _is_task(after: list[Token]) -> bool:

@@ -47,8 +47,8 @@ def find_other_reading(left: Operand, right: Operand) -> str | None:
     factors = _DECIMAL_FACTORS if any(units) or kinds & {"percent", "money"} else []
     if find_units(left.units + right.units):
         factors = factors + _FACTORS_OF_UNITS
-    for sides in _list_readings(left, right):
-        reason = _compare_sides(*sides, factors, has_other_units=all(units) and not units[0] & units[1])
+    for reading in _list_readings(left, right):
+        reason = _compare_sides(*reading, factors, has_other_units=all(units) and not units[0] & units[1])
         if reason is not None:
             return reason
     return _find_other_meaning(left.tokens, right.tokens)
