@@ -1,7 +1,7 @@
 """From equalities to verdicts on the steps of a completion."""
 
-from stages.judge.rules.arithmetic.context import find_problem_skip_reason, find_step_skip_reason
 from stages.judge.rules.arithmetic.equalities import MAX_STEP_CHARS, find_equalities
+from stages.judge.rules.arithmetic.whole_texts import find_problem_skip_reason, find_step_skip_reason
 
 
 def judge_arithmetic(problem: str, steps: list[str]) -> list[tuple[bool | None, str]]:

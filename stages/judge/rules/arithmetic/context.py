@@ -1,11 +1,9 @@
-"""Text around an equality that does not state it as a fact, or that gives its signs another meaning."""
-
-import re
+"""Words beside an equality that do not state it as a fact."""
 
 from stages.judge.rules.arithmetic.tokens import Token
 from stages.judge.rules.arithmetic.word_lists import make_word_set
 
-NOT_STATED = "not stated as a fact"
+NO_FACT = "not stated as a fact"
 
 CLAUSE_TOKENS = 60
 """Tokens read on each side of an equals sign."""
@@ -40,24 +38,6 @@ _TASKS = make_word_set(
 
 _SUBSTITUTIONS = make_word_set("substitute substitutes substituting plug plugging put putting insert inserting")
 _TESTED = make_word_set("equation equations inequality condition conditions relation system")
-_DENIAL = re.compile(
-    r"contradict|impossible|absurd|inconsistent|mistak|incorrect|\\neq|≠|no (?:real )?solutions?\b"
-    r"|\bnot (?:true|equal|valid|possible|correct|hold|satisf\w+|work)\b|\b(?:un|not )true\b|\bfalse\b|\bwrong\b"
-    r"|n't (?:true|equal|hold|satisfy|work)\b|\b(?:fails?|cannot be|can't be|cannot hold)\b|✗|❌|\btrial"
-    r"|\btoo (?:big|small|large|high|low|many|few|much)\b|(?:^|[\s(,])no(?:[,.!)]|$)|\bwait\s?[,.:!]"
-    r"|\b(?:oops|hm+|typo|nope|redo|re-?check|recomput|recalculat|correction|corrected|common error|tempting)"
-    r"|\bwhich of (?:these|the following)|\bis it true",
-    re.IGNORECASE,
-)
-_OTHER_ARITHMETIC = re.compile(
-    r"\bbase[- $\\(]{0,6}(?:[0-9]|two|three|four|five|six|seven|eight|nine|sixteen)|[0-9]\$?_\{?[0-9]|\bbinary\b"
-    r"|\boctal\b|hexadecimal|\bmodul|\\pmod|\\bmod|\bcongruen|\\equiv|≡|\boperat(?:ion|or) |cryptarithm|\\star"
-    r"|\\oplus|\\otimes|\\diamond|\\begin\{array\}|each letter|digits? (?:is|are) missing|[0-9][₀-₉]"
-    r"|\bnim\b|\bxor\b|\\mathbb\{?[ZF]\}?_|\bZ/[0-9]|\bnew operation|\bo['’]clock|\bclock (?:arithmetic|face)"
-    r"|\b(?:on|in) (?:a|the) (?:[0-9]+-hour )?clock|\bthis (?:number )?system\b"
-    r"|\b[a-z] ?(?:[*@#&∘★]|\\ast|\\circ|\\bullet|\\triangle) ?[a-z]\$? ?= ?\$?[^\n]{0,20}\b[a-z] ?[-+]",
-    re.IGNORECASE,
-)
 
 
 def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
@@ -69,22 +49,22 @@ def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
         is_introduced = position > 0 and tokens[position - 1].text in _INTRODUCERS
         is_clause = is_clause and (text not in _CLAUSE_ENDS or is_introduced)
         if text in _ASSUMPTIONS:
-            return f"{NOT_STATED}: the sentence says {text}"
+            return f"{NO_FACT}: the sentence says {text}"
         if not is_clause and text in _SENTENCE_ENDS:
             break
         if is_clause and not (text in _MODALS and _is_task(tokens[position + 1 : position + 3])):
             words.append(text)
     if _is_test(tokens, equals_at):
-        return f"{NOT_STATED}: follows the value of a letter"
+        return f"{NO_FACT}: follows the value of a letter"
     for token in tokens[equals_at : equals_at + CLAUSE_TOKENS]:
         if token.text == "?":
-            return f"{NOT_STATED}: a question"
+            return f"{NO_FACT}: a question"
         if token.text in _CLAUSE_ENDS:
             break
         words.append(token.text.lower())
     if _SUBSTITUTIONS.intersection(words) and _TESTED.intersection(words):
-        return f"{NOT_STATED}: a substitution into an equation"  # it may be a test of a value
-    hypothetical = next((f"{NOT_STATED}: {word}" for word in words if word in _HYPOTHETICAL), "")
+        return f"{NO_FACT}: a substitution into an equation"  # it may be a test of a value
+    hypothetical = next((f"{NO_FACT}: {word}" for word in words if word in _HYPOTHETICAL), "")
     return hypothetical or next((f"stated with {word}" for word in words if word in _ROUGH), "")
 
 
@@ -108,18 +88,3 @@ def _is_test(tokens: list[Token], equals_at: int) -> bool:
         near.pop()
     kinds = ["letter" if token.text in ("a", "A", "I") else token.kind for token in near if token.text != "-"][-4:]
     return kinds == ["letter", "equals", "number", "break"] and near[-1].text in (",", ":")
-
-
-def find_step_skip_reason(step: str) -> str:
-    """Why no equality of `step` can be called false, "" if one can: it denies one, or uses other arithmetic."""
-    denial = _DENIAL.search(step)
-    if denial:
-        return f"denies something: {denial.group()}"
-    other = _OTHER_ARITHMETIC.search(step)
-    return f"may be other arithmetic: {other.group()}" if other else ""
-
-
-def find_problem_skip_reason(problem: str) -> str:
-    """Why no equality about `problem` can be called false, "" if one can: its signs may have another meaning."""
-    other = _OTHER_ARITHMETIC.search(problem)
-    return f"the problem may use other arithmetic: {other.group()}" if other else ""

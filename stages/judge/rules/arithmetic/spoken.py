@@ -20,7 +20,14 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 _EQUALS = re.compile(rf"(?<=[0-9)%]),? (?:which )?(?:equals|is equal to) (?={_NUMBER})", re.IGNORECASE)
-_SIGNS = {"add and": "+", "add to": "+", "subtract from": "-", "multiply by": "*", "multiply and": "*", "divid by": "/"}
+_OPERATORS = {
+    "add and": "+",
+    "add to": "+",
+    "subtract from": "-",
+    "multiply by": "*",
+    "multiply and": "*",
+    "divid by": "/",
+}
 _PARTS = {"half of": "/ 2", "twice": "* 2", "double": "* 2", "triple": "* 3"}
 
 
@@ -37,8 +44,8 @@ def _write(match: re.Match[str]) -> str:
         return f"{found['whole']} {_PARTS[found['part'].lower()]} = "
     if found["noun"]:
         return f"{found['first']} {'+' if found['noun'].lower() == 'sum' else '*'} {found['second']} = "
-    sign = _SIGNS.get(f"{found['verb']} {found['word']}".lower())
-    if sign is None:
+    operator = _OPERATORS.get(f"{found['verb']} {found['word']}".lower())
+    if operator is None:
         return match.group()
     numbers = [found["left"], found["right"]]
-    return f" {sign} ".join(reversed(numbers) if sign == "-" else numbers) + " = "
+    return f" {operator} ".join(reversed(numbers) if operator == "-" else numbers) + " = "

@@ -97,9 +97,9 @@ def tokenize(text: str) -> list[Token]:
 
 def _read_token(kind: str, text: str, has_space: bool) -> list[Token]:
     if kind == "power":
-        sign = [Token("operator", "-", False)] if text[0] == "⁻" else []
+        minus = [Token("operator", "-", False)] if text[0] == "⁻" else []
         digits = text.lstrip("⁻").translate(_SUPERSCRIPTS)
-        return [Token("operator", "^", False), *sign, Token("number", digits, False)]
+        return [Token("operator", "^", False), *minus, Token("number", digits, False)]
     if kind == "operator":
         return [Token(kind, _OPERATORS.get(text, text), has_space)]
     if kind == "command":

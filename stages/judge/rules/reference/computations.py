@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
-from stages.judge.rules.arithmetic.context import NOT_STATED
+from stages.judge.rules.arithmetic.context import NO_FACT
 from stages.judge.rules.arithmetic.equalities import MAY_BE_ANOTHER, NAMES_QUANTITY, Equality, find_equalities
 from stages.judge.rules.arithmetic.expression import evaluate, evaluate_parts
 from stages.judge.rules.arithmetic.other_readings import ROUNDED
@@ -40,7 +40,7 @@ def is_numeric(equality: Equality) -> bool:
 
 def has_equal_sides(equality: Equality) -> bool:
     """Whether `equality` is stated, and its sides as they are written have one value or one is the other's rounding."""
-    if equality.reason.startswith(NOT_STATED):
+    if equality.reason.startswith(NO_FACT):
         return False
     if equality.is_true is not None or equality.reason == ROUNDED:
         return equality.is_true is not False

@@ -59,19 +59,19 @@ class ReferenceJudge(RuleJudge):
 
 def _compare(step: str, known: frozenset[Computation]) -> tuple[bool | None, str]:
     """Correct if `step` computes something, and all that it computes is `known`."""
-    stated = [
+    computed = [
         (equality, computation)
         for equality in find_equalities(step)
         if is_numeric(equality) and (computation := read_computation(equality))
     ]
-    if not stated:
+    if not computed:
         return None, "computes nothing that can be read"
-    for equality, computation in stated:
+    for equality, computation in computed:
         if not has_equal_sides(equality):
             return None, f"{equality.text}: {equality.reason}"
         if computation not in known:
             return None, f"{equality.text}: not in the reference solution"
-    return True, f"{len(stated)} computations are those of the reference solution"
+    return True, f"{len(computed)} computations are those of the reference solution"
 
 
 def _states_answer(completion: CompletionSteps, text: str) -> bool:
