@@ -229,8 +229,9 @@ def test_what_stands_around_a_true_equality_makes_nothing_false(text: str) -> No
 
 @pytest.mark.parametrize(
     "part",
-    ["(", "{", "1", "1,234,", "1 times 1 ", "half of 1 is ", "adding 1 and ", "sqrt", "x = 1, ", "√1", "1.000 + ", "1+", "1=", "1 + 1 = 2. ", "<<1+1=3", "<<", r"\frac{1}{", r"\text{", "a ", "9^9^", " ",
-     "\n", "-", "1!", "\\", "$", ".", "=", r"\begin{align}", "1 x ", "1\n=", "(a) ", "[1]", "2^{9}*", "if "],
+    ["(", "{", "1", "1,234,", "1 times 1 ", "half of 1 is ", "adding 1 and ", "sqrt", "x = 1, ", "√1", "1.000 + ",
+     "1+", "1=", "1 + 1 = 2. ", "<<1+1=3", "<<", r"\frac{1}{", r"\text{", "a ", "9^9^", " ", "\n", "-", "1!",
+     "\\", "$", ".", "=", r"\begin{align}", "1 x ", "1\n=", "(a) ", "[1]", "2^{9}*", "if "],
 )  # fmt: skip
 def test_a_megabyte_returns(part: str) -> None:
     text = part * (1_000_000 // len(part))
