@@ -110,7 +110,7 @@ def _make_samples(
             text = shift_boxed_numbers(solution, copy) if whole else solution
             identity = make_sample_id(name, "p", "s", index, text)
             is_correct = rows[number]["recorded_correct"][index]
-            sample = (identity, name, "p", "s", index, None, text, "stop", None, None)
+            sample = (identity, name, "p", "s", index, None, text, "stop", None, None, None, None)
             yield sample, (identity, name, "", None, is_correct, "recorded", "recorded")
 
 

@@ -57,13 +57,14 @@ class ExternalSort:
                 for path, columns in files.items():
                     table = rows.select(columns).to_arrow(compat_level=pl.CompatLevel.oldest())
                     if path not in writers:
-                        writers[path] = stack.enter_context(_open_writer(path, table.schema))
+                        writers[path] = stack.enter_context(open_writer(path, table.schema))
                     writers[path].write_table(table, row_group_size=ROW_GROUP)
 
     def _locate(self, part: int) -> Path:
         return self.folder / f"part-{part:06d}.arrow"
 
 
-def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of Parquet files that are the same for the same rows, whoever reads them."""
     # Without Arrow's schema, which would make readers use this writer's types of strings and lists.
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, store_schema=False)

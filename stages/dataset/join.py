@@ -8,14 +8,21 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.errors import UserError
+from stages.common.params.dataset import CutRule, DatasetParams
 from stages.common.params.sample import PromptParams
 from stages.common.progress import progress
 from stages.common.prompt import make_prompt
 from stages.dataset.label_quality import LabelQuality
-from stages.dataset.round_tables import RoundShard, RoundTables, read_round_shard
+from stages.dataset.pairs import RoundPairs
+from stages.dataset.round_tables import SAMPLED, RoundShard, RoundTables, read_round_shard
 from stages.select import keep_selected
 
 LEVELS = ("outcome", "step")
+
+CUT = "cut by length"
+"""Drop reason of samples that reached the token limit."""
+
+_IS_CUT = pl.col("finish_reason") == "length"
 
 
 @dataclass
@@ -54,14 +61,19 @@ class JoinedRound:
     before: LabelCounts = field(default_factory=LabelCounts)
     after: LabelCounts = field(default_factory=LabelCounts)
     drops: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
+    """Selected samples that reached the token limit: `completions`, and of them `with_correct_answer`."""
     quality: LabelQuality = field(default_factory=LabelQuality)
+    pairs: RoundPairs = field(default_factory=RoundPairs)
 
 
-def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, folder: Path) -> JoinedRound:
-    """Write the rows of the selected samples of every shard into `folder`.
+def join_round(
+    tables: RoundTables, shards: list[str], prompt: PromptParams, params: DatasetParams, folder: Path
+) -> JoinedRound:
+    """Write the rows of the selected samples of every shard into `folder`, and pair them.
 
-    Rows: sample_id, problem_id, prompt, completion, label, and steps, a list of {start, end, label}. Raises
-    `UserError` if no row is left, or if a table names a row that another lacks.
+    Rows: sample_id, problem_id, prompt, label, `SAMPLED`, and steps, a list of {start, end, label}. Raises `UserError`
+    if no row is left, or if a table names a row that another lacks.
     """
     joined = JoinedRound()
     keys, num_problems = [], 0
@@ -71,6 +83,10 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, fol
         joined.before.add(shard.samples["label"], shard.steps["label"])
         joined.drops.update(shard.selection["drop_reason"].drop_nulls())
         selected = keep_selected(shard.samples, shard.selection)
+        is_cut = selected.filter(_IS_CUT)
+        joined.cut.update(completions=is_cut.height, with_correct_answer=int(is_cut["label"].sum()))
+        joined.drops.update({CUT: is_cut.height} if params.cut == "drop" and is_cut.height else {})
+        selected = apply_cut_rule(selected, params.cut)
         rows = build_rows(selected, shard, prompt)
         if rows.height != selected.height:
             num_missing = selected.height - rows.height
@@ -78,6 +94,7 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, fol
         if rows.is_empty():
             continue
         joined.after.add_rows(rows)
+        joined.pairs.add(rows, params.max_pairs_per_problem)
         joined.files.append(folder / f"{name}.arrow")
         rows.write_ipc(joined.files[-1])
         keys.append(rows.select((pl.col("problem_id").rle_id().cast(pl.Int32) + num_problems), "label"))
@@ -86,6 +103,17 @@ def join_round(tables: RoundTables, shards: list[str], prompt: PromptParams, fol
         raise UserError(f"{tables.samples}: no sample is left to train on; dropped {dict(joined.drops)}")
     joined.keys = pl.concat(keys, rechunk=True)
     return joined
+
+
+def apply_cut_rule(selected: pl.DataFrame, rule: CutRule) -> pl.DataFrame:
+    """The `selected` samples with what `rule` makes of those that reached the token limit.
+
+    Such a completion has not answered, and is incorrect even where an answer was read in it; see `DatasetParams.cut`.
+    """
+    if rule == "drop":
+        return selected.filter(~_IS_CUT)
+    label = pl.lit(False if rule == "keep" else None, pl.Boolean)
+    return selected.with_columns(label=pl.when(_IS_CUT).then(label).otherwise("label"))
 
 
 def format_prompt(problem: str, params: PromptParams) -> str:
@@ -103,6 +131,6 @@ def build_rows(selected: pl.DataFrame, shard: RoundShard, prompt: PromptParams) 
     return (
         selected.join(problems.select("problem_id", prompts), on="problem_id", how="inner")
         .join(per_sample, on="sample_id", how="inner")
-        .select("sample_id", "problem_id", "prompt", "completion", "label", "steps")
+        .select("sample_id", "problem_id", "prompt", "label", *SAMPLED, "steps")
         .sort("problem_id", "sample_id")
     )

@@ -10,6 +10,9 @@ from stages.common.params.judge import JudgeScope
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, SELECTION, STEP, read_shard
 from stages.select import keep_in_scope
 
+SAMPLED = ("completion", "finish_reason", "completion_ids", "tokenizer")
+"""What training needs of a sample."""
+
 
 @dataclass(frozen=True)
 class RoundTables:
@@ -29,7 +32,7 @@ class RoundShard:
     """One shard's tables, joined by id.
 
     - ``problems``: problem_id, source, problem
-    - ``samples``: sample_id, problem_id, completion, and label: the outcome, null where unknown
+    - ``samples``: sample_id, problem_id, `SAMPLED`, and label: the outcome, null where unknown
     - ``selection``: SELECTION columns
     - ``steps``: sample_id, step, start, end, label (null where unknown), num_votes, agreement; sorted by sample, step
     """
@@ -54,7 +57,7 @@ def read_round_shard(tables: RoundTables, shard: str) -> RoundShard:
     if not steps_with_labels.height == steps.height == labels.height:
         raise UserError(f"{tables.labels}: its steps are not those of {tables.steps}")
     outcomes = read_shard(tables.outcomes, OUTCOME, shard).select("sample_id", label="is_correct")
-    samples = read_shard(tables.samples, SAMPLE, shard).select("sample_id", "problem_id", "completion")
+    samples = read_shard(tables.samples, SAMPLE, shard).select("sample_id", "problem_id", *SAMPLED)
     return RoundShard(
         read_shard(tables.problems, PROBLEM, shard).select("problem_id", "source", "problem"),
         samples.join(outcomes, on="sample_id", how="left", maintain_order="left"),

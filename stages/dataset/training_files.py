@@ -1,4 +1,4 @@
-"""The files of a data set: KTO and Step-KTO rows in training order, and their manifest."""
+"""The files of a data set: KTO and Step-KTO rows and pairs of them in training order, and their manifest."""
 
 import tempfile
 from pathlib import Path
@@ -17,33 +17,43 @@ from stages.dataset.join import LabelCounts, join_round
 from stages.dataset.round_tables import RoundTables
 from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
 
-KTO = ("sample_id", "problem_id", "prompt", "completion", "label")
+KTO = ("sample_id", "problem_id", "prompt", "completion", "label", "finish_reason", "completion_ids", "tokenizer")
 STEP_KTO = (*KTO, "steps")
 
 
 def build_dataset(
     tables: RoundTables, params: DatasetParams, prompt: PromptParams, seed: int, digits: int, folder: Path
 ) -> dict[str, Any]:
-    """Write ``kto.parquet``, ``step_kto.parquet`` and ``manifest.json`` into `folder`; return the report.
+    """Write the files of rows and pairs and ``manifest.json`` into `folder`; return the report.
 
-    Both files hold the same rows in training order. `kto`: sample_id, problem_id, prompt, completion, label.
-    `step_kto` adds ``steps``: a list of {start, end, label}, offsets in code points into the completion, label null
-    where unknown. Rows are sorted on disk, so that memory holds one shard and a few numbers per row. Raises
-    `UserError` if no row is left, or if a table names a row that another lacks.
+    ``kto.parquet`` and ``step_kto.parquet`` hold the same rows in training order: sample_id, problem_id, prompt,
+    completion, label (null where the outcome is unknown), and finish_reason, completion_ids and tokenizer as in SAMPLE;
+    the latter also ``steps``, a list of {start, end, label}, offsets in code points into the completion, label null
+    where unknown. ``pairs.parquet`` and ``step_pairs.parquet`` (`RoundPairs`) name such rows. All are written whatever
+    method trains on them, so that another method makes no dataset stale. Rows are sorted on disk, so that memory holds
+    one shard, a few numbers per row and the ids of pairs. Raises `UserError` if no row is left, or if a table names a
+    row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
-        joined = join_round(tables, list_shards(digits), prompt, Path(temporary))
+        joined = join_round(tables, list_shards(digits), prompt, params, Path(temporary))
         ordered = order_for_training(joined.keys.with_row_index("row"), params.kl_block_size, seed)
         positions = np.empty(ordered.height, dtype=np.int64)
         positions[ordered["row"].to_numpy()] = np.arange(ordered.height)
         _write_files(joined.files, pl.Series(POSITION, positions), Path(temporary), folder)
+    joined.pairs.write(folder)
     files = hash_folder(folder)
     description = describe_dataset(ordered, joined.before, joined.after, dict(joined.drops), params, prompt)
-    manifest = {**description, "files": files, "hash": hash_manifest(files)}
+    manifest = {**description, "pairs": joined.pairs.report(), "files": files, "hash": hash_manifest(files)}
     write_json(folder / "manifest.json", manifest)
     # What was dropped, with examples, is in the report of stage select.
     report = {key: value for key, value in manifest.items() if key != "drops"}
-    return {**report, "manifest": manifest["hash"], "scope": tables.scope, "quality": joined.quality.report()}
+    return {
+        **report,
+        "manifest": manifest["hash"],
+        "scope": tables.scope,
+        "cut": dict(joined.cut),
+        "quality": joined.quality.report(),
+    }
 
 
 def describe_dataset(

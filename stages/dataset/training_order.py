@@ -19,7 +19,7 @@ def order_for_training(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFram
     spacing and shuffled inside each block. Deterministic in `rows`' order and `seed`.
     """
     rng = random.Random(seed_from("order", seed))
-    by_label = [_interleave_problems(rows, label, rng) for label in (True, False)]
+    by_label = [_interleave_problems(rows, label, rng) for label in (True, False, None)]
     positions = np.concatenate([(np.arange(part.size) + 0.5) / max(part.size, 1) for part in by_label])
     row_numbers = np.concatenate(by_label)
     merged = row_numbers[np.lexsort((row_numbers, positions))]
@@ -31,12 +31,12 @@ def order_for_training(rows: pl.DataFrame, block: int, seed: int) -> pl.DataFram
     return ordered
 
 
-def _interleave_problems(rows: pl.DataFrame, label: bool, rng: random.Random) -> Integers:
+def _interleave_problems(rows: pl.DataFrame, label: bool | None, rng: random.Random) -> Integers:
     """Row numbers of `label`: the first sample of every problem in random order, then the second of each, and so on."""
     problems = (
         rows.select("problem_id", "label")
         .with_row_index("row")
-        .filter(pl.col("label") == label)
+        .filter(pl.col("label").eq_missing(label))
         .group_by("problem_id", maintain_order=True)
         .agg("row")
     )

@@ -5,11 +5,11 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.benchmarks import read_benchmark
 from stages.common.errors import UserError
 from stages.common.params.evaluate import EvaluateParams
 from stages.common.policies import Policy
 from stages.common.statistics import CONFIDENCE_LEVEL
-from stages.evaluate.benchmarks import read_benchmark
 from stages.evaluate.evaluation_params import EvaluationParams, name_judge
 from stages.evaluate.judge_agreement import load_human_labels, score_judge
 from stages.evaluate.problem_set import ProblemSetRun, evaluate_problems

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from stages.common.benchmarks import check_file
 from stages.common.params.evaluate import HumanLabelsParams
 from stages.common.statistics import (
     CONTINGENCY_CELLS,
@@ -16,7 +17,6 @@ from stages.common.statistics import (
     count_by_problem,
     read_human_labels,
 )
-from stages.evaluate.benchmarks import check_file
 
 _STEP_KEY = ["sample_id", "step"]
 _HUMAN = pl.col("is_correct")

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.benchmarks import read_gold_answer, read_problem_file
 from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams, RecordedParams
 from stages.common.policies import Policy
@@ -15,7 +16,6 @@ from stages.common.provenance import compute_sha256
 from stages.common.raw_rows import read_objects
 from stages.common.statistics import Estimate
 from stages.common.tables import make_problem_id, write_json
-from stages.evaluate.benchmarks import read_gold_answer, read_problem_file
 from stages.evaluate.evaluation_params import EvaluationParams, load_params
 from stages.evaluate.problem_set import ProblemSetRun, compare_answers, evaluate_problems, get_task
 from stages.evaluate.several_samples import AnswerPair, choose_majority, count_samples

@@ -37,7 +37,7 @@ def verify_samples(
 
 def verify_with(verifiers: VerifierSet, problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of `verify_samples` by verifiers that stay open for further tables."""
-    return _verify_inputs(verifiers, _join_gold(problems, samples)).select(list(OUTCOME.schema))
+    return _verify_inputs(verifiers, _join_gold(verifiers, problems, samples)).select(list(OUTCOME.schema))
 
 
 def verify_on_ray(
@@ -47,12 +47,12 @@ def verify_on_ray(
 
     Also raises `UserError` if a node has another version of a verifier, and `ClusterError` if the cluster fails.
     """
-    inputs = _join_gold(problems, samples)
+    with closing(VerifierSet(1, params.timeout_s)) as verifiers:
+        inputs = _join_gold(verifiers, problems, samples)
+        versions = {verifiers.get(task).version for task in inputs["task"].unique().to_list()}
     tables = [part.to_arrow() for part in inputs.iter_slices(TASK_SAMPLES)]
     if not tables:
         return pl.DataFrame(schema=OUTCOME.schema)
-    with closing(VerifierSet(1, params.timeout_s)) as verifiers:
-        versions = {verifiers.get(task).version for task in inputs["task"].unique().to_list()}
     replies = cluster.map(tables, partial(_verify_on_node, params, num_workers), num_workers)
     parts = [cast("pl.DataFrame", pl.from_arrow(table)) for table in progress(replies, "verify", len(tables), "tasks")]
     outcomes = pl.concat(parts).sort("row").select(list(OUTCOME.schema))
@@ -67,9 +67,15 @@ def _verify_on_node(params: OutcomeParams, num_workers: int, table: pa.Table) ->
         return _verify_inputs(verifiers, cast("pl.DataFrame", pl.from_arrow(table))).to_arrow()
 
 
-def _join_gold(problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
-    """Return ``row, sample_id, problem_id, completion, is_truncated, task, gold`` in the order of OUTCOME."""
-    gold = problems.select("problem_id", "task", gold="answer")
+def _join_gold(verifiers: VerifierSet, problems: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
+    """Return ``row, sample_id, problem_id, completion, is_truncated, task, gold`` in the order of OUTCOME.
+
+    Gold answers are completed by the text of their problem.
+    """
+    problems = problems.join(samples, on="problem_id", how="semi", maintain_order="left")
+    columns = problems.select("task", "problem", "answer").iter_rows()
+    golds = [verifiers.get(task).complete_answer(problem, answer) for task, problem, answer in columns]
+    gold = problems.select("problem_id", "task", pl.Series("gold", golds, dtype=pl.String))
     inputs = samples.select(
         "sample_id", "problem_id", "completion", is_truncated=pl.col("finish_reason") == "length"
     ).join(gold, on="problem_id", how="left", validate="m:1")

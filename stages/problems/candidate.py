@@ -30,6 +30,8 @@ class Candidate:
     solution: str
     answer: str | None
     """Gold answer where the row gives one."""
+    marks: frozenset[str] = frozenset()
+    """Flags of NuminaMath-1.5 that say something against the row: their columns."""
 
 
 def read_candidate(value: Any, columns: Mapping[str, str] | None = None) -> Candidate | str:
@@ -40,8 +42,6 @@ def read_candidate(value: Any, columns: Mapping[str, str] | None = None) -> Cand
     """
     if not isinstance(value, dict):
         return "not an object"
-    if (reason := _find_flag(value)) is not None:
-        return reason
     names = find_columns(value, columns or {})
     fields: dict[str, str] = {}
     for field in _COLUMNS:
@@ -61,7 +61,7 @@ def read_candidate(value: Any, columns: Mapping[str, str] | None = None) -> Cand
     answer = None if answer is None else format_answer(answer) or None
     if answer is None and "\\boxed" not in fields["solution"] and (last := _FINAL_LINE.search(fields["solution"])):
         answer = last[1]
-    return Candidate(**fields, answer=answer)
+    return Candidate(**fields, answer=answer, marks=_read_marks(value))
 
 
 def find_columns(value: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
@@ -90,9 +90,11 @@ def suggest_columns(found: Iterable[str]) -> dict[str, str]:
     return suggested
 
 
-def _find_flag(value: Mapping[str, Any]) -> str | None:
-    """What NuminaMath-1.5 itself says against a row, as a drop reason."""
-    for field in ("problem", "solution"):
-        if isinstance(flag := value.get(f"{field}_is_valid"), str) and flag != "Yes":
-            return f"{field} marked as not valid"
-    return "proof only" if value.get("question_type") == "proof" else None
+def _read_marks(value: Mapping[str, Any]) -> frozenset[str]:
+    """Columns of NuminaMath-1.5 whose flags are against a row; a flag that is absent, null or empty says nothing."""
+    names = ("problem_is_valid", "solution_is_valid", "synthetic", "question_type")
+    flags = {name: str(value[name]).strip().casefold() for name in names if value.get(name) is not None}
+    against = {name for name in names[:2] if flags.get(name, "") not in ("yes", "true", "")}
+    against |= {"synthetic"} if flags.get("synthetic") in ("yes", "true") else set()
+    against |= {"question_type"} if flags.get("question_type") == "proof" else set()
+    return frozenset(against)

@@ -1,10 +1,13 @@
 """Contamination: problems that share an n-gram of words with an evaluation problem."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.benchmarks import read_benchmark
 from stages.common.errors import UserError
+from stages.common.params.evaluate import BenchmarkParams
+from stages.common.params.problems import DecontaminationParams
 from stages.common.provenance import compute_sha256
 from stages.common.raw_rows import RawRow, read_file, read_hub
 from stages.problems.word_tokens import tokenize_words
@@ -20,30 +23,25 @@ class Overlap:
 
 
 class EvaluationSet:
-    """The n-grams of all evaluation problems: those of files, and of `hub`, (repo, commit, split) each.
+    """The n-grams of all evaluation problems that were added.
 
     Words are compared without case, punctuation, operators and LaTeX layout. An evaluation problem of fewer than
     `ngram` words is found wherever a problem holds it whole, operators included: within "Solve: Simplify 2 + 3. (A) 4",
-    hence also within "Simplify 2 + 3 * 4". Raises `UserError` naming file and line for an evaluation problem that
-    cannot be read: skipping it would leave it unprotected.
+    hence also within "Simplify 2 + 3 * 4".
     """
 
-    def __init__(self, paths: Sequence[str], ngram: int, hub: Sequence[tuple[str, str, str]] = ()) -> None:
+    def __init__(self, ngram: int) -> None:
         self._ngram = ngram
         self._locations: dict[str, str] = {}
         self._short: dict[tuple[str, ...], str] = {}
         self._short_lengths: set[int] = set()
         self.files: list[dict[str, object]] = []
-        for path in map(Path, paths):
-            self._add({"file": path.name}, read_file(path), str(path))
-            self.files[-1]["sha256"] = compute_sha256(path)
-        for repo, revision, split in hub:
-            name = f"{repo}@{revision} {split}"
-            self._add({"file": name}, read_hub(repo, None, revision, split, streaming=False), name)
+        """What was added: `file`, its `sha256` where it is one of this machine, and how many `problems` it holds."""
 
-    def _add(self, file: dict[str, object], rows: Iterator[RawRow], name: str) -> None:
+    def add(self, file: dict[str, object], problems: Iterable[tuple[str, str]]) -> None:
+        """Add the evaluation problems of `file`, each as (location, text); raise `UserError` if there are none."""
         num_problems = 0
-        for location, problem in _read_evaluation_problems(rows):
+        for location, problem in problems:
             for gram in self._list_ngrams(problem):
                 self._locations.setdefault(gram, location)
             if len(tokenize_words(problem, operators=False)) < self._ngram:
@@ -52,7 +50,7 @@ class EvaluationSet:
                 self._short_lengths.add(len(words))
             num_problems += 1
         if not num_problems:
-            raise UserError(f"{name}: holds no evaluation problem")
+            raise UserError(f"{file['file']}: holds no evaluation problem")
         self.files.append({**file, "problems": num_problems})
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
@@ -74,6 +72,33 @@ class EvaluationSet:
                 if found in self._short:
                     return Overlap(self._short[found], " ".join(found))
         return None
+
+
+def read_evaluation_sets(
+    params: DecontaminationParams, benchmarks: Mapping[str, BenchmarkParams]
+) -> EvaluationSet | None:
+    """The problems of `benchmarks`, and of the further sets that `params` name; None if there are none.
+
+    Raises `UserError` for a set, and for one problem of it, that cannot be read: nothing would be protected without it.
+    """
+    evaluation = EvaluationSet(params.ngram)
+    for name, benchmark in benchmarks.items():
+        try:
+            table = read_benchmark(name, benchmark)
+        except UserError as error:
+            raise UserError(f"evaluate.benchmarks.{name}, which problems are held against: {error}") from error
+        origin = {"file": table["origin"][0]}
+        if benchmark.file is not None:
+            origin = {"file": Path(benchmark.file.path).name, "sha256": benchmark.file.sha256}
+        rows = table.select("origin_row", "problem").iter_rows()
+        evaluation.add(origin, ((f"{name}, row {row}", problem) for row, problem in rows))
+    for path in map(Path, params.files):
+        rows = _read_evaluation_problems(read_file(path))
+        evaluation.add({"file": path.name, "sha256": compute_sha256(path)}, rows)
+    for hub in params.hub:
+        rows_of_hub = read_hub(hub.repo, None, hub.revision, hub.split, streaming=False)
+        evaluation.add({"file": f"{hub.repo}@{hub.revision} {hub.split}"}, _read_evaluation_problems(rows_of_hub))
+    return evaluation if evaluation.files else None
 
 
 def _read_evaluation_problems(rows: Iterator[RawRow]) -> Iterator[tuple[str, str]]:

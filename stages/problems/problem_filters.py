@@ -19,7 +19,12 @@ def find_drop_reason(candidate: Candidate, params: FilterParams) -> str | None:
         return "source left out"
     if max(map(len, texts)) > params.max_chars:
         return "too long"
+    marks = candidate.marks
     filters: tuple[tuple[bool, str, Callable[[], bool]], ...] = (
+        (params.drop_invalid, "problem marked as not valid", lambda: "problem_is_valid" in marks),
+        (params.drop_invalid, "solution marked as not valid", lambda: "solution_is_valid" in marks),
+        (params.drop_synthetic, "marked as synthetic", lambda: "synthetic" in marks),
+        (params.drop_proofs, "marked as a proof", lambda: "question_type" in marks),
         (params.drop_non_text, "broken encoding", lambda: any(map(has_broken_encoding, texts))),
         (params.drop_non_text, "not in Latin script", lambda: any(map(is_foreign_script, texts))),
         (params.drop_proofs, "proof only", lambda: asks_for_proof_only(candidate.problem)),

@@ -1,11 +1,11 @@
-"""Where rows come from: toy arithmetic, a data set of the Hub, or local files, all behind one iterator."""
+"""Where rows come from: problems made here, a data set of the Hub, or local files, all behind one iterator."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 
 from stages.common.errors import UserError
-from stages.common.params.problems import ProblemsParams, ToyProblemsParams
+from stages.common.params.problems import ProblemsParams, SchoolProblemsParams, ToyProblemsParams
 from stages.common.raw_rows import RawRow, read_file, read_hub
 from stages.problems.candidate import find_columns, suggest_columns
 
@@ -16,7 +16,9 @@ MAX_UNFIT_ROWS = 1000
 def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     """Rows of the reader that `params` names, at most `params.limit`; raise `UserError` for what cannot be read."""
     if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
-        rows = _read_toy_arithmetic(params.toy_arithmetic, seed)
+        rows = _make_rows(params.toy_arithmetic, seed)
+    elif params.school is not None and params.reader == "school":
+        rows = _make_rows(params.school, seed)
     elif params.hub is not None and params.reader == "hub":
         hub = params.hub
         rows = read_hub(hub.repo, hub.name, hub.revision, hub.split, streaming=True)
@@ -38,12 +40,15 @@ def read_rows(params: ProblemsParams, seed: int) -> Iterator[RawRow]:
     return islice(rows, params.limit)
 
 
-def _read_toy_arithmetic(params: ToyProblemsParams, seed: int) -> Iterator[RawRow]:
-    from stages.common.toy_arithmetic import make_problems
+def _make_rows(params: ToyProblemsParams | SchoolProblemsParams, seed: int) -> Iterator[RawRow]:
+    from stages.common import school, toy_arithmetic
 
     for split, count in (("train", params.train), ("validation", params.validation), ("test", params.test)):
-        origin = f"toy_arithmetic {split} seed:{seed}"
-        for row, value in enumerate(make_problems(split, count, seed)):
+        if isinstance(params, ToyProblemsParams):
+            origin, values = f"toy_arithmetic {split} seed:{seed}", toy_arithmetic.make_problems(split, count, seed)
+        else:
+            origin, values = f"school {split} seed:{seed}", school.make_problems(split, count, seed, params)
+        for row, value in enumerate(values):
             yield RawRow(origin, row, f"{origin}, row {row}", value, split=split)
 
 

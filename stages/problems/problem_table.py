@@ -1,55 +1,60 @@
 """The problem table: rows pass the filters, then duplicates, contaminated problems and near-duplicates are dropped."""
 
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
 from stages.common.errors import UserError
 from stages.common.gold_answers import GOLD_RULES, GoldAnswer, GoldRules
+from stages.common.params.evaluate import BenchmarkParams
 from stages.common.params.problems import NearDuplicateParams, ProblemsParams, SplitFractions
 from stages.common.progress import progress
 from stages.common.raw_rows import RawRow
 from stages.common.tables import (
     PROBLEM,
     DropLog,
-    content_hash,
     make_problem_id,
-    normalise_text,
     read_table,
     seed_from,
     write_table,
 )
 from stages.common.tables.drops import MAX_EXAMPLES
+from stages.problems.answer_conflicts import Problem, drop_conflicts, drop_duplicates, locate
 from stages.problems.candidate import Candidate, read_candidate
-from stages.problems.contamination import EvaluationSet
+from stages.problems.contamination import EvaluationSet, read_evaluation_sets
 from stages.problems.near_duplicates import find_near_duplicates
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.problem_readers import read_rows
 
-Problem = dict[str, Any]
-"""A row of table PROBLEM; `split` is null until it is assigned."""
 
-
-def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path) -> dict[str, Any]:
-    """Write the problem table into `folder` and return the report.
+def build_problems(
+    params: ProblemsParams,
+    seed: int,
+    digits: int,
+    folder: Path,
+    benchmarks: Mapping[str, BenchmarkParams] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Write the problem table into `folder` and return the report. `benchmarks` are those that will be evaluated on.
 
     Which problems are kept does not depend on the order of the rows. Memory holds the rows that pass the filters,
     about 2 KB each in NuminaMath. Raises `UserError` where no row is kept.
     """
     drops = DropLog()
     finder = GOLD_RULES.get(params.task)()
-    num_rows, problems = _read_problems(params, seed, drops, finder)
-    problems = _drop_duplicates(problems, drops, finder)
+    num_rows, problems, stated = _read_problems(params, seed, drops, finder)
+    problems, beside_boxes = drop_conflicts(problems, stated, params.task, drops)
+    problems = drop_duplicates(problems, params.task, drops)
     contamination = None
     if params.decontamination is not None:
-        block = params.decontamination
-        evaluation = EvaluationSet(
-            block.files, block.ngram, [(each.repo, each.revision, each.split) for each in block.hub]
-        )
-        problems, removed = _drop_contaminated(problems, evaluation, drops)
-        contamination = {"files": evaluation.files, **removed}
+        # Problems of a few templates share n-grams with any set of the same kind.
+        evaluation = read_evaluation_sets(params.decontamination, {} if params.makes_problems else benchmarks)
+        if evaluation is not None:
+            problems, removed = _drop_contaminated(problems, evaluation, drops)
+            contamination = {"files": evaluation.files, **removed}
     if params.near_duplicates is not None:
         problems = _drop_near_duplicates(problems, params.near_duplicates, drops, finder)
     if not problems:
@@ -63,6 +68,7 @@ def build_problems(params: ProblemsParams, seed: int, digits: int, folder: Path)
         "kept": len(problems),
         "by_source": {source: {"rows": num_rows[source], "kept": num_kept[source]} for source in num_rows if source},
         "by_split": dict(Counter(problem["split"] for problem in problems)),
+        "answers_beside_boxes": beside_boxes,
         "drops": drops.report(),
         "contamination": contamination,
     }
@@ -85,10 +91,14 @@ def assign_split(identity: str, fractions: SplitFractions | None) -> str:
 
 def _read_problems(
     params: ProblemsParams, seed: int, drops: DropLog, finder: GoldRules
-) -> tuple[Counter[str], list[Problem]]:
-    """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order."""
+) -> tuple[Counter[str], list[Problem], dict[int, str]]:
+    """Number of rows read by source ("" where it is not known), and the problems that pass the filters, in order.
+
+    Also the answers that solutions state, by the index of their problem, where the row gives an answer of its own.
+    """
     num_rows: Counter[str] = Counter()
-    problems = []
+    problems: list[Problem] = []
+    stated: dict[int, str] = {}
     for raw in progress(read_rows(params, seed), "problems"):
         candidate = raw.error or read_candidate(raw.value, params.columns)
         if isinstance(candidate, str):
@@ -102,8 +112,11 @@ def _read_problems(
         if gold.text is None:
             drops.drop(gold.reason, raw.location, candidate.problem)
         else:
+            is_compared = params.filters.drop_conflicting_answers and candidate.answer is not None
+            if is_compared and (text := finder.find_stated_answer(candidate.solution)) is not None:
+                stated[len(problems)] = text
             problems.append(_make_problem(raw, candidate, gold.text, params.task))
-    return num_rows, problems
+    return num_rows, problems, stated
 
 
 def _make_problem(raw: RawRow, candidate: Candidate, answer: str, task: str) -> Problem:
@@ -120,34 +133,6 @@ def _make_problem(raw: RawRow, candidate: Candidate, answer: str, task: str) -> 
     }
 
 
-def _locate(problem: Problem) -> str:
-    return f"{problem['origin']}, row {problem['origin_row']}"
-
-
-def _drop_duplicates(problems: list[Problem], drops: DropLog, finder: GoldRules) -> list[Problem]:
-    """One problem per normalised text, none where its answers conflict; sorted by id."""
-    same_text: defaultdict[str, list[Problem]] = defaultdict(list)
-    for problem in problems:
-        same_text[content_hash(normalise_text(problem["problem"]))].append(problem)
-    kept = []
-    for group in same_text.values():
-        if len({finder.make_key(problem["answer"]) for problem in group}) > 1:
-            for problem in group:
-                drops.drop("conflicting answers", _locate(problem), f"{problem['answer']} | {problem['problem']}")
-            continue
-        # The sort is stable: of rows with one id the first read is kept; the same answer written otherwise is another
-        # id.
-        first, *others = sorted(group, key=_problem_id)
-        kept.append(first)
-        for problem in others:
-            drops.drop("exact duplicate", _locate(problem), f"of {_locate(first)} | {problem['problem']}")
-    return sorted(kept, key=_problem_id)
-
-
-def _problem_id(problem: Problem) -> str:
-    return str(problem["problem_id"])
-
-
 def _drop_contaminated(
     problems: list[Problem], evaluation: EvaluationSet, drops: DropLog
 ) -> tuple[list[Problem], dict[str, Any]]:
@@ -158,9 +143,9 @@ def _drop_contaminated(
         if overlap is None:
             kept.append(problem)
             continue
-        drops.drop("overlaps an evaluation problem", _locate(problem), f"{overlap.evaluation} | {problem['problem']}")
+        drops.drop("overlaps an evaluation problem", locate(problem), f"{overlap.evaluation} | {problem['problem']}")
         example = {
-            "problem": _locate(problem),
+            "problem": locate(problem),
             "text": problem["problem"][:300],
             "evaluation": overlap.evaluation,
             "ngram": overlap.ngram,
@@ -176,6 +161,6 @@ def _drop_near_duplicates(
     answers = [finder.make_key(problem["answer"]) for problem in problems]
     duplicates = find_near_duplicates(texts, params.ngram, params.threshold, answers)
     for index, (kept, similarity) in duplicates.items():
-        text = f"{similarity:.2f} of {_locate(problems[kept])} | {problems[index]['problem']}"
-        drops.drop("near-duplicate", _locate(problems[index]), text)
+        text = f"{similarity:.2f} of {locate(problems[kept])} | {problems[index]['problem']}"
+        drops.drop("near-duplicate", locate(problems[index]), text)
     return [problem for index, problem in enumerate(problems) if index not in duplicates]

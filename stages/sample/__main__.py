@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.console import run_stage
+from stages.common.engines import find_engine_kind
 from stages.common.errors import UserError
 from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
@@ -12,6 +13,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
+from stages.sample.sampled_tokens import read_ignored_generation_config
 from stages.sample.sampling import choose_problems, draw_samples
 
 
@@ -41,6 +43,8 @@ def sample(recipe: Path, problems: Path, policy: Path, out: Path, report: Path) 
             "prompt_tokens": samples["prompt_tokens"].sum(),
             "completion_tokens": samples["completion_tokens"].sum(),
             "finish_reasons": dict(sorted(finish.iter_rows())),
+            "token_ids": batch.token_ids,
+            "generation_config_ignored": read_ignored_generation_config(source, find_engine_kind(params.engine)),
             "llm_usage": batch.llm_usage,
             "drops": drops.report(),
         },

@@ -26,6 +26,7 @@ from stages.common.policies import Policy
 from stages.common.prompt import make_prompt
 from stages.common.tables import SAMPLE, DropLog, make_sample_id, seed_from
 from stages.common.thinking import join_thinking, split_thinking
+from stages.sample.sampled_tokens import SampledTokens
 
 PREFLIGHT = 8
 """Requests that must succeed before all others are sent."""
@@ -78,6 +79,7 @@ class SampleSource:
         self._drops = drops
         self._kind = find_engine_kind(params.engine)
         self._model = _identify(policy)
+        self.tokens = SampledTokens(policy)
 
     def read(
         self, runtime: RuntimeParams, desc: str, engine: Engine | None = None
@@ -114,6 +116,7 @@ class SampleSource:
                     seed,
                     extra_body=params.engine.extra_body,
                     custom_id=custom_id,
+                    wants_token_ids=True,
                 )
 
     def _make_table(self, exchanges: Iterator[Exchange]) -> pl.DataFrame:
@@ -124,14 +127,16 @@ class SampleSource:
                 rows.append(self._make_row(identity, int(index), request.seed, response))
             elif response.kind != NOT_RECORDED:
                 self._drops.drop("no completion", f"problem {identity}, sample {index}", response.reason)
+        self.tokens.keep_logps()
         return pl.DataFrame(rows, schema=SAMPLE.schema)
 
     def _make_row(self, problem: str, index: int, seed: int | None, completion: Completion) -> dict[str, Any]:
         text = join_thinking(completion.reasoning, completion.text, is_cut=completion.finish_reason == "length")
         if self._params.thinking == "stripped":
             text = split_thinking(text).rest.lstrip()
+        sample_id = make_sample_id(problem, self._policy.hash, self._hash, index, text)
         return {
-            "sample_id": make_sample_id(problem, self._policy.hash, self._hash, index, text),
+            "sample_id": sample_id,
             "problem_id": problem,
             "policy": self._policy.hash,
             "sampling_hash": self._hash,
@@ -141,4 +146,5 @@ class SampleSource:
             "finish_reason": completion.finish_reason,
             "prompt_tokens": completion.prompt_tokens,
             "completion_tokens": completion.completion_tokens,
+            **self.tokens.read(sample_id, completion, text),
         }

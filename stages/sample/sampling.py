@@ -25,6 +25,8 @@ class SampleBatch:
     """Usage of all requests, whichever run made them; null for engines that make none."""
     num_missing: int
     """Requests that failed finally; their samples are missing."""
+    token_ids: dict[str, int]
+    """How many samples have their token ids, and why others have none; see `SampledTokens.report`."""
 
 
 def hash_sampling(params: SampleParams, seed: int) -> str:
@@ -67,7 +69,8 @@ def draw_samples(
     samples, from_journal, usage = source.read(runtime, desc, engine)
     kind = find_engine_kind(params.engine)
     missing = problems.height * params.num_samples - samples.height if kind.generates else 0
-    return SampleBatch(samples, from_journal, usage if kind.makes_requests else None, missing)
+    usage = usage if kind.makes_requests else None
+    return SampleBatch(samples, from_journal, usage, missing, source.tokens.report())
 
 
 def sample_problems(

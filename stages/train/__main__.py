@@ -64,6 +64,7 @@ def copy_policy(policy: Path, out: Path, report: Path) -> None:
 def silence_libraries() -> None:
     """Before libraries are imported: no telemetry, and no warnings that a user of this stage cannot act on."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # its CPO trainer, which SimPO takes
     if not has_bars():
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     # PEFT imports bitsandbytes wherever it is installed, which warns of kernels that may not be needed.

@@ -1,4 +1,4 @@
-"""The params block turned into a trainer: Step-KTO, KTO or RFT, with the same budget for all three."""
+"""The params block turned into a trainer: Step-KTO, KTO, RFT or a method on pairs, with the same budget for all."""
 
 import importlib.util
 import logging
@@ -12,8 +12,9 @@ from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from stages.common.errors import UserError
-from stages.common.params.train import TrainParams
+from stages.common.params.train import PAIR_METHODS, TrainParams
 from stages.common.tables import DropLog, seed_from
+from stages.train.build_pair_trainer import build_pair_trainer, encode_pair_rows
 from stages.train.checkpoints import MarkCompleteCallback
 from stages.train.dataset_folder import DatasetFolder, read_rows
 from stages.train.trainer.config import StepKTOConfig
@@ -49,19 +50,22 @@ def build_trainer(
 
     Checkpoints go to the folder `checkpoints`, the reference's log-probs to `reference_journal`. ``step_kto`` reads
     step labels; ``kto`` is the same trainer with no step labelled, which is TRL's KTO; ``rft`` is TRL's SFT on the
-    correct rows, with loss on completions alone, in the data set's order. Raises `UserError` for a package that the
-    params need and that is not installed.
+    correct rows, with loss on completions alone, in the data set's order; `PAIR_METHODS` are TRL's DPO or CPO
+    trainer on pairs. Raises `UserError` for a package that the params need and that is not installed.
     """
     with_steps = params.method == "step_kto"
     drops = DropLog()
-    rows = encode_dataset(
-        read_rows(dataset, with_steps, only_correct=params.method == "rft"),
-        tokenizer,
-        params.after_first_error if with_steps else "keep",
-        params.max_length,
-        drops,
-    )
-    if params.method != "rft" and dataset.kl_block_size != params.batch_size:
+    if params.method in PAIR_METHODS:
+        rows = encode_pair_rows(params, dataset, tokenizer, drops)
+    else:
+        rows = encode_dataset(
+            read_rows(dataset, with_steps, only_correct=params.method == "rft"),
+            tokenizer,
+            params.after_first_error if with_steps else "keep",
+            params.max_length,
+            drops,
+        )
+    if params.method in ("step_kto", "kto") and dataset.kl_block_size != params.batch_size:
         logger.warning(
             "%s: its order is made for blocks of %d rows and train.batch_size is %d; batches may lack a label",
             dataset.folder,
@@ -87,6 +91,8 @@ def build_trainer(
         trainer.add_callback(DivergenceCallback())
         if trainer.is_fsdp_enabled:
             keep_float32_outputs(trainer.accelerator)
+    elif params.method in PAIR_METHODS:
+        trainer = build_pair_trainer(params, arguments, model, rows, shared)
     else:
         config = _make_step_kto_config(params, dataset, str(reference_journal), arguments)
         trainer = StepKTOTrainer(model, config, rows, **shared)
@@ -108,6 +114,7 @@ def _make_step_kto_config(
         after_first_error=params.after_first_error,
         kl_block_size=dataset.kl_block_size,
         micro_batch_size=params.micro_batch_size,
+        packing=params.packing,
         reference_journal=reference_journal,
         desirable_weight=outcome["desirable"],
         undesirable_weight=outcome["undesirable"],

@@ -9,6 +9,7 @@ import polars as pl
 
 from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256, hash_manifest
+from stages.train.trainer.pair_encoding import Pair
 from stages.train.trainer.preference_rows import LabelledCompletion, Messages, read_preference_row
 
 _WEIGHTS = ("desirable", "undesirable")
@@ -53,13 +54,8 @@ def read_rows(dataset: DatasetFolder, with_steps: bool, only_correct: bool = Fal
     Raises `UserError` naming file, row and column of a malformed row.
     """
     path = dataset.folder / ("step_kto.parquet" if with_steps else "kto.parquet")
-    if not path.is_file():
-        raise UserError(f"{path}: missing; the dataset stage writes it")
     columns = ["sample_id", "prompt", "completion", "label", *(["steps"] if with_steps else [])]
-    frame = pl.read_parquet(path)
-    if missing := [name for name in columns if name not in frame.columns]:
-        raise UserError(f"{path}: missing columns {missing}")
-    for index, item in enumerate(frame.select(columns).iter_rows(named=True)):
+    for index, item in enumerate(_read_columns(path, columns).iter_rows(named=True)):
         where = f"{path}: row {index}"
         if null := [name for name in columns if item[name] is None]:
             raise UserError(f"{where}: no value in {null}")
@@ -68,6 +64,31 @@ def read_rows(dataset: DatasetFolder, with_steps: bool, only_correct: bool = Fal
         row = read_preference_row(item, where, item["sample_id"])
         if row.outcome or not only_correct:
             yield row
+
+
+def read_pairs(dataset: DatasetFolder, of_steps: bool) -> list[Pair]:
+    """The pairs in training order: of steps, or of completions. Raises `UserError` where there are none."""
+    path = dataset.folder / ("step_pairs.parquet" if of_steps else "pairs.parquet")
+    frame = _read_columns(
+        path, ["chosen_sample_id", "rejected_sample_id"] + of_steps * ["chosen_step", "rejected_step"]
+    )
+    if frame.is_empty():
+        what = "a correct and an incorrect next step after the same correct steps" if of_steps else "both outcomes"
+        raise UserError(
+            f"{path}: expected pairs, found none: no problem has {what}; the dataset stage's report counts why; draw "
+            "more samples per problem (sample.num_samples), or train by another method"
+        )
+    return [Pair(*row) for row in frame.iter_rows()]
+
+
+def _read_columns(path: Path, columns: list[str]) -> pl.DataFrame:
+    """`columns` of a file of the data set; raises `UserError` where the file or a column is missing."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; the dataset stage writes it")
+    frame = pl.read_parquet(path)
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise UserError(f"{path}: missing columns {missing}")
+    return frame.select(columns)
 
 
 def _parse_messages(text: str, where: str) -> Messages:

@@ -8,12 +8,21 @@ _METHODS = {
     "step_kto": "Step-KTO (arXiv 2501.10799): KTO on outcomes and on steps",
     "kto": "KTO (arXiv 2402.01306) on outcomes",
     "rft": "RFT: supervised fine-tuning on correct completions",
+    "dpo": "DPO (arXiv 2305.18290) on correct and incorrect completions",
+    "ipo": "IPO (arXiv 2310.12036), per token, on correct and incorrect completions",
+    "irpo": "Iterative RPO (arXiv 2404.19733): DPO and likelihood on correct and incorrect completions",
+    "simpo": "SimPO (arXiv 2405.14734) on correct and incorrect completions",
+    "step_dpo": "Step-DPO (arXiv 2406.18629) on correct and incorrect next steps",
 }
+
+_PARAMS_OF_METHODS = {"simpo_gamma": "simpo", "irpo_alpha": "irpo"}
+"""Params that one method alone reads."""
 
 
 def select_weight_params(params: TrainParams) -> dict[str, Any]:
-    """The params that the weights depend on; options that are off (null) are left out."""
-    selected: dict[str, Any] = params.model_dump(mode="json", exclude_none=True, exclude={"report_to"})
+    """The params that the weights depend on; options that are off (null) and those of other methods are left out."""
+    others = {name for name, method in _PARAMS_OF_METHODS.items() if method != params.method}
+    selected: dict[str, Any] = params.model_dump(mode="json", exclude_none=True, exclude={"report_to", *others})
     return selected
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from stages.common.params.train import TrainParams
+from stages.common.params.train import PAIR_METHODS, TrainParams
 from stages.common.progress import Progress
 from stages.common.runs import record_facts, record_metrics
 from stages.train.build_trainer import TrainerSetup
@@ -77,7 +77,7 @@ def summarize_training(setup: TrainerSetup, params: TrainParams) -> dict[str, An
     record_facts(tokens_per_second=round(statistics.median(speeds), 1) if speeds else None)
     history = _shorten_history(log, math.gcd(params.save_steps, WINDOW_STEPS))
     return {
-        **_count_rows(setup.rows, params),
+        **(_count_pairs if params.method in PAIR_METHODS else _count_rows)(setup.rows, params),
         "method": params.method,
         "drops": setup.drops.report(),
         "num_steps": setup.trainer.state.global_step,
@@ -113,4 +113,22 @@ def _count_rows(rows: Any, params: TrainParams) -> dict[str, Any]:
             },
             "step": {"correct": labels[1], "incorrect": labels[0], "unknown": labels[-1]},
         },
+    }
+
+
+def _count_pairs(pairs: Any, params: TrainParams) -> dict[str, Any]:
+    """The same of pairs: each has a correct and an incorrect completion or, of step_dpo, step."""
+    num_prompt, num_chosen, num_rejected = (
+        sum(map(len, pairs[name])) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
+    )
+    tokens = 2 * num_prompt + num_chosen + num_rejected
+    both = {"correct": len(pairs), "incorrect": len(pairs)}
+    none = {"correct": 0, "incorrect": 0}
+    outcomes, steps = (none, both) if params.method == "step_dpo" else (both, none)
+    return {
+        "pairs": len(pairs),
+        "rows": 2 * len(pairs),
+        "tokens": tokens,
+        "tokens_seen": tokens * params.num_epochs,
+        "labels": {"outcome": {**outcomes, "masked": 0}, "step": {**steps, "unknown": 0}},
     }

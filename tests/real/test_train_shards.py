@@ -162,9 +162,11 @@ def test_a_killed_run_in_shards_ends_in_the_policy_that_one_process_trains(
     AutoModelForCausalLM.from_pretrained(place / "out", use_safetensors=True)
 
 
+@pytest.mark.parametrize("packing", [False, True])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_accumulated_in_parts_and_untied(inputs: Path, tmp_path: Path, strategy: str) -> None:
-    changes = {"batch_size": 2, "gradient_accumulation_steps": 2, "micro_batch_size": 1, "gradient_checkpointing": True}
+def test_accumulated_in_parts_and_untied(inputs: Path, tmp_path: Path, strategy: str, packing: bool) -> None:
+    passes = {"gradient_accumulation_steps": 2, "micro_batch_size": 1, "gradient_checkpointing": True}
+    changes = {"batch_size": 2, "packing": packing, **passes}
     report = report_of(tmp_path / "two", *end(start(inputs / "untied", tmp_path / "two", strategy, **changes)))
     wanted = go(inputs / "untied", tmp_path / "one", batch_size=8)[1]
     agree(tmp_path / "two", report, tmp_path / "one", wanted)

@@ -12,6 +12,7 @@ import polars as pl
 from stages.common.policies import write_manifest
 from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import write_json
+from stages.dataset import RoundPairs
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] | trim }}<eos>\n{% endfor %}"
@@ -35,6 +36,20 @@ def documents(count: int = 200, seed: int = 0) -> list[tuple[str, str, bool, lis
             lines.append(f"{total} + {number} = {total + number + slip}\n")
             total += number + slip
         made.append((f"Add {numbers}\n", "".join(lines) + f"So {total}", total == sum(numbers), [*labels, True]))
+    return made
+
+
+def attempts(count: int, per_problem: int, seed: int = 0) -> list[tuple[str, str, bool, list[bool | None]]]:
+    """`documents` with `per_problem` completions each, every other one with an incorrect step, the first or a later."""
+    made = []
+    for prompt, completion, _, labels in documents(count // per_problem, seed):
+        for attempt in range(per_problem):
+            lines, wrong = completion.splitlines(keepends=True), attempt // 2 % len(labels)
+            known: list[bool | None] = [True] * len(lines)
+            if attempt % 2:
+                lines[wrong] = lines[wrong].rstrip("\n") + f"{attempt}\n"
+                known = [True] * wrong + [False] + [None] * (len(lines) - wrong - 1)
+            made.append((prompt, "".join(lines), attempt % 2 == 0, known))
     return made
 
 
@@ -130,21 +145,27 @@ def lines_of(completion: str) -> list[tuple[int, int]]:
     return spans
 
 
-def write_dataset(folder: Path, count: int = 40, block: int = 4, chat: bool = False, seed: int = 0) -> Path:
-    """A data set folder as the dataset stage writes it."""
+def write_dataset(
+    folder: Path, count: int = 40, block: int = 4, chat: bool = False, seed: int = 0, per_problem: int = 1
+) -> Path:
+    """A data set folder as the dataset stage writes it; there are pairs with more than one row `per_problem`."""
     rows = []
-    for at, (prompt, completion, label, labels) in enumerate(documents(count, seed)):
+    made = documents(count, seed) if per_problem == 1 else attempts(count, per_problem, seed)
+    for at, (prompt, completion, label, labels) in enumerate(made):
         steps = [
             {"start": start, "end": end, "label": known}
             for (start, end), known in zip(lines_of(completion), labels, strict=True)
         ]
         text = json.dumps([{"role": "user", "content": prompt}]) if chat else prompt
-        rows.append({"sample_id": f"s{at}", "problem_id": f"p{at}", "prompt": text, "completion": completion})
-        rows[-1] |= {"label": label, "steps": steps}
+        rows.append({"sample_id": f"s{at}", "problem_id": f"p{at // per_problem}", "prompt": text})
+        rows[-1] |= {"completion": completion, "label": label, "steps": steps}
     frame = pl.DataFrame(rows, schema_overrides={"steps": pl.List(STEP)})
     folder.mkdir(parents=True)
     frame.drop("steps").write_parquet(folder / "kto.parquet")
     frame.write_parquet(folder / "step_kto.parquet")
+    pairs = RoundPairs()
+    pairs.add(frame, 10)
+    pairs.write(folder)
     files = hash_folder(folder)
     weights = {
         "outcome": {"desirable": 1.0, "undesirable": 1.5},

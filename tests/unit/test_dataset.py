@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import get_args
@@ -89,7 +90,25 @@ def write_round(
 def inputs(tmp_path: Path) -> RoundTables:
     """Two problems with two samples of two steps each."""
     problems = [(f"p{n}", "train", "s", f"What is {n}?", "sol", "1", "here", n, "math") for n in range(2)]
-    samples = [(f"s{n}{k}", f"p{n}", "m", "t", k, 1, f"a{k}\ncd", "stop", 3, 4) for n in range(2) for k in range(2)]
+    ends, ids = ("stop", "length"), [5, 6, 7, 1]
+    samples = [
+        (
+            f"s{n}{k}",
+            f"p{n}",
+            "m",
+            "t",
+            k,
+            1,
+            f"a{k}\ncd",
+            ends[n * (1 - k)],
+            3,
+            4,
+            ids if n else None,
+            "h" if n else None,
+        )
+        for n in range(2)
+        for k in range(2)
+    ]
     steps = [(s[0], s[1], h, 3 * h, 3 + 2 * h) for s in samples for h in range(2)]
     judged = [(s[0], s[1], s[2], [True, None][s[2]], "why", 1, 1.0, None, "j") for s in steps]
     outcomes = [(s[0], s[1], "1", "box", s[4] == 0, "r", "g") for s in samples]
@@ -108,9 +127,40 @@ def test_rows_weights_and_manifest(inputs: RoundTables, tmp_path: Path) -> None:
     assert [first["completion"][s["start"] : s["end"]] for s in first["steps"]] == ["a0\n", "cd"]
     assert [s["label"] for s in first["steps"]] == [True, None]
     assert report["labels"]["after"] == {
-        "outcome": {"correct": 2, "incorrect": 2, "unknown": 0},
+        "outcome": {"correct": 1, "incorrect": 3, "unknown": 0},
         "step": {"correct": 4, "incorrect": 0, "unknown": 4},
     }
+    for name in ("kto", "step_kto"):
+        kept = pl.read_parquet(tmp_path / "out" / f"{name}.parquet").sort("sample_id")
+        assert kept["completion_ids"].to_list() == [None, None, [5, 6, 7, 1], [5, 6, 7, 1]]
+        assert kept["tokenizer"].to_list() == [None, None, "h", "h"]
+        assert kept["finish_reason"].to_list() == ["stop", "stop", "length", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "labels", "correct"),
+    [
+        ("keep", [True, False, False, False], 1),
+        ("unlabelled", [True, False, None, False], 1),
+        ("drop", [True, False, False], 1),
+    ],
+)
+def test_a_cut_completion_is_incorrect_or_dropped_or_without_an_outcome(
+    inputs: RoundTables, tmp_path: Path, cut: str, labels: list[bool | None], correct: int
+) -> None:
+    """Sample s10 reached the token limit with the gold answer in its text."""
+    params = DatasetParams.model_validate({"kl_block_size": 4, "cut": cut})
+    (tmp_path / "out").mkdir()
+    report = build_dataset(inputs, params, PromptParams(), 1, 0, tmp_path / "out")
+    rows = pl.read_parquet(tmp_path / "out" / "step_kto.parquet").sort("sample_id")
+    assert rows["label"].to_list() == labels
+    assert report["labels"]["after"]["outcome"]["correct"] == correct
+    assert report["labels"]["before"]["outcome"]["correct"] == 2
+    assert report["cut"] == {"completions": 1, "with_correct_answer": 1}
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["drops"] == (
+        {"cut by length": 1} if cut == "drop" else {}
+    )
+    assert rows.filter(pl.col("sample_id") == "s10")["steps"].list.len().to_list() == ([] if cut == "drop" else [2])
 
 
 def test_the_same_inputs_give_the_same_bytes(inputs: RoundTables, tmp_path: Path) -> None:
@@ -137,7 +187,7 @@ def many(folder: Path, digits: int, rule: SelectParams = EVERYTHING, scope: Judg
         (name, "train", "s", f"What is {name}?", "sol", "1", "here", at, "math") for at, name in enumerate(names)
     ]
     samples = [
-        (content_hash(name, k), name, "m", "t", k, 1, f"first {k}\nsecond", "stop", 3, 4)
+        (content_hash(name, k), name, "m", "t", k, 1, f"first {k}\nsecond", "stop", 3, 4, None, None)
         for name in names
         for k in range(5)
     ]

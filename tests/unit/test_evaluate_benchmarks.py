@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from stages.common.benchmarks import read_benchmark, read_problem_file
 from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.evaluate import BenchmarkParams
 from stages.common.provenance import compute_sha256
 from stages.common.tables import PROBLEM, make_problem_id
 from stages.common.verifiers import verify_answers
-from stages.evaluate.benchmarks import read_benchmark, read_problem_file
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "benchmarks")
 REVISION = "0" * 40

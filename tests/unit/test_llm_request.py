@@ -47,14 +47,17 @@ json_values = st.recursive(
 
 
 def test_the_key_follows_from_every_field_and_nothing_else() -> None:
-    assert set(OTHERS) == {field.name for field in dataclasses.fields(GenerationRequest)} - {"custom_id"}
+    assert set(OTHERS) == {field.name for field in dataclasses.fields(GenerationRequest)} - {
+        "custom_id",
+        "wants_token_ids",
+    }
     with_schema = dataclasses.replace(BASE, schema=OTHERS["schema"])
     changed = {name: with_schema if name == "schema_after_reasoning" else BASE for name in OTHERS}
     keys = {BASE.key, *(dataclasses.replace(changed[name], **{name: value}).key for name, value in OTHERS.items())}
     assert len(keys) == 1 + len(OTHERS)
     unset = [dataclasses.replace(BASE, **{name: None}).key for name in ("temperature", "top_p", "seed")]
     assert len({*keys, *unset}) == len(keys) + 3
-    assert dataclasses.replace(BASE, custom_id="p-0").key == BASE.key
+    assert dataclasses.replace(BASE, custom_id="p-0", wants_token_ids=True).key == BASE.key
     assert GenerationRequest("policy", [dict(reversed(m.items())) for m in CHAT], 0.7, 100, 5).key == BASE.key
     assert GenerationRequest("policy", "x", 1, 9, 0, 1).key == GenerationRequest("policy", "x", 1.0, 9, 0, 1.0).key
     # Written down: a key that changes makes every journal worthless, so the change has to be meant.
@@ -66,6 +69,10 @@ def test_completions_of_older_journals_are_read() -> None:
     stored = {"text": "4", "finish_reason": "stop", "model": "m"}
     stored |= {"prompt_tokens": 9, "completion_tokens": 3, "cached_tokens": 4}
     assert Completion.from_json(stored) == Completion("4", "stop", 9, 3, 4, "m", reasoning=None)
+    assert "token_ids" not in Completion.from_json(stored).to_json(), "older journals keep their form"
+    sampled = Completion("4", "stop", 9, 2, 4, "m", token_ids=(19, 1), logprobs=(-0.123456789, -1.0))
+    again = Completion.from_json(json.loads(json.dumps(sampled.to_json())))
+    assert again == dataclasses.replace(sampled, logprobs=(-0.12346, -1.0))
     thinking = Completion("4", "stop", 9, 3, 4, "m", reasoning="2 + 2 is 4")
     assert Completion.from_json(json.loads(json.dumps(thinking.to_json()))) == thinking
 

@@ -106,12 +106,22 @@ def test_the_papers_settings(path: Path) -> None:
         ("train.beta", 0, "train.beta: Input should be greater than 0, found 0"),
         ("train.num_epochs", 1.5, "train.num_epochs: Input should be a valid integer, found 1.5"),
         ("train.gradient_checkpointing", 1, "train.gradient_checkpointing: Input should be a valid boolean, found 1"),
-        ("train.method", "dpo", "train.method: Input should be 'step_kto', 'kto', 'rft' or 'none', found 'dpo'"),
+        (
+            "train.method",
+            "ppo",
+            "train.method: Input should be 'step_kto', 'kto', 'rft', 'dpo', 'ipo', 'irpo', 'simpo', 'step_dpo' or "
+            "'none', found 'ppo'",
+        ),
         ("rounds.M1.train", {"betta": 1.0}, "rounds.M1.train.betta: unknown key; did you mean beta?"),
         ("rounds.M1.polcy", "M0", "rounds.M1.polcy: unknown key; did you mean policy?"),
         ("rounds.M1.policy", ..., "rounds.M1.policy: missing key"),
         ("rounds.M1.report", {"title": "x"}, "rounds.M1.report: unknown key"),
         ("rounds.M0", {"policy": "M0"}, "rounds.M0: a round's name is"),
+        (
+            "rounds.M1.evaluate.benchmarks.mine",
+            {"file": {"path": "mine.jsonl", "sha256": "0" * 64}},
+            "rounds.M1.evaluate.benchmarks.mine: problems are held against the benchmarks that all rounds share;",
+        ),
         ("rounds.a.b", 1, "rounds.a.b: unknown key"),
         ("rounds.M1.policy", "M9", "rounds.M1.policy: 'M9' is neither M0 nor a round"),
         ("problems.reader", "files", "reader files needs the block files"),

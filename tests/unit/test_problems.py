@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ import yaml
 from stages.common import raw_rows
 from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, validate
+from stages.common.params.evaluate import BenchmarkParams
 from stages.common.params.problems import ProblemsParams
-from stages.common.provenance import hash_folder
+from stages.common.provenance import compute_sha256, hash_folder
 from stages.problems import build_problems, read_problems
 from stages.problems.word_tokens import tokenize_words
+from tests.support.hub_server import Repository, serve
 
 REAL = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"))
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -266,7 +270,7 @@ def test_the_whole_recipe_block_runs_on_the_real_file(tmp_path: Path) -> None:
     table, report = build(tmp_path / "out", settings(numina, decontamination={"files": files, "ngram": 13}))
     assert report["rows"] == 107
     assert drops(report) == {
-        "answer is no result": 1,
+        "answer is a sentence": 1,
         "multiple questions": 50,
         "needs a figure": 1,
         "not in Latin script": 2,
@@ -345,7 +349,6 @@ def test_a_stream_that_breaks_off_is_one_clear_line(tmp_path: Path, monkeypatch:
     [
         ({"reader": "hub", "hub": None}, "reader hub needs the block hub"),
         ({"splits": None}, "splits: missing; give reader files the fractions to hold out, such as"),
-        ({"decontamination": {"ngram": 10}}, "neither hub nor files names an evaluation set"),
         ({"splits": {"validation": 0.5, "test": 0.5}}, "leave no problem for training"),
         ({"exact": "drop"}, "problems.exact: unknown key"),
     ],
@@ -361,14 +364,99 @@ def test_a_missing_file_says_where_to_get_it(tmp_path: Path) -> None:
         build(tmp_path / "out", settings(files=files))
 
 
-def test_evaluation_problems_of_the_hub_are_protected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def load_file(path: Path) -> dict[str, BenchmarkParams]:
+    value = {"file": {"path": str(path), "sha256": compute_sha256(path)}}
+    return {"mine": validate(BenchmarkParams, value, "mine")}
+
+
+def test_problems_are_held_against_the_benchmarks_of_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import datasets
 
-    local = datasets.Dataset.from_list([{"problem": row(7)["problem"], "answer": "7"}])
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: local)
-    hub = [{"repo": "org/test", "revision": "0" * 40, "split": "test"}]
-    path = write(tmp_path / "rows.jsonl", GOOD)
-    _, report = build(tmp_path / "out", settings(path, decontamination={"hub": hub, "ngram": 5}, near_duplicates=None))
-    (example, *_) = report["contamination"]["examples"]
-    assert example["evaluation"] == f"org/test@{'0' * 40} test, row 0"
-    assert report["contamination"]["files"] == [{"file": f"org/test@{'0' * 40} test", "problems": 1}]
+    revision = "0" * 40
+    hub = {"repo": "org/test", "revision": revision, "split": "test"}
+    hub_rows = datasets.Dataset.from_list([{"problem": row(7)["problem"], "answer": "7"}])
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: hub_rows)
+    held_out = write(tmp_path / "held_out.jsonl", [encode({"question": row(8)["problem"], "answer": 8})])
+    further = write(tmp_path / "further.jsonl", [encode({"question": row(9)["problem"]})])
+    benchmarks = {**load_file(held_out), "test": validate(BenchmarkParams, {"hub": hub}, "test")}
+    params = settings(
+        write(tmp_path / "rows.jsonl", GOOD),
+        decontamination={"hub": [hub], "files": [str(further)], "ngram": 5},
+        near_duplicates=None,
+    )
+    report = build_problems(params, 1, 0, tmp_path / "out", benchmarks)
+    assert {it["evaluation"] for it in report["contamination"]["examples"]} == {
+        "mine, row 0", "test, row 0", f"{further}:1"
+    }  # fmt: skip
+    assert report["contamination"]["files"] == [
+        {"file": "held_out.jsonl", "sha256": compute_sha256(held_out), "problems": 1},
+        {"file": f"org/test@{revision} test", "problems": 1},
+        {"file": "further.jsonl", "sha256": compute_sha256(further), "problems": 1},
+        {"file": f"org/test@{revision} test", "problems": 1},
+    ]
+    unchecked = params.model_copy(update={"decontamination": None})
+    assert build_problems(unchecked, 1, 0, tmp_path / "unchecked", benchmarks)["contamination"] is None
+
+
+def test_a_benchmark_that_cannot_be_had_is_one_clear_line(tmp_path: Path) -> None:
+    held_out = write(tmp_path / "held_out.jsonl", [encode({"question": "What is it?", "answer": 8})])
+    benchmarks = load_file(held_out)
+    held_out.unlink()
+    params = settings(write(tmp_path / "rows.jsonl", GOOD), decontamination={})
+    with pytest.raises(
+        UserError, match=r"^evaluate\.benchmarks\.mine, .*held_out\.jsonl: no such file; check the path$"
+    ):
+        build_problems(params, 1, 0, tmp_path / "out", benchmarks)
+
+
+def test_toy_problems_are_not_held_against_their_own_kind(tmp_path: Path) -> None:
+    toy = validate(
+        ProblemsParams,
+        {"reader": "toy_arithmetic", "toy_arithmetic": {"train": 9, "validation": 1, "test": 1}},
+        "problems",
+    )
+    table, _ = build(tmp_path / "out", toy)
+    held_out = write(tmp_path / "held_out.jsonl", [encode({"problem": table["problem"][0], "answer": "1"})])
+    report = build_problems(toy, 1, 0, tmp_path / "again", load_file(held_out))
+    assert report["contamination"] is None
+    assert hash_folder(tmp_path / "again") == hash_folder(tmp_path / "out")
+
+
+ASK = """
+import sys
+from pathlib import Path
+from stages.common.params.evaluate import load_benchmarks
+from stages.common.params.evaluate import BenchmarkParams
+from stages.common.params.problems import DecontaminationParams
+from stages.problems.contamination import read_evaluation_sets
+found = read_evaluation_sets(DecontaminationParams(), load_benchmarks(Path(sys.argv[1])))
+print(found.files, found.find_overlap("Once more: what is the sum of one hundred and two hundred?"))
+"""
+
+
+@pytest.mark.slow
+def test_a_benchmark_in_the_cache_of_the_hub_needs_no_network(tmp_path: Path) -> None:
+    line = {"problem": "What is the sum of one hundred and two hundred?", "answer": "300"}
+    repository = Repository("dataset", "org/held-out", False)
+    commit = repository.add({"test.jsonl": encode(line)}, "problems")
+    recipe = tmp_path / "M0.yaml"
+    block = {"repo": "org/held-out", "revision": commit.id, "split": "test"}
+    recipe.write_text(yaml.safe_dump({"evaluate": {"benchmarks": {"mine": {"hub": block}}}}), encoding="utf-8")
+
+    def ask(home: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "HF_HOME": str(tmp_path / home), "HF_HUB_DISABLE_XET": "1", **changes}
+        command = [sys.executable, "-c", ASK, str(recipe)]
+        return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=120)
+
+    with serve() as hub:
+        hub.repositories["dataset", repository.name] = repository
+        online = ask("home", HF_ENDPOINT=hub.url)
+    assert "'problems': 1" in online.stdout, online.stderr
+    assert "evaluation='mine, row 0'" in online.stdout
+    assert ask("home", HF_HUB_OFFLINE="1").stdout == online.stdout
+    last_line = ask("elsewhere", HF_HUB_OFFLINE="1").stderr.splitlines()[-1]
+    assert f"evaluate.benchmarks.mine, which problems are held against: org/held-out@{commit.id} test" in last_line
+    assert "could not be read after row 0" in last_line
+    assert last_line.endswith("check its name and the network, or read a file of your own")

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.gold_answers import GOLD_RULES, no_answers
+from stages.common.gold_answers.answer_key import make_comparison_key
 from stages.common.gold_answers.boxes import find_boxes
 from stages.common.gold_answers.math_gold import (
     find_boxed_answer,
     find_reason_against,
     has_different_answers,
-    make_comparison_key,
 )
-from stages.common.params.problems import FilterParams
+from stages.common.params.problems import DecontaminationParams, FilterParams
 from stages.common.raw_rows import parse_line, read_file
 from stages.problems.candidate import Candidate, read_candidate
-from stages.problems.contamination import EvaluationSet
+from stages.problems.contamination import EvaluationSet, read_evaluation_sets
 from stages.problems.near_duplicates import compute_jaccard, find_near_duplicates, hash_shingles
 from stages.problems.problem_filters import find_drop_reason, find_gold_answer
 from stages.problems.question_filters import asks_for_proof_only, find_parts, has_multiple_questions, needs_figure
@@ -201,6 +201,8 @@ def test_answers_that_differ_in_looks_only_are_the_same() -> None:
     assert make_comparison_key("\\left( 1, 2 \\right)") == make_comparison_key("(1,2)")
     assert make_comparison_key("0.25") != make_comparison_key("25")
     assert make_comparison_key("-3") != make_comparison_key("3")
+    assert make_comparison_key("\\frac12") == make_comparison_key("\\dfrac{1}{2}")
+    assert make_comparison_key("\\frac{1}{23}") != make_comparison_key("\\frac{12}{3}")
 
 
 def test_given_answers_count_before_the_box() -> None:
@@ -294,9 +296,15 @@ WRAPPERS = [
 ]  # fmt: skip
 
 
+def read_evaluation_set(path: Path, ngram: int) -> EvaluationSet:
+    evaluation = read_evaluation_sets(DecontaminationParams(files=[str(path)], ngram=ngram), {})
+    assert evaluation is not None
+    return evaluation
+
+
 def test_every_evaluation_problem_is_found_in_any_wrapper() -> None:
     path = real("benchmarks/math500.jsonl")
-    evaluation = EvaluationSet([str(path)], 10)
+    evaluation = read_evaluation_set(path, 10)
     problems = [str(row.value["problem"]) for row in read_file(path)]
     for wrapper in WRAPPERS:
         wrapped = [wrapper.replace("{}", problem, 1) for problem in problems]
@@ -313,7 +321,7 @@ def test_evaluation_problems_are_found_in_other_looks(tmp_path: Path) -> None:
         {"question": "Find the number of positive integers below $\\dfrac{100}{3}$."},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    evaluation = EvaluationSet([str(path)], 6)
+    evaluation = read_evaluation_set(path, 6)
     planted = evaluation.find_overlap("Let us FIND THE NUMBER OF POSITIVE INTEGERS\nbelow \\(\\frac{100}{3}\\)")
     assert planted is not None
     assert planted.evaluation == f"{path}:2"
@@ -332,4 +340,4 @@ def test_an_evaluation_file_that_cannot_be_read_whole_is_refused(tmp_path: Path,
     path = tmp_path / "evaluation.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"evaluation\.jsonl"):
-        EvaluationSet([str(path)], 6)
+        read_evaluation_set(path, 6)

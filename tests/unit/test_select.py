@@ -136,7 +136,11 @@ def write_samples(folder: Path, rows: list[Row]) -> None:
     table = frame(rows)
     facts = {"policy": "p", "sampling_hash": "s", "sample_index": 0, "seed": 1, "finish_reason": "stop"}
     samples = table.drop("is_correct").with_columns(
-        *(pl.lit(value).alias(name) for name, value in facts.items()), prompt_tokens=1, completion_tokens=1
+        *(pl.lit(value).alias(name) for name, value in facts.items()),
+        prompt_tokens=1,
+        completion_tokens=1,
+        completion_ids=None,
+        tokenizer=None,
     )
     outcomes = table.drop("completion").with_columns(
         answer=pl.lit("1"), extraction_rule=pl.lit("box"), reason=pl.lit("r"), verifier=pl.lit("v")

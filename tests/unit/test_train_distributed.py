@@ -49,21 +49,25 @@ def test_an_accumulated_batch_is_the_batch_in_one_go(tmp_path: Path, whole: Resu
         assert entry["loss/step"] == pytest.approx(wanted["loss/step"], abs=1e-6)
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_a_batch_in_parts_by_length_is_the_batch_in_one_go(tmp_path: Path, whole: Result, rows: int) -> None:
-    parts = train_tiny(tmp_path, ROWS, per_device_train_batch_size=8, kl_block_size=4, micro_batch_size=rows)
+@pytest.mark.parametrize(("rows", "packing"), [(1, False), (3, False), (None, True), (3, True)])
+def test_a_batch_in_parts_or_packed_is_the_batch_in_one_go(
+    tmp_path: Path, whole: Result, rows: int | None, packing: bool
+) -> None:
+    options = {"per_device_train_batch_size": 8, "kl_block_size": 4, "packing": packing}
+    parts = train_tiny(tmp_path, ROWS, **options, micro_batch_size=rows)
     agree(parts, whole)
     for entry, wanted in zip(parts[0], whole[0], strict=True):
         assert entry.keys() == wanted.keys()
         for name in entry.keys() - {"padding"}:
             assert entry[name] == pytest.approx(wanted[name], abs=1e-4), name
-        if rows == 1:
+        if rows == 1 or packing:
             assert entry["padding"] == 0 < wanted["padding"]
 
 
-def test_parts_and_accumulation_together(tmp_path: Path, whole: Result) -> None:
+@pytest.mark.parametrize("packing", [False, True])
+def test_parts_and_accumulation_together(tmp_path: Path, whole: Result, packing: bool) -> None:
     options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "kl_block_size": 4}
-    agree(train_tiny(tmp_path, ROWS, **options, micro_batch_size=3), whole)
+    agree(train_tiny(tmp_path, ROWS, **options, micro_batch_size=3, packing=packing), whole)
 
 
 def test_the_runs_compared_learn(whole: Result) -> None:
@@ -91,9 +95,10 @@ def launch(folder: Path, processes: int, **options: Any) -> Result:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(tmp_path: Path, whole: Result) -> None:
+@pytest.mark.parametrize("packing", [False, True])
+def test_two_processes_are_one(tmp_path: Path, whole: Result, packing: bool) -> None:
     options = {"per_device_train_batch_size": 4, "kl_block_size": 4, "ddp_backend": "gloo", "micro_batch_size": 3}
-    two = launch(tmp_path / "two", 2, **options)
+    two = launch(tmp_path / "two", 2, **options, packing=packing)
     agree(two, whole)
     for entry, wanted in zip(two[0], whole[0], strict=True):
         assert entry["steps/accuracy"] == pytest.approx(wanted["steps/accuracy"])

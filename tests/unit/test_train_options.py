@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from stages.common.params.train import LaunchParams, LoraParams
+from stages.common.params.train import PAIR_METHODS, LaunchParams, LoraParams
 from stages.common.policies import read_policy
 from stages.common.runs import record_stage
 from stages.train.launch import build_launch_command
@@ -30,6 +30,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     write_policy(folder / "M0")
     write_dataset(folder / "rows", ROWS)
+    write_dataset(folder / "pairs", ROWS, per_problem=4)
     return folder
 
 
@@ -62,19 +63,31 @@ def test_what_is_off_is_no_part_of_the_params() -> None:
     }
 
 
-def test_passes_of_few_rows_are_the_same_training(inputs: Path, tmp_path: Path) -> None:
-    whole = go(inputs, tmp_path / "whole")[1]
-    parts = go(inputs, tmp_path / "parts", micro_batch_size=2)[1]
-    for entry, wanted in zip(parts["history"], whole["history"], strict=True):
+@pytest.fixture(scope="module")
+def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], dict[str, Any]]:
+    return go(inputs, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"packing": True}, {"packing": True, "gradient_checkpointing": True}], ids=str)
+def test_passes_of_few_rows_are_the_same_training(
+    inputs: Path, tmp_path: Path, whole: tuple[dict[str, str], dict[str, Any]], changes: dict[str, Any]
+) -> None:
+    files, parts = go(inputs, tmp_path, micro_batch_size=2, **changes)
+    for entry, wanted in zip(parts["history"], whole[1]["history"], strict=True):
         assert entry["loss"] == pytest.approx(wanted["loss"], abs=1e-5)
-    assert sum(e["padding"] for e in parts["history"]) < sum(e["padding"] for e in whole["history"])
+        assert entry["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-4)
+    padding, more = (sum(entry["padding"] for entry in report["history"]) for report in (parts, whole[1]))
+    assert padding == 0 if changes else padding < more
+    assert files["config.json"] == whole[0]["config.json"], "a policy is not bound to how it was trained"
 
 
-@pytest.mark.parametrize("method", ["step_kto", "rft"])
+@pytest.mark.parametrize("method", ["step_kto", "rft", "irpo", "simpo"])
 def test_adapters_are_merged_into_a_plain_model(inputs: Path, tmp_path: Path, method: str) -> None:
     pytest.importorskip("peft", reason="peft is not installed (extra lora)")
     lora = LoraParams(rank=4, alpha=8.0, load_in_4bit=False)
-    files, report = go(inputs, tmp_path, method=method, lora=lora, num_epochs=4)
+    dataset = "pairs" if method in PAIR_METHODS else "rows"
+    changes = {"method": method, "lora": lora, "num_epochs": 4, "packing": method == "step_kto"}
+    files, report = go(inputs, tmp_path, dataset=dataset, **changes)
     assert not [name for name in files if "adapter" in name]
     before, after = weights(inputs / "M0"), weights(tmp_path / "out")
     assert before.keys() == after.keys()
@@ -82,7 +95,7 @@ def test_adapters_are_merged_into_a_plain_model(inputs: Path, tmp_path: Path, me
     assert changed == {name for name in before if "_proj." in name}, "linear layers and no others"
     difference = after["model.layers.0.self_attn.q_proj.weight"] - before["model.layers.0.self_attn.q_proj.weight"]
     assert torch.linalg.matrix_rank(difference, tol=1e-6) <= 4
-    if method == "step_kto":
+    if method != "rft":
         assert report["history"][-1]["loss"] < report["history"][0]["loss"]
 
 

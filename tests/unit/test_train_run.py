@@ -18,7 +18,7 @@ import yaml
 
 from stages.common.errors import UserError
 from stages.common.params.runtime import RuntimeParams
-from stages.common.params.train import TrainParams
+from stages.common.params.train import PAIR_METHODS, TrainParams
 from stages.common.policies import read_policy
 from stages.common.provenance import hash_folder
 from stages.train.run import train
@@ -56,6 +56,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     write_policy(folder / "M0")
     write_dataset(folder / "rows", ROWS)
+    write_dataset(folder / "pairs", ROWS, per_problem=4)
     return folder
 
 
@@ -196,11 +197,12 @@ runpy.run_module("stages.train", run_name="__main__")
 """Runs the command and kills it, as ``kill -9`` does, at one exact moment."""
 
 
-def command(place: Path, inputs: Path, moment: str) -> subprocess.CompletedProcess[str]:
+def command(place: Path, inputs: Path, moment: str, method: str = "step_kto") -> subprocess.CompletedProcess[str]:
     place.mkdir(exist_ok=True)
-    recipe = {"seed": 1, "train": PARAMS.model_dump(), "runtime": RUNTIME.model_dump()}
+    recipe = {"seed": 1, "train": {**PARAMS.model_dump(), "method": method}, "runtime": RUNTIME.model_dump()}
     (place / "params.yaml").write_text(yaml.safe_dump(recipe))
-    arguments = ["--recipe", "params.yaml", "--dataset", str(inputs / "rows"), "--policy", str(inputs / "M0")]
+    dataset = inputs / ("pairs" if method in PAIR_METHODS else "rows")
+    arguments = ["--recipe", "params.yaml", "--dataset", str(dataset), "--policy", str(inputs / "M0")]
     arguments += ["--out", "models/M1", "--report", "reports/M1.json"]
     root = str(Path(__file__).parents[2])
     return subprocess.run(
@@ -215,21 +217,22 @@ def command(place: Path, inputs: Path, moment: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.slow
-def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["step_kto", "dpo", "simpo"])
+def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path, method: str) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     results: dict[str, Any] = {}
-    work = threading.Thread(target=lambda: results.update(whole=command(whole, inputs, "never")))
+    work = threading.Thread(target=lambda: results.update(whole=command(whole, inputs, "never", method)))
     work.start()
     resumed = []
     for moment in ("before a checkpoint is complete", "between checkpoints", "before the report"):
-        done = command(killed, inputs, moment)
+        done = command(killed, inputs, moment, method)
         assert done.returncode == -signal.SIGKILL, done.stderr
         [folder] = [
             path for path in (killed / "work" / "train").iterdir() if path.is_dir() and path.name != "reference"
         ]
         resumed.append(sorted(path.name for path in folder.glob("checkpoint-*") if (path / "complete.json").exists()))
     assert resumed == [[], ["checkpoint-3", "checkpoint-6"], ["checkpoint-10", "checkpoint-9"]]
-    last = command(killed, inputs, "never")
+    last = command(killed, inputs, "never", method)
     assert last.returncode == 0, last.stderr
     work.join()
     assert results["whole"].returncode == 0, results["whole"].stderr

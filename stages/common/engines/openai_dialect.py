@@ -23,6 +23,13 @@ _NAMED_SCHEMAS = ("properties", "$defs")
 """Keywords whose values are schemas by name."""
 
 
+_TOKEN_KEYS: dict[bool, dict[str, Any]] = {
+    True: {"return_token_ids": True, "logprobs": 0},
+    False: {"return_token_ids": True, "logprobs": True},
+}
+"""vLLM's keys for token ids, and the API's for the log-probs of chosen tokens, of a completed prompt or of a chat."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """What a server takes; the fields are those of `OpenAIParams`."""
@@ -32,6 +39,7 @@ class Dialect:
     send_top_p: bool = True
     schema_bounds: bool = True
     response_format: str = "json_schema"
+    return_token_ids: bool = True
 
     @classmethod
     def from_params(cls, params: OpenAIParams) -> Dialect:
@@ -52,12 +60,14 @@ def write_body(request: GenerationRequest, model_name: str, dialect: Dialect = D
     """The body of a request to a server that knows the model as `model_name`: only what is set."""
     seed = request.seed if dialect.send_seed else None
     top_p = request.top_p if dialect.send_top_p or request.top_p != 1.0 else None
+    asks_for_ids = request.wants_token_ids and dialect.return_token_ids
     optional = {"temperature": request.temperature, "top_p": top_p, "seed": seed, "stop": list(request.stop) or None}
     body: dict[str, Any] = {
         "model": model_name,
         "prompt" if isinstance(request.prompt, str) else "messages": request.prompt,
         dialect.max_tokens_key: request.max_tokens,
         **{name: value for name, value in optional.items() if value is not None},
+        **(_TOKEN_KEYS[isinstance(request.prompt, str)] if asks_for_ids else {}),
         **request.extra_body,
     }
     if request.schema is not None and dialect.response_format != "none":
@@ -102,6 +112,7 @@ RULES = (
     _Rule("max_tokens_key", ("max_tokens", "max_completion_tokens"), r"\bmax_tokens\b"),
     _Rule("send_seed", (True, False), r"\bseed\b"),
     _Rule("send_top_p", (True, False), r"\btop_p\b"),
+    _Rule("return_token_ids", (True, False), r"return_token_ids|\blogprobs\b"),
     _Rule("schema_bounds", (True, False), rf"\b({'|'.join(sorted(BOUNDS))})\b"),
     _Rule(
         "response_format",

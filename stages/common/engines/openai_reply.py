@@ -12,6 +12,9 @@ CHECK_ADDRESS = "check that OPENAI_BASE_URL is the address of an OpenAI-compatib
 MAX_ERROR_CHARS = 10_000
 """Characters kept of an error reply."""
 
+MIN_LOGPROB = -1e4
+"""Nats; vLLM gives -9999 for a token that cannot be."""
+
 _FINISH_REASONS = {
     "stop": "stop eos eos_token stop_sequence end_turn complete completed",
     "length": "length max_tokens max_output_tokens max_length model_length model_context_window_exceeded",
@@ -63,11 +66,32 @@ def read_completion(content_type: str, body: bytes) -> Completion:
             cached_tokens=_read_count(prompt_details.get("cached_tokens")),
             model=", ".join(str(reply[key])[:200] for key in ("model", "system_fingerprint") if reply.get(key)),
             reasoning=reasoning,
+            token_ids=(ids := _read_token_ids(choice)),
+            logprobs=None if ids is None else _read_logprobs(choice, len(ids)),
         )
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
         raise AttemptError("reply is not JSON", type(error).__name__, Cause.MALFORMED, CHECK_ADDRESS) from None
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise AttemptError("reply is no completion", type(error).__name__, Cause.MALFORMED, CHECK_ADDRESS) from None
+
+
+def _read_token_ids(choice: dict[str, Any]) -> tuple[int, ...] | None:
+    """The sampled tokens as vLLM gives them; None for anything but ids."""
+    ids = choice.get("token_ids")
+    if not isinstance(ids, list) or any(_read_count(each) is None for each in ids):
+        return None
+    return tuple(ids)
+
+
+def _read_logprobs(choice: dict[str, Any], num_tokens: int) -> tuple[float, ...] | None:
+    """The log-prob of each of `num_tokens` tokens, of a chat or of a completed prompt; None for anything else."""
+    value = choice.get("logprobs")
+    found = value.get("content", value.get("token_logprobs")) if isinstance(value, dict) else None
+    if not isinstance(found, list) or len(found) != num_tokens:
+        return None
+    numbers = [each.get("logprob") if isinstance(each, dict) else each for each in found]
+    known = [float(each) for each in numbers if isinstance(each, float | int) and MIN_LOGPROB <= each <= 0]
+    return tuple(known) if len(known) == num_tokens else None
 
 
 def _read_finish_reason(value: Any) -> str:

@@ -46,6 +46,9 @@ class GenerationRequest:
     """Whether the schema holds only after the closed thinking, which is free."""
     custom_id: str = field(default="", compare=False)
     """The caller's own id, by which recorded completions are found; not part of the key."""
+    wants_token_ids: bool = field(default=False, compare=False)
+    """Whether the completion is to come with its token ids and log-probs, where the engine has them; not part of the
+    key."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -120,15 +123,27 @@ class Completion:
     """
     is_batch: bool = False
     """Whether it came from a provider's batch, which costs less."""
+    token_ids: tuple[int, ...] | None = None
+    """The sampled tokens, with the one that ended the completion; None where the engine does not give them."""
+    logprobs: tuple[float, ...] | None = None
+    """Log-prob of each of `token_ids` at temperature 1, in nats; None where the engine does not give them."""
 
     def to_json(self) -> dict[str, Any]:
-        """The form that the journal stores."""
-        return dict(vars(self))
+        """The form that the journal stores; log-probs are rounded to five decimals, which a report needs no more of."""
+        value = {name: each for name, each in vars(self).items() if each is not None or name not in _LATER_FIELDS}
+        if self.logprobs is not None:
+            value["logprobs"] = [round(logprob, 5) for logprob in self.logprobs]
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Completion:
         """The completion that `to_json` wrote; raise `TypeError` for anything else."""
-        return cls(**value)
+        lists = {name: tuple(value[name]) for name in _LATER_FIELDS if name in value}
+        return cls(**{**value, **lists})
+
+
+_LATER_FIELDS = ("token_ids", "logprobs")
+"""Lists that older journals lack, and that are stored where they are known."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from stages.common.engines.engine import Engine, ModelId
 from stages.common.engines.kinds import EngineContext
+from stages.common.engines.openai_dialect import Dialect
 from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.server_process import ServerProcess
 from stages.common.engines.servers import Secrets, Server
@@ -41,6 +42,7 @@ class SglangEngine(VllmEngine):
     """Starts SGLang's server with the first request, and stops it as `VllmEngine` stops vLLM's."""
 
     _sends_chats = True
+    _dialect = Dialect(return_token_ids=False)
 
     def _launch(self) -> ServerProcess:
         return launch_sglang(self._model, self._vllm, self._python)

@@ -18,6 +18,7 @@ from stages.common.errors import describe_error
 from stages.common.params.engine import EngineParams
 from stages.common.policies import Policy
 from stages.common.tables import seed_from
+from stages.common.token_ids import decode_ids
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,8 @@ class TransformersEngine:
     """Loads `model` at the first request, so that a run served from the journal needs none.
 
     Neighbours are generated `batch_size` at a time, in float32 on a CPU and bfloat16 on a GPU. A JSON schema is not
-    enforced: the caller checks what it gets. Raises `EngineError` for a model without weights.
+    enforced: the caller checks what it gets. Of the model's generation_config the end tokens alone count: requests
+    hold all else. Raises `EngineError` for a model without weights.
     """
 
     def __init__(self, model: ModelId, batch_size: int, context: EngineContext) -> None:
@@ -84,7 +86,7 @@ class TransformersEngine:
             dtype = "bfloat16" if device == "cuda" else "float32"
             try:
                 weights = Policy(Path(model.source), str(model), model.source, model.revision)
-                self._loaded = weights.load_model(device, dtype), encoder
+                self._loaded = _keep_token_ids_alone(weights.load_model(device, dtype)), encoder
             except (OSError, ValueError) as error:
                 raise EngineError(f"{model.source}: expected a model, found none: {describe_error(error)}") from error
         return self._loaded
@@ -106,12 +108,13 @@ class TransformersEngine:
         stop = list(requests[0].stop)
         stopping = {"stop_strings": stop, "tokenizer": encoder.tokenizer} if stop else {}
         width = batch["input_ids"].shape[1]
+        recorder = LogprobRecorder() if requests[0].wants_token_ids else None
         with torch.inference_mode():
             output = model.generate(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 do_sample=False,
-                logits_processor=_make_processors([request for request, _ in prompts]),
+                logits_processor=_make_processors([request for request, _ in prompts], recorder),
                 max_new_tokens=requests[0].max_tokens,
                 pad_token_id=encoder.tokenizer.pad_token_id,
                 temperature=None,
@@ -121,25 +124,71 @@ class TransformersEngine:
             )
         ends = model.generation_config.eos_token_id
         end_ids = set(ends if isinstance(ends, list) else [ends])
-        for (request, ids), row in zip(prompts, output[:, width:].tolist(), strict=True):
-            yield request, self._read_completion(request, len(ids), row, end_ids)
+        logprobs = recorder.list_rows() if recorder else [None] * len(prompts)
+        for (request, ids), row, of_row in zip(prompts, output[:, width:].tolist(), logprobs, strict=True):
+            yield request, self._read_completion(request, len(ids), row, of_row, end_ids)
 
     def _read_completion(
-        self, request: GenerationRequest, num_prompt_tokens: int, row: list[int], end_ids: set[int]
+        self,
+        request: GenerationRequest,
+        num_prompt_tokens: int,
+        row: list[int],
+        logprobs: list[float] | None,
+        end_ids: set[int],
     ) -> Completion:
         _, encoder = self._load()
         length = next((at for at, token in enumerate(row) if token in end_ids), None)
         tokens = row if length is None else row[:length]
-        text = encoder.tokenizer.decode(tokens, skip_special_tokens=True)
+        text = decode_ids(encoder.tokenizer, tokens)
         stops = [at for stop in request.stop if (at := text.find(stop)) >= 0]
+        num_tokens = len(tokens) + (length is not None)
         return Completion(
             text=text[: min(stops)] if stops else text,
             finish_reason="length" if length is None and not stops else "stop",
             prompt_tokens=num_prompt_tokens,
-            completion_tokens=len(tokens) + (length is not None),
+            completion_tokens=num_tokens,
             cached_tokens=None,
             model=self._model_id.source,
+            token_ids=tuple(row[:num_tokens]) if request.wants_token_ids else None,
+            logprobs=tuple(logprobs[:num_tokens]) if logprobs and np.isfinite(logprobs[:num_tokens]).all() else None,
         )
+
+
+def _keep_token_ids_alone(model: Any) -> Any:
+    """`model` with nothing of its generation_config but special tokens, as vLLM's ``--generation-config vllm`` has it.
+
+    A repetition penalty in it would change what is sampled, and training knows of none.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    model.generation_config = GenerationConfig(**{name: getattr(own, name) for name in names})
+    return model
+
+
+class LogprobRecorder:
+    """Log-probs of chosen tokens at temperature 1: sees the logits before all other processors, and after them."""
+
+    def __init__(self) -> None:
+        self._logits: torch.Tensor | None = None
+        self._chosen: list[torch.Tensor] = []
+
+    def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """`scores` of shape [rows, vocabulary], unchanged."""
+        if self._logits is None:
+            self._logits = scores
+        else:
+            logprobs, self._logits = self._logits.float().log_softmax(-1), None
+            self._chosen.append(logprobs.gather(1, scores.argmax(-1, keepdim=True)))
+        return scores
+
+    def list_rows(self) -> list[list[float]]:
+        """The log-probs of each row's tokens, in nats; those after its end token mean nothing."""
+        import torch
+
+        rows: list[list[float]] = torch.cat(self._chosen, 1).tolist()
+        return rows
 
 
 class SeededGumbel:
@@ -161,23 +210,24 @@ class SeededGumbel:
         return scores / self._temperature + torch.from_numpy(noise).to(scores)
 
 
-def _make_processors(requests: Sequence[GenerationRequest]) -> Any:
+def _make_processors(requests: Sequence[GenerationRequest], recorder: LogprobRecorder | None) -> Any:
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     unset = (1.0 if value is None else value for value in (requests[0].temperature, requests[0].top_p))
     temperature, top_p = unset  # the API's defaults
-    processors = LogitsProcessorList()
+    processors = LogitsProcessorList([recorder] if recorder else [])
     if temperature > 0:
         if top_p < 1:
             processors += [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)]
         seeds = [seed_from(r.key) if r.seed is None else r.seed % 2**64 for r in requests]
         processors.append(SeededGumbel(seeds, 1.0 if top_p < 1 else temperature))
-    return processors
+    return processors + ([recorder] if recorder else [])
 
 
 def _split_by_params(batch: Sequence[GenerationRequest]) -> list[list[GenerationRequest]]:
     """`batch` in parts that one call of `generate` can sample together."""
     groups: dict[tuple[Any, ...], list[GenerationRequest]] = {}
     for request in batch:
-        groups.setdefault((request.temperature, request.top_p, request.max_tokens, request.stop), []).append(request)
+        params = (request.temperature, request.top_p, request.max_tokens, request.stop, request.wants_token_ids)
+        groups.setdefault(params, []).append(request)
     return list(groups.values())

@@ -12,7 +12,7 @@ from typing import Any
 
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
-from stages.common.engines.openai_dialect import write_body
+from stages.common.engines.openai_dialect import Dialect, write_body
 from stages.common.engines.openai_engine import OpenAIEngine
 from stages.common.engines.prompt_encoder import PromptEncoder, PromptError
 from stages.common.engines.request import Exchange, GenerationRequest
@@ -51,6 +51,8 @@ class VllmEngine:
     A prompt that the chat template rejects or that fills the model's context is a `Failure`; a completion that reaches
     the context's end has finish reason `length`.
     """
+
+    _dialect = Dialect()
 
     def __init__(
         self,
@@ -107,10 +109,12 @@ class VllmEngine:
             if room < 1:
                 limit = f"{len(ids)} tokens, and the model takes fewer than {context_length}"
                 raise AttemptError("prompt too long", limit, Cause.REFUSED, "raise vllm.max_model_len if it can")
-            body = write_body(request, model_name)
+            body = write_body(request, model_name, self._dialect)
             if "messages" not in body or not self._sends_chats:
                 body.pop("messages", None)
                 body["prompt"] = ids
+                if "logprobs" in body:
+                    body["logprobs"] = 0  # of the chosen token alone, which a chat's `true` means
             return {**body, "max_tokens": min(request.max_tokens, room)}
 
         servers = [server.server], server.secrets

@@ -27,8 +27,12 @@ class GoldRules:
         """
         return GoldAnswer(answer) if answer else GoldAnswer(None, "no answer")
 
+    def find_stated_answer(self, solution: str) -> str | None:  # noqa: ARG002 - for subclasses
+        """Return the answer that `solution` marks as its own, None if it marks none."""
+        return None
+
     def make_key(self, answer: str) -> str:
-        """Return a text that is equal for answers that differ in spelling only; problems with other keys conflict."""
+        """Return a text that is equal for answers that differ in spelling only."""
         return answer
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 
+from stages.common.gold_answers.answer_key import make_comparison_key
 from stages.common.gold_answers.boxes import Box, find_boxes
 from stages.common.gold_answers.gold_rules import GoldAnswer, GoldRules
-from stages.common.gold_answers.no_answers import NO_RESULT, find_no_answer_reason
+from stages.common.gold_answers.no_answers import find_no_answer_reason
 
 _BESIDE = re.compile(
     r"(?:[\s$,;.&]|\\[()\[\],;: \\]|\\q?quad|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*", re.IGNORECASE
 )
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathbf|mathrm|boldsymbol|boxed|textit|bf|rm)\b\s*\{?|[${}]")
-_SPACING = re.compile(r"\s+|\\[ ,;:!]|\\q?quad|\\left|\\right|\\displaystyle")
-_NAMED = re.compile(r"^(?:[A-Za-z]|[A-Za-z]\([A-Za-z]\))=(?=[^=]+$)")
+SENTENCE = "answer is a sentence"
+
 _MIN_SENTENCE_WORDS = 6
+_CLAUSE = re.compile(
+    r"(?!(?:it|there)\b)(?!the answer\b)(?!.*\b(?:no|not|none|never|nothing)\b)(?:[a-z]+ ){1,5}"
+    r"(?:is|are|was|were|has|have|does|do|can|will|wins?|(?:con|di)verges?|exists?|holds?)(?: [a-z'-]+){0,5}[.!]?",
+    re.IGNORECASE,
+)
+"""A subject and what is said of it, in words alone. Verifiers compare "It is Monday" and "no solution exists"."""
 
 
 def group_boxes(text: str) -> list[list[Box]]:
@@ -43,17 +50,6 @@ def find_boxed_answer(text: str) -> str | None:
     return _join(text, groups[-1]) if groups else None
 
 
-def make_comparison_key(answer: str) -> str:
-    r"""Return `answer` without spacing, ``\text``, ``\dfrac``, ``x =`` and leading zeros.
-
-    Two problems with different keys conflict. Completions are never compared by it.
-    """
-    answer = re.sub(r"\\[dt]frac", r"\\frac", answer)
-    answer = _WRAPPER.sub("", _SPACING.sub("", answer)).rstrip(".")
-    answer = re.sub(r"^\((\w+)\)$", r"\1", _NAMED.sub("", answer))
-    return re.sub(r"^0+(?=\d+$)", "", answer)
-
-
 def has_different_answers(solution: str) -> bool:
     """Return whether separate boxes hold different answers and none is announced as the final one."""
     groups = group_boxes(solution)
@@ -67,7 +63,8 @@ def find_reason_against(answer: str) -> str | None:
     """Return why `answer` cannot be compared: it says nothing, answers several questions, or is a sentence."""
     plain = " ".join(re.sub(r"\\[ ,;:!]", " ", _WRAPPER.sub(" ", answer)).split())
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", plain)
-    return find_no_answer_reason(answer) or (NO_RESULT if len(words) >= _MIN_SENTENCE_WORDS else None)
+    is_sentence = len(words) >= _MIN_SENTENCE_WORDS or _CLAUSE.fullmatch(plain) is not None
+    return find_no_answer_reason(answer) or (SENTENCE if is_sentence else None)
 
 
 class MathGoldRules(GoldRules):
@@ -88,6 +85,11 @@ class MathGoldRules(GoldRules):
         if require_single and answer is None and has_different_answers(solution):
             return GoldAnswer(None, "several different answers")
         return GoldAnswer(text)
+
+    def find_stated_answer(self, solution: str) -> str | None:
+        """Return what the last box of `solution` holds, None for one that holds no answer."""
+        stated = find_boxed_answer(solution)
+        return None if not stated or find_reason_against(stated) else stated
 
     def make_key(self, answer: str) -> str:
         r"""Return `answer` without spacing, ``\text``, ``x =`` and leading zeros."""

@@ -15,6 +15,12 @@ NO_RESULT = "answer is no result"
 SEVERAL_PARTS = "answer has several parts"
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathbf|mathrm|boldsymbol|boxed|textit|bf|rm)\b\s*\{?|\\[ ,;:!]|[${}*_]")
+_MARKS = re.compile(
+    r"(?:\\(?:checkmark|[Bb]ox|(?:black)?square|[Dd]iamond|(?:big)?star|ast|bullet|[clhv]?dots|cdot|times|surd|q?quad|hfill"
+    r"|underline|[hv]space\s?[^\s\\]{0,9}|phantom)(?![A-Za-z])|\\(?![A-Za-z])|[✓✔✗✘×★☆•·*#/!?.…\s-])+"
+)
+"""Ticks, dots and blanks, of which no combination is a value."""
+
 _REFERENCE = re.compile(
     r"(?:see|refer to) (?:the )?(?:solution|proof|explanation|above|below|answer|figure|diagram)\b.*"
 )
@@ -33,12 +39,14 @@ _CIRCLED = re.compile(r"①\s*[^\s①-⑳,;、]+\s*[,;、]?\s*②\s*[^\s①-⑳]
 def find_no_answer_reason(answer: str) -> str | None:
     """Return why `answer` cannot be a gold answer, None if it can.
 
-    ``\\text{Solution complete}`` and ``null`` say nothing; ``(1) 3 (2) 5`` answers two questions. Words that answer
-    some question, such as "no solution", are answers.
+    ``\\text{Solution complete}``, ``\\checkmark`` and ``null`` say nothing; ``(1) 3 (2) 5`` answers two questions.
+    Words that answer some question, such as "no solution", are answers.
     """
     plain = " ".join(_WRAPPER.sub(" ", answer).split())
     phrase = plain.casefold().strip(" .!")
-    if not phrase or phrase in _read_phrases() or plain in _read_phrases() or _REFERENCE.fullmatch(phrase):
+    if not phrase or phrase in _read_phrases() or plain in _read_phrases():
+        return NO_RESULT
+    if _MARKS.fullmatch(plain) or _REFERENCE.fullmatch(phrase):
         return NO_RESULT
     plain = plain[:_MAX_CHARS]
     if any(series.search(plain) for series in _SERIES) or _CIRCLED.search(plain):

@@ -1,8 +1,12 @@
 """Params of the dataset stage."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.common.params.block import ParamsBlock
+
+CutRule = Literal["keep", "drop", "unlabelled"]
 
 
 class DatasetParams(ParamsBlock):
@@ -12,3 +16,10 @@ class DatasetParams(ParamsBlock):
     """Rows per block of the training order; equals `train.batch_size`, the batch in which KTO shifts completions."""
     max_weight: float = Field(default=10.0, ge=1)
     """Cap on the class weights that level desirable and undesirable rows."""
+    cut: CutRule = "keep"
+    """Completions that reached the token limit: `keep` them as incorrect, whatever answer was read in them; `drop`; or
+    `unlabelled`: keep their steps, with an unknown outcome. None of them is trained to end."""
+    max_pairs_per_problem: int = Field(default=10, ge=1)
+    """Most pairs per problem, of completions and of steps each, that methods on pairs train on, so that no problem with
+    many samples outweighs the others. 10 is what Iterative RPO takes of 30 samples (arXiv 2404.19733); a problem has no
+    more pairs than two go into its rows anyway."""

@@ -63,6 +63,8 @@ class OpenAIParams(ParamsBlock):
     """Whether a JSON schema holds bounds such as maxLength and minItems. Replies are checked in any case."""
     response_format: Literal["json_schema", "json_object", "none"] | None = None
     """How a schema is asked for: enforced, as JSON of any shape, or by the prompt alone."""
+    return_token_ids: bool | None = None
+    """Whether samples are asked for with their token ids and log-probs, which vLLM's server gives."""
 
 
 class VllmParams(ParamsBlock):

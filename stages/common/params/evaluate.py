@@ -1,10 +1,11 @@
 """Params of evaluation."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from stages.common.params.block import ParamsBlock
+from stages.common.params.block import ParamsBlock, read_yaml, validate
 from stages.common.params.judge import JudgeParams
 
 BenchmarkName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -113,3 +114,12 @@ class EvaluateParams(ParamsBlock):
     """Error rates of this judge, used to correct the rate of stepwise errors; null for no correction."""
     human_labels: HumanLabelsParams | None = None
     """Human labels of evaluated steps, used to score this judge; null for none."""
+
+
+def load_benchmarks(path: Path) -> dict[str, BenchmarkParams]:
+    """The benchmarks of the YAML file `path` by name, without the rest of the block."""
+    benchmarks = (read_yaml(path).get("evaluate") or {}).get("benchmarks") or {}
+    return {
+        name: validate(BenchmarkParams, value, f"{path}: evaluate.benchmarks.{name}")
+        for name, value in benchmarks.items()
+    }

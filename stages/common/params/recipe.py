@@ -139,6 +139,18 @@ def resolve(recipe: dict[str, Any], name: str) -> dict[str, Any]:
     return resolved
 
 
+def _check_benchmarks(recipe: Recipe, name: str, benchmarks: dict[str, Any]) -> None:
+    """Raise `ParamsError` for a benchmark of round `name` that problems would not be held against."""
+    if recipe.problems.decontamination is None:
+        return
+    shared = recipe.evaluate.model_dump(mode="json")["benchmarks"]
+    if others := [key for key, value in benchmarks.items() if value != shared.get(key)]:
+        raise ParamsError(
+            f"rounds.{name}.evaluate.benchmarks.{others[0]}: problems are held against the benchmarks that all rounds "
+            "share; name it in evaluate.benchmarks, or set problems.decontamination to null"
+        )
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read and check a whole recipe, each round included; raise `ParamsError` with all errors, a line each."""
     return check_recipe(read_yaml(path), path)
@@ -154,7 +166,7 @@ def check_recipe(params: dict[str, Any], path: Path) -> Recipe:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name == SEED_POLICY:
                 errors.append(f"rounds.{name}: a round's name is letters, digits, - and _, and not {SEED_POLICY}")
             try:
-                resolve(params, name)
+                _check_benchmarks(recipe, name, resolve(params, name)["evaluate"]["benchmarks"])
             except ParamsError as error:
                 errors.extend(str(error).splitlines())
         if not errors:

@@ -1,10 +1,18 @@
 """Params of training."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from stages.common.params.block import ParamsBlock
+
+PairMethod = Literal["dpo", "ipo", "irpo", "simpo", "step_dpo"]
+
+PAIR_METHODS: tuple[str, ...] = get_args(PairMethod)
+"""Methods that train on pairs of completions or, `step_dpo`, of next steps."""
+
+METHOD_DEFAULTS: dict[str, dict[str, float]] = {"simpo": {"beta": 2.5}, "step_dpo": {"beta": 0.4}}
+"""Defaults that are not those of the other methods."""
 
 
 class LoraParams(ParamsBlock):
@@ -42,16 +50,24 @@ class LaunchParams(ParamsBlock):
 class TrainParams(ParamsBlock):
     """`train` block. The paper (arXiv 2501.10799): AdamW, lr 1e-6, 100 warm-up steps, cosine, clip 1.0, beta 0.1."""
 
-    method: Literal["step_kto", "kto", "rft", "none"] = "step_kto"
-    """Step-KTO, or a baseline: KTO, or RFT (supervised fine-tuning on correct completions). `none` trains nothing: the
-    round ends with its data set, and its policy is a copy of the one it started from."""
+    method: Literal["step_kto", "kto", "rft", PairMethod, "none"] = "step_kto"
+    """Step-KTO, or another method on the same rows: KTO; RFT (supervised fine-tuning on correct completions); on pairs
+    of a correct and an incorrect completion DPO, IPO, Iterative RPO and SimPO; on pairs of next steps Step-DPO. `none`
+    trains nothing: the round ends with its data set, and its policy is a copy of the one it started from."""
     w_step: float = Field(default=1.0, ge=0)
     """Weight of the step term; the paper's value is not known."""
     after_first_error: Literal["keep", "mask", "truncate"] = "keep"
     """Steps after the first incorrect one: keep their labels, mask them, or truncate the completion there. A truncated
     completion keeps an incorrect outcome; a correct one is masked. The paper's choice is not known."""
     beta: float = Field(default=0.1, gt=0)
-    """Strength of the pull towards the reference, in the outcome term and the step term."""
+    """Strength of the pull towards the reference, in the outcome term and the step term. ipo: tau of its paper. simpo,
+    which has no reference: the scale of its rewards, 2.5 by default (arXiv 2405.14734, for Llama 3 8B Instruct).
+    step_dpo: 0.4 by default (arXiv 2406.18629). The paper's values for other methods than Step-KTO are not known."""
+    simpo_gamma: float = Field(default=1.4, ge=0)
+    """Of method simpo: by how much the chosen completion's reward should exceed the rejected one's (arXiv 2405.14734,
+    for Llama 3 8B Instruct)."""
+    irpo_alpha: float = Field(default=1.0, ge=0)
+    """Of method irpo: weight of the chosen completions' negative log-likelihood per token (arXiv 2404.19733)."""
     learning_rate: float = Field(default=1e-6, gt=0)
     """Peak learning rate of AdamW."""
     warmup_steps: int = Field(default=100, ge=0)
@@ -65,6 +81,9 @@ class TrainParams(ParamsBlock):
     micro_batch_size: int | None = Field(default=None, ge=1)
     """Rows per forward and backward pass: a batch is split into rows of similar length, with less padding and memory
     and the same loss; null: whole batches."""
+    packing: bool = False
+    """Lay the rows of a pass end to end instead of padding them: faster on GPUs, and the same loss but for rounding,
+    which is why it is off unless asked for."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     """Batches per optimizer step."""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -84,6 +103,18 @@ class TrainParams(ParamsBlock):
     """null: one process."""
     report_to: Literal["trackio", "tensorboard"] | None = None
     """Also log to that tracker; null: only the stage's report is written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults_of_method(cls, value: Any) -> Any:
+        defaults = METHOD_DEFAULTS.get(str(value.get("method")), {}) if isinstance(value, dict) else {}
+        return {**defaults, **value} if defaults else value
+
+    @model_validator(mode="after")
+    def _check_pairs_are_not_sharded(self) -> Self:
+        if self.method in PAIR_METHODS and self.launch and self.launch.strategy != "ddp":
+            raise ValueError(f"method: {self.method} cannot be trained with {self.launch.strategy}; use strategy ddp")
+        return self
 
     @model_validator(mode="after")
     def _check_4bit_is_not_sharded(self) -> Self:

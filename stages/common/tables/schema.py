@@ -78,6 +78,13 @@ SAMPLE = Table(
         Column("finish_reason", pl.String, "stop, or length when cut by the token limit"),
         Column("prompt_tokens", pl.Int32, "tokens in, null where not recorded", nullable=True),
         Column("completion_tokens", pl.Int32, "tokens out, null where not recorded", nullable=True),
+        Column(
+            "completion_ids",
+            pl.List(pl.Int32),
+            "the sampled token ids, with the end token where the finish reason is stop, null where not known",
+            nullable=True,
+        ),
+        Column("tokenizer", pl.String, "hash of the tokenizer of these ids, null without them", nullable=True),
     ),
 )
 

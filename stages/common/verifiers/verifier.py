@@ -93,6 +93,10 @@ class Verifier(ABC):
     def equal(self, first: str, second: str) -> bool | None:
         """Return whether two answers are equal; None: unknown."""
 
+    def complete_answer(self, problem: str, answer: str) -> str:  # noqa: ARG002 - for subclasses
+        """Return `answer` with what the text of its problem says of it, such as the value of a choice."""
+        return answer
+
     def equal_many(self, pairs: Iterable[tuple[str, str]]) -> list[bool | None]:
         """Return `equal` for each pair, in order."""
         return [self.equal(*pair) for pair in pairs]

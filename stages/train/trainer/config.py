@@ -5,6 +5,7 @@ from typing import Any
 
 from trl import KTOConfig
 
+from stages.train.trainer.step_logps import PassLayout
 from stages.train.trainer.token_steps import AFTER_FIRST_ERROR
 
 
@@ -37,6 +38,11 @@ class StepKTOConfig(KTOConfig):
         None,
         "Rows per forward and backward pass, >= 1: a batch is split into rows of similar length, which saves padding "
         "and memory and changes no loss. None passes whole batches.",
+    )
+    packing: bool = _field(
+        False,
+        "Lay the rows of a pass end to end in one sequence, each attending to itself alone, instead of padding them. "
+        "Losses differ by rounding alone.",
     )
     max_kl: float | None = _field(
         2.0, "Training stops when z0 exceeds this, in nats per completion token. None: no limit."
@@ -75,3 +81,8 @@ class StepKTOConfig(KTOConfig):
             raise ValueError(f"loss_type: the step term is defined for 'kto' only, found {self.loss_type!r}")
         if not self.precompute_ref_log_probs:
             raise ValueError("precompute_ref_log_probs: must be true, there is no reference model in the training loop")
+
+    @property
+    def layout(self) -> PassLayout:
+        """The layout of forward passes."""
+        return PassLayout(self.micro_batch_size, self.packing)

@@ -68,13 +68,26 @@ def encode_dataset(
     iterator = iter(rows)
     batches = []
     while chunk := list(islice(iterator, CHUNK_SIZE)):
-        columns = [_to_columns(row) for row in _encode_chunk(chunk, tokenizer, after_first_error, max_length, drops)]
+        encoded = _encode_chunk(chunk, tokenizer, after_first_error, max_length, drops)
+        columns = [_to_columns(row) for _, row in encoded]
         batches.append(pa.RecordBatch.from_pylist(columns, schema=schema))
     table = pa.Table.from_batches(batches, schema=schema)
     if not table.num_rows:
         counts = {reason: entry["rows"] for reason, entry in drops.report().items()}
         raise UserError(f"no row is left to train on; dropped {counts}")
     return Dataset(table)
+
+
+def encode_by_name(
+    rows: Iterable[LabelledCompletion], tokenizer: PreTrainedTokenizerBase, drops: DropLog
+) -> dict[str, TokenizedRow]:
+    """Encode `rows` whatever their length, by name; those that cannot be encoded are counted in `drops`."""
+    check_tokenizer(tokenizer)
+    iterator = iter(rows)
+    encoded: dict[str, TokenizedRow] = {}
+    while chunk := list(islice(iterator, CHUNK_SIZE)):
+        encoded.update(_encode_chunk(chunk, tokenizer, "keep", None, drops))
+    return encoded
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -145,7 +158,7 @@ def _encode_chunk(
     after_first_error: str,
     max_length: int | None,
     drops: DropLog,
-) -> Iterator[TokenizedRow]:
+) -> Iterator[tuple[str, TokenizedRow]]:
     kept: list[LabelledCompletion] = []
     rendered: list[RenderedRow] = []
     for row in rows:
@@ -163,7 +176,7 @@ def _encode_chunk(
         elif max_length is not None and length > max_length:
             drops.drop("longer than max_length", row.name, f"{length} tokens: {row.completion}")
         else:
-            yield encoded
+            yield row.name, encoded
 
 
 def _to_columns(row: TokenizedRow) -> dict[str, Any]:

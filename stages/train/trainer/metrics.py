@@ -1,13 +1,12 @@
 """Logged metrics of a batch, reduced over all processes at once."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
 from stages.train.trainer.loss import LabelledRatios
 from stages.train.trainer.reference_point import ReduceMean, StepReferencePoints
-from stages.train.trainer.step_logps import Batch
+from stages.train.trainer.step_logps import Batch, TokenOutputs
 
 SumAndCount = tuple[torch.Tensor, torch.Tensor]
 """Sum and count of a mean over this process's micro-batch."""
@@ -43,7 +42,7 @@ def compute_loss_metrics(
     }
 
 
-def compute_token_metrics(batch: Batch, output: Any, outcome: LabelledRatios) -> dict[str, SumAndCount]:
+def compute_token_metrics(batch: Batch, output: TokenOutputs, outcome: LabelledRatios) -> dict[str, SumAndCount]:
     """Metrics of single tokens: log-probs of completions and of the token that ends them, entropy, padding."""
     completion_BT = batch["completion_mask"][:, 1:].bool() & ~batch["is_filler"][:, None]
     logps_BT = output.log_probs.detach()
@@ -52,7 +51,7 @@ def compute_token_metrics(batch: Batch, output: Any, outcome: LabelledRatios) ->
     eos_B = logps_BT.gather(1, lengths_B[:, None] - 2)[:, 0]  # the log-prob of token t is at t - 1
     correct_B, incorrect_B = outcome.is_known & outcome.is_correct, outcome.is_known & ~outcome.is_correct
     num_tokens = lengths_B.sum()
-    num_positions = torch.full_like(num_tokens, batch["attention_mask"].numel())
+    num_positions = torch.full_like(num_tokens, output.num_positions)
     return {
         "logps/chosen": _sum_where(logps_B, correct_B),
         "logps/rejected": _sum_where(logps_B, incorrect_B),

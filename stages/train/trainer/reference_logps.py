@@ -18,7 +18,7 @@ from stages.common.journal import Journal
 from stages.common.progress import progress
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.sharding import reshard
-from stages.train.trainer.step_logps import compute_step_logps_without_grad
+from stages.train.trainer.step_logps import PassLayout, compute_step_logps_without_grad
 
 KEY_COLUMNS = ("prompt_ids", "completion_ids", "step_of_token", "KL_completion_ids", "KL_step_of_token")
 """What a row's log-probs depend on, beside the model and the rows that it shares a batch with."""
@@ -68,11 +68,11 @@ def describe_numerics(accelerator: Accelerator, model: Any, args: StepKTOConfig)
 
 
 def compute_reference_logps(
-    dataset: Dataset, desc: str, loader_args: dict[str, Any], model: Any, size: int | None, accelerator: Accelerator
+    dataset: Dataset, desc: str, loader_args: dict[str, Any], model: Any, layout: PassLayout, accelerator: Accelerator
 ) -> Iterator[StepLogps]:
     """The log-probs of `dataset` under `model`, group by group: a batch of every process.
 
-    `desc` is the progress bar's title; `loader_args` go to the data loader; `size` limits the rows of a forward pass.
+    `desc` is the progress bar's title; `loader_args` go to the data loader; `layout` is that of forward passes.
     Raises `UserError` where a log-prob is not finite.
     """
     loader = accelerator.prepare(DataLoader(dataset, shuffle=False, **loader_args))
@@ -82,7 +82,7 @@ def compute_reference_logps(
         for prefix in ("", "KL_"):
             # FSDP casts weights itself, in training as well.
             with contextlib.nullcontext() if accelerator.is_fsdp2 else accelerator.autocast():
-                sums = compute_step_logps_without_grad(model, batch, prefix, size)
+                sums = compute_step_logps_without_grad(model, batch, prefix, layout)
             if not bool(torch.isfinite(sums).all()):
                 raise UserError(f"{desc}: not finite; check the model's weights")
             all_sums = accelerator.gather_for_metrics(accelerator.pad_across_processes(sums, dim=1))

@@ -26,6 +26,7 @@ from stages.train.trainer.divergence import DivergenceCallback, check_weights
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.loss import UNKNOWN, LabelledRatios, compute_mean_loss
 from stages.train.trainer.metrics import SumAndCount, compute_loss_metrics, compute_token_metrics, reduce_metrics
+from stages.train.trainer.packing import use_packed_attention
 from stages.train.trainer.preference_rows import read_preference_rows
 from stages.train.trainer.reference_logps import (
     StepLogps,
@@ -40,7 +41,6 @@ from stages.train.trainer.step_logps import (
     compute_step_logps,
     compute_step_logps_without_grad,
     select_rows,
-    split_by_length,
 )
 
 REFERENCE_POINTS = "reference_points"
@@ -133,6 +133,8 @@ class StepKTOTrainer(KTOTrainer):
         TRL stores their sums over a row's steps. `args.reference_journal` keeps them by content.
         """
         self.is_fsdp_enabled = self.is_fsdp_enabled or self._is_fsdp2
+        if self.args.packing:
+            use_packed_attention(self.model)
         model = self.ref_model or self.model
         journal_path = self.args.reference_journal
         columns = load_or_compute_reference_logps(
@@ -151,7 +153,7 @@ class StepKTOTrainer(KTOTrainer):
         loader_args = {"batch_size": batch_size, "collate_fn": self.data_collator}
         model = self.ref_model or self._place_model()
         desc = f"reference log-probs of {name} rows"
-        return compute_reference_logps(dataset, desc, loader_args, model, self.args.micro_batch_size, self.accelerator)
+        return compute_reference_logps(dataset, desc, loader_args, model, self.args.layout, self.accelerator)
 
     def _place_model(self) -> Any:
         """The model before training has placed it, sharded where training will shard it."""
@@ -181,14 +183,14 @@ class StepKTOTrainer(KTOTrainer):
     def _compute_reference_points(self, model: Any, batches: list[Batch]) -> StepReferencePoints:
         return compute_reference_points(
             map(self._prepare_inputs, batches),
-            lambda batch: compute_step_logps_without_grad(model, batch, "KL_", self.args.micro_batch_size),
+            lambda batch: compute_step_logps_without_grad(model, batch, "KL_", self.args.layout),
             self._reduce_mean,
         )
 
     def training_step(self, model: Any, inputs: Batch, *others: Any) -> torch.Tensor:
         """Forward and backward of one batch, in parts of `args.micro_batch_size` rows; returns the batch's loss."""
         batch = {name: value for name, value in inputs.items() if name != REFERENCE_POINTS}
-        parts = split_by_length(batch, "", self.args.micro_batch_size)
+        parts = self.args.layout.split(batch, "")
         losses = []
         for number, rows_B in enumerate(parts, 1):
             self._has_more_parts = number < len(parts)
@@ -205,7 +207,7 @@ class StepKTOTrainer(KTOTrainer):
             raise ValueError("the Step-KTO loss is computed without logits; there are no outputs to return")
         batch = self._prepare_inputs(inputs)
         points = batch.pop(REFERENCE_POINTS, None) or self._compute_reference_points(model, [batch])
-        logps_BS, output = compute_step_logps(model, batch, "", self.aux_loss_enabled)
+        logps_BS, output = compute_step_logps(model, batch, "", self.args.packing, self.aux_loss_enabled)
         outcome, step = self._label_ratios(logps_BS - batch["ref_step_logps"], batch)
         # The trainer averages over passes, but the parts of a mean are to be added up.
         losses = [

@@ -1,51 +1,94 @@
-"""Forward passes: log-probs of completions by step, without logits, in micro-batches of rows of similar length."""
+"""Forward passes: log-probs of completions by step, without logits, in micro-batches, padded or packed."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from stages.train.trainer.loss import sum_by_step
+from stages.train.trainer.packing import PackedRows
 
 Batch = dict[str, torch.Tensor]
 
 
-def compute_step_logps(model: Any, batch: Batch, prefix: str, with_router: bool = False) -> tuple[torch.Tensor, Any]:
-    """Log-probs of a batch's completions summed by step [B, S], in nats, and the model's output.
+@dataclass(frozen=True)
+class PassLayout:
+    """How a batch is laid out in forward passes, which decides time and memory but no log-prob."""
 
-    `prefix` is "" for the batch's own completions and "KL_" for the mismatched ones; `with_router` makes a mixture of
-    experts return its load-balancing loss.
+    max_rows: int | None = None
+    """Rows of a pass; None: all."""
+    is_packed: bool = False
+    """Whether the rows of a pass are one sequence without padding instead of a rectangle."""
+
+    def split(self, batch: Batch, prefix: str) -> list[torch.Tensor]:
+        """Indices of the batch's rows, pass by pass.
+
+        Padded rows are split by length, longest first, so that they need little padding; packed ones so that passes
+        have about the same number of tokens. One pass takes the rows in the given order.
+        """
+        lengths_B = batch[f"{prefix}attention_mask"].sum(1)
+        if self.max_rows is None or self.max_rows >= len(lengths_B):
+            return [torch.arange(len(lengths_B), device=lengths_B.device)]
+        order_B = lengths_B.argsort(descending=True, stable=True)
+        if not self.is_packed:
+            return list(torch.split(order_B, self.max_rows))
+        num_passes = -(-len(order_B) // self.max_rows)
+        return [order_B[first::num_passes] for first in range(num_passes)]
+
+
+@dataclass(frozen=True)
+class TokenOutputs:
+    """What a pass says of its tokens: each [B, T - 1], at t of token t + 1, 0 where it is of no completion."""
+
+    log_probs: torch.Tensor
+    """In nats."""
+    entropy: torch.Tensor
+    """In nats."""
+    num_positions: int
+    """Positions that the model computed, padding included."""
+    aux_loss: torch.Tensor | None
+    """The load-balancing loss of a mixture of experts."""
+
+
+def compute_step_logps(
+    model: Any, batch: Batch, prefix: str, is_packed: bool = False, with_router: bool = False
+) -> tuple[torch.Tensor, TokenOutputs]:
+    """Log-probs of a batch's completions summed by step [B, S], in nats, and what the pass says of single tokens.
+
+    `prefix` is "" for the batch's own completions and "KL_" for the mismatched ones; `is_packed` lays the rows end to
+    end, for a model with `use_packed_attention`; `with_router` makes a mixture of experts return its load-balancing
+    loss.
     """
-    # Padding follows the completion, so causal attention never looks at it: without a mask attention takes its fast
-    # path. Only a router's loss counts padding.
-    inputs = {"output_router_logits": True, "attention_mask": batch[f"{prefix}attention_mask"]} if with_router else {}
-    ids_BT = batch[f"{prefix}input_ids"]
-    output = model(
-        input_ids=ids_BT,
-        labels=ids_BT.masked_fill(batch[f"{prefix}completion_mask"] == 0, -100),
-        fused_lm_head=True,
-        use_cache=False,
-        **inputs,
+    ids_BT, mask_BT = batch[f"{prefix}input_ids"], batch[f"{prefix}attention_mask"]
+    labels_BT = ids_BT.masked_fill(batch[f"{prefix}completion_mask"] == 0, -100)
+    inputs: dict[str, Any] = {"output_router_logits": True} if with_router else {}
+    if is_packed:
+        rows = PackedRows(mask_BT.bool())
+        labels_BT[:, 0] = -100  # what precedes it in the sequence is another row
+        inputs |= {"input_ids": rows.pack(ids_BT), "labels": rows.pack(labels_BT), **rows.make_model_inputs()}
+    else:
+        # Padding follows the completion, so causal attention never looks at it: without a mask attention takes its fast
+        # path. Only a router's loss counts padding.
+        inputs |= {"input_ids": ids_BT, "labels": labels_BT} | ({"attention_mask": mask_BT} if with_router else {})
+    output = model(fused_lm_head=True, use_cache=False, **inputs)
+    logps_BT, entropy_BT = (
+        rows.unpack(pad(values, (1, 0)))[:, 1:] if is_packed else values
+        for values in (output.log_probs, output.entropy)
     )
+    tokens = TokenOutputs(logps_BT, entropy_BT, inputs["input_ids"].numel(), output.aux_loss)
     num_steps = batch["KL_steps" if prefix else "step_labels"].shape[1]
-    return sum_by_step(output.log_probs, batch[f"{prefix}step_of_token"][:, 1:], num_steps), output
+    return sum_by_step(tokens.log_probs, batch[f"{prefix}step_of_token"][:, 1:], num_steps), tokens
 
 
 @torch.no_grad()
-def compute_step_logps_without_grad(model: Any, batch: Batch, prefix: str, size: int | None) -> torch.Tensor:
-    """The log-probs of `compute_step_logps` from passes over at most `size` rows each (None: all rows)."""
+def compute_step_logps_without_grad(model: Any, batch: Batch, prefix: str, layout: PassLayout) -> torch.Tensor:
+    """The log-probs of `compute_step_logps` from passes in `layout`."""
     order, sums = [], []
-    for rows_B in split_by_length(batch, prefix, size):
+    for rows_B in layout.split(batch, prefix):
         order.append(rows_B)
-        sums.append(compute_step_logps(model, select_rows(batch, rows_B), prefix)[0])
+        sums.append(compute_step_logps(model, select_rows(batch, rows_B), prefix, layout.is_packed)[0])
     return torch.cat(sums)[torch.cat(order).argsort()]
-
-
-def split_by_length(batch: Batch, prefix: str, size: int | None) -> list[torch.Tensor]:
-    """Indices of the batch's rows in parts of at most `size`, longest rows first; for None one part in given order."""
-    lengths_B = batch[f"{prefix}attention_mask"].sum(1)
-    if size is None or size >= len(lengths_B):
-        return [torch.arange(len(lengths_B), device=lengths_B.device)]
-    return list(torch.split(lengths_B.argsort(descending=True, stable=True), size))
 
 
 def select_rows(batch: Batch, rows_B: torch.Tensor) -> Batch:

@@ -1,4 +1,4 @@
-"""A round's dataset recomputed: the selected samples, in which order, and what their rows hold."""
+"""A round's dataset recomputed: the selected samples, in which order, what their rows hold, and their pairs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from stages.common.params.judge import JudgeScope
 from stages.common.policies import MANIFEST
 from stages.common.tables import content_hash
 from stages.dataset import (
+    CUT,
+    PAIR_SCHEMAS,
+    SAMPLED,
     LabelCounts,
+    RoundPairs,
     RoundShard,
+    apply_cut_rule,
     build_rows,
     describe_dataset,
     order_for_training,
@@ -28,8 +33,13 @@ from tools.audit.verify.row_comparison import add_unreadable
 
 SPAN = pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.Boolean})
 COLUMNS: dict[str, dict[str, Any]] = {
-    "kto.parquet": dict.fromkeys(["sample_id", "problem_id", "prompt", "completion"], pl.String)
-    | {"label": pl.Boolean},
+    "kto.parquet": {
+        **dict.fromkeys(["sample_id", "problem_id", "prompt", "completion"], pl.String),
+        "label": pl.Boolean,
+        "finish_reason": pl.String,
+        "completion_ids": pl.List(pl.Int32),
+        "tokenizer": pl.String,
+    },
 }
 COLUMNS["step_kto.parquet"] = {**COLUMNS["kto.parquet"], "steps": pl.List(SPAN)}
 """The files of a dataset and their columns."""
@@ -46,6 +56,7 @@ class SelectedRows:
     drops: Counter[str] = field(default_factory=Counter)
     before: LabelCounts = field(default_factory=LabelCounts)
     after: LabelCounts = field(default_factory=LabelCounts)
+    pairs: RoundPairs = field(default_factory=RoundPairs)
 
     def merge(self, other: SelectedRows) -> None:
         """Add another range's selection."""
@@ -53,6 +64,7 @@ class SelectedRows:
         self.drops += other.drops
         self.before.counts += other.before.counts
         self.after.counts += other.after.counts
+        self.pairs.merge(other.pairs)
 
 
 def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows) -> SelectedRows | None:
@@ -65,21 +77,24 @@ def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows)
     steps = rows.steps.join(rows.samples, on=SAMPLE_KEY, how="semi")  # check "steps" names orphans
     shard = RoundShard(
         rows.problems.select("problem_id", "source", "problem"),
-        rows.samples.select(*SAMPLE_KEY, "completion").join(verdicts, on=SAMPLE_KEY, how="left"),
+        rows.samples.select(*SAMPLE_KEY, *SAMPLED).join(verdicts, on=SAMPLE_KEY, how="left"),
         rows.selection,
         steps.join(rows.labels.select(*STEP_KEY, "label"), on=STEP_KEY, how="left").sort(STEP_KEY),
         scope,
     )
-    built = build_rows(keep_selected(shard.samples, shard.selection), shard, selection.prompt)
+    kept = keep_selected(shard.samples, shard.selection)
+    trained = apply_cut_rule(kept, selection.params.cut)
+    built = build_rows(trained, shard, selection.prompt)
     digests = [
         pl.Series(name, hash_rows(built.select(list(columns))), dtype=pl.UInt64) for name, columns in COLUMNS.items()
     ]
     selected = SelectedRows(
         built.select("problem_id", "sample_id", "label").with_columns(*digests),
-        Counter(rows.selection["drop_reason"].drop_nulls()),
+        Counter(rows.selection["drop_reason"].drop_nulls()) + Counter({CUT: kept.height - trained.height}),
     )
     selected.before.add(shard.samples["label"], shard.steps["label"])
     selected.after.add_rows(built)
+    selected.pairs.add(built, selection.params.max_pairs_per_problem)
     return selected
 
 
@@ -114,13 +129,15 @@ def check_dataset(
         path = f"{selection.folder}/{name}"
         _check_members(results, path, ordered, rows)
         _check_content(results, path, ordered.select("sample_id", expected=name), rows)
+    for name in PAIR_SCHEMAS:
+        _check_pairs(results, root, selection.folder / name, selected.pairs.order(name))
     manifest = read_json(root / selection.folder / MANIFEST)
     if "selection" in results and manifest:
         results.count("selection", 1)
         expected = describe_dataset(
             ordered, selected.before, selected.after, dict(selected.drops), selection.params, selection.prompt
         )
-        for key, value in expected.items():
+        for key, value in {**expected, "pairs": selected.pairs.report()}.items():
             if manifest.get(key) != value:
                 what = f"{key} is {manifest.get(key)!r}; the rows give {value!r}"
                 results.add_error("selection", str(selection.folder / MANIFEST), what)
@@ -151,3 +168,20 @@ def _check_content(results: CheckResults, path: str, ordered: pl.DataFrame, rows
     for row, sample in both.filter(pl.col("digest") != pl.col("expected")).select("row", "sample_id").iter_rows():
         what = "is not what problem, completion, spans, labels and verdict give"
         results.add_error("kto", f"{path}: row {row}, sample {sample}", what)
+
+
+def _check_pairs(results: CheckResults, root: Path, path: Path, expected: pl.DataFrame) -> None:
+    try:
+        pairs = pl.read_parquet(root / path)
+    except UNREADABLE as error:
+        add_unreadable(results, path, error)
+        return
+    if pairs.schema != expected.schema:
+        results.add_error("tables", str(path), f"columns are {dict(pairs.schema)}, expected {dict(expected.schema)}")
+        return
+    results.count("selection", pairs.height)
+    if pairs.height != expected.height:
+        results.add_error("selection", str(path), f"has {pairs.height} pairs; the labels give {expected.height}")
+    for row, (actual, wanted) in enumerate(zip(pairs.iter_rows(), expected.iter_rows(), strict=False)):
+        if actual != wanted:
+            results.add_error("selection", f"{path}: row {row}", f"is the pair {actual}; the labels give {wanted}")

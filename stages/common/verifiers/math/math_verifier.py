@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from stages.common.gold_answers.choices import complete_choice
 from stages.common.verifiers.math.compare.decision import FormulaPair, PreparedInput, prepare_input
 from stages.common.verifiers.math.compare.units import TABLE
 from stages.common.verifiers.math.extract.final_answer import extract_answer
@@ -18,6 +19,9 @@ from stages.common.verifiers.math.process.process_pool import PendingDecision, P
 from stages.common.verifiers.verifier import Decision, ExtractedAnswer, Verdict, Verifier, VerifierInput
 
 ALGEBRA = "stages.common.verifiers.math.compare.algebra:load_algebra"
+
+_GOLD_MODULES = ("answer_key.py", "boxes.py", "choices.py", "no_answers.py")
+"""Modules of the gold answers that verdicts depend on."""
 
 _MAX_WAITING = 1 << 14
 """Verdicts held back while an earlier one is not there: memory does not grow with the number of inputs."""
@@ -37,7 +41,10 @@ def compute_version() -> str:
     folder = Path(__file__).parent
     modules = [Path(__file__), *sorted(folder.glob("compare/*.py")), *sorted(folder.glob("extract/*.py"))]
     common = folder.parents[1]
-    modules += [common / "thinking.py", *(common / "gold_answers" / name for name in ("boxes.py", "no_answers.py"))]
+    modules += [
+        common / "thinking.py",
+        *(common / "gold_answers" / name for name in _GOLD_MODULES),
+    ]
     packages = ("mpmath", "sympy")
     texts = [_strip_comments(path.read_text(encoding="utf-8")) for path in modules]
     tables = [path.read_text(encoding="utf-8") for path in (TABLE, common / "gold_answers" / "no_answers.json")]
@@ -82,6 +89,10 @@ class MathVerifier(Verifier):
     def equal(self, first: str, second: str) -> bool | None:
         """Return whether two answers are equal; None: unknown."""
         return self.equal_many([(first, second)])[0]
+
+    def complete_answer(self, problem: str, answer: str) -> str:
+        r"""Return ``(B) \frac12`` for the answers ``B`` and ``\frac12`` of a problem whose option B is this."""
+        return complete_choice(problem, answer)
 
     def equal_many(self, pairs: Iterable[tuple[str, str]]) -> list[bool | None]:
         """Return `equal` for each pair, in order."""
