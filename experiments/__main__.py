@@ -12,7 +12,7 @@ import polars as pl
 
 from experiments.plot import draw_plot
 from experiments.summary_tables import format_tables
-from experiments.variants import EXPERIMENTS, build_rounds
+from experiments.variants import EXPERIMENTS, RECIPES, build_rounds
 from experiments.workspace import make_workspace, reproduce
 from stages.common.console import run
 from stages.common.params.block import read_yaml
@@ -25,7 +25,7 @@ def run_seed(experiment: str, seed: int, rounds: int) -> pl.DataFrame:
     """Run all variants for one seed; returns reports/rounds.csv with a column `seed`."""
     folder = WORK_ROOT / experiment / str(seed)
     recipe = read_yaml(Path("params.yaml"))
-    recipe |= {"seed": seed, "rounds": build_rounds(EXPERIMENTS[experiment], rounds)}
+    recipe |= {"seed": seed, "rounds": build_rounds(EXPERIMENTS[experiment], rounds), **RECIPES.get(experiment, {})}
     make_workspace(folder, recipe, WORK_ROOT / "cache")
     reproduce(folder, WORK_ROOT / experiment / f"{seed}.log")
     return pl.read_csv(folder / "reports" / "rounds.csv").with_columns(seed=pl.lit(seed))

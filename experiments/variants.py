@@ -14,6 +14,8 @@ class Variant:
     override: dict[str, Any]
 
 
+_TOO_HIGH: dict[str, Any] = {"learning_rate": 3e-3, "max_displacement": None}
+
 EXPERIMENTS = {
     "methods": (
         Variant("M", "Step-KTO", {"train": {"method": "step_kto"}}),
@@ -54,8 +56,25 @@ EXPERIMENTS = {
         Variant("G", "20% flipped", {"judge": {"label_noise": 0.2}}),
         Variant("K", "KTO", {"train": {"method": "kto"}}),
     ),
+    "displacement": (
+        Variant("M", "defaults", {}),
+        Variant("N", "NLL of correct completions", {"train": {"nll_weight": 1.0}}),
+        Variant("O", "NLL of correct steps", {"train": {"nll_weight": 1.0, "nll_on": "steps"}}),
+        Variant("S", "step_beta 1", {"train": {"step_beta": 1.0}}),
+        Variant("L", "log-ratios per token", {
+            "train": {"normalize_by_length": True, "beta": 225.0, "step_beta": 40.0},
+        }),
+        Variant("C", "z not clamped", {"train": {"z_clamp": False}}),
+        Variant("R", "z not clamped, running mean", {"train": {"z_clamp": False, "z_momentum": 0.9}}),
+        Variant("H", "10 times the learning rate", {"train": _TOO_HIGH}),
+        Variant("I", "10 times, NLL of completions", {"train": _TOO_HIGH | {"nll_weight": 1.0}}),
+        Variant("J", "10 times, z not clamped", {"train": _TOO_HIGH | {"z_clamp": False}}),
+    ),
 }  # fmt: skip
 """Variants by experiment; the others are compared with the first."""
+
+RECIPES: dict[str, dict[str, Any]] = {"displacement": {"evaluate": {"split": "validation"}}}
+"""What an experiment's recipe says beside its rounds."""
 
 
 def list_rounds(variant: Variant, rounds: int) -> list[str]:

@@ -106,8 +106,18 @@ def _make_step_kto_config(
     params: TrainParams, dataset: DatasetFolder, reference_journal: str, arguments: dict[str, Any]
 ) -> StepKTOConfig:
     outcome, step = dataset.weights["outcome"], dataset.weights["step"]
+    loss_names = (
+        "step_beta",
+        "normalize_by_length",
+        "nll_weight",
+        "nll_on",
+        "z_clamp",
+        "z_momentum",
+        "max_displacement",
+    )
     return StepKTOConfig(
         **arguments,
+        **{name: getattr(params, name) for name in loss_names},
         max_length=params.max_length,
         beta=params.beta,
         w_step=params.w_step if params.method == "step_kto" else 0.0,

@@ -15,7 +15,8 @@ from tests.support.tiny_policy import tiny_llama, tiny_tokenizer
 from tests.unit.test_train_trl import arguments, data
 
 LOGGED = (
-    *("loss", "loss/outcome", "loss/step", "kl", "kl/step", "rewards/margins", "steps/accuracy"),
+    *("loss", "loss/outcome", "loss/step", "loss/nll", "kl", "kl/step", "rewards/margins", "accuracy"),
+    *("steps/accuracy", "log_ratios/chosen", "steps/log_ratios/incorrect/token", "kl/unclamped"),
     *("grad_norm", "logps/eos", "entropy", "padding", "num_tokens"),
 )
 

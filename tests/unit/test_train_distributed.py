@@ -17,6 +17,19 @@ from tests.support.distributed_run import train_tiny
 ROWS = 26
 """Of 8 a step: the last step is a short one, and odd for two processes."""
 
+CURES = {
+    "step_beta": 2.0,
+    "normalize_by_length": True,
+    "nll_weight": 0.02,
+    "undesirable_weight": 9.0,  # so that log-ratios fall and reference points are below 0
+    "step_undesirable_weight": 9.0,
+    "nll_on": "steps",
+    "z_clamp": False,
+    "z_momentum": 0.5,
+    "max_displacement": None,
+}
+"""Everything that may be added to the loss."""
+
 Result = tuple[list[dict[str, float]], dict[str, torch.Tensor]]
 
 
@@ -36,6 +49,30 @@ def agree(one: Result, other: Result) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("whole")
     return train_tiny(folder, ROWS, per_device_train_batch_size=8, kl_block_size=4)
+
+
+@pytest.fixture(scope="module")
+def whole_with_cures(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return train_tiny(tmp_path_factory.mktemp("cures"), ROWS, per_device_train_batch_size=8, kl_block_size=4, **CURES)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}, {"micro_batch_size": 3, "packing": True}],
+)
+@pytest.mark.parametrize("nll_on", ["steps", "completions"])
+def test_what_is_added_to_the_loss_is_the_same_in_parts(
+    tmp_path: Path, whole_with_cures: Result, parts: dict[str, int], nll_on: str
+) -> None:
+    options = {"per_device_train_batch_size": 8, "kl_block_size": 4, **CURES, "nll_on": nll_on}
+    wanted = whole_with_cures if nll_on == "steps" else train_tiny(tmp_path / "whole", ROWS, **options)
+    found = train_tiny(tmp_path / "parts", ROWS, **{**options, **parts})
+    agree(found, wanted)
+    for entry, in_one_go in zip(found[0], wanted[0], strict=True):
+        for name in ("loss/outcome", "loss/step", "loss/nll", "kl/unclamped"):
+            assert entry[name] == pytest.approx(in_one_go[name], abs=1e-6), name
+        assert entry["kl"] == entry["kl/unclamped"]
+    assert min(entry["kl"] for entry in found[0]) < 0
 
 
 @pytest.mark.parametrize("batch", [2, 4])
@@ -95,10 +132,16 @@ def launch(folder: Path, processes: int, **options: Any) -> Result:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packing", [False, True])
-def test_two_processes_are_one(tmp_path: Path, whole: Result, packing: bool) -> None:
+@pytest.mark.parametrize("is_packed_with_cures", [False, True])
+def test_two_processes_are_one(
+    tmp_path: Path, whole: Result, whole_with_cures: Result, is_packed_with_cures: bool
+) -> None:
     options = {"per_device_train_batch_size": 4, "kl_block_size": 4, "ddp_backend": "gloo", "micro_batch_size": 3}
-    two = launch(tmp_path / "two", 2, **options, packing=packing)
-    agree(two, whole)
-    for entry, wanted in zip(two[0], whole[0], strict=True):
+    if is_packed_with_cures:
+        options |= {**CURES, "packing": True}
+    two = launch(tmp_path / "two", 2, **options)
+    one = whole_with_cures if is_packed_with_cures else whole
+    agree(two, one)
+    for entry, wanted in zip(two[0], one[0], strict=True):
+        assert entry.get("loss/nll", 0) == pytest.approx(wanted.get("loss/nll", 0), abs=1e-6)
         assert entry["steps/accuracy"] == pytest.approx(wanted["steps/accuracy"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +53,82 @@ def test_no_limit_and_good_metrics_stop_nothing(tmp_path: Path) -> None:
     log_metrics(tmp_path, {"max_kl": None, "max_eos_drop": None}, **{"kl/token": 9.0, "logps/eos": -50.0})
     log_metrics(tmp_path, {}, **{"kl/token": 9.0})
     log_metrics(tmp_path, LIMITS, 1, **{"kl/token": 9.0, "logps/eos": -9.0})  # a single step is noise
+
+
+DISPLACEMENT = json.loads(Path("tests/data/displacement.json").read_text(encoding="utf-8"))
+CHANCE = {
+    **{"accuracy/chosen": 0.0, "accuracy/rejected": 1.0},
+    **{"steps/accuracy/correct": 0.0, "steps/accuracy/incorrect": 1.0},
+}
+
+
+@pytest.mark.parametrize("run", DISPLACEMENT["runs"], ids=lambda run: run["run"])
+def test_runs_on_toy_arithmetic(tmp_path: Path, run: dict[str, Any]) -> None:
+    """Healthy ones go on, even where accuracies are taken to be at chance; displaced ones stop early."""
+    args = SimpleNamespace(output_dir=str(tmp_path), max_displacement=0.02)
+    callback, history, stopped = DivergenceCallback(), [], None
+    for entry in run["history"]:
+        history.append({**CHANCE, **entry} if run["is_stopped"] else {**entry, **CHANCE})
+        state = SimpleNamespace(global_step=entry["step"], max_steps=125, log_history=history)
+        try:
+            callback.on_log(args, state, None, logs=history[-1])
+        except ValueError as error:
+            stopped = str(error)
+            break
+    assert (stopped is not None) == run["is_stopped"]
+    if stopped:
+        assert stopped.startswith("step 20: correct completions have lost 0."), stopped
+
+
+def displace(step: int, **changed: float) -> dict[str, float]:
+    good = {"log_ratios/chosen/token": 0.0, "steps/log_ratios/correct/token": 0.0}
+    return {**CHANCE, **good, **changed, "step": step}
+
+
+@pytest.mark.parametrize(("key", "level"), [("", "completions"), ("steps/", "steps")])
+def test_displacement_is_warned_of_and_stops_only_if_it_lasts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str, level: str
+) -> None:
+    names = ("chosen", "rejected") if level == "completions" else ("correct", "incorrect")
+    bad = {f"{key}log_ratios/{names[0]}/token": -0.04}
+
+    def log(steps: int, limit: float | None = 0.02, **changed: float) -> None:
+        args = SimpleNamespace(output_dir=str(tmp_path), max_displacement=limit)
+        callback = DivergenceCallback()
+        history = [displace(step, **(bad | changed if step > 10 else {})) for step in range(1, steps + 1)]
+        for step in range(1, steps + 1):
+            state = SimpleNamespace(global_step=step, max_steps=100, log_history=history[:step])
+            callback.on_log(args, state, None, logs=history[step - 1])
+
+    with caplog.at_level(logging.WARNING, "stages.train.trainer.divergence"):
+        log(25)  # the mean of ten steps is below -0.02 from step 16 on
+    assert [record.getMessage() for record in caplog.records] == [
+        f"step 16: correct {level} have lost 0.024 nats per token against the reference, above max_displacement 0.02, "
+        "and training accuracy is 50%, where 50% is chance; training makes correct text less likely; lower "
+        "train.learning_rate, raise train.beta or set train.nll_weight, or raise train.max_displacement; the run stops "
+        "if this lasts for 10 steps"
+    ]
+    with pytest.raises(ValueError, match=rf"^step 26: correct {level} have lost 0\.040 nats per token .*nll_weight"):
+        log(26)
+    log(60, None)
+    log(60, 0.05)
+    log(60, **{f"{key}accuracy/{names[0]}": 0.2})  # 60% of both labels: it tells them apart
+
+
+def plant(folder: Path, desirable: float, undesirable: float, **options: Any) -> Any:
+    """A trainer of 30 steps with these weights of correct and incorrect completions and steps."""
+    weights = {"desirable_weight": desirable, "step_desirable_weight": desirable}
+    weights |= {"undesirable_weight": undesirable, "step_undesirable_weight": undesirable}
+    shared = {"per_device_train_batch_size": 2, "logging_steps": 1, "save_strategy": "no"}
+    return make("step", data(count=60), folder, **{**shared, **weights, **options})
+
+
+def test_a_planted_displacement_stops_a_training(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"step \d+: correct (completions|steps) have lost .* raise train\.beta"):
+        plant(tmp_path / "bad", 0.1, 9.0, learning_rate=1e-2).train()
+    trainer = plant(tmp_path / "good", 1.0, 1.0, learning_rate=1e-3, nll_weight=1.0)
+    trainer.train()
+    assert trainer.state.log_history[-2]["log_ratios/chosen/token"] > 0
 
 
 def test_the_last_good_checkpoint_is_kept_and_named(tmp_path: Path) -> None:

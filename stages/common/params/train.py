@@ -68,6 +68,23 @@ class TrainParams(ParamsBlock):
     for Llama 3 8B Instruct)."""
     irpo_alpha: float = Field(default=1.0, ge=0)
     """Of method irpo: weight of the chosen completions' negative log-likelihood per token (arXiv 2404.19733)."""
+    step_beta: float | None = Field(default=None, gt=0)
+    """Beta of the step term; null: that of the outcome term. The paper's value is not known."""
+    normalize_by_length: bool = False
+    """Divide log-ratios of completions and steps, and so z0 and z_step, by their numbers of tokens, as DPO normalized
+    by length does (arXiv 2411.15124), and SimPO with log-probs (arXiv 2405.14734). They are small then: beta has to be
+    raised by about the length of a completion, `step_beta` by that of a step."""
+    nll_weight: float = Field(default=0.0, ge=0)
+    """Weight of a term that keeps what is correct likely: its negative log-probability per token (RPO, IRPO: arXiv
+    2404.19733, where it is 1). The paper has none."""
+    nll_on: Literal["completions", "steps"] = "completions"
+    """What that term is of: correct completions, or correct steps of any completion, each counting the same."""
+    z_clamp: bool = True
+    """Hold z0 and z_step at 0 or above, as KTO does (arXiv 2402.01306). false: they follow the policy below 0, so that
+    a correct completion that loses less than others is above them."""
+    z_momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Above 0: z0 and z_step are running means over optimizer steps, which keep this fraction of their last value, as
+    BCO's reward shift is (arXiv 2404.04656)."""
     learning_rate: float = Field(default=1e-6, gt=0)
     """Peak learning rate of AdamW."""
     warmup_steps: int = Field(default=100, ge=0)
@@ -95,6 +112,10 @@ class TrainParams(ParamsBlock):
     """Of forward and backward passes; weights are kept and updated in float32."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
+    max_displacement: float | None = Field(default=0.02, gt=0)
+    """Training warns, then stops, when correct completions or steps have lost more nats per token than this against the
+    reference while training accuracy has not risen; null: never. Per token, so that it holds for completions of any
+    length: healthy runs on toy arithmetic lose up to 0.007, and a run that it stopped there 0.3."""
     save_steps: int = Field(default=50, ge=1)
     """Optimizer steps between checkpoints, from which a killed run resumes."""
     lora: LoraParams | None = None
@@ -120,4 +141,14 @@ class TrainParams(ParamsBlock):
     def _check_4bit_is_not_sharded(self) -> Self:
         if self.lora and self.lora.load_in_4bit and self.launch and self.launch.strategy != "ddp":
             raise ValueError(f"lora.load_in_4bit: {self.launch.strategy} cannot shard 4-bit weights; use strategy ddp")
+        return self
+
+    @model_validator(mode="after")
+    def _check_nll_has_steps(self) -> Self:
+        if self.nll_weight and self.method not in ("step_kto", "kto"):
+            raise ValueError(f"nll_weight: expected 0 for method {self.method}, found {self.nll_weight}")
+        if self.nll_weight and self.nll_on == "steps" and self.method != "step_kto":
+            raise ValueError(
+                f"nll_on: expected completions for method {self.method}, which reads no steps, found steps"
+            )
         return self

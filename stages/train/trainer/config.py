@@ -5,8 +5,11 @@ from typing import Any
 
 from trl import KTOConfig
 
+from stages.train.trainer.loss import LossParams, ValueParams
 from stages.train.trainer.step_logps import PassLayout
 from stages.train.trainer.token_steps import AFTER_FIRST_ERROR
+
+NLL_ON = ("completions", "steps")
 
 
 def _field(default: Any, help_text: str) -> Any:
@@ -28,6 +31,24 @@ class StepKTOConfig(KTOConfig):
     )
     step_undesirable_weight: float = _field(
         1.0, "lambda_U of incorrect steps, dimensionless, >= 0. The paper's value is not known."
+    )
+    step_beta: float | None = _field(None, "Beta of the step term, > 0. None: `beta`. The paper's value is not known.")
+    normalize_by_length: bool = _field(
+        False,
+        "Divide the log-ratios of completions and steps, and so z0 and z_step, by their numbers of tokens (arXiv "
+        "2411.15124; of log-probs, 2405.14734).",
+    )
+    nll_weight: float = _field(
+        0.0,
+        "Weight, >= 0, of a term that keeps what is correct likely: its mean negative log-probability per token, in "
+        "nats (arXiv 2404.19733).",
+    )
+    nll_on: str = _field("completions", "What that term is of: correct `completions`, or correct `steps` of any.")
+    z_clamp: bool = _field(True, "Hold z0 and z_step at 0 or above, as KTO does (arXiv 2402.01306).")
+    z_momentum: float = _field(
+        0.0,
+        "Above 0 (and below 1), z0 and z_step are running means over optimizer steps, which keep this fraction of the "
+        "last value (arXiv 2404.04656).",
     )
     precompute_ref_log_probs: bool = _field(
         True,
@@ -52,6 +73,11 @@ class StepKTOConfig(KTOConfig):
         "Training stops when the mean log-probability of the end token after correct completions has fallen by more "
         "than this since the first log, in nats: completions would no longer end. None: no limit.",
     )
+    max_displacement: float | None = _field(
+        0.02,
+        "Training stops when correct completions or steps have lost more log-probability than this against the "
+        "reference, in nats per token, while training accuracy has not risen. None: no limit.",
+    )
     kl_block_size: int | None = _field(
         None,
         "Rows among which completions are rotated for the reference points, >= 2. None rotates them inside each batch "
@@ -66,13 +92,19 @@ class StepKTOConfig(KTOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("w_step", "step_desirable_weight", "step_undesirable_weight"):
+        for name in ("w_step", "step_desirable_weight", "step_undesirable_weight", "nll_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a number >= 0, found {getattr(self, name)!r}")
         for name, lowest in (("micro_batch_size", 1), ("kl_block_size", 2)):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ValueError(f"{name}: expected an integer >= {lowest}, found {value!r}")
+        if self.step_beta is not None and self.step_beta <= 0:
+            raise ValueError(f"step_beta: expected a number > 0, found {self.step_beta!r}")
+        if not 0 <= self.z_momentum < 1:
+            raise ValueError(f"z_momentum: expected a number from 0 to below 1, found {self.z_momentum!r}")
+        if self.nll_on not in NLL_ON:
+            raise ValueError(f"nll_on: expected one of {NLL_ON}, found {self.nll_on!r}")
         if self.after_first_error not in AFTER_FIRST_ERROR:
             raise ValueError(
                 f"after_first_error: expected one of {AFTER_FIRST_ERROR}, found {self.after_first_error!r}"
@@ -86,3 +118,16 @@ class StepKTOConfig(KTOConfig):
     def layout(self) -> PassLayout:
         """The layout of forward passes."""
         return PassLayout(self.micro_batch_size, self.packing)
+
+    @property
+    def loss_params(self) -> LossParams:
+        """The params of the loss itself."""
+        step_beta = self.beta if self.step_beta is None else self.step_beta
+        is_normalized = self.normalize_by_length
+        return LossParams(
+            ValueParams(self.beta, self.desirable_weight, self.undesirable_weight, is_normalized),
+            ValueParams(step_beta, self.step_desirable_weight, self.step_undesirable_weight, is_normalized),
+            self.w_step,
+            self.nll_weight,
+            "steps" if self.nll_on == "steps" else "completions",
+        )

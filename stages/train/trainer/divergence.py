@@ -1,5 +1,6 @@
 """Stopping a diverged run before a broken policy is written; its last checkpoint stays."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,9 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from stages.common.errors import UserError
+from stages.train.trainer.displacement import ADVICE, find_displaced
+
+logger = logging.getLogger(__name__)
 
 WINDOW_STEPS = 10
 """Optimizer steps over which metrics are averaged: those of a single step are noise."""
@@ -22,8 +26,12 @@ class DivergenceCallback(TrainerCallback):
     Signs are a loss or gradient norm that is not finite; and, as means over `WINDOW_STEPS`, z0 above ``max_kl`` nats
     per completion token, and a log-probability of the end token after correct completions that has fallen by more than
     ``max_eos_drop`` nats since the first steps: completions would no longer end, which training, which samples none,
-    would not notice. The limits are read from the training arguments, where those have them.
+    would not notice. Displacement (`find_displaced`, with the limit ``max_displacement``) is warned of, and stops a run
+    in which it has lasted for another `WINDOW_STEPS`. Limits are read from the training arguments that have them.
     """
+
+    def __init__(self) -> None:
+        self._has_warned = False
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer after each optimizer step: the last one is logged too, whatever its number."""
@@ -33,14 +41,24 @@ class DivergenceCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Called by the trainer with the means since the last log, which are the last entry of the history."""
         step, entries = state.global_step, state.log_history
-        recent = [entry for entry in entries if entry["step"] > step - WINDOW_STEPS]
         first = [entry for entry in entries if entry["step"] <= WINDOW_STEPS] or entries[:1]
         is_enough = step >= min(WINDOW_STEPS, state.max_steps)
-        drift = _find_drift(average_logs(recent), average_logs(first), args) if is_enough else []
+        recent = average_logs(_select_window(entries, step))
+        drift = _find_drift(recent, average_logs(first), args) if is_enough else []
         for problem in [*_find_infinite(logs or {}), *drift]:
-            checkpoint = get_last_checkpoint(args.output_dir)
-            where = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
-            raise UserError(f"step {state.global_step}: {problem}; {_ADVICE}{where}")
+            self._stop(args, step, f"{problem}; {_ADVICE}")
+        for displaced in find_displaced(recent, _read_limit(args)) if step >= WINDOW_STEPS else []:
+            problem = f"{displaced}; {ADVICE}"
+            if _has_lasted(displaced.level, entries, step, args):
+                self._stop(args, step, problem)
+            elif not self._has_warned:
+                self._has_warned = True
+                logger.warning("step %d: %s; the run stops if this lasts for %d steps", step, problem, WINDOW_STEPS)
+
+    def _stop(self, args: Any, step: int, problem: str) -> None:
+        checkpoint = get_last_checkpoint(args.output_dir)
+        where = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
+        raise UserError(f"step {step}: {problem}{where}")
 
 
 def average_logs(entries: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -65,6 +83,27 @@ def _find_drift(logs: Mapping[str, float], first: Mapping[str, float], args: Any
         drop = first["logps/eos"] - logs["logps/eos"]
         if drop > max_drop:
             yield f"the end token's log-probability has fallen by {drop:.2f} nats, above max_eos_drop {max_drop}"
+
+
+def _has_lasted(level: str, entries: Sequence[Mapping[str, float]], step: int, args: Any) -> bool:
+    """Whether `level` was displaced in each window that ended in the `WINDOW_STEPS` before `step`."""
+    ends = [int(entry["step"]) for entry in entries if step - WINDOW_STEPS <= entry["step"] < step]
+    return min(ends, default=0) >= WINDOW_STEPS and all(
+        any(
+            found.level == level
+            for found in find_displaced(average_logs(_select_window(entries, end)), _read_limit(args))
+        )
+        for end in ends
+    )
+
+
+def _read_limit(args: Any) -> float | None:
+    limit: float | None = getattr(args, "max_displacement", None)
+    return limit
+
+
+def _select_window(entries: Sequence[Mapping[str, float]], end: int) -> list[Mapping[str, float]]:
+    return [entry for entry in entries if end - WINDOW_STEPS < entry["step"] <= end]
 
 
 def check_weights(model: torch.nn.Module) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from stages.train.trainer.loss import LabelledRatios
+from stages.train.trainer.loss import JointLoss, LabelledRatios, LossParams, ReferencePoint, ValueParams
 from stages.train.trainer.reference_point import ReduceMean, StepReferencePoints
 from stages.train.trainer.step_logps import Batch, TokenOutputs
 
 SumAndCount = tuple[torch.Tensor, torch.Tensor]
 """Sum and count of a mean over this process's micro-batch."""
 
-ADDITIVE_METRICS = ("loss/outcome", "loss/step", "num_tokens")
+ADDITIVE_METRICS = ("loss/outcome", "loss/step", "loss/nll", "num_tokens")
 """Metrics that are summed over a batch's micro-batches."""
 
 MARGINS = (
@@ -22,23 +22,20 @@ MARGINS = (
 
 
 def compute_loss_metrics(
-    points: StepReferencePoints,
-    outcome: tuple[LabelledRatios, torch.Tensor],
-    step: tuple[LabelledRatios, torch.Tensor],
-    beta: float,
+    points: StepReferencePoints, outcomes: LabelledRatios, steps: LabelledRatios, losses: JointLoss, params: LossParams
 ) -> dict[str, SumAndCount]:
-    """Metrics of reference points, log-ratios and losses; `outcome` and `step` are log-ratios and their loss."""
-    (outcomes, outcome_loss), (steps, step_loss) = outcome, step
+    """Metrics of reference points, log-ratios and losses."""
+    terms = {"outcome": losses.outcome, "step": losses.step, "nll": losses.nll}
     return {
-        "kl": _count_once(points.outcome.z),
-        "kl/step": _count_once(points.step.z),
-        "kl/token": _count_once(points.outcome.z / points.mean_tokens.clamp(min=1)),
-        "loss/outcome": _count_once(outcome_loss),
-        "loss/step": _count_once(step_loss),
-        **_compute_rewards(outcomes, beta, "rewards/chosen", "rewards/rejected"),
-        **_compute_rewards(steps, beta, "steps/rewards/correct", "steps/rewards/incorrect"),
-        # A correct step's log-ratio should be above z_step, an incorrect one's not.
-        "steps/accuracy": _sum_where((steps.log_ratio > points.step.z) == steps.is_correct, steps.is_known),
+        **_compute_kl_metrics(points.outcome, "kl"),
+        **_compute_kl_metrics(points.step, "kl/step"),
+        "kl/token": _count_once(
+            points.outcome.z / (1 if params.outcome.is_normalized else points.mean_tokens.clamp(min=1))
+        ),
+        # The parts of the loss of all batches of an optimizer step add up to it: of one batch it is a multiple.
+        **{f"loss/{name}": _count_once(points.num_passes * term) for name, term in terms.items() if term is not None},
+        **_compute_level_metrics(outcomes, points.outcome, params.outcome, "", ("chosen", "rejected")),
+        **_compute_level_metrics(steps, points.step, params.step, "steps/", ("correct", "incorrect")),
     }
 
 
@@ -91,12 +88,32 @@ def _sum_parts(parts: Sequence[Mapping[str, SumAndCount]]) -> dict[str, SumAndCo
     }
 
 
-def _compute_rewards(entries: LabelledRatios, beta: float, correct: str, incorrect: str) -> dict[str, SumAndCount]:
-    """Implied rewards, beta times the log-ratio, of correct and incorrect entries."""
-    return {
-        correct: _sum_where(beta * entries.log_ratio, entries.is_known & entries.is_correct),
-        incorrect: _sum_where(beta * entries.log_ratio, entries.is_known & ~entries.is_correct),
-    }
+def _compute_kl_metrics(point: ReferencePoint, name: str) -> dict[str, SumAndCount]:
+    """z, the same before its clamp, and whether the clamp holds it."""
+    is_clamped = (point.z != point.unclamped).to(point.z)
+    values = {name: point.z, f"{name}/unclamped": point.unclamped, f"{name}/clamped": is_clamped}
+    return {key: _count_once(value) for key, value in values.items()}
+
+
+def _compute_level_metrics(
+    entries: LabelledRatios, point: ReferencePoint, params: ValueParams, prefix: str, names: tuple[str, str]
+) -> dict[str, SumAndCount]:
+    """Of one level's labelled entries: accuracy, and by label (`names` of correct and incorrect) accuracy, rewards,
+    which are beta times what the loss compares with z, and log-ratios per entry and per token."""
+    ratio = entries.compute_loss_ratio(params)
+    # A correct entry's log-ratio should be above z, an incorrect one's not.
+    is_accurate = (ratio > point.z) == entries.is_correct
+    metrics = {f"{prefix}accuracy": _sum_where(is_accurate, entries.is_known)}
+    for name, has_label in zip(names, (entries.is_correct, ~entries.is_correct), strict=True):
+        mask = entries.is_known & has_label
+        total, count = _sum_where(entries.log_ratio, mask)
+        metrics |= {
+            f"{prefix}accuracy/{name}": _sum_where(is_accurate, mask),
+            f"{prefix}rewards/{name}": _sum_where(params.beta * ratio, mask),
+            f"{prefix}log_ratios/{name}": (total, count),
+            f"{prefix}log_ratios/{name}/token": (total, _sum_where(entries.num_tokens, mask)[0]),
+        }
+    return metrics
 
 
 def _sum_where(values: torch.Tensor, mask: torch.Tensor) -> SumAndCount:

@@ -8,36 +8,33 @@ from dataclasses import dataclass
 
 import torch
 
-from stages.train.trainer.loss import UNKNOWN
-from stages.train.trainer.step_logps import Batch
+from stages.train.trainer.loss import UNKNOWN, LossParams, ReferencePoint
+from stages.train.trainer.reference_point_estimator import ReferencePointEstimator
+from stages.train.trainer.step_logps import Batch, count_step_tokens
 
 ReduceMean = Callable[[torch.Tensor], torch.Tensor]
 """Mean of a tensor over all training processes."""
 
 
-@dataclass(frozen=True)
-class ReferencePoint:
-    """`z` (scalar, nats, no gradient), and the number of labelled entries as a mean over processes."""
-
-    z: torch.Tensor
-    num_known: torch.Tensor
-
-
 def compute_reference_point(
-    mismatched: Sequence[tuple[torch.Tensor, torch.Tensor]], known: Sequence[torch.Tensor], reduce_mean: ReduceMean
+    mismatched: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    labels: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    reduce_mean: ReduceMean,
+    estimate: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> ReferencePoint:
     """The reference point of one optimizer step; both sequences have one item per forward pass.
 
     `mismatched` holds the log-ratios of mismatched completions (for z0) or of their steps (for z_step) and a mask of
-    those that count; `known` which entries are labelled. Sums and counts are averaged over processes separately, so
-    that every entry has the same weight wherever it is processed.
+    those that count; `labels` which entries are labelled, and which of them are correct. Sums and counts are averaged
+    over processes separately, so that every entry has the same weight wherever it is processed. Where nothing was
+    mismatched the mean that `estimate` gets is 0.
     """
     total = torch.stack([torch.where(mask, ratio.detach(), 0.0).sum() for ratio, mask in mismatched]).sum()
-    count = torch.stack([mask.sum() for _, mask in mismatched]).sum().to(total)
-    num_known = torch.stack([mask.sum() for mask in known]).sum().to(total)
-    # z is at least 0, and 0 where nothing was mismatched.
-    z = (reduce_mean(total) / _clamp_to_tiny(reduce_mean(count))).clamp(min=0)
-    return ReferencePoint(z, _clamp_to_tiny(reduce_mean(num_known)))
+    masks = ([mask for _, mask in mismatched], [known for known, _ in labels], [correct for _, correct in labels])
+    counts = [torch.stack([mask.sum() for mask in passes]).sum().to(total) for passes in masks]
+    total, count, num_known, num_correct = reduce_mean(torch.stack([total, *counts]))
+    z, unclamped = estimate(total / _clamp_to_tiny(count))
+    return ReferencePoint(z, unclamped, _clamp_to_tiny(num_known), _clamp_to_tiny(num_correct))
 
 
 @dataclass(frozen=True)
@@ -52,26 +49,38 @@ class StepReferencePoints:
 
 
 def compute_reference_points(
-    batches: Iterable[Batch], compute_logps: Callable[[Batch], torch.Tensor], reduce_mean: ReduceMean
+    batches: Iterable[Batch],
+    compute_logps: Callable[[Batch], torch.Tensor],
+    reduce_mean: ReduceMean,
+    params: LossParams,
+    estimator: ReferencePointEstimator,
 ) -> StepReferencePoints:
     """The reference points of an optimizer step over `batches`.
 
     `compute_logps` gives the log-probs of a batch's mismatched completions by step [B, S], without gradient. Filler
     rows do not count.
     """
-    ratios, outcomes, steps, tokens = [], [], [], []
+    outcomes, steps, outcome_labels, step_labels, tokens = [], [], [], [], []
     for batch in batches:
         ratio_BS = compute_logps(batch) - batch["ref_KL_step_logps"]
         real_B = ~batch["is_filler"]
-        ratios.append((ratio_BS, real_B, batch["KL_steps"] & real_B[:, None]))
-        outcomes.append(batch["outcome_known"])
-        steps.append(batch["step_labels"] != UNKNOWN)
-        tokens.append((batch["KL_completion_mask"] * real_B[:, None]).sum())
+        tokens_BS = count_step_tokens(batch, "KL_", ratio_BS.shape[1])
+        outcome_B = ratio_BS.sum(1)
+        if params.outcome.is_normalized:
+            outcome_B = outcome_B / tokens_BS.sum(1).clamp(min=1)
+        step_BS = ratio_BS / tokens_BS.clamp(min=1) if params.step.is_normalized else ratio_BS
+        outcomes.append((outcome_B, real_B))
+        steps.append((step_BS, batch["KL_steps"] & real_B[:, None]))
+        outcome_labels.append((batch["outcome_known"], batch["outcome_known"] & batch["label"].bool()))
+        step_labels.append((batch["step_labels"] != UNKNOWN, batch["step_labels"] == 1))
+        tokens.append((tokens_BS * real_B[:, None]).sum())
     return StepReferencePoints(
-        outcome=compute_reference_point([(ratio.sum(1), real) for ratio, real, _ in ratios], outcomes, reduce_mean),
-        step=compute_reference_point([(ratio, mask) for ratio, _, mask in ratios], steps, reduce_mean),
-        mean_tokens=torch.stack(tokens).sum() / torch.stack([real.sum() for _, real, _ in ratios]).sum(),
-        num_passes=len(ratios),
+        outcome=compute_reference_point(
+            outcomes, outcome_labels, reduce_mean, lambda mean: estimator.estimate("outcome", mean)
+        ),
+        step=compute_reference_point(steps, step_labels, reduce_mean, lambda mean: estimator.estimate("step", mean)),
+        mean_tokens=torch.stack(tokens).sum() / torch.stack([real.sum() for _, real in outcomes]).sum(),
+        num_passes=len(outcomes),
     )
 
 

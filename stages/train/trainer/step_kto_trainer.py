@@ -24,7 +24,7 @@ from stages.train.trainer.collator import (
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback, check_weights
 from stages.train.trainer.encoding import encode_dataset
-from stages.train.trainer.loss import UNKNOWN, LabelledRatios, compute_mean_loss
+from stages.train.trainer.loss import compute_joint_loss
 from stages.train.trainer.metrics import SumAndCount, compute_loss_metrics, compute_token_metrics, reduce_metrics
 from stages.train.trainer.packing import use_packed_attention
 from stages.train.trainer.preference_rows import read_preference_rows
@@ -35,11 +35,13 @@ from stages.train.trainer.reference_logps import (
     load_or_compute_reference_logps,
 )
 from stages.train.trainer.reference_point import StepReferencePoints, compute_reference_points
+from stages.train.trainer.reference_point_estimator import ReferencePointEstimator
 from stages.train.trainer.sharding import keep_float32_outputs, no_grad_sync
 from stages.train.trainer.step_logps import (
     Batch,
     compute_step_logps,
     compute_step_logps_without_grad,
+    label_ratios,
     select_rows,
 )
 
@@ -57,11 +59,13 @@ class StepKTOTrainer(KTOTrainer):
     out and counted in `drops`. `processing_class` is a fast tokenizer.
 
     Logged beside TRL's own names (``kl`` is z0, in nats): ``kl/step`` (z_step), ``kl/token`` (z0 over the mean length
-    of mismatched completions), ``loss/outcome``, ``loss/step``; of labelled steps ``steps/rewards/correct``,
-    ``steps/rewards/incorrect``, ``steps/rewards/margins`` (beta times the log-ratio) and ``steps/accuracy``, the
-    fraction whose log-ratio is on their label's side of z_step; ``logps/eos`` (mean log-prob of the last token of
-    correct completions), ``padding`` (fraction of padded positions) and ``tokens_per_second``. A diverged run stops
-    (`DivergenceCallback`).
+    of mismatched completions), for z0 and z_step ``../unclamped`` (before the clamp at 0) and ``../clamped`` (fraction
+    of steps in which it holds them); ``loss/outcome``, ``loss/step``, ``loss/nll``; ``log_ratios/chosen`` and
+    ``rejected`` in nats, with ``../token`` per token, and ``accuracy``, the fraction of completions whose log-ratio is
+    on their label's side of z0, with ``../chosen`` and ``../rejected`` of one label; the same of labelled steps, and
+    their rewards (beta times the log-ratio), under ``steps/`` with ``correct`` and ``incorrect``; ``logps/eos`` (mean
+    log-prob of the last token of correct completions), ``padding`` (fraction of padded positions) and
+    ``tokens_per_second``. A diverged run stops (`DivergenceCallback`).
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class StepKTOTrainer(KTOTrainer):
         self._last_log: tuple[float, int] | None = None
         self._has_more_parts = False
         self._unlogged: list[dict[str, SumAndCount]] = []
+        self._loss_params = args.loss_params
+        self._estimator = ReferencePointEstimator(args.z_clamp, args.z_momentum)
         pad = processing_class.pad_token_id
         collator = StepCollator(
             pad_token_id=processing_class.eos_token_id if pad is None else pad,
@@ -88,7 +94,7 @@ class StepKTOTrainer(KTOTrainer):
             train_dataset=train_dataset,
             processing_class=processing_class,
             data_collator=collator,
-            callbacks=[DivergenceCallback(), *(callbacks or [])],
+            callbacks=[DivergenceCallback(), self._estimator, *(callbacks or [])],
             **others,
         )
         if args.micro_batch_size is not None and self.aux_loss_enabled:
@@ -176,15 +182,19 @@ class StepKTOTrainer(KTOTrainer):
         if self._last_log is None:
             self._last_log = (time.monotonic(), self._total_train_tokens)
         if batches:
-            points = self._compute_reference_points(self.model_wrapped, batches)
+            points = self._compute_reference_points(self.model_wrapped, batches, self._estimator)
             batches = [{**batch, REFERENCE_POINTS: points} for batch in batches]
         return batches, items
 
-    def _compute_reference_points(self, model: Any, batches: list[Batch]) -> StepReferencePoints:
+    def _compute_reference_points(
+        self, model: Any, batches: list[Batch], estimator: ReferencePointEstimator
+    ) -> StepReferencePoints:
         return compute_reference_points(
             map(self._prepare_inputs, batches),
             lambda batch: compute_step_logps_without_grad(model, batch, "KL_", self.args.layout),
             self._reduce_mean,
+            self._loss_params,
+            estimator,
         )
 
     def training_step(self, model: Any, inputs: Batch, *others: Any) -> torch.Tensor:
@@ -206,38 +216,18 @@ class StepKTOTrainer(KTOTrainer):
         if return_outputs:
             raise ValueError("the Step-KTO loss is computed without logits; there are no outputs to return")
         batch = self._prepare_inputs(inputs)
-        points = batch.pop(REFERENCE_POINTS, None) or self._compute_reference_points(model, [batch])
+        points = batch.pop(REFERENCE_POINTS, None)
+        if points is None:  # evaluation: the batch's own, without a running mean
+            points = self._compute_reference_points(model, [batch], ReferencePointEstimator(self.args.z_clamp))
         logps_BS, output = compute_step_logps(model, batch, "", self.args.packing, self.aux_loss_enabled)
-        outcome, step = self._label_ratios(logps_BS - batch["ref_step_logps"], batch)
-        # The trainer averages over passes, but the parts of a mean are to be added up.
-        losses = [
-            points.num_passes * compute_mean_loss(entries, point.z, point.num_known, self.beta)
-            for entries, point in ((outcome, points.outcome), (step, points.step))
-        ]
-        loss = losses[0] + self.args.w_step * losses[1]
+        outcomes, steps = label_ratios(logps_BS, batch)
+        losses = compute_joint_loss((outcomes, points.outcome), (steps, points.step), self._loss_params)
+        loss = points.num_passes * losses.total  # the trainer averages over passes, but parts of a mean are added up
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * output.aux_loss
-        metrics = compute_loss_metrics(points, (outcome, losses[0]), (step, losses[1]), self.beta)
-        self._record_metrics({**metrics, **compute_token_metrics(batch, output, outcome)})
+        metrics = compute_loss_metrics(points, outcomes, steps, losses, self._loss_params)
+        self._record_metrics({**metrics, **compute_token_metrics(batch, output, outcomes)})
         return loss
-
-    def _label_ratios(self, ratio_BS: torch.Tensor, batch: Batch) -> tuple[LabelledRatios, LabelledRatios]:
-        labels_BS = batch["step_labels"]
-        outcome = LabelledRatios(
-            log_ratio=ratio_BS.sum(1),
-            is_correct=batch["label"].bool(),
-            is_known=batch["outcome_known"],
-            desirable=self.desirable_weight,
-            undesirable=self.undesirable_weight,
-        )
-        step = LabelledRatios(
-            log_ratio=ratio_BS,
-            is_correct=labels_BS == 1,
-            is_known=labels_BS != UNKNOWN,
-            desirable=self.args.step_desirable_weight,
-            undesirable=self.args.step_undesirable_weight,
-        )
-        return outcome, step
 
     def _record_metrics(self, metrics: dict[str, SumAndCount]) -> None:
         """Collect a micro-batch's metrics; with a batch's last one, add the batch's metrics to TRL's log."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from stages.train.trainer.loss import sum_by_step
+from stages.train.trainer.loss import UNKNOWN, LabelledRatios, sum_by_step
 from stages.train.trainer.packing import PackedRows
 
 Batch = dict[str, torch.Tensor]
@@ -79,6 +79,22 @@ def compute_step_logps(
     tokens = TokenOutputs(logps_BT, entropy_BT, inputs["input_ids"].numel(), output.aux_loss)
     num_steps = batch["KL_steps" if prefix else "step_labels"].shape[1]
     return sum_by_step(tokens.log_probs, batch[f"{prefix}step_of_token"][:, 1:], num_steps), tokens
+
+
+def count_step_tokens(batch: Batch, prefix: str, num_steps: int) -> torch.Tensor:
+    """The number of tokens of each step [B, S], as floats."""
+    steps_BT = batch[f"{prefix}step_of_token"]
+    return sum_by_step(torch.ones_like(steps_BT, dtype=torch.float32), steps_BT, num_steps)
+
+
+def label_ratios(logps_BS: torch.Tensor, batch: Batch) -> tuple[LabelledRatios, LabelledRatios]:
+    """Log-ratios of a batch's completions [B] and of their steps [B, S], with labels, from log-probs by step."""
+    ratio_BS, labels_BS = logps_BS - batch["ref_step_logps"], batch["step_labels"]
+    tokens_BS = count_step_tokens(batch, "", labels_BS.shape[1])
+    outcome = LabelledRatios(
+        ratio_BS.sum(1), logps_BS.sum(1), tokens_BS.sum(1), batch["label"].bool(), batch["outcome_known"]
+    )
+    return outcome, LabelledRatios(ratio_BS, logps_BS, tokens_BS, labels_BS == 1, labels_BS != UNKNOWN)
 
 
 @torch.no_grad()
