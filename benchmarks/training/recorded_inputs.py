@@ -12,6 +12,15 @@ RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "record
 """100 MATH problems, each with 8 recorded completions and whether they are correct."""
 
 SIZES: dict[str, dict[str, int]] = {
+    "tiny": {
+        "vocab_size": 4096,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 4096,
+    },
     "small": {
         "vocab_size": 4096,
         "hidden_size": 128,
@@ -31,7 +40,7 @@ SIZES: dict[str, dict[str, int]] = {
         "max_position_embeddings": 4096,
     },
 }
-"""Llama shapes: one for a CPU, and Llama 3.2 1B's."""
+"""Llama shapes: one for tests, one for a CPU, and Llama 3.2 1B's."""
 
 
 def read_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -79,6 +88,6 @@ def make_model(size: str, seed: int = 0) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(**SIZES[size], tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None)
-    )
+    config = LlamaConfig(**SIZES[size], tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        return LlamaForCausalLM(config)

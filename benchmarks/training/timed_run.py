@@ -7,7 +7,8 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks.training.recorded_inputs import SIZES, make_model, make_tokenizer, read_rows
+from benchmarks.training.drawn_inputs import make_inputs
+from benchmarks.training.recorded_inputs import SIZES, make_model
 
 NUM_WARMUP_STEPS = 2
 """Optimiser steps that are not timed."""
@@ -16,8 +17,9 @@ NUM_WARMUP_STEPS = 2
 def time_run(config: dict[str, Any]) -> dict[str, Any]:
     """Train on `config["num_rows"]` rows in batches of `config["batch_size"]` and return the metrics.
 
-    `trainer` is "trl" or "ours"; only ours has `w_step` and `micro_batch_size`. Rows per second leave out the reference
-    pass and the first steps; peak memory is the process's, or on a GPU what torch allocated.
+    `trainer` is "trl" or "ours"; only ours has `w_step` and `packing`. `micro_batch_size` rows are in a pass, which for
+    TRL's is a batch of its own, accumulated; `with_liger` replaces layers by Liger's kernels. Rows per second leave out
+    the reference pass and the first steps; peak memory is the process's, or on a GPU what torch allocated.
     """
     import torch
 
@@ -27,16 +29,20 @@ def time_run(config: dict[str, Any]) -> dict[str, Any]:
     start_mb = _read_peak_mb()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _make_trainer(config, model, folder, on_gpu)
+        trainer, text = _make_trainer(config, model, folder, on_gpu)
         clock = _make_clock()
         trainer.add_callback(clock)
         prepared = time.monotonic()
         trainer.train()
+    from benchmarks.training.flops import compute_mfu, count_row_flops
+
     timed = clock.marks[NUM_WARMUP_STEPS:]
     seconds, cpu = timed[-1][0] - timed[0][0], timed[-1][1] - timed[0][1]
     num_rows = config["batch_size"] * (len(timed) - 1)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    tokens = sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in trainer.train_dataset)
+    device = torch.cuda.get_device_name() if on_gpu else "cpu"
+    rows = list(trainer.train_dataset)
+    flops = sum(count_row_flops(model.config, row) for row in rows) / len(rows) * num_rows / seconds
     return {
         **config,
         "rows_per_second": num_rows / seconds,
@@ -45,13 +51,16 @@ def time_run(config: dict[str, Any]) -> dict[str, Any]:
         "peak_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _read_peak_mb(),
         "start_mb": 0.0 if on_gpu else start_mb,
         "losses": losses,
-        # Forward and backward of every row, and the forward of its mismatched completion.
-        "flops_per_second": 8 * model.num_parameters() * tokens / len(trainer.train_dataset) * num_rows / seconds,
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "text": text,
+        "tokens_per_row": sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows) / len(rows),
+        "flops_per_second": flops,
+        "mfu": compute_mfu(flops, device),
+        "device": device,
     }
 
 
-def _make_trainer(config: dict[str, Any], model: Any, folder: str, on_gpu: bool) -> Any:
+def _make_trainer(config: dict[str, Any], model: Any, folder: str, on_gpu: bool) -> tuple[Any, str]:
+    """The trainer, and what its rows are."""
     from datasets import Dataset
     from trl import KTOConfig, KTOTrainer
 
@@ -65,6 +74,7 @@ def _make_trainer(config: dict[str, Any], model: Any, folder: str, on_gpu: bool)
         "gradient_checkpointing": False,
         "bf16": on_gpu,
         "use_cpu": not on_gpu,
+        "use_liger_kernel": config["with_liger"],
         "dataloader_pin_memory": on_gpu,
         "max_length": 2048,
         "beta": 0.5,
@@ -75,18 +85,16 @@ def _make_trainer(config: dict[str, Any], model: Any, folder: str, on_gpu: bool)
         "report_to": "none",
         "disable_tqdm": True,
     }
-    data = Dataset.from_list(read_rows(config["num_rows"]))
-    tokenizer = make_tokenizer(SIZES[config["size"]]["vocab_size"])
+    rows, tokenizer, text = make_inputs(config["num_rows"], SIZES[config["size"]]["vocab_size"])
+    data, max_rows = Dataset.from_list(rows), config["micro_batch_size"]
     if config["trainer"] == "trl":
+        if max_rows:
+            arguments["per_device_train_batch_size"] = max_rows
+            arguments["gradient_accumulation_steps"] = config["batch_size"] // max_rows
         data = data.remove_columns("steps")
-        return KTOTrainer(
-            model,
-            args=KTOConfig(**arguments),
-            train_dataset=data,
-            processing_class=tokenizer,
-        )
-    ours = StepKTOConfig(**arguments, w_step=config["w_step"], micro_batch_size=config["micro_batch_size"])
-    return StepKTOTrainer(model, ours, data, tokenizer)
+        return KTOTrainer(model, args=KTOConfig(**arguments), train_dataset=data, processing_class=tokenizer), text
+    ours = StepKTOConfig(**arguments, w_step=config["w_step"], micro_batch_size=max_rows, packing=config["packing"])
+    return StepKTOTrainer(model, ours, data, tokenizer), text
 
 
 def _make_clock() -> Any:

@@ -25,7 +25,14 @@ METRICS = {
 def result(trainer: str, w_step: float, speed: float, peak: float, losses: list[float]) -> dict[str, Any]:
     passes = None if trainer == "trl" else 2
     metrics = {"rows_per_second": speed, "peak_mb": peak, "losses": losses}
-    return {**METRICS, "trainer": trainer, "w_step": w_step, "micro_batch_size": passes, **metrics}
+    return {
+        **METRICS,
+        "trainer": trainer,
+        "w_step": w_step,
+        "micro_batch_size": passes,
+        "packing": w_step > 0,
+        **metrics,
+    }
 
 
 def test_ratios_are_to_trl() -> None:
@@ -38,6 +45,7 @@ def test_ratios_are_to_trl() -> None:
     ).splitlines()
     assert lines[2] == "| trl | 0 | all | 2.00 | 1.00 | 0.500 | 1000 | 1.00 | 0.0e+00 |"
     assert lines[3] == "| ours | 0 | 2 | 5.00 | 2.50 | 0.500 | 600 | 0.60 | 1.0e-05 |"
+    assert lines[4].startswith("| ours, packed | 1 | 2 |")
     assert lines[4].endswith("| 4.00 | 2.00 | 0.500 | 650 | 0.65 |  |"), "another loss is not compared"
 
 
