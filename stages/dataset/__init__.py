@@ -5,7 +5,7 @@ from stages.dataset.pairs import SCHEMAS as PAIR_SCHEMAS
 from stages.dataset.pairs import RoundPairs
 from stages.dataset.round_tables import SAMPLED, RoundShard
 from stages.dataset.training_files import build_dataset, describe_dataset
-from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
+from stages.dataset.training_order import count_same_problem_pairs, order_for_training
 
 __all__ = [
     "CUT",
@@ -17,7 +17,6 @@ __all__ = [
     "apply_cut_rule",
     "build_dataset",
     "build_rows",
-    "compute_class_weights",
     "count_same_problem_pairs",
     "describe_dataset",
     "format_prompt",

@@ -1,5 +1,6 @@
 """The files of a data set: KTO and Step-KTO rows and pairs of them in training order, and their manifest."""
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from stages.common.provenance import hash_folder, hash_manifest
 from stages.common.tables import list_shards, write_json
 from stages.dataset.external_sort import POSITION, ExternalSort
 from stages.dataset.join import LabelCounts, join_round
+from stages.dataset.label_balance import check_label_counts, compute_class_weights, list_balance_warnings
 from stages.dataset.round_tables import RoundTables
-from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
+from stages.dataset.training_order import count_same_problem_pairs, order_for_training
+
+logger = logging.getLogger(__name__)
 
 KTO = ("sample_id", "problem_id", "prompt", "completion", "label", "finish_reason", "completion_ids", "tokenizer")
 STEP_KTO = (*KTO, "steps")
@@ -31,11 +35,12 @@ def build_dataset(
     the latter also ``steps``, a list of {start, end, label}, offsets in code points into the completion, label null
     where unknown. ``pairs.parquet`` and ``step_pairs.parquet`` (`RoundPairs`) name such rows. All are written whatever
     method trains on them, so that another method makes no dataset stale. Rows are sorted on disk, so that memory holds
-    one shard, a few numbers per row and the ids of pairs. Raises `UserError` if no row is left, or if a table names a
-    row that another lacks.
+    one shard, a few numbers per row and the ids of pairs. Raises `UserError` if no row is left, if a label is
+    rarer than `params.min_per_label`, or if a table names a row that another lacks.
     """
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.rows.", dir=folder.parent) as temporary:
         joined = join_round(tables, list_shards(digits), prompt, params, Path(temporary))
+        check_label_counts(joined.after.report(), params.min_per_label, str(tables.samples))
         ordered = order_for_training(joined.keys.with_row_index("row"), params.kl_block_size, seed)
         positions = np.empty(ordered.height, dtype=np.int64)
         positions[ordered["row"].to_numpy()] = np.arange(ordered.height)
@@ -45,6 +50,8 @@ def build_dataset(
     description = describe_dataset(ordered, joined.before, joined.after, dict(joined.drops), params, prompt)
     manifest = {**description, "pairs": joined.pairs.report(), "files": files, "hash": hash_manifest(files)}
     write_json(folder / "manifest.json", manifest)
+    for warning in description["warnings"]:
+        logger.warning("%s", warning)
     # What was dropped, with examples, is in the report of stage select.
     report = {key: value for key, value in manifest.items() if key != "drops"}
     return {
@@ -75,6 +82,7 @@ def describe_dataset(
             level: compute_class_weights(counts["correct"], counts["incorrect"], params.max_weight)
             for level, counts in labels["after"].items()
         },
+        "warnings": list_balance_warnings(labels["after"], params.max_weight),
         "drops": dict(sorted(drops.items())),
         "paired_with_own_problem": count_same_problem_pairs(ordered, params.kl_block_size),
     }

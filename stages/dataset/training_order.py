@@ -1,4 +1,4 @@
-"""The order of training rows, which TRL's KTO pairs with their neighbors, and the weights that balance labels."""
+"""The order of training rows, which TRL's KTO pairs with their neighbors."""
 
 import random
 
@@ -60,16 +60,3 @@ def count_same_problem_pairs(rows: pl.DataFrame, block: int) -> int:
     starts = np.arange(0, rows.height, block)
     previous[starts] = np.minimum(starts + block, rows.height) - 1
     return int((problems == problems[previous]).sum())
-
-
-def compute_class_weights(correct: int, incorrect: int, cap: float) -> dict[str, float]:
-    """Weights with ``desirable * correct / (undesirable * incorrect)`` in [1, 4/3] (KTO, arXiv 2402.01306, eq. 8).
-
-    The scarcer class is raised and the other stays at 1; no weight exceeds `cap`. Both are 1 where a class is empty.
-    """
-    if correct == 0 or incorrect == 0:
-        return {"desirable": 1.0, "undesirable": 1.0}
-    ratio = correct / incorrect
-    if ratio < 1:
-        return {"desirable": min(1 / ratio, cap), "undesirable": 1.0}
-    return {"desirable": 1.0, "undesirable": min(max(ratio * 3 / 4, 1.0), cap)}

@@ -28,9 +28,11 @@ def compare_answers(task: str, rows: Iterable[tuple[Problem, str]]) -> list[bool
 
     Answers that differ in layout only are equal without it: it is started for the others alone.
     """
-    rules = GOLD_RULES.get(task)()
+    gold_rules = GOLD_RULES.get(task)()
     pairs = [(problem["problem"], problem["answer"], other) for problem, other in rows]
-    results: list[bool | None] = [rules.make_key(first) == rules.make_key(second) or None for _, first, second in pairs]
+    results: list[bool | None] = [
+        gold_rules.make_key(first) == gold_rules.make_key(second) or None for _, first, second in pairs
+    ]
     open_pairs = [at for at, is_equal in enumerate(results) if not is_equal]
     if open_pairs:
         with closing(VERIFIERS.get(task)()) as verifier:
@@ -44,19 +46,23 @@ def compare_answers(task: str, rows: Iterable[tuple[Problem, str]]) -> list[bool
 
 
 def drop_conflicts(
-    problems: list[Problem], stated: dict[int, str], task: str, drops: DropLog
+    problems: list[Problem], solution_answers: dict[int, str], task: str, drops: DropLog
 ) -> tuple[list[Problem], dict[str, int]]:
     """`problems` without those whose answer is not equal to the one that their solution states, and the counts.
 
-    `stated`: answers of solutions by the problem's index. An answer that the verifier cannot compare is no conflict:
+    `solution_answers`: answers of solutions by the problem's index. An answer that the verifier cannot compare is no conflict:
     the row's own counts, as it does beside a solution without a box.
     """
     results = dict(
-        zip(stated, compare_answers(task, ((problems[at], text) for at, text in stated.items())), strict=True)
+        zip(
+            solution_answers,
+            compare_answers(task, ((problems[at], text) for at, text in solution_answers.items())),
+            strict=True,
+        )
     )
     for at, is_equal in results.items():
         if is_equal is False:
-            text = f"{problems[at]['answer']} | {stated[at]} | {problems[at]['problem']}"
+            text = f"{problems[at]['answer']} | {solution_answers[at]} | {problems[at]['problem']}"
             drops.drop("answer conflicts with the solution's box", locate(problems[at]), text)
     names = {True: "equal", False: "unequal", None: "unknown"}
     counts = Counter(names[is_equal] for is_equal in results.values())

@@ -45,8 +45,8 @@ def build_problems(
     """
     drops = DropLog()
     finder = GOLD_RULES.get(params.task)()
-    num_rows, problems, stated = _read_problems(params, seed, drops, finder)
-    problems, beside_boxes = drop_conflicts(problems, stated, params.task, drops)
+    num_rows, problems, solution_answers = _read_problems(params, seed, drops, finder)
+    problems, beside_boxes = drop_conflicts(problems, solution_answers, params.task, drops)
     problems = drop_duplicates(problems, params.task, drops)
     contamination = None
     if params.decontamination is not None:
@@ -98,7 +98,7 @@ def _read_problems(
     """
     num_rows: Counter[str] = Counter()
     problems: list[Problem] = []
-    stated: dict[int, str] = {}
+    solution_answers: dict[int, str] = {}
     for raw in progress(read_rows(params, seed), "problems"):
         candidate = raw.error or read_candidate(raw.value, params.columns)
         if isinstance(candidate, str):
@@ -113,10 +113,10 @@ def _read_problems(
             drops.drop(gold.reason, raw.location, candidate.problem)
         else:
             is_compared = params.filters.drop_conflicting_answers and candidate.answer is not None
-            if is_compared and (text := finder.find_stated_answer(candidate.solution)) is not None:
-                stated[len(problems)] = text
+            if is_compared and (text := finder.find_solution_answer(candidate.solution)) is not None:
+                solution_answers[len(problems)] = text
             problems.append(_make_problem(raw, candidate, gold.text, params.task))
-    return num_rows, problems, stated
+    return num_rows, problems, solution_answers
 
 
 def _make_problem(raw: RawRow, candidate: Candidate, answer: str, task: str) -> Problem:

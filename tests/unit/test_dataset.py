@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.common.errors import UserError
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.judge import JudgeScope
 from stages.common.params.sample import PromptParams
@@ -19,9 +20,10 @@ from stages.common.params.select import SelectParams
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, SELECTION, STEP, content_hash, write_table
 from stages.dataset import external_sort
 from stages.dataset.external_sort import POSITION, ExternalSort
+from stages.dataset.label_balance import check_label_counts, compute_class_weights, list_balance_warnings
 from stages.dataset.round_tables import RoundTables
 from stages.dataset.training_files import build_dataset
-from stages.dataset.training_order import compute_class_weights, count_same_problem_pairs, order_for_training
+from stages.dataset.training_order import count_same_problem_pairs, order_for_training
 from stages.select import keep_in_scope, select_samples
 
 PARAMS = DatasetParams(kl_block_size=4, max_weight=10.0)
@@ -69,6 +71,47 @@ def test_weights_are_capped_and_safe_when_a_class_is_empty() -> None:
     assert compute_class_weights(0, 5, 10.0) == {"desirable": 1.0, "undesirable": 1.0}
 
 
+def count(correct: int, incorrect: int, unknown: int = 0) -> dict[str, int]:
+    return {"correct": correct, "incorrect": incorrect, "unknown": unknown}
+
+
+@pytest.mark.parametrize(
+    ("counts", "warnings"),
+    [
+        (count(60, 40), []),
+        (count(9, 1), []),
+        (count(10, 1), ["10 correct and 1 incorrect step labels: lopsided"]),
+        (count(0, 5), ["0 correct and 5 incorrect step labels: lopsided"]),
+        (count(0, 0, 90), []),
+        (
+            count(1, 1171),
+            [
+                "1 correct and 1,171 incorrect step labels: lopsided",
+                "1 correct and 1,171 incorrect step labels: dataset.max_weight caps the desirable weight at 10, "
+                "1171.0 levels them",
+            ],
+        ),
+    ],
+)
+def test_lopsided_labels_and_capped_weights_are_said(counts: dict[str, int], warnings: list[str]) -> None:
+    assert list_balance_warnings({"step": counts}, 10.0) == warnings
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.floats(1, 20))
+def test_a_cap_is_said_where_it_changes_a_weight(correct: int, incorrect: int, cap: float) -> None:
+    free, capped = (compute_class_weights(correct, incorrect, limit) for limit in (1e9, cap))
+    warnings = list_balance_warnings({"outcome": count(correct, incorrect)}, cap)
+    assert (free != capped) == any("caps" in warning for warning in warnings)
+
+
+def test_too_few_labels_stop_where_a_minimum_is_set() -> None:
+    check_label_counts({"outcome": count(0, 9), "step": count(0, 0, 5)}, 0, "data")
+    check_label_counts({"outcome": count(3, 3), "step": count(0, 0, 5)}, 3, "data")
+    message = r"^data: dataset\.min_per_label: expected at least 4 .* step labels, found 9 and 3;"
+    with pytest.raises(UserError, match=message):
+        check_label_counts({"outcome": count(4, 4), "step": count(9, 3)}, 4, "data")
+
+
 def write_round(
     folder: Path, rows: dict[str, list[tuple[object, ...]]], rule: SelectParams, digits: int, scope: JudgeScope = "all"
 ) -> RoundTables:
@@ -114,6 +157,37 @@ def inputs(tmp_path: Path) -> RoundTables:
     outcomes = [(s[0], s[1], "1", "box", s[4] == 0, "r", "g") for s in samples]
     rows = {"problems": problems, "samples": samples, "outcomes": outcomes, "steps": steps, "labels": judged}
     return write_round(tmp_path, rows, SelectParams(), 0)
+
+
+@pytest.fixture
+def lopsided(tmp_path: Path) -> RoundTables:
+    """A round of 172 samples of 43 problems, one of them correct, and no step that is incorrect."""
+    problems = [(f"p{n}", "train", "s", f"What is {n}?", "sol", "1", "here", n, "math") for n in range(43)]
+    keys = [(f"s{n}", f"p{n // 4}") for n in range(172)]
+    samples = [(*key, "m", "t", n % 4, 1, "a\nb", "stop", 3, 4, None, None) for n, key in enumerate(keys)]
+    steps = [(*key, 0, 0, 3) for key in keys]
+    labels = [(*key, 0, True, "why", 1, 1.0, None, "j") for key in keys]
+    outcomes = [(*key, "1", "box", n == 7, "r", "g") for n, key in enumerate(keys)]
+    rows = {"problems": problems, "samples": samples, "outcomes": outcomes, "steps": steps, "labels": labels}
+    return write_round(tmp_path, rows, EVERYTHING, 0)
+
+
+def test_one_correct_sample_of_172_is_said_once_and_stops_by_choice(
+    lopsided: RoundTables, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompt, out = PromptParams(chat=False, template="{problem}"), tmp_path / "out"
+    out.mkdir()
+    report = build_dataset(lopsided, PARAMS, prompt, 1, 0, out)
+    outcomes = "1 correct and 171 incorrect outcome labels"
+    said = [
+        f"{outcomes}: lopsided",
+        f"{outcomes}: dataset.max_weight caps the desirable weight at 10, 171.0 levels them",
+        "172 correct and 0 incorrect step labels: lopsided",
+    ]
+    assert report["warnings"] == said == [record.getMessage() for record in caplog.records]
+    assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["warnings"] == said
+    with pytest.raises(UserError, match="11 incorrect outcome labels, found 1 and 171; sample more"):
+        build_dataset(lopsided, PARAMS.model_copy(update={"min_per_label": 11}), prompt, 1, 0, out)
 
 
 def test_rows_weights_and_manifest(inputs: RoundTables, tmp_path: Path) -> None:

@@ -149,23 +149,28 @@ def test_rounds_drops_costs_and_the_judge_are_those_of_the_reports(folder: Path)
     assert f"a language model that votes on each step (`m` with prompt `{hash_prompt('step')}`)" in judge
 
 
-def test_calibration_and_decontamination_are_shown_where_they_were_measured(place: Path, tmp_path: Path) -> None:
+def test_calibration_decontamination_and_lopsided_labels_are_shown_where_they_were_measured(
+    place: Path, tmp_path: Path
+) -> None:
     reports = place / "data/reports"
-    judge, problems = reports / "judge/M1.json", reports / "problems/all.json"
-    before = judge.read_text(encoding="utf-8"), problems.read_text(encoding="utf-8")
+    paths = (reports / "judge/M1.json", reports / "problems/all.json", reports / "dataset/M1.json")
+    judge, problems, dataset = paths
+    before = [path.read_text(encoding="utf-8") for path in paths]
     contamination = {"files": [{"file": "math500.jsonl", "sha256": "ab" * 32, "problems": 500}], "dropped": 7}
     try:
         checks = {"completions": 64, "found": ["labels follow position"]}
         calibration = {"gold": {"kappa": 0.81234, "steps": 1200}}
         write(judge, {**json.loads(before[0]), "calibration": calibration, "checks": checks})
         write(problems, {**json.loads(before[1]), "contamination": contamination})
+        write(dataset, {**json.loads(before[2]), "warnings": ["9 correct and 0 incorrect step labels: lopsided"]})
         write_dataset(["M1"], "org/sums", COMMIT, tmp_path, place)
     finally:
-        judge.write_text(before[0], encoding="utf-8")
-        problems.write_text(before[1], encoding="utf-8")
+        for path, text in zip(paths, before, strict=True):
+            path.write_text(text, encoding="utf-8")
     _, text = card_of(tmp_path)
     assert ["calibration gold kappa", "0.8123"] in table(section(text, "Judge"))
     assert "**found, and labelled all the same:** labels follow position" in section(text, "Judge")
+    assert "- 9 correct and 0 incorrect step labels: lopsided" in section(text, "Label balance")
     shown = section(text, "Decontamination")
     assert table(shown) == [["math500.jsonl", "500", f"`{'ab' * 32}`"]]
     assert "- dropped: 7" in shown

@@ -98,6 +98,14 @@ def test_the_page_shows_them() -> None:
         assert text in page, text
 
 
+def test_the_page_shows_what_is_lopsided() -> None:
+    chain = models({}, {})
+    chain[1].reports["dataset"]["warnings"] = ["1 correct and 171 incorrect outcome labels: <b>lopsided</b>"]
+    page = render(chain)
+    assert "M1: 1 correct and 171 incorrect outcome labels: &lt;b&gt;lopsided&lt;/b&gt;." in page
+    assert "M2: 1 correct" not in page
+
+
 def test_the_page_shows_what_the_judge_s_checks_found() -> None:
     sign = {"value": 0.97, "count": 128, "threshold": 0.9, "is_explained": False, "is_found": True}
     checks = {"completions": 64, "symptoms": {"position": sign}, "found": ["labels follow <b>position</b>"]}

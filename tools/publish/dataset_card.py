@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from stages.report.stage_reports import PolicyReports, StageReports, get_count
+from stages.report.stage_reports import PolicyReports, StageReports, get_count, get_value
 from tools.publish import card_metrics
 from tools.publish.croissant import RecordSet, build_croissant
 from tools.publish.exported_round import ExportedRound, hide_folders
@@ -76,6 +76,7 @@ class DatasetCard:
             counts={name: card_metrics.count_by_source(labels) for name, labels in self.labels.items()},
             orders={name: card_metrics.describe_order(exported) for name, exported in self.rounds.items()},
             balances={name: card_metrics.count_labels(models[name]) for name in self.rounds},
+            warnings={name: get_value(models[name].reports, "dataset", "warnings") or [] for name in self.rounds},
             judges={name: self._describe_judge(name, models[name]) for name in self.rounds},
             examples=card_metrics.select_examples(next(iter(self.labels.values()))),
             drops=card_metrics.list_drops(self.sources),

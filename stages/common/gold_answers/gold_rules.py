@@ -27,7 +27,7 @@ class GoldRules:
         """
         return GoldAnswer(answer) if answer else GoldAnswer(None, "no answer")
 
-    def find_stated_answer(self, solution: str) -> str | None:  # noqa: ARG002 - for subclasses
+    def find_solution_answer(self, solution: str) -> str | None:  # noqa: ARG002 - for subclasses
         """Return the answer that `solution` marks as its own, None if it marks none."""
         return None
 

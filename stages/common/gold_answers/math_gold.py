@@ -86,10 +86,10 @@ class MathGoldRules(GoldRules):
             return GoldAnswer(None, "several different answers")
         return GoldAnswer(text)
 
-    def find_stated_answer(self, solution: str) -> str | None:
+    def find_solution_answer(self, solution: str) -> str | None:
         """Return what the last box of `solution` holds, None for one that holds no answer."""
-        stated = find_boxed_answer(solution)
-        return None if not stated or find_reason_against(stated) else stated
+        boxed = find_boxed_answer(solution)
+        return None if not boxed or find_reason_against(boxed) else boxed
 
     def make_key(self, answer: str) -> str:
         r"""Return `answer` without spacing, ``\text``, ``x =`` and leading zeros."""

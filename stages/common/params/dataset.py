@@ -16,6 +16,9 @@ class DatasetParams(ParamsBlock):
     """Rows per block of the training order; equals `train.batch_size`, the batch in which KTO shifts completions."""
     max_weight: float = Field(default=10.0, ge=1)
     """Cap on the class weights that level desirable and undesirable rows."""
+    min_per_label: int = Field(default=0, ge=0)
+    """Fewest correct and incorrect labels, of answers and of steps each, with which a data set is made; a level whose
+    labels are all unknown is not counted. 0 makes any: rejection sampling needs no incorrect ones."""
     cut: CutRule = "keep"
     """Completions that reached the token limit: `keep` them as incorrect, whatever answer was read in them; `drop`; or
     `unlabelled`: keep their steps, with an unknown outcome. None of them is trained to end."""
