@@ -50,8 +50,8 @@ def drop_conflicts(
 ) -> tuple[list[Problem], dict[str, int]]:
     """`problems` without those whose answer is not equal to the one that their solution states, and the counts.
 
-    `solution_answers`: answers of solutions by the problem's index. An answer that the verifier cannot compare is no conflict:
-    the row's own counts, as it does beside a solution without a box.
+    `solution_answers`: answers of solutions by the problem's index. An answer that the verifier cannot compare is no
+    conflict: the row's own counts, as it does beside a solution without a box.
     """
     results = dict(
         zip(
