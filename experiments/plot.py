@@ -27,8 +27,8 @@ def draw_plot(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -
                     [number + 0.06 * (index - (len(variants) - 1) / 2) for number in range(rounds + 1)],
                     [statistics.mean(of_round) for of_round in values],
                     [statistics.stdev(of_round) if len(of_round) > 1 else 0 for of_round in values],
-                    color=LIGHT.series[index],
-                    marker=MARKERS[index],
+                    color=LIGHT.series[index % len(LIGHT.series)],
+                    marker=MARKERS[(index + index // len(LIGHT.series)) % len(MARKERS)],
                     capsize=3,
                     label=variant.title,
                 )

@@ -10,12 +10,16 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from stages.common.errors import UserError
-from stages.train.trainer.displacement import ADVICE, find_displaced
+from stages.train.trainer.displacement import ADVICE, Displacement, find_displaced
 
 logger = logging.getLogger(__name__)
 
 WINDOW_STEPS = 10
 """Optimizer steps over which metrics are averaged: those of a single step are noise."""
+
+PATIENCE_STEPS = 20
+"""Optimizer steps for which displacement has to last to stop a run: on toy arithmetic a run with the NLL term passed
+through 10 such steps and recovered."""
 
 _ADVICE = "the run has diverged; lower train.learning_rate or raise train.beta"
 
@@ -27,7 +31,8 @@ class DivergenceCallback(TrainerCallback):
     per completion token, and a log-probability of the end token after correct completions that has fallen by more than
     ``max_eos_drop`` nats since the first steps: completions would no longer end, which training, which samples none,
     would not notice. Displacement (`find_displaced`, with the limit ``max_displacement``) is warned of, and stops a run
-    in which it has lasted for another `WINDOW_STEPS`. Limits are read from the training arguments that have them.
+    in which it lasts for `PATIENCE_STEPS` (for `WINDOW_STEPS` at the end) and does not recover. Limits are read from
+    the training arguments that have them.
     """
 
     def __init__(self) -> None:
@@ -47,13 +52,15 @@ class DivergenceCallback(TrainerCallback):
         drift = _find_drift(recent, average_logs(first), args) if is_enough else []
         for problem in [*_find_infinite(logs or {}), *drift]:
             self._stop(args, step, f"{problem}; {_ADVICE}")
+        # A run that ends displaced has no more steps to recover in.
+        patience_steps = PATIENCE_STEPS if step < state.max_steps else WINDOW_STEPS
         for displaced in find_displaced(recent, _read_limit(args)) if step >= WINDOW_STEPS else []:
             problem = f"{displaced}; {ADVICE}"
-            if _has_lasted(displaced.level, entries, step, args):
+            if _has_lasted(displaced, entries, step, patience_steps):
                 self._stop(args, step, problem)
             elif not self._has_warned:
                 self._has_warned = True
-                logger.warning("step %d: %s; the run stops if this lasts for %d steps", step, problem, WINDOW_STEPS)
+                logger.warning("step %d: %s; the run stops if this lasts for %d steps", step, problem, PATIENCE_STEPS)
 
     def _stop(self, args: Any, step: int, problem: str) -> None:
         checkpoint = get_last_checkpoint(args.output_dir)
@@ -85,16 +92,17 @@ def _find_drift(logs: Mapping[str, float], first: Mapping[str, float], args: Any
             yield f"the end token's log-probability has fallen by {drop:.2f} nats, above max_eos_drop {max_drop}"
 
 
-def _has_lasted(level: str, entries: Sequence[Mapping[str, float]], step: int, args: Any) -> bool:
-    """Whether `level` was displaced in each window that ended in the `WINDOW_STEPS` before `step`."""
-    ends = [int(entry["step"]) for entry in entries if step - WINDOW_STEPS <= entry["step"] < step]
-    return min(ends, default=0) >= WINDOW_STEPS and all(
-        any(
-            found.level == level
-            for found in find_displaced(average_logs(_select_window(entries, end)), _read_limit(args))
-        )
+def _has_lasted(now: Displacement, entries: Sequence[Mapping[str, float]], step: int, patience_steps: int) -> bool:
+    """Whether `now`'s level was displaced in all windows that ended `patience_steps` ago or later, and no more in the
+    first of them: what loses less than before is recovering."""
+    start = step - patience_steps
+    ends = [int(entry["step"]) for entry in entries if start <= entry["step"] < step]
+    losses = [
+        {found.level: found.loss for found in find_displaced(average_logs(_select_window(entries, end)), now.limit)}
         for end in ends
-    )
+    ]
+    has_lasted = start >= WINDOW_STEPS and bool(losses) and all(now.level in found for found in losses)
+    return has_lasted and losses[0][now.level] <= now.loss
 
 
 def _read_limit(args: Any) -> float | None:
