@@ -10,7 +10,7 @@ from stages.common.thinking import split_thinking
 MAX_REPLY_CHARS = 1_000_000
 """A longer reply, thinking included, is not read."""
 
-_PROMPT = """Divide a solution of a mathematics problem into steps. Its lines are
+PROMPT = """Divide a solution of a mathematics problem into steps. Its lines are
 numbered, and each is a JSON string.
 
 # Lines
@@ -40,7 +40,7 @@ def render_prompt(text: str, beginnings: list[int], error: str | None = None) ->
         for number, (start, end) in enumerate(zip(beginnings, ends, strict=True), start=1)
     )
     again = f"\n\nYour previous reply was invalid: {error}." if error else ""
-    return _PROMPT.format(lines=lines) + again
+    return PROMPT.format(lines=lines) + again
 
 
 def describe_schema(num_lines: int) -> dict[str, Any]:

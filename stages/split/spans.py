@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple, cast
 from stages.common.params.split import SplitParams
 from stages.common.thinking import split_thinking
 from stages.split.fragments import Part, merge_parts, says_something
-from stages.split.layouts import find_headings, is_divided_by_lines, list_lines, start_headed
+from stages.split.headings import find_headings, is_divided_by_lines
+from stages.split.layouts import list_lines, start_headed
 from stages.split.line_kinds import Line
 from stages.split.protect import Span, protected_spans
 from stages.split.sentences import start_sentences

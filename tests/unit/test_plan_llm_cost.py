@@ -25,7 +25,7 @@ from tools.plan.llm_cost import (
 )
 
 RECIPE: dict[str, Any] = yaml.safe_load(Path("recipes/dry-run.yaml").read_text(encoding="utf-8"))
-MODULES = {name: f"stages.{name}" for name in ("sample", "outcome", "judge", "evaluate", "train")}
+MODULES = {name: f"stages.{name}" for name in ("sample", "outcome", "split", "judge", "evaluate", "train")}
 TEMPLATE = len(RECIPE["sample"]["prompt"]["template"])
 
 
@@ -165,6 +165,14 @@ def test_a_second_verifier_is_asked_twice_about_unknown_outcomes(data: Path) -> 
     write_report(data, "outcome", "M1", report)
     [verifying] = estimate(data, params, decision("outcome"))
     assert (verifying.requests, verifying.completion_tokens) == (600, 6000)
+
+
+def test_a_model_that_divides_is_asked_once_per_selected_sample(data: Path) -> None:
+    llm = {"model": "some/model", "engine": {"kind": "openai"}, "max_tokens": 50}
+    params = RoundParams(sample={"num_problems": 10, "num_samples": 8}, split={"shape": "model", "llm": llm})
+    [dividing] = estimate(data, params, decision("split"), assume=["selected=0.5"])
+    assert (dividing.model, dividing.requests, dividing.completion_tokens) == ("some/model", 40, 2000)
+    assert estimate(data, RoundParams(), decision("split")) == []
 
 
 def test_hours_are_those_of_prompts_and_completions_by_model() -> None:

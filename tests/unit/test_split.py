@@ -160,6 +160,7 @@ def test_long_texts_take_no_longer_than_their_length_asks() -> None:
         "1. a\n",
         "a:\n\n",
         "a. B ",
+        "a:\n1. b\n2. c\n",
         "| a\n",
     ]
     program = (

@@ -26,11 +26,12 @@ from stages.common.params.split import SplitParams
 from stages.judge import make_judge
 from stages.judge.llm import ReplyForm, read_template
 from stages.outcome.model_prompts import PROMPT_SHAPES
+from stages.split.boundary_prompt import PROMPT
 from tools.plan.assumptions import Assumptions
 from tools.plan.decide import Decision
 from tools.plan.expected import Expected
 
-MODULES = ("stages.sample", "stages.outcome", "stages.judge", "stages.evaluate")
+MODULES = ("stages.sample", "stages.outcome", "stages.split", "stages.judge", "stages.evaluate")
 """What the stages that may request something of a language model run."""
 
 UNKNOWN = 0.01
@@ -57,7 +58,7 @@ class CostEstimate:
     """Whether the completions' length is that of an earlier run or assumed; otherwise it is the recipe's limit."""
     prices: PriceParams | None
     is_policy: bool = True
-    """Whether the model is the policy; otherwise a judge or a second verifier."""
+    """Whether the model is the policy; otherwise a judge, a second verifier or what divides into steps."""
     uses_batches: bool = False
     """Whether the recipe has the requests sent in a provider's batches."""
 
@@ -183,19 +184,25 @@ def _estimate_stage(
             requests = 2 * round(count * sample.num_samples * fraction)  # with the two answers in both orders
             yield estimate(second.model, requests, chars, reply or second.max_tokens, reply is not None, second.engine)
         return
-    if count and module != "stages.judge" and find_engine_kind(sample.engine).makes_requests:
+    if count and module in ("stages.sample", "stages.evaluate") and find_engine_kind(sample.engine).makes_requests:
         completions = count * (1 + evaluate.num_majority_samples if evaluates else sample.num_samples)
         chars = len(sample.prompt.template) + len(sample.prompt.system or "") + problem
         yield estimate("the policy", completions, chars, tokens, uses_reports, sample.engine, is_policy=True)
-    for model in make_judge(judge, 0).llms if count and module != "stages.sample" else []:
-        completions = count * (1 if evaluates else sample.num_samples)
-        if not evaluates and judge.scope == "selected":
-            completions = round(completions * estimate_selected(params, sizes, assumptions.selected)[0])
+    completions = count * (1 if evaluates else sample.num_samples)
+    if not evaluates and judge.scope == "selected":
+        completions = round(completions * estimate_selected(params, sizes, assumptions.selected)[0])
+    splitter = validate(SplitParams, params["split"], "split")
+    if count and splitter.llm is not None and module in ("stages.split", "stages.evaluate"):
+        usage = "llm_usage.split"
+        reply = sizes.average("split", f"{usage}.completion_tokens", f"{usage}.completions")
+        chars = len(PROMPT) + tokens * CHARS_PER_TOKEN
+        most = reply or splitter.llm.max_tokens
+        yield estimate(splitter.llm.model, completions, chars, most, reply is not None, splitter.llm.engine)
+    for model in make_judge(judge, 0).llms if count and module in ("stages.judge", "stages.evaluate") else []:
         requests = completions * judge.num_votes
         shown = tokens * CHARS_PER_TOKEN
         if model.mode == "step":  # a step is shown with those before it
-            steps = sizes.average("split", "steps", "samples")
-            steps = steps or validate(SplitParams, params["split"], "split").max_steps
+            steps = sizes.average("split", "steps", "samples") or splitter.max_steps
             requests, shown = round(requests * steps), shown / 2
         usage = "llm_usage.judge"
         reply = assumptions.reply_tokens or sizes.average("judge", f"{usage}.completion_tokens", f"{usage}.completions")
