@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stages.common.school.template import Template
 
-WEIGHTS = {"exact": 2, "parity": 1, "digit": 1, "ten": 1, "at_most": 3, "at_least": 3, "pack": 4, "versus": 3}
+WEIGHTS = {"exact": 2, "parity": 1, "digit": 1, "ten": 1, "enough": 3, "at_least": 3, "pack": 4, "versus": 3}
 """How often each ending is chosen among those that suit a template."""
 
 
@@ -30,7 +30,7 @@ def list_endings(template: Template) -> list[str]:
         "parity": template.count,
         "digit": template.count,
         "ten": template.ask and template.count,
-        "at_most": template.at_most,
+        "enough": template.enough,
         "at_least": template.at_least,
         "pack": template.pack,
         "versus": template.versus,
@@ -62,8 +62,8 @@ def make_ending(ending: str, template: Template, values: dict[str, int], rng: ra
             step = f"The ten below is {total} - {total - ten} = {ten}."
         question = f"Rounded to the nearest ten, {template.ask[0].lower()}{template.ask[1:]}"
         return Ending(question, step, str(ten)) if total > 9 and digit not in (0, 5) else None
-    if ending in ("at_most", "at_least"):
-        return _make_limit(template.at_most if ending == "at_most" else template.at_least, total, ending, rng)
+    if ending in ("enough", "at_least"):
+        return _make_limit(template.enough if ending == "enough" else template.at_least, total, ending, rng)
     if ending == "pack":
         size = rng.randint(3, 9)
         full, rest = divmod(total, size)
@@ -81,4 +81,4 @@ def _make_limit(question: str, total: int, relation: str, rng: random.Random) ->
     gap = rng.randint(1, max(3, total // 6))
     k = total + gap if is_above else total - gap
     step = f"The difference is {max(total, k)} - {min(total, k)} = {gap}."
-    return Ending(question, step, "yes" if is_above == (relation == "at_most") else "no", k) if k > 1 else None
+    return Ending(question, step, "yes" if is_above == (relation == "enough") else "no", k) if k > 1 else None

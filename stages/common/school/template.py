@@ -31,7 +31,7 @@ class Template:
     """Question for the quantity itself."""
     count: str = ""
     """What is counted, for ``the number of ...``: questions for its parity and its last digit."""
-    at_most: str = ""
+    enough: str = ""
     """A question that is answered by yes if the quantity is at most ``{k}``: whether {k} dollars are enough."""
     at_least: str = ""
     """One that is answered by yes if it is at least ``{k}``."""
