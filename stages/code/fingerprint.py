@@ -33,8 +33,8 @@ LEFT_OUT = {
     "common.progress": "shows progress",
     "common.registry": "looks a kind up; the tables of kinds lie elsewhere",
     "common.runs": "facts of a run, which are no results",
+    "common.training.checkpoints": "a resumed training ends in the same weights",
     "common.trained_models": "keeps finished training: a model is the same from there or trained again",
-    "train.checkpoints": "a resumed training ends in the same weights",
     "train.launch": "starts the processes of a training",
     "train.policy_card": "the words of the card, which the policy's hash leaves out",
 }

@@ -1,4 +1,7 @@
-"""M0's policy folder: a toy model trained from scratch, a copy of a local model, a Hub model's manifest, or neither."""
+"""M0's policy folder: a toy model trained from scratch, a copy of a local model, a Hub model's manifest, or neither.
+
+A model after a supervised pass is made by `supervised_pass`, from one of the others.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,17 @@ def write_seed_policy(params: SeedModelParams, seed: int, runtime: RuntimeParams
             report = train_toy_model(toy, seed, runtime, folder)
             params_hash = content_hash(toy.model_dump(mode="json"), seed)
             write_manifest(folder, {"kind": "toy_arithmetic", "params_hash": params_hash})
-        elif params.hub is not None and params.kind == "hub":
-            report = write_hub_manifest(params.hub, folder)
-        elif params.folder is not None and params.kind == "folder":
-            source = Path(params.folder.path).expanduser()
-            report = (convert_gguf if source.suffix == ".gguf" else copy_model)(source, folder)
+        elif params.kind != "none":
+            report = write_existing_model(params, folder)
         else:
             write_manifest(folder, {"kind": "none"})
     return report
+
+
+def write_existing_model(params: SeedModelParams, folder: Path) -> dict[str, Any]:
+    """Write into `folder` the model that `params` name in block hub or folder; raises as `write_seed_policy` does."""
+    if params.hub is not None and params.kind != "folder":
+        return write_hub_manifest(params.hub, folder)
+    assert params.folder is not None
+    source = Path(params.folder.path).expanduser()
+    return (convert_gguf if source.suffix == ".gguf" else copy_model)(source, folder)

@@ -1,22 +1,20 @@
 """``python -m stages.train``: train a policy on one round's data set."""
 
-import logging
 import os
 import shutil
 import sys
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
 from stages.common.console import run_stage
 from stages.common.device import choose_device
-from stages.common.logs import has_bars
 from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.train import TrainParams
 from stages.common.policies import read_policy
 from stages.common.tables import replace_dir, write_json
 from stages.common.trained_models import REPORT, hand_out, hold_training, locate_training, reuse_training
+from stages.common.training.silence import silence_libraries
 from stages.train.launch import is_launched, relaunch
 from stages.train.training_inputs import TrainingInputs
 
@@ -59,18 +57,6 @@ def copy_policy(policy: Path, out: Path, report: Path) -> None:
     with replace_dir(out) as folder:
         shutil.copytree(policy, folder, dirs_exist_ok=True)
     write_json(report, {"method": "none", "policy": policy_hash})
-
-
-def silence_libraries() -> None:
-    """Before libraries are imported: no telemetry, and no warnings that a user of this stage cannot act on."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # its CPO trainer, which SimPO takes
-    if not has_bars():
-        os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-    # PEFT imports bitsandbytes wherever it is installed, which warns of kernels that may not be needed.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    # TRL sets this option itself.
-    warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 if __name__ == "__main__":

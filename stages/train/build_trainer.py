@@ -9,13 +9,13 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, Trainer
-from trl import SFTConfig, SFTTrainer
 
 from stages.common.errors import UserError
 from stages.common.params.train import PAIR_METHODS, TrainParams
 from stages.common.tables import DropLog, seed_from
+from stages.common.training.checkpoints import MarkCompleteCallback
+from stages.common.training.supervised import make_supervised_trainer, make_trainer_args
 from stages.train.build_pair_trainer import build_pair_trainer, encode_pair_rows
-from stages.train.checkpoints import MarkCompleteCallback
 from stages.train.dataset_folder import DatasetFolder, read_rows
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback
@@ -76,7 +76,11 @@ def build_trainer(
         raise UserError(f"train.report_to: needs the package {params.report_to}: pip install {params.report_to}")
     if params.report_to == "tensorboard":  # beside the checkpoints, which are deleted in the end
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(checkpoints.with_suffix(".tensorboard")))
-    arguments = _make_trainer_args(params, seed, device, checkpoints)
+    arguments = {
+        **make_trainer_args(params, seed_from("train", seed), device, checkpoints),
+        "report_to": params.report_to or "none",
+        **make_sharding_args(device),
+    }
     shared: dict[str, Any] = {
         "processing_class": tokenizer,
         "callbacks": [MarkCompleteCallback()],
@@ -84,10 +88,7 @@ def build_trainer(
     }
     trainer: Trainer
     if params.method == "rft":
-        # Every row fits max_length already; without it TRL neither cuts nor drops any.
-        sft_config = SFTConfig(**arguments, max_length=None, packing=False, train_sampling_strategy="sequential")
-        sft_rows = Dataset.from_list([_mask_prompt(row) for row in rows])
-        trainer = SFTTrainer(model, sft_config, train_dataset=sft_rows, **shared)
+        trainer = make_supervised_trainer(model, arguments, rows, **shared)
         trainer.add_callback(DivergenceCallback())
         if trainer.is_fsdp_enabled:
             keep_float32_outputs(trainer.accelerator)
@@ -131,32 +132,3 @@ def _make_step_kto_config(
         step_desirable_weight=step["desirable"],
         step_undesirable_weight=step["undesirable"],
     )
-
-
-def _mask_prompt(row: dict[str, list[int]]) -> dict[str, list[int]]:
-    prompt, completion = row["prompt_ids"], row["completion_ids"]
-    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
-
-
-def _make_trainer_args(params: TrainParams, seed: int, device: str, checkpoints: Path) -> dict[str, Any]:
-    same_names = (
-        *("gradient_accumulation_steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "max_grad_norm"),
-        *("gradient_checkpointing", "save_steps"),
-    )
-    return {
-        **{name: getattr(params, name) for name in same_names},
-        "output_dir": str(checkpoints),
-        "per_device_train_batch_size": params.batch_size,
-        "num_train_epochs": params.num_epochs,
-        "seed": seed_from("train", seed) % 2**32,
-        "use_cpu": device == "cpu",
-        "bf16": params.dtype == "bfloat16",
-        "dataloader_pin_memory": device != "cpu",
-        "save_strategy": "steps",
-        "save_total_limit": 2,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": params.report_to or "none",
-        "disable_tqdm": True,
-        **make_sharding_args(device),
-    }

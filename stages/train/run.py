@@ -13,8 +13,9 @@ from stages.common.params.runtime import RuntimeParams
 from stages.common.policies import CARD, read_policy, write_manifest
 from stages.common.runs import record_facts
 from stages.common.tables import content_hash, replace_dir, write_json
+from stages.common.training.checkpoints import find_last_complete, lock_checkpoints
+from stages.common.training.metrics_callback import MetricsCallback
 from stages.train.build_trainer import build_trainer
-from stages.train.checkpoints import find_last_complete, lock_checkpoints
 from stages.train.policy_card import format_policy_card
 from stages.train.trainer.divergence import check_weights
 from stages.train.trainer.lora import load_model_in_4bit, merge_adapters
@@ -26,7 +27,7 @@ from stages.train.trainer.sharding import (
     join_processes,
 )
 from stages.train.training_inputs import TrainingInputs
-from stages.train.training_report import MetricsCallback, summarize_training
+from stages.train.training_report import summarize_training
 
 CHECKPOINT_ROOT = Path("work/train")
 """Folder of checkpoints, below the repository's root: ignored by Git and DVC."""

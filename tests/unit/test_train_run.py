@@ -184,7 +184,7 @@ import os, runpy, signal, sys
 moment, sys.argv = sys.argv[1], ["stages.train", *sys.argv[2:]]
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 if moment == "before a checkpoint is complete":
-    from stages.train import checkpoints
+    from stages.common.training import checkpoints
     checkpoints.write_json = lambda *_: die()
 elif moment == "between checkpoints":
     from stages.train.trainer.divergence import DivergenceCallback
@@ -246,7 +246,7 @@ def test_killed_runs_end_in_the_same_bytes(inputs: Path, tmp_path: Path, method:
 
 def test_only_complete_checkpoints_are_trusted(tmp_path: Path) -> None:
     from stages.common.tables import write_json
-    from stages.train.checkpoints import COMPLETE, find_last_complete
+    from stages.common.training.checkpoints import COMPLETE, find_last_complete
 
     assert find_last_complete(tmp_path) is None
     for number, (content, marked) in {3: ("abc", 3), 20: ("abc", 3), 30: ("ab", 3), 100: ("abc", None)}.items():

@@ -53,21 +53,57 @@ class FolderModelParams(ParamsBlock):
     """A folder as transformers writes it, with weights in safetensors; or a .gguf file, converted to float32."""
 
 
+class SupervisedParams(ParamsBlock):
+    """`seed_model.sft` block: a supervised pass over reference solutions of school problems that no round has.
+
+    They are of the generator's use `corpus`, which shares no template with the same numbers with any split, and have
+    the factors of `problems.school` and the prompt of `sample.prompt`. The loss is that of solution and end token.
+    """
+
+    num_rows: int = Field(default=1500, ge=1)
+    """Problems with a reference solution; more of them begin with the same."""
+    num_epochs: int = Field(default=1, ge=1)
+    """Passes over the rows."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    warmup_steps: int = Field(default=10, ge=0)
+    """Optimizer steps in which the learning rate rises linearly from 0."""
+    lr_scheduler_type: Literal["constant", "linear", "cosine"] = "linear"
+    """Learning rate after the warm-up."""
+    batch_size: int = Field(default=16, ge=1)
+    """Rows per forward and backward pass."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Passes per optimizer step."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of forward and backward passes; weights are kept and updated in float32. On CPUs that compute in bfloat16 it is
+    several times as fast as float32, on others slower."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    save_steps: int = Field(default=50, ge=1)
+    """Optimizer steps between checkpoints, from which a killed run resumes."""
+
+
 class SeedModelParams(ParamsBlock):
     """`seed_model` block."""
 
-    kind: Literal["toy_arithmetic", "hub", "folder", "none"]
-    """`toy_arithmetic`: a small model trained here; `hub`: a model of the Hub; `folder`: one on this machine; `none`:
-    completions are sampled elsewhere, so no model is loaded."""
+    kind: Literal["toy_arithmetic", "hub", "folder", "sft", "none"]
+    """`toy_arithmetic`: a small model trained here; `hub`: a model of the Hub; `folder`: one on this machine; `sft`:
+    one of either after a supervised pass; `none`: completions are sampled elsewhere, so no model is loaded."""
     toy_arithmetic: ToyModelParams | None = None
     """For kind `toy_arithmetic`; null: its defaults."""
     hub: HubModelParams | None = None
-    """For kind `hub`, which needs it."""
+    """For kind `hub`, which needs it; for kind `sft` the model to begin with, unless `folder` is."""
     folder: FolderModelParams | None = None
-    """For kind `folder`, which needs it."""
+    """For kind `folder`, which needs it; for kind `sft` the model to begin with, unless `hub` is."""
+    sft: SupervisedParams = SupervisedParams()
+    """For kind `sft`."""
 
     @model_validator(mode="after")
     def _check_kind_params(self) -> Self:
         if self.kind in ("hub", "folder") and getattr(self, self.kind) is None:
             raise ValueError(f"{self.kind}: null, but kind {self.kind} requires it")
+        if self.kind == "sft" and (self.hub is None) is (self.folder is None):
+            raise ValueError("kind sft: expected a model to begin with in either hub or folder, found none or two")
         return self
