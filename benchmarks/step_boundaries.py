@@ -114,10 +114,10 @@ def find_processbench_steps(split: Splitter, data: Path, file: str) -> tuple[int
     total = same = 0
     for row in read_rows(data / file):
         text = list_texts(row)[0]
-        found = {(start, len(text[:end].rstrip())) for start, end in split(text)}
+        found = {(start, start + len(text[start:end].rstrip())) for start, end in split(text)}
         at = 0
         for step in row["steps"]:
-            same += (at, len(text[: at + len(step)].rstrip())) in found
+            same += (at, at + len(step.rstrip())) in found
             at += len(step) + 2
         total += len(row["steps"])
     return same, total

@@ -64,7 +64,7 @@ def list_drifts(policies: list[PolicyReports]) -> dict[str, list[float | None]]:
 
 
 def list_warnings(policies: list[PolicyReports]) -> list[str]:
-    """What a person should check: rewards for empty steps, or for more steps."""
+    """What a person should check: rewards for empty steps, or for more steps; steps joined for their number."""
     by_name = {policy.name: policy for policy in policies}
     warnings = []
     for policy in policies:
@@ -84,6 +84,15 @@ def list_warnings(policies: list[PolicyReports]) -> list[str]:
                 f"{name}: completions grew from {steps_before:.1f} steps in {start} to {steps:.1f}: more steps earn "
                 "more rewards."
             )
+        split = get_dict(policy.reports, "split")
+        if limited := get_count(split, "limited_by_max_steps"):
+            warnings.append(
+                f"{name}: {limited} of {get_count(split, 'samples')} completions had more than split.max_steps steps: "
+                "neighbours share a label."
+            )
+        for reason in get_dict(split, "model", "divided_by_rules"):
+            count = get_count(split, "model", "divided_by_rules", reason)
+            warnings.append(f"{name}: {count} completions were divided by rules, not by the model: {reason}.")
     return warnings
 
 

@@ -73,6 +73,15 @@ def test_longer_completions_are_warned_of() -> None:
     assert found == "M2: completions grew from 5.0 steps in M1 to 6.5: more steps earn more rewards."
 
 
+def test_joined_steps_and_unusable_replies_are_warned_of() -> None:
+    split = {"samples": 9, "limited_by_max_steps": 2, "model": {"divided_by_rules": {"not JSON": 1}}}
+    policies = [PolicyReports("M0", "", "", 0), PolicyReports("M1", "M0", "kto", 1, {"split": split})]
+    assert list_warnings(policies) == [
+        "M1: 2 of 9 completions had more than split.max_steps steps: neighbours share a label.",
+        "M1: 1 completions were divided by rules, not by the model: not JSON.",
+    ]
+
+
 def test_a_report_without_them_shows_none() -> None:
     reports = round_reports("M1")
     del reports["dataset"]["quality"]

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from benchmarks import step_boundaries
+from benchmarks.step_boundaries import list_texts
 from stages.common.params.split import SplitParams
 from stages.common.tables import SAMPLE, SELECTION, STEP, read_table, write_table
 from stages.common.thinking import split_thinking
@@ -166,7 +168,7 @@ def test_long_texts_take_no_longer_than_their_length_asks() -> None:
     program = (
         "import json, sys; from stages.split import split_text; from stages.common.params.split import SplitParams\n"
         "for piece in json.load(sys.stdin):\n"
-        "    print(repr(piece), flush=True); text = piece * (100_000 // len(piece))\n"
+        "    print(repr(piece), flush=True); text = piece * (50_000 // len(piece))\n"
         "    assert split_text(text, SplitParams())[-1][1] == len(text)"
     )
     subprocess.run([sys.executable, "-c", program], input=json.dumps(pieces), text=True, check=True, timeout=120)
@@ -214,14 +216,35 @@ def test_command_writes_steps_and_report(tmp_path: Path) -> None:
     assert report["limited_by_max_steps"] == 0
 
 
-def test_recorded_solutions_are_split_losslessly() -> None:
-    path = REAL / "recorded" / "math_100x8.jsonl"
-    if not path.exists():
-        pytest.skip(f"{path}: real data not here")
-    solutions = [s for line in path.read_text(encoding="utf-8").splitlines() for s in json.loads(line)["solutions"]]
-    divided = [steps(solution) for solution in solutions]
-    assert ["".join(parts) for parts in divided] == solutions
-    assert len(solutions) == 800
-    assert sum(len(parts) > 1 for parts in divided) == 800
-    torn = [parts for parts in divided if any(part.count("\\[") != part.count("\\]") for part in parts)]
+def skip_without_real_data() -> None:
+    if not REAL.is_dir():
+        pytest.skip(f"{REAL}: real data not here; set STEPKTO_REAL_DATA to the folder of real data")
+
+
+def test_real_texts_are_split_losslessly() -> None:
+    skip_without_real_data()
+    files = (*step_boundaries.SOLUTIONS, *step_boundaries.PROCESSBENCH, "gsm8k/test.jsonl")
+    texts = [text for file in files for row in step_boundaries.read_rows(REAL / file) for text in list_texts(row)]
+    assert len(texts) == 800 + 107 + 1400 + 1319
+    divided = [steps(text) for text in texts]
+    assert ["".join(parts) for parts in divided] == texts
+    assert min(len(parts) for parts in divided[:800]) > 1
+    torn = [parts for parts in divided[:800] if any(part.count("\\[") != part.count("\\]") for part in parts)]
     assert len(torn) == 2  # these two run into gibberish with a stray end of a display
+
+
+def test_steps_are_those_that_people_and_other_authors_marked() -> None:
+    skip_without_real_data()
+
+    def split(text: str) -> list[tuple[int, int]]:
+        return split_text(text, AUTO)
+
+    for part in ("dev", "test"):
+        counts = step_boundaries.measure_boundaries(split, REAL, part)["all"]
+        assert min(counts.common / counts.found, counts.common / counts.marked) >= 0.95
+    for file in step_boundaries.SOLUTIONS:
+        own = [text for row in step_boundaries.read_rows(REAL / file) for text in list_texts(row)]
+        kinds = [step_boundaries.name_fragment(text, span) for text in own for span in split(text)]
+        assert sum(kind is not None for kind in kinds) <= 0.03 * len(kinds)
+    found = [step_boundaries.find_processbench_steps(split, REAL, file) for file in step_boundaries.PROCESSBENCH]
+    assert sum(same for same, _ in found) >= 0.98 * sum(total for _, total in found)
