@@ -99,8 +99,8 @@ class TrainParams(ParamsBlock):
     """Rows per forward and backward pass: a batch is split into rows of similar length, with less padding and memory
     and the same loss; null: whole batches."""
     packing: bool = False
-    """Lay the rows of a pass end to end instead of padding them: faster on GPUs, and the same loss but for rounding,
-    which is why it is off unless asked for."""
+    """Lay the rows of a pass end to end instead of padding them, for methods step_kto and kto: the same loss but for
+    rounding, which changes a policy's last bits, so that it is off unless asked for."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     """Batches per optimizer step."""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -144,9 +144,10 @@ class TrainParams(ParamsBlock):
         return self
 
     @model_validator(mode="after")
-    def _check_nll_has_steps(self) -> Self:
-        if self.nll_weight and self.method not in ("step_kto", "kto"):
-            raise ValueError(f"nll_weight: expected 0 for method {self.method}, found {self.nll_weight}")
+    def _check_options_of_method(self) -> Self:
+        for name, off in (("nll_weight", 0.0), ("packing", False)):
+            if self.method not in ("step_kto", "kto") and getattr(self, name) != off:
+                raise ValueError(f"{name}: expected {off} for method {self.method}, found {getattr(self, name)}")
         if self.nll_weight and self.nll_on == "steps" and self.method != "step_kto":
             raise ValueError(
                 f"nll_on: expected completions for method {self.method}, which reads no steps, found steps"
