@@ -4,10 +4,10 @@ Their last digits depend on what was generated side by side, so they are in no t
 on writes the same bytes as one that was not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from stages.common.journal import ROOT, Journal
+from stages.common.journal import ROOT, Journal, read_keys
 
 FOLDER = "sampled_logps"
 """Below the journals' root; a file per policy."""
@@ -20,10 +20,10 @@ def keep_sampled_logps(policy: str, logps: Mapping[str, float], root: Path = ROO
             journal.put_each({name: logp for name, logp in logps.items() if name not in journal})
 
 
-def read_sampled_logps(policy: str, names: Iterable[str], root: Path = ROOT) -> dict[str, float]:
-    """Those kept for the samples `names`; none where they were sampled on another machine."""
+def read_sampled_logps(policy: str, root: Path = ROOT) -> dict[str, float]:
+    """Those kept for samples of `policy`; none where it was sampled on another machine."""
     path = root / FOLDER / f"{policy}.jsonl"
     if not path.exists():
         return {}
     with Journal(path) as journal:
-        return {name: float(journal.get(name)) for name in names if name in journal}
+        return {name: float(journal.get(name)) for name in read_keys(path)}

@@ -22,6 +22,11 @@ def hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     return content_hash("tokenizer", tokenizer.get_vocab())
 
 
+def list_special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of the tokens that are no text: those that end, begin or pad."""
+    return {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
 def decode_ids(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """The text of `ids` without special tokens, spaces as sampled."""
     text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -46,7 +51,7 @@ def find_token_spans(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], tex
     """
     from tokenizers.decoders import DecodeStream
 
-    special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = list_special_ids(tokenizer)
     stream, backend = DecodeStream(), tokenizer.backend_tokenizer
     spans: list[Span] = []
     waiting: list[int] = []

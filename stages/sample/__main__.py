@@ -13,7 +13,7 @@ from stages.common.params.sample import SampleParams
 from stages.common.params.tables import TablesParams
 from stages.common.policies import read_policy
 from stages.common.tables import PROBLEM, SAMPLE, DropLog, read_table, replace_dir, write_json, write_table
-from stages.sample.sampled_tokens import read_ignored_generation_config
+from stages.sample.generation_config import read_ignored_generation_config
 from stages.sample.sampling import choose_problems, draw_samples
 
 

@@ -1,15 +1,13 @@
-"""The token ids of samples, checked against their texts, and what the model's generation_config would have changed."""
+"""The token ids of samples, checked against their texts."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.common.engines import Completion, EngineKind
+from stages.common.engines import Completion
 from stages.common.errors import describe_error
 from stages.common.policies import Policy
 from stages.common.sampled_logps import keep_sampled_logps
@@ -17,11 +15,6 @@ from stages.common.token_ids import decode_ids, hash_tokenizer, spells_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-GENERATION_CONFIG = "generation_config.json"
-
-_NO_SAMPLING = ("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config")
-"""Keys of a generation_config that engines follow, or that change nothing."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,29 +65,3 @@ class SampledTokens:
     def report(self) -> dict[str, int]:
         """Samples by what became of their ids: `kept`, or the reason why they have none."""
         return dict(sorted(self._counts.items()))
-
-
-def read_ignored_generation_config(policy: Policy, kind: type[EngineKind]) -> dict[str, Any] | None:
-    """What the model's generation_config.json would change of its samples; null where it was not looked for.
-
-    Engines that hold the model ignore it. A server that others started may not: then it is a warning.
-    """
-    path: Path | None = policy.folder / GENERATION_CONFIG
-    if policy.repo is not None:
-        if not kind.holds_model:
-            return None
-        from transformers.utils import cached_file
-
-        found = cached_file(
-            policy.repo, GENERATION_CONFIG, revision=policy.revision, _raise_exceptions_for_missing_entries=False
-        )
-        path = Path(found) if found else None
-    if path is None or not path.is_file():
-        return {}
-    value = json.loads(path.read_text(encoding="utf-8"))
-    ignored = {name: each for name, each in value.items() if name not in _NO_SAMPLING}
-    if ignored and kind.generates and not kind.holds_model and not kind.is_mock:
-        logger.warning(
-            "%s holds %s: a server may apply it; start vLLM's with --generation-config vllm", path, sorted(ignored)
-        )
-    return ignored

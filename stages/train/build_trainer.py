@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,12 @@ def build_trainer(
     device: str,
     checkpoints: Path,
     reference_journal: Path,
+    sampled_logps: Mapping[str, float] = {},
 ) -> TrainerSetup:
     """Encode the rows that `params.method` trains on and build its trainer.
 
-    Checkpoints go to the folder `checkpoints`, the reference's log-probs to `reference_journal`. ``step_kto`` reads
+    Checkpoints go to the folder `checkpoints`, the reference's log-probs to `reference_journal`; they are compared with
+    the sampler's, `sampled_logps`. ``step_kto`` reads
     step labels; ``kto`` is the same trainer with no step labelled, which is TRL's KTO; ``rft`` is TRL's SFT on the
     correct rows, with loss on completions alone, in the data set's order; `PAIR_METHODS` are TRL's DPO or CPO
     trainer on pairs. Raises `UserError` for a package that the params need and that is not installed.
@@ -64,6 +67,7 @@ def build_trainer(
             params.after_first_error if with_steps else "keep",
             params.max_length,
             drops,
+            sampled_logps,
         )
     if params.method in ("step_kto", "kto") and dataset.kl_block_size != params.batch_size:
         logger.warning(

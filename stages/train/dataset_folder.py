@@ -1,7 +1,7 @@
 """Reading one round's data set folder: its manifest, and its rows in training order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256, hash_manifest
 from stages.train.trainer.pair_encoding import Pair
 from stages.train.trainer.preference_rows import LabelledCompletion, Messages, read_preference_row
+
+SAMPLED_COLUMNS = ("finish_reason", "completion_ids", "tokenizer")
+"""What data sets of samples hold besides, as in SAMPLE; others have texts alone."""
 
 _WEIGHTS = ("desirable", "undesirable")
 
@@ -55,9 +58,10 @@ def read_rows(dataset: DatasetFolder, with_steps: bool, only_correct: bool = Fal
     """
     path = dataset.folder / ("step_kto.parquet" if with_steps else "kto.parquet")
     columns = ["sample_id", "prompt", "completion", "label", *(["steps"] if with_steps else [])]
-    for index, item in enumerate(_read_columns(path, columns).iter_rows(named=True)):
+    frame = _read_columns(path, columns, SAMPLED_COLUMNS)
+    for index, item in enumerate(frame.iter_rows(named=True)):
         where = f"{path}: row {index}"
-        if null := [name for name in columns if item[name] is None]:
+        if null := [name for name in columns if item[name] is None and name != "label"]:
             raise UserError(f"{where}: no value in {null}")
         if dataset.is_chat:
             item["prompt"] = _parse_messages(item["prompt"], where)
@@ -81,14 +85,17 @@ def read_pairs(dataset: DatasetFolder, of_steps: bool) -> list[Pair]:
     return [Pair(*row) for row in frame.iter_rows()]
 
 
-def _read_columns(path: Path, columns: list[str]) -> pl.DataFrame:
-    """`columns` of a file of the data set; raises `UserError` where the file or a column is missing."""
+def _read_columns(path: Path, columns: list[str], optional: Sequence[str] = ()) -> pl.DataFrame:
+    """`columns` of a file of the data set, and those of `optional` that it has.
+
+    Raises `UserError` where the file or one of `columns` is missing.
+    """
     if not path.is_file():
         raise UserError(f"{path}: missing; the dataset stage writes it")
     frame = pl.read_parquet(path)
     if missing := [name for name in columns if name not in frame.columns]:
         raise UserError(f"{path}: missing columns {missing}")
-    return frame.select(columns)
+    return frame.select(columns + [name for name in optional if name in frame.columns])
 
 
 def _parse_messages(text: str, where: str) -> Messages:

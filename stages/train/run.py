@@ -12,6 +12,7 @@ from stages.common.device import prepare_torch
 from stages.common.params.runtime import RuntimeParams
 from stages.common.policies import CARD, read_policy, write_manifest
 from stages.common.runs import record_facts
+from stages.common.sampled_logps import read_sampled_logps
 from stages.common.tables import content_hash, replace_dir, write_json
 from stages.common.training.checkpoints import find_last_complete, lock_checkpoints
 from stages.common.training.metrics_callback import MetricsCallback
@@ -67,7 +68,10 @@ def train(
         else:
             model = policy.load_model(load_device, "float32")
         reference_journal = journal_root / "reference" / f"{policy.hash}.jsonl"
-        setup = build_trainer(params, dataset, model, tokenizer, inputs.seed, device, checkpoints, reference_journal)
+        sampled_logps = read_sampled_logps(inputs.starting_policy.hash, journal_root)
+        setup = build_trainer(
+            params, dataset, model, tokenizer, inputs.seed, device, checkpoints, reference_journal, sampled_logps
+        )
         with closing(MetricsCallback(f"train {out.name}")) as callback:
             setup.trainer.add_callback(callback)
             setup.trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)

@@ -53,6 +53,7 @@ def _count_rows(rows: Any, params: TrainParams) -> dict[str, Any]:
         "rows": len(rows),
         "tokens": tokens,
         "tokens_seen": tokens * params.num_epochs,
+        "token_ids": {"sampled": sum(rows["is_sampled"]), "encoded": len(rows) - sum(rows["is_sampled"])},
         "labels": {
             "outcome": {
                 "correct": outcomes[True, True],

@@ -42,8 +42,8 @@ def test_without_steps_a_completion_is_one_of_unknown_label(without: dict[str, A
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": None}, "row 1: label: expected True or False, found None"),
-        ({"label": 1}, "row 1: label: expected True or False, found 1"),
+        ({"label": 1}, "row 1: label: expected True, False or None, found 1"),
+        ({"completion_ids": [3, "x"]}, "row 1: completion_ids: expected a list of token ids, found"),
         ({"prompt": None}, "row 1: prompt: expected text or chat messages, found None"),
         ({"prompt": []}, "row 1: prompt: expected text or chat messages, found []"),
         ({"prompt": [{"role": "user"}]}, "row 1: prompt: expected text or chat messages"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from stages.common.engines.engine import EngineError, ModelId
-from stages.common.engines.request import GenerationRequest
+from stages.common.engines.request import GenerationRequest, Message
 from stages.common.errors import describe_error
 
 if TYPE_CHECKING:
@@ -36,18 +37,26 @@ class PromptEncoder:
     def encode(self, request: GenerationRequest) -> list[int]:
         """Ids of `request`'s prompt, start tokens and generation prompt included; raise `PromptError`."""
         if self._last[0] != request.prompt_hash:  # neighbours share their prompt: encode it once
-            self._last = (request.prompt_hash, self._encode(request))
+            self._last = (
+                request.prompt_hash,
+                encode_prompt(self.tokenizer, request.prompt, request.template_kwargs),
+            )
         return self._last[1]
 
-    def _encode(self, request: GenerationRequest) -> list[int]:
-        from jinja2 import TemplateError
 
-        if isinstance(request.prompt, str):
-            return list(self.tokenizer(request.prompt)["input_ids"])
-        try:
-            ids = self.tokenizer.apply_chat_template(
-                request.prompt, add_generation_prompt=True, return_dict=False, **request.template_kwargs
-            )
-            return list(ids)
-        except (TemplateError, ValueError, TypeError) as error:
-            raise PromptError(f"chat template: {describe_error(error)}") from error
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, prompt: str | list[Message], template_kwargs: Mapping[str, Any] = {}
+) -> list[int]:
+    """Ids of a prompt as a model is sampled with it, start tokens and generation prompt included; raise `PromptError`.
+
+    `template_kwargs` are what the chat template gets besides the chat.
+    """
+    from jinja2 import TemplateError
+
+    if isinstance(prompt, str):
+        return list(tokenizer(prompt)["input_ids"])
+    try:
+        ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False, **template_kwargs)
+        return list(ids)
+    except (TemplateError, ValueError, TypeError) as error:
+        raise PromptError(f"chat template: {describe_error(error)}") from error

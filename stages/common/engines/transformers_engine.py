@@ -94,6 +94,7 @@ class TransformersEngine:
     def _generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Exchange]:
         """Exchanges of one batch, whose requests differ in prompt and seed only."""
         import torch
+        from transformers import LogitsProcessorList
 
         model, encoder = self._load()
         prompts: list[tuple[GenerationRequest, list[int]]] = []
@@ -108,13 +109,14 @@ class TransformersEngine:
         stop = list(requests[0].stop)
         stopping = {"stop_strings": stop, "tokenizer": encoder.tokenizer} if stop else {}
         width = batch["input_ids"].shape[1]
-        recorder = LogprobRecorder() if requests[0].wants_token_ids else None
+        processors = _make_processors([request for request, _ in prompts])
+        recorder = LogprobRecorder(processors) if requests[0].wants_token_ids else None
         with torch.inference_mode():
             output = model.generate(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 do_sample=False,
-                logits_processor=_make_processors([request for request, _ in prompts], recorder),
+                logits_processor=LogitsProcessorList([recorder]) if recorder else processors,
                 max_new_tokens=requests[0].max_tokens,
                 pad_token_id=encoder.tokenizer.pad_token_id,
                 temperature=None,
@@ -168,20 +170,18 @@ def _keep_token_ids_alone(model: Any) -> Any:
 
 
 class LogprobRecorder:
-    """Log-probs of chosen tokens at temperature 1: sees the logits before all other processors, and after them."""
+    """Runs the logits `processors` and keeps the log-prob at temperature 1 of the token that they choose."""
 
-    def __init__(self) -> None:
-        self._logits: torch.Tensor | None = None
+    def __init__(self, processors: Any) -> None:
+        self._processors = processors
         self._chosen: list[torch.Tensor] = []
 
-    def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """`scores` of shape [rows, vocabulary], unchanged."""
-        if self._logits is None:
-            self._logits = scores
-        else:
-            logprobs, self._logits = self._logits.float().log_softmax(-1), None
-            self._chosen.append(logprobs.gather(1, scores.argmax(-1, keepdim=True)))
-        return scores
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """What `processors` make of `scores`, of shape [rows, vocabulary]."""
+        logprobs = scores.float().log_softmax(-1)
+        processed: torch.Tensor = self._processors(input_ids, scores)
+        self._chosen.append(logprobs.gather(1, processed.argmax(-1, keepdim=True)))
+        return processed
 
     def list_rows(self) -> list[list[float]]:
         """The log-probs of each row's tokens, in nats; those after its end token mean nothing."""
@@ -210,18 +210,18 @@ class SeededGumbel:
         return scores / self._temperature + torch.from_numpy(noise).to(scores)
 
 
-def _make_processors(requests: Sequence[GenerationRequest], recorder: LogprobRecorder | None) -> Any:
+def _make_processors(requests: Sequence[GenerationRequest]) -> Any:
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     unset = (1.0 if value is None else value for value in (requests[0].temperature, requests[0].top_p))
     temperature, top_p = unset  # the API's defaults
-    processors = LogitsProcessorList([recorder] if recorder else [])
+    processors = LogitsProcessorList()
     if temperature > 0:
         if top_p < 1:
             processors += [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)]
         seeds = [seed_from(r.key) if r.seed is None else r.seed % 2**64 for r in requests]
         processors.append(SeededGumbel(seeds, 1.0 if top_p < 1 else temperature))
-    return processors + ([recorder] if recorder else [])
+    return processors
 
 
 def _split_by_params(batch: Sequence[GenerationRequest]) -> list[list[GenerationRequest]]:

@@ -1,6 +1,9 @@
-"""Labelled completions to the encoded data set: token ids with a step for each, tokenized as the model reads them."""
+"""Labelled completions to the encoded data set: token ids with a step for each, those that were sampled where known.
 
-from collections.abc import Iterable, Iterator, Sequence
+Other completions are tokenized as the model reads them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,8 +13,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl.data_utils import common_prefix_length
 
+from stages.common.engines.prompt_encoder import PromptError, encode_prompt
 from stages.common.errors import UserError
 from stages.common.tables import DropLog
+from stages.common.token_ids import find_token_spans, hash_tokenizer, list_special_ids
 from stages.train.trainer.loss import UNKNOWN
 from stages.train.trainer.preference_rows import LabelledCompletion
 from stages.train.trainer.token_steps import (
@@ -33,11 +38,15 @@ class RowError(ValueError):
 
 @dataclass(frozen=True)
 class RenderedRow:
-    """What the tokenizer is given: the prompt alone, the whole text, and each step's first character in the latter."""
+    """What the tokenizer is given: the prompt alone and the whole text.
+
+    In the latter, `starts` has each step's first character, and `end` is one past the completion's last.
+    """
 
     prompt: str
     text: str
     starts: list[int]
+    end: int
 
 
 def encode_dataset(
@@ -46,12 +55,16 @@ def encode_dataset(
     after_first_error: str,
     max_length: int | None,
     drops: DropLog,
+    sampled_logps: Mapping[str, float] = {},
 ) -> Dataset:
     """Encode `rows` in order into a data set in memory.
 
     Columns: prompt_ids, completion_ids, step_of_token (0-based, per completion token), step_labels (1 correct, 0
-    incorrect, -1 unknown), label and outcome_known (bool). Rows longer than `max_length` tokens and rows that cannot be
-    encoded are counted in `drops`, never cut. Raises `UserError` for an unusable tokenizer, or when no row is left.
+    incorrect, -1 unknown), label and outcome_known (bool), is_sampled (whether completion_ids are the sampled tokens),
+    sampled_logp (of `sampled_logps`, by name, where all of these are trained on, else null).
+
+    Rows longer than `max_length` tokens and rows that cannot be encoded are counted in `drops`, never cut. Raises
+    `UserError` for an unusable tokenizer, or when no row is left.
     """
     check_tokenizer(tokenizer)
     tokens = pa.list_(pa.int32())
@@ -63,13 +76,15 @@ def encode_dataset(
             "step_labels": pa.list_(pa.int8()),
             "label": pa.bool_(),
             "outcome_known": pa.bool_(),
+            "is_sampled": pa.bool_(),
+            "sampled_logp": pa.float64(),
         }
     )
-    iterator = iter(rows)
+    iterator, tokenizer_hash = iter(rows), hash_tokenizer(tokenizer)
     batches = []
     while chunk := list(islice(iterator, CHUNK_SIZE)):
-        encoded = _encode_chunk(chunk, tokenizer, after_first_error, max_length, drops)
-        columns = [_to_columns(row) for _, row in encoded]
+        encoded = _encode_chunk(chunk, tokenizer, tokenizer_hash, after_first_error, max_length, drops)
+        columns = [_to_columns(row, tokens, sampled_logps) for row, tokens in encoded]
         batches.append(pa.RecordBatch.from_pylist(columns, schema=schema))
     table = pa.Table.from_batches(batches, schema=schema)
     if not table.num_rows:
@@ -83,10 +98,11 @@ def encode_by_name(
 ) -> dict[str, TokenizedRow]:
     """Encode `rows` whatever their length, by name; those that cannot be encoded are counted in `drops`."""
     check_tokenizer(tokenizer)
-    iterator = iter(rows)
+    iterator, tokenizer_hash = iter(rows), hash_tokenizer(tokenizer)
     encoded: dict[str, TokenizedRow] = {}
     while chunk := list(islice(iterator, CHUNK_SIZE)):
-        encoded.update(_encode_chunk(chunk, tokenizer, "keep", None, drops))
+        tokens = _encode_chunk(chunk, tokenizer, tokenizer_hash, "keep", None, drops)
+        encoded.update((row.name, of_row) for row, of_row in tokens)
     return encoded
 
 
@@ -105,13 +121,14 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
 def render_row(row: LabelledCompletion, tokenizer: PreTrainedTokenizerBase) -> RenderedRow:
     """`row` as text: concatenated and closed by the end token, or through the chat template, as TRL's trainers do it.
 
-    Raises `RowError` when the chat template changes the completion beyond the white space around it.
+    A completion that was cut ends where it was cut. Raises `RowError` when the chat template changes the completion
+    beyond the white space around it.
     """
     if isinstance(row.prompt, str):
-        end = "" if row.completion.endswith(tokenizer.eos_token) else tokenizer.eos_token
+        end = "" if row.is_cut or row.completion.endswith(tokenizer.eos_token) else tokenizer.eos_token
         offset = len(row.prompt)
-        text = row.prompt + row.completion + end
-        return RenderedRow(row.prompt, text, [offset + start for start, _ in row.spans])
+        text = row.prompt + row.completion
+        return RenderedRow(row.prompt, text + end, [offset + start for start, _ in row.spans], len(text))
 
     def render_chat(completion: str) -> str:
         messages = [*row.prompt, {"role": "assistant", "content": completion}]
@@ -122,10 +139,12 @@ def render_row(row: LabelledCompletion, tokenizer: PreTrainedTokenizerBase) -> R
     offset = render_chat(_MARKER).find(_MARKER)
     if offset < 0 or not text.startswith((row.completion, row.completion.strip()), offset):
         raise RowError("the chat template changes the completion")
+    end = offset + len(row.completion)
     if not text.startswith(row.completion, offset):
+        end = offset + len(row.completion.strip())
         offset -= len(row.completion) - len(row.completion.lstrip())
     prompt = tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True)
-    return RenderedRow(prompt, text, [offset + start for start, _ in row.spans])
+    return RenderedRow(prompt, text[:end] if row.is_cut else text, [offset + start for start, _ in row.spans], end)
 
 
 def tokenize_rows(
@@ -133,7 +152,8 @@ def tokenize_rows(
 ) -> list[TokenizedRow]:
     """Token ids and steps of rows that are all plain text or all chat; raises `UserError` where they are mixed.
 
-    The completion starts where the tokenized prompt and the tokenized whole diverge, as in TRL.
+    The completion starts where the tokenized prompt and the tokenized whole diverge, as in TRL. It ends with the first
+    end token behind it: what a chat template writes after that was never sampled.
     """
     if not rows:
         return []
@@ -142,33 +162,61 @@ def tokenize_rows(
     special = isinstance(rows[0].prompt, str)  # a chat template writes its special tokens itself
     prompts = tokenizer([r.prompt for r in rendered], add_special_tokens=special)["input_ids"]
     whole = tokenizer([r.text for r in rendered], add_special_tokens=special, return_offsets_mapping=True)
+    special_ids = list_special_ids(tokenizer)
     tokenized = []
     for row, text, prompt_ids, ids, offsets in zip(
         rows, rendered, prompts, whole["input_ids"], whole["offset_mapping"], strict=True
     ):
-        cut = common_prefix_length(prompt_ids, ids)
-        steps = map_tokens_to_steps(offsets[cut:], text.starts)
-        tokenized.append(TokenizedRow(ids[:cut], ids[cut:], steps, list(row.step_labels), row.outcome))
+        start = common_prefix_length(prompt_ids, ids)
+        ends = (at for at in range(start, len(ids)) if ids[at] in special_ids and offsets[at][0] >= text.end)
+        stop = next(ends, len(ids) - 1) + 1
+        while row.is_cut and stop > start and tuple(offsets[stop - 1]) == (0, 0):
+            stop -= 1  # an end token that the tokenizer adds by itself
+        steps = map_tokens_to_steps(offsets[start:stop], text.starts)
+        tokenized.append(TokenizedRow(ids[:start], ids[start:stop], steps, list(row.step_labels), row.outcome))
     return tokenized
+
+
+def read_sampled_tokens(row: LabelledCompletion, tokenizer: PreTrainedTokenizerBase) -> TokenizedRow | None:
+    """`row` as the tokens that were sampled after its prompt; None where they do not spell its completion.
+
+    Raises `RowError` for a prompt that the chat template cannot express.
+    """
+    spans = find_token_spans(tokenizer, row.token_ids or [], row.completion)
+    if spans is None:
+        return None
+    try:
+        prompt_ids = encode_prompt(tokenizer, row.prompt)
+    except PromptError as error:
+        raise RowError(str(error)) from error
+    steps = map_tokens_to_steps(spans, [start for start, _ in row.spans])
+    return TokenizedRow(
+        prompt_ids, list(row.token_ids or []), steps, list(row.step_labels), row.outcome, is_sampled=True
+    )
 
 
 def _encode_chunk(
     rows: Sequence[LabelledCompletion],
     tokenizer: PreTrainedTokenizerBase,
+    tokenizer_hash: str,
     after_first_error: str,
     max_length: int | None,
     drops: DropLog,
-) -> Iterator[tuple[str, TokenizedRow]]:
-    kept: list[LabelledCompletion] = []
-    rendered: list[RenderedRow] = []
+) -> Iterator[tuple[LabelledCompletion, TokenizedRow]]:
+    kept: list[tuple[LabelledCompletion, TokenizedRow | None]] = []
+    texts: list[tuple[LabelledCompletion, RenderedRow]] = []
     for row in rows:
         try:
-            rendered.append(render_row(row, tokenizer))
+            has_ids = row.token_ids is not None and row.tokenizer == tokenizer_hash
+            sampled = read_sampled_tokens(row, tokenizer) if has_ids else None
+            if sampled is None:
+                texts.append((row, render_row(row, tokenizer)))
+            kept.append((row, sampled))
         except RowError as error:
             drops.drop(str(error), row.name, row.completion)
-        else:
-            kept.append(row)
-    for row, tokenized in zip(kept, tokenize_rows(kept, rendered, tokenizer), strict=True):
+    encoded_texts = iter(tokenize_rows([row for row, _ in texts], [text for _, text in texts], tokenizer))
+    for row, sampled in kept:
+        tokenized = sampled or next(encoded_texts)
         encoded = remove_labels_without_tokens(apply_after_first_error(tokenized, after_first_error))
         length = len(encoded.prompt_ids) + len(encoded.completion_ids)
         if not encoded.completion_ids:
@@ -176,10 +224,11 @@ def _encode_chunk(
         elif max_length is not None and length > max_length:
             drops.drop("longer than max_length", row.name, f"{length} tokens: {row.completion}")
         else:
-            yield row.name, encoded
+            yield row, encoded
 
 
-def _to_columns(row: TokenizedRow) -> dict[str, Any]:
+def _to_columns(source: LabelledCompletion, row: TokenizedRow, sampled_logps: Mapping[str, float]) -> dict[str, Any]:
+    is_whole = row.is_sampled and len(row.completion_ids) == len(source.token_ids or [])
     return {
         "prompt_ids": row.prompt_ids,
         "completion_ids": row.completion_ids,
@@ -187,4 +236,6 @@ def _to_columns(row: TokenizedRow) -> dict[str, Any]:
         "step_labels": [UNKNOWN if label is None else int(label) for label in row.step_labels],
         "label": bool(row.outcome),
         "outcome_known": row.outcome is not None,
+        "is_sampled": row.is_sampled,
+        "sampled_logp": sampled_logps.get(source.name) if is_whole else None,
     }

@@ -17,15 +17,21 @@ class LabelledCompletion:
     """A labelled completion of a prompt, plain text or chat messages.
 
     `spans` are the steps' (start, end) in code points of `completion`, contiguous and covering it; `step_labels` is
-    parallel to them, None unknown. `name` names the row in messages.
+    parallel to them, None unknown. `name` names the row in messages. `outcome` is None where unknown.
     """
 
     name: str
     prompt: str | Messages
     completion: str
-    outcome: bool
+    outcome: bool | None
     spans: list[tuple[int, int]]
     step_labels: list[bool | None]
+    is_cut: bool = False
+    """Whether it reached the token limit: it then has no end."""
+    token_ids: list[int] | None = None
+    """The tokens that were sampled, None where not known."""
+    tokenizer: str | None = None
+    """Hash of the tokenizer of `token_ids`."""
 
 
 def read_preference_rows(items: Iterable[Mapping[str, Any]]) -> Iterator[LabelledCompletion]:
@@ -44,11 +50,14 @@ def read_preference_row(item: Mapping[str, Any], where: str, name: str) -> Label
     completion = _read_completion(where, item["completion"])
     spans, labels = _read_steps(where, item.get("steps"), completion)
     prompt, label = item["prompt"], item["label"]
-    if not isinstance(label, bool):
-        raise UserError(f"{where}: label: expected True or False, found {shorten(label)}")
+    if label is not None and not isinstance(label, bool):
+        raise UserError(f"{where}: label: expected True, False or None, found {shorten(label)}")
     if not isinstance(prompt, str) and not _are_messages(prompt):
         raise UserError(f"{where}: prompt: expected text or chat messages, found {shorten(prompt)}")
-    return LabelledCompletion(name, prompt, completion, label, spans, labels)
+    is_cut, token_ids = item.get("finish_reason") == "length", item.get("completion_ids")
+    if token_ids is not None and not all(isinstance(each, int) and each >= 0 for each in token_ids):
+        raise UserError(f"{where}: completion_ids: expected a list of token ids, found {shorten(token_ids)}")
+    return LabelledCompletion(name, prompt, completion, label, spans, labels, is_cut, token_ids, item.get("tokenizer"))
 
 
 def _read_completion(where: str, completion: Any) -> str:

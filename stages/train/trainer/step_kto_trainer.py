@@ -36,6 +36,7 @@ from stages.train.trainer.reference_logps import (
 )
 from stages.train.trainer.reference_point import StepReferencePoints, compute_reference_points
 from stages.train.trainer.reference_point_estimator import ReferencePointEstimator
+from stages.train.trainer.sampler_check import compare_with_sampler
 from stages.train.trainer.sharding import keep_float32_outputs, no_grad_sync
 from stages.train.trainer.step_logps import (
     Batch,
@@ -115,7 +116,7 @@ class StepKTOTrainer(KTOTrainer):
             super()._move_model_to_device(model, device)
 
     def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: StepKTOConfig, _name: str) -> Dataset:
-        if "completion_ids" not in dataset.column_names:
+        if "step_of_token" not in dataset.column_names:
             rows = read_preference_rows(dataset)
             dataset = encode_dataset(rows, processing_class, args.after_first_error, args.max_length, self.drops)
         dataset = add_mismatched_completions(dataset, args.kl_block_size or args.per_device_train_batch_size)
@@ -151,6 +152,8 @@ class StepKTOTrainer(KTOTrainer):
             Path(journal_path) if journal_path else None,
             self.accelerator,
         )
+        if self.accelerator.is_main_process:
+            compare_with_sampler(dataset, columns[""])
         for prefix, rows in columns.items():
             dataset = dataset.add_column(f"ref_{prefix}step_logps", rows, feature=List(Value("float32")))
         return dataset

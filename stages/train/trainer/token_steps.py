@@ -12,7 +12,8 @@ class TokenizedRow:
     """A row as token ids.
 
     `step_of_token` is parallel to `completion_ids`, never decreases, and indexes `step_labels` (None unknown), which
-    ends with the last step that has a token. `outcome` is None where masked.
+    ends with the last step that has a token. `outcome` is None where masked. `is_sampled` tells that the ids are the
+    sampled ones, and not made from the text.
     """
 
     prompt_ids: list[int]
@@ -20,6 +21,7 @@ class TokenizedRow:
     step_of_token: list[int]
     step_labels: list[bool | None]
     outcome: bool | None
+    is_sampled: bool = False
 
 
 def map_tokens_to_steps(spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> list[int]:

@@ -182,6 +182,6 @@ def _check_pairs(results: CheckResults, root: Path, path: Path, expected: pl.Dat
     results.count("selection", pairs.height)
     if pairs.height != expected.height:
         results.add_error("selection", str(path), f"has {pairs.height} pairs; the labels give {expected.height}")
-    for row, (actual, wanted) in enumerate(zip(pairs.iter_rows(), expected.iter_rows(), strict=False)):
-        if actual != wanted:
-            results.add_error("selection", f"{path}: row {row}", f"is the pair {actual}; the labels give {wanted}")
+    for row, (actual, by_labels) in enumerate(zip(pairs.iter_rows(), expected.iter_rows(), strict=False)):
+        if actual != by_labels:
+            results.add_error("selection", f"{path}: row {row}", f"is the pair {actual}; the labels give {by_labels}")
