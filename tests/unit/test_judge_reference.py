@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -135,7 +134,6 @@ def test_rules_are_rules() -> None:
 def test_people_agree_with_what_it_calls_correct() -> None:
     from benchmarks.judge_labels import measure_reference
 
-    counts = measure_reference(REAL)
-    assert counts.precision >= 0.97
-    assert counts.coverage >= 0.40
-    assert json.dumps(counts.report())
+    for counts in measure_reference(REAL).values():
+        assert counts.precision >= 0.97
+        assert counts.coverage >= 0.40

@@ -16,14 +16,14 @@ _INTRODUCERS = frozenset({":", r"\[", r"\(", "$"})
 """A line that ends in one of these continues in the next: verify if:\\n 2 + 2 = 5."""
 
 _HYPOTHETICAL = make_word_set(
-    "if suppose supposing assume assuming assumption imagine were should claim claims claimed guess try trying verify "
+    "if suppose supposing assume assuming assumption imagine claim claims claimed guess try trying verify "
     "instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect mod modulo "
     "congruent remainder base check checking test testing satisfy satisfies satisfying such no without might think "
     "thinks write writes wrote say lhs rhs option options choice choices"
 )
 _ROUGH = make_word_set(
-    "would could approximately about roughly around nearly almost approx estimate rounded rounding round rounds "
-    "nearest need needs needed require requires required must want wants"
+    "would could should were approximately about roughly around nearly almost approx estimate rounded rounding round "
+    "rounds nearest need needs needed require requires required must want wants"
 )
 """An equation beside one of these may be rounded or wanted; a value that is right is still right."""
 
