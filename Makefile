@@ -18,7 +18,7 @@ export SHELL
 export OMP_NUM_THREADS := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds ablations smollm2 vllm test-vllm
+.PHONY: help setup repro reproduce plan test test-slow test-all load lint docs fuzz chaos seeds methods ablations smollm2 vllm test-vllm
 .PHONY: bench bench-labels bench-train bench-llm bench-verify bench-vllm bench-audit bench-data
 .DEFAULT_GOAL := repro
 
@@ -61,7 +61,10 @@ fuzz: $(VENV)/.developed  ## a minute of random completions against the verifier
 chaos: $(VENV)/.installed  ## 100 kills, full disks and a read-only cache, about an hour: docs/reliability.md
 	@$(BIN)/python tests/real/chaos.py --docs
 
-seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/methods.md
+seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/baselines.md
+	@$(BIN)/python -m experiments baselines
+
+methods: $(VENV)/.installed  ## all methods at their best params, and label noise, hours: docs/results/methods.md
 	@$(BIN)/python -m experiments methods
 
 ablations: $(VENV)/.installed  ## w_step, steps after an error, beta and label noise: docs/results/

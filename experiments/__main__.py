@@ -1,15 +1,19 @@
 """``python -m experiments``: variants of the recipe's rounds over new seeds; writes tables and a plot to docs/results/.
 
+``python -m experiments methods`` is described by its own ``--help``.
+
 A seed changes everything random: the problems of every split, M0's corpus and weights, samples and training order.
 Seeds from 101 on were never used to choose params.
 """
 
 import argparse
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 
+from experiments import methods
 from experiments.plot import draw_plot
 from experiments.summary_tables import format_tables
 from experiments.variants import EXPERIMENTS, RECIPES, build_rounds
@@ -43,6 +47,9 @@ def write_results(table: pl.DataFrame, experiment: str, rounds: int, out: Path) 
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["methods"]:
+        methods.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds")

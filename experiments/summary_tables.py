@@ -5,6 +5,7 @@ import statistics
 from functools import cache
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from experiments.variants import Variant, list_rounds
@@ -31,10 +32,10 @@ def format_tables(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: in
     majorities = {f"{MAJORITY_PREFIX}{number}": f"Maj@{number}" for number in votes if number.isdecimal()}
     titles = {PASS_AT_1: METRICS[PASS_AT_1], **majorities, STEPWISE_ERROR: METRICS[STEPWISE_ERROR]}
     for metric, title in titles.items():
-        lines += _format_header([title, *(f"M{n}" for n in range(rounds + 1))])
+        lines += format_header([title, *(f"M{n}" for n in range(rounds + 1))])
         for variant in variants:
             spreads = [_format_spread(values.select(name, metric)) for name in list_rounds(variant, rounds)]
-            lines.append(_format_row([variant.title, *spreads]))
+            lines.append(format_row([variant.title, *spreads]))
         lines.append("")
     lines += [*_list_seeds(values, variants, rounds), "", *_compare_variants(values, variants, rounds)]
     return "\n".join(lines) + "\n"
@@ -64,8 +65,8 @@ def _list_seeds(values: _SeedValues, variants: tuple[Variant, ...], rounds: int)
     return [
         f"Pass@1 / correct answer with an incorrect step, in percent, seed by seed ({letters}):",
         "",
-        *_format_header(["seed", *names]),
-        *(_format_row([str(seed), *cells]) for seed, *cells in zip(values.seeds, *pairs, strict=True)),
+        *format_header(["seed", *names]),
+        *(format_row([str(seed), *cells]) for seed, *cells in zip(values.seeds, *pairs, strict=True)),
     ]
 
 
@@ -80,7 +81,7 @@ def _compare_variants(values: _SeedValues, variants: tuple[Variant, ...], rounds
     lines = [
         f"{last} beats M0 in both Pass@1 and stepwise error on {num_better} of {num_seeds} seeds.",
         "",
-        *_format_header([f"{first.title} minus", *(f"M{n}" for n in range(1, rounds + 1))]),
+        *format_header([f"{first.title} minus", *(f"M{n}" for n in range(1, rounds + 1))]),
     ]
     for variant in variants[1:]:
         for metric, title in METRICS.items():
@@ -89,9 +90,9 @@ def _compare_variants(values: _SeedValues, variants: tuple[Variant, ...], rounds
                 pairs = zip(values.select(name, metric), values.select(other, metric), strict=True)
                 differences = [one - another for one, another in pairs]
                 is_better = [d < 0 if metric == STEPWISE_ERROR else d > 0 for d in differences]
-                interval = _format_interval(differences)
+                interval = format_interval(differences)
                 cells.append(f"{statistics.mean(differences):+.1f}{interval}, {sum(is_better)} of {num_seeds}")
-            lines.append(_format_row([f"{variant.title}, {title}", *cells]))
+            lines.append(format_row([f"{variant.title}, {title}", *cells]))
     return [
         *lines,
         "",
@@ -100,11 +101,18 @@ def _compare_variants(values: _SeedValues, variants: tuple[Variant, ...], rounds
     ]
 
 
-def _format_interval(values: list[float]) -> str:
+def compute_half_width(values: list[float]) -> float:
+    """Half of Student's interval of the mean over seeds; 0 for a single one, of which nothing is known."""
+    if len(values) < 2:
+        return 0.0
+    return compute_t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+def format_interval(values: list[float]) -> str:
     """Student's interval of the mean over seeds; empty for a single one."""
     if len(values) < 2:
         return ""
-    half = compute_t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    half = compute_half_width(values)
     middle = statistics.mean(values)
     return f" [{middle - half:+.1f}, {middle + half:+.1f}]"
 
@@ -121,13 +129,15 @@ def compute_t_quantile(freedom: int) -> float:
 
 
 def _format_spread(values: list[float]) -> str:
-    deviation = f" +- {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    deviation = f" +- {float(np.std(values, ddof=1)):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{deviation}"
 
 
-def _format_row(cells: list[str]) -> str:
+def format_row(cells: list[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
-def _format_header(cells: list[str]) -> list[str]:
-    return [_format_row(cells), "|---" * len(cells) + "|"]
+def format_header(cells: list[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [format_row(cells), "|---" * len(cells) + "|"]

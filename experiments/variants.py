@@ -17,7 +17,7 @@ class Variant:
 _TOO_HIGH: dict[str, Any] = {"learning_rate": 3e-3, "max_displacement": None}
 
 EXPERIMENTS = {
-    "methods": (
+    "baselines": (
         Variant("M", "Step-KTO", {"train": {"method": "step_kto"}}),
         Variant("K", "KTO", {"train": {"method": "kto"}}),
         Variant("R", "RFT", {"train": {"method": "rft"}}),

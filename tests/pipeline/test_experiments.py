@@ -27,7 +27,7 @@ def test_rounds_of_every_experiment_make_a_valid_recipe(experiment: str, tmp_pat
 
 
 def test_summary() -> None:
-    variants = EXPERIMENTS["methods"][:2]
+    variants = EXPERIMENTS["baselines"][:2]
     metrics = {  # Pass@1 and stepwise error by seed and round
         1: {"M0": (0.5, 0.4), "M1": (0.9, 0.1), "K1": (0.7, 0.2)},
         2: {"M0": (0.7, 0.2), "M1": (0.8, 0.3), "K1": (0.9, 0.2)},

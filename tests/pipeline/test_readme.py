@@ -15,7 +15,7 @@ TREE = README[README.index("## What is where") :]
 
 
 def test_measured_rows_are_those_of_the_experiment() -> None:
-    measured = Path("docs/results/methods.md").read_text(encoding="utf-8")
+    measured = Path("docs/results/baselines.md").read_text(encoding="utf-8")
     results = README[README.index("## Results") : README.index("## What is where")]
     rows = re.findall(r"^\| [^|]+ (\| \d.*\|)$", results, flags=re.M)
     assert len(rows) == 2

@@ -1,0 +1,68 @@
+"""The figure of the experiment on methods: all methods by round, and methods on steps by label noise."""
+
+import statistics
+from typing import Any
+
+import polars as pl
+
+from experiments.method_params import METHODS, NOISE, STEP_METHODS, name_noisy
+from experiments.method_tables import select_values
+from experiments.plot import PANELS
+from experiments.summary_tables import compute_half_width
+from stages.report.plot_style import LIGHT, MARKERS, save_png, use_theme
+
+
+def draw_figure(table: pl.DataFrame, methods: list[str], num_rounds: int) -> bytes:
+    """PNG of `table`: rows of `run_chains`. Bars and bands are Student's 95% intervals of the mean over seeds."""
+    with use_theme(LIGHT):
+        from matplotlib.figure import Figure
+
+        fig = Figure(figsize=(9, 7), layout="constrained")
+        panels = fig.subplots(2, len(PANELS))
+        for column, (metric, title) in enumerate(PANELS.items()):
+            _draw_rounds(panels[0, column], table, methods, num_rounds, metric)
+            _draw_noise(panels[1, column], table, methods, num_rounds, metric)
+            for axes in panels[:, column]:
+                axes.set_ylim(bottom=0)
+            panels[0, column].set_title(title)
+            panels[1, column].set_title(f"M{num_rounds} by flipped step labels, %")
+        fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(METHODS))
+        return save_png(fig)
+
+
+def _draw_rounds(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds: int, metric: str) -> None:
+    for method in methods:
+        index = list(METHODS).index(method)
+        values = [select_values(table, method, number, metric) for number in range(num_rounds + 1)]
+        axes.errorbar(
+            [number + 0.07 * (index - (len(METHODS) - 1) / 2) for number in range(num_rounds + 1)],
+            [statistics.mean(of_round) for of_round in values],
+            [compute_half_width(of_round) for of_round in values],
+            **_make_style(method),
+        )
+    axes.set_xticks(range(num_rounds + 1), [f"M{number}" for number in range(num_rounds + 1)])
+
+
+def _draw_noise(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds: int, metric: str) -> None:
+    positions = range(len(NOISE))
+    if "kto" in methods:  # reads no step labels: the same at any noise
+        values = select_values(table, "kto", num_rounds, metric)
+        middle, half = statistics.mean(values), compute_half_width(values)
+        style = _make_style("kto")
+        axes.axhline(middle, color=style["color"])
+        axes.axhspan(middle - half, middle + half, color=style["color"], alpha=0.15, linewidth=0)
+    for shift, method in zip((-0.05, 0.05), STEP_METHODS, strict=True):
+        if method in methods:
+            by_noise = [select_values(table, name_noisy(method, noise), num_rounds, metric) for noise in NOISE]
+            axes.errorbar(
+                [position + shift for position in positions],
+                [statistics.mean(values) for values in by_noise],
+                [compute_half_width(values) for values in by_noise],
+                **_make_style(method),
+            )
+    axes.set_xticks(positions, [f"{noise * 100:g}" for noise in NOISE])
+
+
+def _make_style(method: str) -> dict[str, Any]:
+    index = list(METHODS).index(method)
+    return {"color": LIGHT.series[index], "marker": MARKERS[index], "capsize": 3, "label": METHODS[method][1]}
