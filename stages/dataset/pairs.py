@@ -80,8 +80,9 @@ class RoundPairs:
 def pair_completions(rows: pl.DataFrame, max_pairs: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """Correct with incorrect completions of one problem, and the reasons of problems without a pair.
 
-    A problem has as many pairs as two go into its rows, at least one and at most `max_pairs`: an epoch reads no more
-    completions than KTO does. Both kinds are used in turn, by sample id, which is a hash; the scarcer one repeatedly.
+    A problem has as many pairs as two go into its rows of known outcome, at least one and at most `max_pairs`: an epoch
+    reads no more completions than KTO does. Both kinds are used in turn, by sample id, which is a hash; the scarcer one
+    repeatedly.
     """
     problems = (
         rows.sort("problem_id", "sample_id")
@@ -89,7 +90,7 @@ def pair_completions(rows: pl.DataFrame, max_pairs: int) -> tuple[pl.DataFrame, 
         .agg(
             correct=pl.col("sample_id").filter("label"),
             incorrect=pl.col("sample_id").filter(~pl.col("label")),
-            number=_count_pairs(max_pairs),
+            number=_limit_pairs(pl.col("label").count(), max_pairs),
         )
     )
     has_correct, has_incorrect = (pl.col(name).list.len() > 0 for name in ("correct", "incorrect"))
@@ -127,7 +128,7 @@ def pair_steps(rows: pl.DataFrame, max_pairs: int) -> tuple[pl.DataFrame, dict[s
     ]
     both = sides[0].join(sides[1], on=keys).filter(pl.col("chosen_text") != pl.col("rejected_text"))
     candidates = _sort_by_hash(both.select(list(SCHEMAS["step_pairs.parquet"])))
-    numbers = rows.group_by("problem_id").agg(number=_count_pairs(max_pairs))
+    numbers = rows.group_by("problem_id").agg(number=_limit_pairs(pl.len(), max_pairs))
     pairs = (
         candidates.with_columns(turn=pl.int_range(pl.len()).over("problem_id", "rejected_sample_id", "rejected_step"))
         .sort("problem_id", "turn", "hash")
@@ -148,8 +149,8 @@ def pair_steps(rows: pl.DataFrame, max_pairs: int) -> tuple[pl.DataFrame, dict[s
     return pairs, _count_reasons(problems, reason)
 
 
-def _count_pairs(max_pairs: int) -> pl.Expr:
-    return (pl.len() // 2).clip(1, max_pairs).cast(pl.Int64)
+def _limit_pairs(num_rows: pl.Expr, max_pairs: int) -> pl.Expr:
+    return (num_rows // 2).clip(1, max_pairs).cast(pl.Int64)
 
 
 def _list_next_steps(rows: pl.DataFrame) -> pl.DataFrame:

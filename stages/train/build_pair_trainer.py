@@ -55,7 +55,7 @@ def build_pair_trainer(
     else:
         losses = {"ipo": 1.0} if params.method == "ipo" else {"sigmoid": 1.0}
         if params.method == "irpo":
-            losses["sft"] = params.irpo_alpha
+            losses["sft"] = params.nll_weight
         dpo_config = DPOConfig(
             **arguments,
             max_length=None,

@@ -15,13 +15,10 @@ _METHODS = {
     "step_dpo": "Step-DPO (arXiv 2406.18629) on correct and incorrect next steps",
 }
 
-_PARAMS_OF_METHODS = {"simpo_gamma": "simpo", "irpo_alpha": "irpo"}
-"""Params that one method alone reads."""
-
 
 def select_weight_params(params: TrainParams) -> dict[str, Any]:
     """The params that the weights depend on; options that are off (null) and those of other methods are left out."""
-    others = {name for name, method in _PARAMS_OF_METHODS.items() if method != params.method}
+    others = set() if params.method == "simpo" else {"simpo_gamma"}
     selected: dict[str, Any] = params.model_dump(mode="json", exclude_none=True, exclude={"report_to", *others})
     return selected
 

@@ -83,7 +83,7 @@ def loss_of(method: str, pairs: list[tuple[torch.Tensor, torch.Tensor, torch.Ten
 @pytest.mark.parametrize("method", PAIR_METHODS)
 def test_losses_are_the_papers(inputs: Path, tmp_path: Path, method: str) -> None:
     params = PARAMS.model_copy(
-        update={"method": method, "beta": BETA, "simpo_gamma": GAMMA, "irpo_alpha": ALPHA, "batch_size": 6}
+        update={"method": method, "beta": BETA, "simpo_gamma": GAMMA, "nll_weight": ALPHA, "batch_size": 6}
     )
     policy = read_policy(inputs / "M0")
     tokenizer, model = policy.load_tokenizer(), policy.load_model().double()
@@ -194,6 +194,7 @@ def test_defaults_of_methods() -> None:
 
     assert [beta(method=method) for method in ("kto", *PAIR_METHODS)] == [0.1, 0.1, 0.1, 0.1, 2.5, 0.4]
     assert beta(method="simpo", beta=2.0) == 2.0
+    assert validate(TrainParams, {"method": "irpo"}, "train").nll_weight == 1.0
     with pytest.raises(ParamsError, match="dpo cannot be trained with fsdp2; use strategy ddp"):
         validate(TrainParams, {"method": "dpo", "launch": {"num_processes": 2}}, "train")
 
@@ -203,6 +204,5 @@ def test_params_of_other_methods_decide_no_weights() -> None:
         return set(select_weight_params(TrainParams.model_validate({"method": method})))
 
     assert names("simpo") - names("step_kto") == {"simpo_gamma"}
-    assert names("irpo") - names("step_kto") == {"irpo_alpha"}
-    assert names("dpo") == names("step_kto")
+    assert names("irpo") == names("dpo") == names("step_kto")
     assert "simpo_gamma" not in json.dumps(select_weight_params(PARAMS))

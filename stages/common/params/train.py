@@ -11,7 +11,11 @@ PairMethod = Literal["dpo", "ipo", "irpo", "simpo", "step_dpo"]
 PAIR_METHODS: tuple[str, ...] = get_args(PairMethod)
 """Methods that train on pairs of completions or, `step_dpo`, of next steps."""
 
-METHOD_DEFAULTS: dict[str, dict[str, float]] = {"simpo": {"beta": 2.5}, "step_dpo": {"beta": 0.4}}
+METHOD_DEFAULTS: dict[str, dict[str, float]] = {
+    "irpo": {"nll_weight": 1.0},
+    "simpo": {"beta": 2.5},
+    "step_dpo": {"beta": 0.4},
+}
 """Defaults that are not those of the other methods."""
 
 
@@ -66,8 +70,6 @@ class TrainParams(ParamsBlock):
     simpo_gamma: float = Field(default=1.4, ge=0)
     """Of method simpo: by how much the chosen completion's reward should exceed the rejected one's (arXiv 2405.14734,
     for Llama 3 8B Instruct)."""
-    irpo_alpha: float = Field(default=1.0, ge=0)
-    """Of method irpo: weight of the chosen completions' negative log-likelihood per token (arXiv 2404.19733)."""
     step_beta: float | None = Field(default=None, gt=0)
     """Beta of the step term; null: that of the outcome term. The paper's value is not known."""
     normalize_by_length: bool = False
@@ -76,7 +78,7 @@ class TrainParams(ParamsBlock):
     raised by about the length of a completion, `step_beta` by that of a step."""
     nll_weight: float = Field(default=0.0, ge=0)
     """Weight of a term that keeps what is correct likely: its negative log-probability per token (RPO, IRPO: arXiv
-    2404.19733, where it is 1). The paper has none."""
+    2404.19733, where it is 1: the default of method irpo). The paper has none. Of step_kto, kto and irpo."""
     nll_on: Literal["completions", "steps"] = "completions"
     """What that term is of: correct completions, or correct steps of any completion, each counting the same."""
     z_clamp: bool = True
@@ -145,8 +147,11 @@ class TrainParams(ParamsBlock):
 
     @model_validator(mode="after")
     def _check_options_of_method(self) -> Self:
-        for name, off in (("nll_weight", 0.0), ("packing", False)):
-            if self.method not in ("step_kto", "kto") and getattr(self, name) != off:
+        for name, off, methods in (
+            ("nll_weight", 0.0, ("step_kto", "kto", "irpo")),
+            ("packing", False, ("step_kto", "kto")),
+        ):
+            if self.method not in methods and getattr(self, name) != off:
                 raise ValueError(f"{name}: expected {off} for method {self.method}, found {getattr(self, name)}")
         if self.nll_weight and self.nll_on == "steps" and self.method != "step_kto":
             raise ValueError(
