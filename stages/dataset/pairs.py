@@ -120,13 +120,13 @@ def pair_steps(rows: pl.DataFrame, max_pairs: int) -> tuple[pl.DataFrame, dict[s
     """
     steps = _list_next_steps(rows)
     keys = ["problem_id", "beginning"]
-    sides = [
+    chosen, rejected = (
         steps.filter(pl.col("step_label") == is_correct).select(
-            *keys, pl.col("sample_id", "step", "text").name.prefix(f"{side}_")
+            *keys, pl.col("sample_id", "step", "text").name.prefix(prefix)
         )
-        for side, is_correct in (("chosen", True), ("rejected", False))
-    ]
-    both = sides[0].join(sides[1], on=keys).filter(pl.col("chosen_text") != pl.col("rejected_text"))
+        for prefix, is_correct in (("chosen_", True), ("rejected_", False))
+    )
+    both = chosen.join(rejected, on=keys).filter(pl.col("chosen_text") != pl.col("rejected_text"))
     candidates = _sort_by_hash(both.select(list(SCHEMAS["step_pairs.parquet"])))
     numbers = rows.group_by("problem_id").agg(number=_limit_pairs(pl.len(), max_pairs))
     pairs = (
@@ -137,8 +137,8 @@ def pair_steps(rows: pl.DataFrame, max_pairs: int) -> tuple[pl.DataFrame, dict[s
         .select(list(SCHEMAS["step_pairs.parquet"]))
     )
     problems = numbers.join(pairs, on="problem_id", how="anti")
-    for side, frame in zip(("correct", "incorrect"), sides, strict=True):
-        problems = problems.with_columns(pl.col("problem_id").is_in(frame["problem_id"].unique().implode()).alias(side))
+    for name, frame in (("correct", chosen), ("incorrect", rejected)):
+        problems = problems.with_columns(pl.col("problem_id").is_in(frame["problem_id"].unique().implode()).alias(name))
     reason = (
         pl.when(~pl.col("incorrect"))
         .then(pl.lit("no incorrect step after correct ones"))
