@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from stages.common.console import run_stage
-from stages.common.device import choose_device
+from stages.common.device import choose_device, choose_dtype
 from stages.common.params.block import load, load_seed
 from stages.common.params.runtime import load_runtime
 from stages.common.params.train import TrainParams
@@ -25,6 +25,8 @@ def train_policy(recipe: Path, dataset: Path, policy: Path, out: Path, report: P
     if params.method == "none":
         copy_policy(policy, out, report)
         return
+    if params.dtype == "auto":
+        params = params.model_copy(update={"dtype": choose_dtype(choose_device(load_runtime().device))})
     inputs = TrainingInputs(dataset, policy, params, load_seed(recipe))
     entry = locate_training("train", inputs.made_from)
     if entry is None:

@@ -13,12 +13,19 @@ from stages.train.policy_card import select_weight_params
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """A data set, a starting policy, params and a seed; reading either folder raises `UserError`."""
+    """A data set, a starting policy, params and a seed; reading either folder raises `UserError`.
+
+    `params.dtype` is a type, not `auto`: what that means on this machine is part of what determines a policy.
+    """
 
     dataset: Path
     policy: Path
     params: TrainParams
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.params.dtype == "auto":
+            raise ValueError("params.dtype: expected a type, found auto")
 
     @cached_property
     def dataset_folder(self) -> DatasetFolder:
@@ -37,4 +44,5 @@ class TrainingInputs:
             "policy": self.starting_policy.hash,
             "params_hash": content_hash("train", select_weight_params(self.params), weights),
             "seed": self.seed,
+            "dtype": self.params.dtype,
         }

@@ -84,7 +84,7 @@ def make_options(model: ModelId, params: VllmParams, port: int) -> dict[str, Opt
         "revision": model.revision,
         "host": "127.0.0.1",
         "port": port,
-        "dtype": params.dtype,
+        "dtype": params.dtype or "auto",
         "quantization": params.quantization,
         "tensor_parallel_size": params.tensor_parallel_size,
         "data_parallel_size": params.data_parallel_size,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.common.device import prepare_torch
+from stages.common.device import choose_dtype, name_dtype, prepare_torch
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.prompt_encoder import PromptEncoder, PromptError
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest
 from stages.common.errors import describe_error
-from stages.common.params.engine import EngineParams
+from stages.common.params.engine import EngineParams, TransformersParams
 from stages.common.policies import Policy
 from stages.common.tables import seed_from
 from stages.common.token_ids import decode_ids
@@ -33,17 +33,18 @@ class TransformersKind(EngineKind):
     @classmethod
     def make_engine(cls, params: EngineParams, model: ModelId, context: EngineContext) -> TransformersEngine:
         """Needs the machine's number of threads and device."""
-        return TransformersEngine(model, params.transformers.batch_size, context)
+        return TransformersEngine(model, params.transformers, context)
 
     @classmethod
     def identify_model(cls, params: EngineParams, model: ModelId) -> str:
-        """A name of its own: from equal seeds other engines draw other samples."""
-        return f"{model} transformers"
+        """A name of its own: from equal seeds other engines draw other samples, and so do other number types."""
+        return f"{model} {cls.name_sampler(params)}"
 
     @classmethod
     def name_sampler(cls, params: EngineParams) -> str:
         """Independent of the batch size."""
-        return "transformers"
+        dtype = name_dtype(params.transformers.dtype)
+        return f"transformers {dtype}" if dtype else "transformers"
 
     @classmethod
     def choose_seed(cls, seed: int) -> int | None:
@@ -54,21 +55,21 @@ class TransformersKind(EngineKind):
 class TransformersEngine:
     """Loads `model` at the first request, so that a run served from the journal needs none.
 
-    Neighbours are generated `batch_size` at a time, in float32 on a CPU and bfloat16 on a GPU. A JSON schema is not
+    Neighbours are generated `params.batch_size` at a time, in `params.dtype`. A JSON schema is not
     enforced: the caller checks what it gets. Of the model's generation_config the end tokens alone count: requests
     hold all else. Raises `EngineError` for a model without weights.
     """
 
-    def __init__(self, model: ModelId, batch_size: int, context: EngineContext) -> None:
+    def __init__(self, model: ModelId, params: TransformersParams, context: EngineContext) -> None:
         self._model_id = model
-        self._batch_size = batch_size
+        self._params = params
         self._context = context
         self._loaded: tuple[Any, PromptEncoder] | None = None
 
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         """See `Engine.complete`; deterministic in the requests on one kind of hardware."""
         source = iter(requests)
-        while batch := list(islice(source, self._batch_size)):
+        while batch := list(islice(source, self._params.batch_size)):
             for group in _split_by_params(batch):
                 yield from self._generate(group)
 
@@ -83,7 +84,9 @@ class TransformersEngine:
             encoder.tokenizer.padding_side = "left"
             if encoder.tokenizer.pad_token_id is None:
                 encoder.tokenizer.pad_token = encoder.tokenizer.eos_token
-            dtype = "bfloat16" if device == "cuda" else "float32"
+            dtype = self._params.dtype or ("bfloat16" if device == "cuda" else "float32")
+            if dtype == "auto":
+                dtype = choose_dtype(device)
             try:
                 weights = Policy(Path(model.source), str(model), model.source, model.revision)
                 self._loaded = _keep_token_ids_alone(weights.load_model(device, dtype)), encoder

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable
 from itertools import chain
 from typing import Any
 
+from stages.common.device import name_dtype
 from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.openai_dialect import Dialect, write_body
@@ -36,8 +37,8 @@ class VllmKind(EngineKind):
     @classmethod
     def identify_model(cls, params: EngineParams, model: ModelId) -> str:
         """Another number type or quantization is another model."""
-        names = [str(model), params.vllm.dtype, params.vllm.quantization]
-        return " ".join(name for name in names if name not in ("auto", None))
+        names = [str(model), name_dtype(params.vllm.dtype), params.vllm.quantization]
+        return " ".join(name for name in names if name is not None)
 
     @classmethod
     def limit_thinking(cls, params: EngineParams, num_tokens: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from stages.common.device import choose_dtype
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.server_process import ServerProcess
 from stages.common.params.engine import VllmParams
@@ -156,12 +157,13 @@ def make_options(model: ModelId, vllm: VllmParams, is_cpu: bool, socket: str) ->
     """vLLM's options to serve `model` at the path `socket`.
 
     No code of the model is run; weights are safetensors, which can hold none. Defaults in the model's own
-    generation_config are not used: requests hold all values. On a CPU, which may emulate bfloat16, `auto` is float32.
+    generation_config are not used: requests hold all values. A CPU may emulate bfloat16: there the model's own type
+    counts for nothing.
     """
     own = vllm.model_dump(exclude={"engine_args"})
     return {
         **own,
-        "dtype": "float32" if is_cpu and vllm.dtype == "auto" else vllm.dtype,
+        "dtype": _choose_dtype(vllm, is_cpu),
         "uds": socket,
         "served_model_name": str(model),
         "revision": model.revision,
@@ -175,6 +177,12 @@ def make_options(model: ModelId, vllm: VllmParams, is_cpu: bool, socket: str) ->
         **vllm.engine_args,
         "trust_remote_code": False,
     }
+
+
+def _choose_dtype(vllm: VllmParams, is_cpu: bool) -> str:
+    if not is_cpu or vllm.dtype not in (None, "auto"):
+        return vllm.dtype or "auto"
+    return "float32" if vllm.dtype is None else choose_dtype("cpu")
 
 
 def format_flags(options: dict[str, Option]) -> list[str]:

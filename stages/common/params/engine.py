@@ -38,6 +38,9 @@ class TransformersParams(ParamsBlock):
 
     batch_size: int = Field(default=64, ge=1)
     """Sequences generated together."""
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None
+    """Type of the weights in memory; null: float32 on a CPU, bfloat16 on a GPU. auto: on a CPU too, bfloat16 where a
+    probe finds it faster, so that samples depend on the machine. Another type is another model to the journal."""
 
 
 class RecordedParams(ParamsBlock):
@@ -70,8 +73,9 @@ class OpenAIParams(ParamsBlock):
 class VllmParams(ParamsBlock):
     """How vLLM or SGLang runs the model, for the kinds `vllm`, `serve` and `ray`."""
 
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Type of the weights in memory; auto is the model's own. Another type is another model to the journal."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = None
+    """Type of the weights in memory; null: float32 on a CPU, the model's own on a GPU. auto: on a CPU bfloat16 where a
+    probe finds it faster, so that replies depend on the machine. Another type is another model to the journal."""
     quantization: str | None = None
     """As vLLM names it (`fp8`, `awq`); null: none beyond the model's own. Another one is another model, too."""
     tensor_parallel_size: int = Field(default=1, ge=1)

@@ -103,8 +103,8 @@ class PrmParams(ParamsBlock):
             raise ValueError("chat.steps: turns needs layout step_tag and an empty step_separator")
         if self.engine == "vllm" and self.layout != "qwen_math_prm":
             raise ValueError(f"engine: vllm runs layout qwen_math_prm only, found {self.layout}; set transformers")
-        if self.vllm.dtype != "auto":
-            raise ValueError("vllm.dtype: the type of the weights is judge.prm.dtype; set vllm.dtype to auto")
+        if self.vllm.dtype is not None:
+            raise ValueError("vllm.dtype: the type of the weights is judge.prm.dtype; set vllm.dtype to null")
         if self.incorrect_threshold > self.correct_threshold:
             raise ValueError("incorrect_threshold: above correct_threshold, so that a score could mean both")
         return self

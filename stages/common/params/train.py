@@ -110,8 +110,9 @@ class TrainParams(ParamsBlock):
     max_length: int = Field(default=4096, ge=8)
     """Prompt and completion, in tokens; longer rows are dropped and counted, never cut. The paper's value is not
     known."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Of forward and backward passes; weights are kept and updated in float32."""
+    dtype: Literal["float32", "bfloat16", "auto"] = "bfloat16"
+    """Of forward and backward passes; weights are kept and updated in float32. auto: bfloat16 on a GPU, and on a CPU
+    where a probe finds it faster; weights then depend on the machine, and their manifest says which type it was."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     max_displacement: float | None = Field(default=0.02, gt=0)
@@ -143,6 +144,12 @@ class TrainParams(ParamsBlock):
     def _check_4bit_is_not_sharded(self) -> Self:
         if self.lora and self.lora.load_in_4bit and self.launch and self.launch.strategy != "ddp":
             raise ValueError(f"lora.load_in_4bit: {self.launch.strategy} cannot shard 4-bit weights; use strategy ddp")
+        return self
+
+    @model_validator(mode="after")
+    def _check_machines_agree_on_dtype(self) -> Self:
+        if self.dtype == "auto" and self.launch and self.launch.num_machines > 1:
+            raise ValueError("dtype: machines may choose different types by auto; set it to float32 or bfloat16")
         return self
 
     @model_validator(mode="after")
