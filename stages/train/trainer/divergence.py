@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 WINDOW_STEPS = 10
 """Optimizer steps over which metrics are averaged: those of a single step are noise."""
 
-PATIENCE_STEPS = 20
+STOP_AFTER_STEPS = 20
 """Optimizer steps for which displacement has to last to stop a run: on toy arithmetic a run with the NLL term passed
 through 10 such steps and recovered."""
 
@@ -31,7 +31,7 @@ class DivergenceCallback(TrainerCallback):
     per completion token, and a log-probability of the end token after correct completions that has fallen by more than
     ``max_eos_drop`` nats since the first steps: completions would no longer end, which training, which samples none,
     would not notice. Displacement (`find_displaced`, with the limit ``max_displacement``) is warned of, and stops a run
-    in which it lasts for `PATIENCE_STEPS` (for `WINDOW_STEPS` at the end) and does not recover. Limits are read from
+    in which it lasts for `STOP_AFTER_STEPS` (for `WINDOW_STEPS` at the end) and does not recover. Limits are read from
     the training arguments that have them.
     """
 
@@ -53,14 +53,14 @@ class DivergenceCallback(TrainerCallback):
         for problem in [*_find_infinite(logs or {}), *drift]:
             self._stop(args, step, f"{problem}; {_ADVICE}")
         # A run that ends displaced has no more steps to recover in.
-        patience_steps = PATIENCE_STEPS if step < state.max_steps else WINDOW_STEPS
+        stop_after_steps = STOP_AFTER_STEPS if step < state.max_steps else WINDOW_STEPS
         for displaced in find_displaced(recent, _read_limit(args)) if step >= WINDOW_STEPS else []:
             problem = f"{displaced}; {ADVICE}"
-            if _has_lasted(displaced, entries, step, patience_steps):
+            if _has_lasted(displaced, entries, step, stop_after_steps):
                 self._stop(args, step, problem)
             elif not self._has_warned:
                 self._has_warned = True
-                logger.warning("step %d: %s; the run stops if this lasts for %d steps", step, problem, PATIENCE_STEPS)
+                logger.warning("step %d: %s; the run stops if this lasts for %d steps", step, problem, STOP_AFTER_STEPS)
 
     def _stop(self, args: Any, step: int, problem: str) -> None:
         checkpoint = get_last_checkpoint(args.output_dir)
@@ -92,10 +92,10 @@ def _find_drift(logs: Mapping[str, float], first: Mapping[str, float], args: Any
             yield f"the end token's log-probability has fallen by {drop:.2f} nats, above max_eos_drop {max_drop}"
 
 
-def _has_lasted(now: Displacement, entries: Sequence[Mapping[str, float]], step: int, patience_steps: int) -> bool:
-    """Whether `now`'s level was displaced in all windows that ended `patience_steps` ago or later, and no more in the
+def _has_lasted(now: Displacement, entries: Sequence[Mapping[str, float]], step: int, stop_after_steps: int) -> bool:
+    """Whether `now`'s level was displaced in all windows that ended `stop_after_steps` ago or later, and no more in the
     first of them: what loses less than before is recovering."""
-    start = step - patience_steps
+    start = step - stop_after_steps
     ends = [int(entry["step"]) for entry in entries if start <= entry["step"] < step]
     losses = [
         {found.level: found.loss for found in find_displaced(average_logs(_select_window(entries, end)), now.limit)}
