@@ -88,9 +88,10 @@ bench-verify: $(VENV)/.developed  ## the verifier beside plain math-verify: spee
 	@$(BIN)/python -m benchmarks.verifier_accuracy --write
 
 BENCH_DATA ?= ../shared/data
-bench-labels: $(VENV)/.developed  ## rule judges and the splitter beside people's labels and marks, on texts below BENCH_DATA
+bench-labels: $(VENV)/.developed  ## rule judges, splitter and decontamination beside what people read, on texts below BENCH_DATA
 	@$(BIN)/python -m benchmarks.judge_labels $(BENCH_DATA)
 	@$(BIN)/python -m benchmarks.step_boundaries $(BENCH_DATA)
+	@$(BIN)/python -m benchmarks.decontamination $(BENCH_DATA)
 
 bench-llm: $(VENV)/.developed  ## requests a second, beside a bare asyncio and openai loop in the same run
 	@$(BIN)/python -m benchmarks.llm_client

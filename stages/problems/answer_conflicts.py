@@ -28,11 +28,9 @@ def compare_answers(task: str, rows: Iterable[tuple[Problem, str]]) -> list[bool
 
     Answers that differ in layout only are equal without it: it is started for the others alone.
     """
-    gold_rules = GOLD_RULES.get(task)()
+    make_key = GOLD_RULES.get(task)().make_key
     pairs = [(problem["problem"], problem["answer"], other) for problem, other in rows]
-    results: list[bool | None] = [
-        gold_rules.make_key(first) == gold_rules.make_key(second) or None for _, first, second in pairs
-    ]
+    results: list[bool | None] = [make_key(first) == make_key(second) or None for _, first, second in pairs]
     open_pairs = [at for at, is_equal in enumerate(results) if not is_equal]
     if open_pairs:
         with closing(VERIFIERS.get(task)()) as verifier:

@@ -10,6 +10,7 @@ from stages.common.params.evaluate import BenchmarkParams
 from stages.common.params.problems import DecontaminationParams
 from stages.common.provenance import compute_sha256
 from stages.common.raw_rows import RawRow, read_file, read_hub
+from stages.problems.question_filters import DRAWING_CODE
 from stages.problems.word_tokens import tokenize_words
 
 
@@ -25,9 +26,9 @@ class Overlap:
 class EvaluationSet:
     """The n-grams of all evaluation problems that were added.
 
-    Words are compared without case, punctuation, operators and LaTeX layout. An evaluation problem of fewer than
-    `ngram` words is found wherever a problem holds it whole, operators included: within "Solve: Simplify 2 + 3. (A) 4",
-    hence also within "Simplify 2 + 3 * 4".
+    Words are compared without case, punctuation, operators, LaTeX layout and the code of drawings. An evaluation
+    problem of fewer than `ngram` words is found wherever a problem holds it whole, operators included: within
+    "Solve: Simplify 2 + 3. (A) 4", hence also within "Simplify 2 + 3 * 4".
     """
 
     def __init__(self, ngram: int) -> None:
@@ -44,8 +45,8 @@ class EvaluationSet:
         for location, problem in problems:
             for gram in self._list_ngrams(problem):
                 self._locations.setdefault(gram, location)
-            if len(tokenize_words(problem, operators=False)) < self._ngram:
-                words = tuple(tokenize_words(problem))
+            if len(_read_words(problem, operators=False)) < self._ngram:
+                words = tuple(_read_words(problem))
                 self._short.setdefault(words, location)
                 self._short_lengths.add(len(words))
             num_problems += 1
@@ -54,7 +55,7 @@ class EvaluationSet:
         self.files.append({**file, "problems": num_problems})
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
-        tokens = tokenize_words(problem, operators=False)
+        tokens = _read_words(problem, operators=False)
         for start in range(len(tokens) - self._ngram + 1):
             yield " ".join(tokens[start : start + self._ngram])
 
@@ -63,7 +64,7 @@ class EvaluationSet:
         for gram in self._list_ngrams(problem):
             if (location := self._locations.get(gram)) is not None:
                 return Overlap(location, gram)
-        return self._find_short(tokenize_words(problem))
+        return self._find_short(_read_words(problem))
 
     def _find_short(self, words: list[str]) -> Overlap | None:
         for length in sorted(self._short_lengths):
@@ -72,6 +73,11 @@ class EvaluationSet:
                 if found in self._short:
                     return Overlap(self._short[found], " ".join(found))
         return None
+
+
+def _read_words(problem: str, operators: bool = True) -> list[str]:
+    """Words of `problem` without the code of its drawings, which many problems share; with it where that is all."""
+    return tokenize_words(DRAWING_CODE.sub(" ", problem), operators) or tokenize_words(problem, operators)
 
 
 def read_evaluation_sets(

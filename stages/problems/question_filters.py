@@ -18,7 +18,9 @@ _PROOF = re.compile(
 )
 _PICTURE = r"(?:figure|diagram|picture|drawing|sketch|illustration)"
 _PLACE = r"(?:below|above|here|(?:at|to|on) (?:the )?(?:right|left))"
-_DRAWING_CODE = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
+DRAWING_CODE = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL | re.IGNORECASE)
+"""Asymptote code, as MATH has it."""
+
 _FIGURE = re.compile(
     r"\[asy\]|\\includegraphics|\\begin\{(?:tikzpicture|asy|picture)\}|!\[[^\]]*\]\(|<img"
     r"|https?://\S+\.(?:png|jpe?g|gif|svg)"
@@ -54,7 +56,7 @@ _SERIES = (
 
 def asks_for_proof_only(problem: str) -> bool:
     """Whether the problem asks for a proof and for nothing that has an answer."""
-    problem = _DRAWING_CODE.sub("", problem)
+    problem = DRAWING_CODE.sub("", problem)
     return _PROOF.search(problem) is not None and _ANSWER.search(problem) is None
 
 
@@ -99,7 +101,7 @@ def has_multiple_questions(problem: str) -> bool:
     Marked parts without a task are conditions ("with the following properties: 1. ... 2. ...") where the text before
     them says so, and exercises ("solve the equations: a) ... b) ...") otherwise.
     """
-    problem = _DRAWING_CODE.sub("", problem)
+    problem = DRAWING_CODE.sub("", problem)
     stem, parts = find_parts(problem)
     if parts:
         asking = sum(1 for part in parts if _ANSWER.search(part) or _PROOF.search(part))
