@@ -45,8 +45,8 @@ class EvaluationSet:
         for location, problem in problems:
             for gram in self._list_ngrams(problem):
                 self._locations.setdefault(gram, location)
-            if len(_read_words(problem, operators=False)) < self._ngram:
-                words = tuple(_read_words(problem))
+            if len(tokenize_words(_leave_out_drawings(problem), operators=False)) < self._ngram:
+                words = tuple(tokenize_words(_leave_out_drawings(problem)))
                 self._short.setdefault(words, location)
                 self._short_lengths.add(len(words))
             num_problems += 1
@@ -55,7 +55,7 @@ class EvaluationSet:
         self.files.append({**file, "problems": num_problems})
 
     def _list_ngrams(self, problem: str) -> Iterator[str]:
-        tokens = _read_words(problem, operators=False)
+        tokens = tokenize_words(_leave_out_drawings(problem), operators=False)
         for start in range(len(tokens) - self._ngram + 1):
             yield " ".join(tokens[start : start + self._ngram])
 
@@ -64,7 +64,7 @@ class EvaluationSet:
         for gram in self._list_ngrams(problem):
             if (location := self._locations.get(gram)) is not None:
                 return Overlap(location, gram)
-        return self._find_short(_read_words(problem))
+        return self._find_short(tokenize_words(_leave_out_drawings(problem)))
 
     def _find_short(self, words: list[str]) -> Overlap | None:
         for length in sorted(self._short_lengths):
@@ -75,9 +75,10 @@ class EvaluationSet:
         return None
 
 
-def _read_words(problem: str, operators: bool = True) -> list[str]:
-    """Words of `problem` without the code of its drawings, which many problems share; with it where that is all."""
-    return tokenize_words(DRAWING_CODE.sub(" ", problem), operators) or tokenize_words(problem, operators)
+def _leave_out_drawings(problem: str) -> str:
+    """`problem` without the code of its drawings, which many problems share; with it where that is all."""
+    text = DRAWING_CODE.sub(" ", problem)
+    return text if tokenize_words(text) else problem
 
 
 def read_evaluation_sets(
