@@ -14,7 +14,7 @@ RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data")) / "record
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {
         "vocab_size": 4096,
-        "hidden_size": 32,
+        "hidden_size": 64,
         "intermediate_size": 64,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
@@ -40,7 +40,7 @@ SIZES: dict[str, dict[str, int]] = {
         "max_position_embeddings": 4096,
     },
 }
-"""Llama shapes: one for tests, one for a CPU, and Llama 3.2 1B's."""
+"""Llama shapes: one for tests, one for a CPU, and Llama 3.2 1B's. vLLM on CPUs wants 32 dimensions per head."""
 
 
 def read_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
