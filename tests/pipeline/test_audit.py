@@ -180,8 +180,21 @@ def test_an_orphan(smoke: Path) -> None:
 def test_a_sample_text(smoke: Path) -> None:
     row, sample = kept(smoke, SAMPLE, "data/samples/M1")
     found = after_change(smoke, "data/samples/M1", SAMPLE, set_cells(row, completion=sample["completion"] + "."))
-    (line,) = found["samples"]
-    assert f"sample {sample['sample_id']} of problem {sample['problem_id']}: sample_id is" in line
+    by_id, by_tokens = found["samples"]
+    assert f"sample {sample['sample_id']} of problem {sample['problem_id']}: sample_id is" in by_id
+    assert f"sample {sample['sample_id']}: token ids do not spell the completion" in by_tokens
+
+
+def test_token_ids(smoke: Path) -> None:
+    row, sample = kept(smoke, SAMPLE, "data/samples/M1")
+    others = [*sample["completion_ids"][1:], 10**9]
+    found = after_change(smoke, "data/samples/M1", SAMPLE, set_cells(row, completion_ids=others))
+    assert found["samples"] == [
+        f"data/samples/M1/all.parquet: sample {sample['sample_id']}: token ids do not spell the completion"
+    ]
+    assert len(found["kto"]) == 2
+    found = after_change(smoke, "data/samples/M1", SAMPLE, set_cells(row, tokenizer="another"))
+    assert f"tokenizer is another; the policy's is {sample['tokenizer']}" in found["samples"][0]
 
 
 def test_rows_swapped_between_problems(smoke: Path) -> None:

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from stages.common.engines import Completion, GenerationRequest, ModelId
-from stages.common.engines.openai_dialect import write_body
-from stages.common.engines.openai_reply import read_completion
+from stages.common.engines import Completion, EngineContext, GenerationRequest, ModelId, make_engine
 from stages.common.engines.retry_policy import RetryPolicy
 from stages.common.engines.vllm_engine import VllmEngine
+from stages.common.params.engine import EngineParams
 from stages.common.params.runtime import RuntimeParams
 from stages.common.params.train import TrainParams
 from stages.common.policies import write_manifest
 from stages.common.provenance import hash_folder
 from stages.train.run import train
 from stages.train.training_inputs import TrainingInputs
+from tests.support.sampled_rows import check_log_probs
 from tests.support.small_llama import PLAIN_VLLM, write_small_llama
 from tests.support.tiny_policy import documents, write_dataset
 
@@ -47,6 +47,7 @@ ONE_STEP = TrainParams(
     report_to=None,
 )
 TOKENS = 16
+RUNTIME = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -56,51 +57,59 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     start = write_small_llama(place / "M0")
     write_manifest(start, {"kind": "test"})
     write_dataset(place / "rows", count=4)
-    runtime = RuntimeParams(num_threads=1, num_workers=1, distributed=None, device="cpu")
     report, work = place / "report.json", place / "work"
     train(
-        TrainingInputs(place / "rows", start, ONE_STEP, seed=1), runtime, place / "M1", report, work, place / "journal"
+        TrainingInputs(place / "rows", start, ONE_STEP, seed=1), RUNTIME, place / "M1", report, work, place / "journal"
     )
     assert json.loads(report.read_text())["num_steps"] == 1
     assert hash_folder(place / "M1")["model.safetensors"] != hash_folder(start)["model.safetensors"]
     return place / "M1"
 
 
-def decode(policy: Path, prompts: list[str]) -> list[list[int]]:
-    """Token ids that transformers decodes greedily, prompt by prompt."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(policy)
-    model = AutoModelForCausalLM.from_pretrained(policy).eval()
-    found = []
-    for prompt in prompts:
-        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
-        with torch.inference_mode():
-            output = model.generate(ids, do_sample=False, max_new_tokens=TOKENS)
-        found.append(output[0, ids.shape[1] :].tolist())
-    return found
+def generate(folder: Path, requests: list[GenerationRequest]) -> list[Completion]:
+    """vLLM's completions of `requests`, in their order."""
+    with closing(VllmEngine(ModelId(str(folder)), PLAIN_VLLM, 8, RetryPolicy(600, 600))) as engine:
+        found = {request.key: response for request, response in engine.complete(requests)}
+    return [completion for request in requests if isinstance(completion := found[request.key], Completion)]
 
 
-def test_the_saved_policy_decodes_in_vllm_as_in_transformers(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def generate_by_transformers(folder: Path, requests: list[GenerationRequest]) -> list[Completion]:
+    """The same by transformers."""
+    params = EngineParams.model_validate({"kind": "transformers"})
+    with closing(make_engine(params, ModelId(str(folder)), EngineContext(RUNTIME))) as engine:
+        found = {request.key: response for request, response in engine.complete(requests)}
+    return [completion for request in requests if isinstance(completion := found[request.key], Completion)]
+
+
+def test_the_saved_policy_decodes_in_vllm_as_in_transformers_whatever_its_generation_config_says(trained: Path) -> None:
+    """Token for token, with a repetition penalty of 1.3 in generation_config.json, which neither follows."""
     prompts = [prompt for prompt, *_ in documents(6, seed=1)]
-    expected = decode(trained, prompts)
-    assert len({tuple(ids) for ids in expected}) > 1, "the answers tell prompts apart"
-    assert expected != decode(trained.with_name("M0"), prompts), "and policies"
-    drawn: dict[str, list[int]] = {}
+    greedy = [GenerationRequest("m", prompt, 0.0, TOKENS, seed=None, wants_token_ids=True) for prompt in prompts]
+    expected = [each.token_ids for each in generate_by_transformers(trained, greedy)]
+    assert len(set(expected)) > 1, "the answers tell prompts apart"
+    start = trained.with_name("M0")
+    assert expected != [each.token_ids for each in generate_by_transformers(start, greedy)], "and policies"
+    path = trained / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 1.3}))
+    assert [each.token_ids for each in generate_by_transformers(trained, greedy)] == expected
+    assert [each.token_ids for each in generate(trained, greedy)] == expected
 
-    def write_and_ask_for_ids(request: GenerationRequest, model_name: str) -> dict[str, Any]:
-        return {**write_body(request, model_name), "return_token_ids": True}
 
-    def read_ids(content_type: str, reply: bytes) -> Completion:
-        choice = json.loads(reply)["choices"][0]
-        drawn[choice["text"]] = choice["token_ids"]
-        return read_completion(content_type, reply)
-
-    monkeypatch.setattr("stages.common.engines.vllm_engine.write_body", write_and_ask_for_ids)
-    monkeypatch.setattr("stages.common.engines.openai_engine.read_completion", read_ids)
-    greedy = [GenerationRequest("trained", prompt, 0.0, TOKENS, seed=None) for prompt in prompts]
-    with closing(VllmEngine(ModelId(str(trained)), PLAIN_VLLM, 8, RetryPolicy(600, 600))) as engine:
-        answers = {request.key: answer for request, answer in engine.complete(greedy)}
-    texts = [answer.text for request in greedy if isinstance(answer := answers[request.key], Completion)]
-    assert [drawn[text] for text in texts] == expected
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_trainer_gives_every_token_that_vllm_sampled_its_log_prob(
+    trained: Path, tmp_path: Path, temperature: float
+) -> None:
+    """Per token and per step, to 1e-4 nats, prompts as texts and as chats."""
+    start = trained.with_name("M0")
+    texts: list[Any] = [prompt for prompt, *_ in documents(3, seed=2)]
+    prompts = [*texts, *([{"role": "user", "content": text}] for text in texts)]
+    requests = [
+        GenerationRequest("m", prompt, temperature, TOKENS, seed, wants_token_ids=True)
+        for prompt in prompts
+        for seed in range(3)
+    ]
+    completions = generate(start, requests)
+    assert len(completions) == len(requests)
+    for is_chat in (False, True):
+        chosen = [at for at, request in enumerate(requests) if isinstance(request.prompt, list) is is_chat]
+        check_log_probs(start, [requests[at].prompt for at in chosen], [completions[at] for at in chosen], tmp_path)

@@ -28,6 +28,7 @@ from stages.sample.sampled_tokens import SampledTokens
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.preference_rows import LabelledCompletion
 from stages.train.trainer.sampler_check import compare_with_sampler
+from tests.support.sampled_rows import check_log_probs
 from tests.support.small_llama import write_small_llama
 from tests.support.tiny_policy import byte_level_bpe, documents
 
@@ -156,69 +157,16 @@ def sample(folder: Path, prompts: list[Any], temperature: float, max_tokens: int
     return [completion for request in requests if isinstance(completion := found[request.key], Completion)]
 
 
-def make_row(
-    prompt: Any, completion: Completion, tokenizer: Any, name: str = "r", label: bool | None = True
-) -> LabelledCompletion:
-    """`completion` in steps of three characters."""
-    ends = [*range(3, len(completion.text), 3), len(completion.text)]
-    spans = list(zip([0, *ends], ends, strict=False))
-    is_cut, ids = completion.finish_reason == "length", list(completion.token_ids or ())
-    known = [at % 2 == 0 for at in range(len(spans))]
-    return LabelledCompletion(
-        name,
-        prompt,
-        completion.text,
-        label,
-        spans,
-        known,
-        is_cut,
-        ids,
-        hash_tokenizer(tokenizer),  # type: ignore[arg-type]
-    )
-
-
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
 @pytest.mark.parametrize("is_chat", [False, True])
 def test_the_trainer_gives_every_sampled_token_the_log_prob_of_its_sampler(
     policy: Policy, temperature: float, is_chat: bool, tmp_path: Path
 ) -> None:
     """Per token and per step, to 1e-4 nats: the property that training off the policy breaks."""
-    import torch
-
-    from stages.train import StepKTOConfig, StepKTOTrainer
-    from stages.train.trainer.step_logps import compute_step_logps
-
-    prompts: list[Any] = [prompt for prompt, *_ in documents(4, seed=2)]
+    prompts: list[Any] = [prompt for prompt, *_ in documents(4, seed=2) for _ in range(3)]
     if is_chat:
         prompts = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    completions = sample(policy.folder, prompts, temperature)
-    tokenizer = policy.load_tokenizer()
-    rows = [make_row(prompts[at // 3], each, tokenizer, f"s{at}") for at, each in enumerate(completions)]
-    sampled = {f"s{at}": sum(each.logprobs or ()) for at, each in enumerate(completions)}
-    data = encode_dataset(rows, tokenizer, "keep", None, DropLog(), sampled)
-    assert list(data["completion_ids"]) == [list(each.token_ids or ()) for each in completions]
-    texts = tokenizer([each.text for each in completions])["input_ids"]
-    assert texts != list(data["completion_ids"]), "the texts alone have other tokens"
-    args: dict[str, Any] = {"output_dir": str(tmp_path), "per_device_train_batch_size": 4, "report_to": "none"}
-    args |= {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "disable_tqdm": True}
-    config = StepKTOConfig(**args, precompute_ref_log_probs=True)
-    trainer = StepKTOTrainer(policy.load_model(), config, data, tokenizer)
-    found = compare_with_sampler(trainer.train_dataset, trainer.train_dataset["ref_step_logps"])
-    assert found is not None
-    assert (found["samples"], found["max"] < 1e-5) == (len(completions), True)
-    ours: list[list[float]] = []
-    for batch in trainer.get_train_dataloader():
-        with torch.no_grad():
-            _, output = compute_step_logps(trainer.model, batch, "")
-        is_completion = batch["completion_mask"][:, 1:].bool()
-        ours += [row[mask].tolist() for row, mask in zip(output.log_probs, is_completion, strict=True)]
-    for at, completion in enumerate(completions):
-        theirs = list(completion.logprobs or ())
-        assert ours[at] == pytest.approx(theirs, abs=1e-4)
-        by_step = [0.0] * (data["step_of_token"][at][-1] + 1)
-        for step, logp in zip(data["step_of_token"][at], theirs, strict=True):
-            by_step[step] += logp
-        assert trainer.train_dataset["ref_step_logps"][at] == pytest.approx(by_step, abs=1e-4)
+    check_log_probs(policy.folder, prompts, sample(policy.folder, prompts[::3], temperature), tmp_path)
 
 
 def test_other_weights_are_noticed(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,7 @@ from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, UNREADABLE, KeyRange
 from tools.audit.table_sets import DatasetSelection, TableSet
 from tools.audit.verify.label_checks import check_labels
 from tools.audit.verify.row_comparison import check_equal, check_parents, name_row, read_checked
+from tools.audit.verify.token_checks import check_token_ids
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def check_rows(
         return
     if "samples" in results:
         _check_samples(results, tables, keys, rows.problems, rows.samples, policy)
+        check_token_ids(results, f"{tables.samples}/{keys.shard}.parquet", rows.samples, root / tables.policy)
     samples = rows.samples.join(rows.problems.select("problem_id"), on="problem_id", how="semi", maintain_order="left")
     if "verdicts" in results and rows.outcomes is not None:
         _check_verdicts(results, root, tables, keys, rows.problems, samples, rows.outcomes)

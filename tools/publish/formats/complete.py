@@ -58,7 +58,12 @@ def _list_columns(_: bool) -> tuple[Column, ...]:
         Column("judge_prompts", pl.List(pl.String), "for each judging model, the hash of its prompt's template"),
         *_select_columns(OUTCOME, _OUTCOME_NAMES, _KEYS),
         *_select_columns(SELECTION, {}, _KEYS),
-        Column("row", pl.Int64, "0-based row in `kto` and `step_kto`, null for a sample not kept", nullable=True),
+        Column(
+            "row",
+            pl.Int64,
+            "0-based row in `step_kto`, and in `kto` if all have a label; null if not kept",
+            nullable=True,
+        ),
     )
 
 

@@ -37,12 +37,18 @@ def _list_step_kto_columns(is_chat: bool) -> tuple[Column, ...]:
         "steps in order: start and end in code points of the completion (end is one past the last), label True "
         "correct, False incorrect, null unknown"
     )
-    return (*_list_kto_columns(is_chat), Column("steps", STEPS, meaning))
+    label = Column("label", pl.Boolean, "as in `kto`, null where the token limit cut the completion", nullable=True)
+    return (*_list_rft_columns(is_chat), label, Column("steps", STEPS, meaning))
 
 
 def _read_all(exported: ExportedRound) -> Iterator[pl.DataFrame]:
     completion = format_completion(pl.col("completion"), exported.is_chat)
     yield exported.rows.with_columns(completion.alias("completion"))
+
+
+def _read_known(exported: ExportedRound) -> Iterator[pl.DataFrame]:
+    for rows in _read_all(exported):
+        yield rows.drop_nulls("label")
 
 
 def _read_correct(exported: ExportedRound) -> Iterator[pl.DataFrame]:
@@ -54,12 +60,12 @@ KTO = FunctionFormat(
     "kto",
     "KTO on outcomes: TRL's unpaired preference format. Rows are in training order: do not shuffle",
     _list_kto_columns,
-    _read_all,
+    _read_known,
 )
 
 STEP_KTO = FunctionFormat(
     "step_kto",
-    "Step-KTO: the rows of `kto` with a label for every step, in the same order",
+    "Step-KTO: the rows of `kto` with a label for every step, in the same order; token ids are in `labels`",
     _list_step_kto_columns,
     _read_all,
 )
