@@ -17,7 +17,9 @@ def find_headings(text: str, lines: list[Line]) -> set[int]:
     One heading alone carries only a text without blank lines; several do if they begin it, count from the beginning, or
     have at most one paragraph before them.
     """
-    steps = [index for index, line in enumerate(lines) if line.kind == "step"]
+    steps = [index for index, line in enumerate(lines) if line.kind == "step" and line.style != "open"]
+    open_steps = [index for index, line in enumerate(lines) if line.kind == "step" and line.style == "open"]
+    steps = sorted([*steps, *open_steps]) if len(open_steps) > 1 else steps  # one alone is a cut completion's last line
     if len(steps) > 1 or (steps and is_divided_by_lines(lines)):
         first = steps[0]
         num_before = sum(line.follows_blank for line in lines[:first])

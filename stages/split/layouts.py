@@ -63,7 +63,7 @@ def start_headed(text: str, lines: list[Line], headings: set[int], splits_paragr
     for line in lines:
         is_start = line.start in headings
         if is_start:
-            owner, has_content = line, not (line.is_bare or line.is_marked)
+            owner, has_content = line, line.style == "plain" or not (line.is_bare or line.is_marked)
         elif line.kind == "title":
             is_start = owner is None or _ends_part(text, line, owner)
         elif owner is None:

@@ -49,7 +49,7 @@ _ANSWER = re.compile(
     rf"(?:{_CONCLUDING}[ \t]*[,，:]?[ \t]*)?"
     r"(?:(?:(?:the|our|my)[ \t]+)?(?:"
     r"(?:(?:final|correct|required|desired|right)[ \t]+)?answer(?:[ \t]+(?:to|of|for)\b[^.:\n]{1,80}?)?"
-    r"(?:\*\*|__)?[ \t]*(?:is\b|are\b|[:：=]|would be|(?:\*\*|__)?[ \t\r]*$)"
+    r"(?:(?:\*\*|__)?[ \t]*(?:is\b|are\b|[:：=]|would be)|(?:\*\*|__)[ \t\r]*$)"
     r"|final[ \t]+(?:answer|result)\b"
     r"|conclusion(?:[ \t]+(?:for|of|to)[^:：\n]{1,60})?[ \t]*(?:\*\*|__)?[:：]|correct[ \t]+(?:option|choice)[ \t]+is\b"
     r"|solution[ \t]+is\b(?![ \t]+(?:to|that|as|not|in)\b)|solution:[ \t]*choice)"
@@ -76,7 +76,8 @@ class Line:
     number: int | None = None
     """Of an item."""
     style: str = ""
-    """Of an item: ``1.``, ``1.1.`` and ``(1)`` number different lists. Of a step heading: `plain` without marks."""
+    """Of an item: ``1.``, ``1.1.`` and ``(1)`` number different lists. Of a step heading: `plain` without marks
+    around it, `open` without a colon either."""
     level: int = 0
     """Number of hashes before a heading."""
     is_first: bool = False
@@ -87,7 +88,7 @@ class Line:
     @property
     def is_marked(self) -> bool:
         """Whether marks set a step heading apart from what comes below it."""
-        return self.kind == "step" and self.style != "plain"
+        return self.kind == "step" and self.style == ""
 
 
 def classify(text: str, start: int, end: int, follows_blank: bool) -> Line:
@@ -104,7 +105,7 @@ def classify(text: str, start: int, end: int, follows_blank: bool) -> Line:
     if step := _match_step(text, start, line_end):
         number = (step["number"] or step["first"] or step["second"]).lower()
         is_bare = not text[step.end() : line_end].strip(" \t\r*_:：")
-        style = "" if step["mark"] else "plain"
+        style = "" if step["mark"] else "plain" if (step["end"] or "").strip() else "open"
         return make("step", is_first=number in _ORDINALS, is_bare=is_bare, style=style, level=level)
     if _ANSWER.match(text, start, line_end):
         is_bare = bool(_BOLD_LINE.match(text, start, line_end) or _BARE_TITLE.match(text, start, line_end) or level)

@@ -91,6 +91,8 @@ def divide_by_layout(text: str, params: SplitParams) -> Division:
         return divide(cast("Shape", params.shape))
     shapes: list[Shape] = ["headings"] if headings else [] if is_divided_by_lines(lines) else ["paragraphs"]
     first = divide((*shapes, "lines")[0])
+    if lines and lines[0].kind == "step" and lines[0].start in headings:
+        return first  # one heading that begins the text owns all of it
     others = map(divide, (*shapes, "lines", "sentences")[1:])
     return next((division for division in chain([first], others) if len(division.spans) > 1), first)
 
