@@ -34,6 +34,8 @@ LEFT_OUT = {
     "common.registry": "looks a kind up; the tables of kinds lie elsewhere",
     "common.runs": "facts of a run, which are no results",
     "common.training.checkpoints": "a resumed training ends in the same weights",
+    "common.training.metrics_callback": "shows progress and keeps metrics with the run",
+    "common.training.silence": "which warnings of libraries are shown",
     "common.trained_models": "keeps finished training: a model is the same from there or trained again",
     "train.launch": "starts the processes of a training",
     "train.policy_card": "the words of the card, which the policy's hash leaves out",
