@@ -81,8 +81,8 @@ def run_supervised_pass(
             trainer.add_callback(shown)
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
-        if not all(map(math.isfinite, losses)):
-            raise UserError("seed_model.sft: the loss is not finite; lower seed_model.sft.learning_rate")
+        if not all(map(math.isfinite, losses)) or not all(bool(it.isfinite().all()) for it in model.parameters()):
+            raise UserError("seed_model.sft: losses or weights are not finite; lower seed_model.sft.learning_rate")
         model.config.use_cache = True  # gradient checkpointing turns it off, and the policy will be sampled from
         with replace_dir(out) as folder:
             model.save_pretrained(folder)
