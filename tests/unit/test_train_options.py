@@ -194,7 +194,9 @@ def test_a_run_with_adapters_resumes_to_the_same_bytes(
     from stages.train.trainer.divergence import DivergenceCallback
 
     lora = LoraParams(rank=4, alpha=8.0, load_in_4bit=load_in_4bit)
-    whole, _ = go(wide, tmp_path / "whole", lora=lora)
+    running: dict[str, Any] = {"z_momentum": 0.5, "z_clamp": False}  # a state that checkpoints keep as well
+    whole, report = go(wide, tmp_path / "whole", lora=lora, **running)
+    assert report["final"]["kl"] != 0
 
     def dies(_: Any, _args: Any, state: Any, _control: Any, **__: Any) -> None:
         if state.global_step == 8:
@@ -203,9 +205,9 @@ def test_a_run_with_adapters_resumes_to_the_same_bytes(
     with monkeypatch.context() as patched:
         patched.setattr(DivergenceCallback, "on_step_end", dies)
         with pytest.raises(KeyboardInterrupt):
-            go(wide, tmp_path / "killed", lora=lora)
+            go(wide, tmp_path / "killed", lora=lora, **running)
     with record_stage(tmp_path, "train") as record:
-        killed, _ = go(wide, tmp_path / "killed", lora=lora)
+        killed, _ = go(wide, tmp_path / "killed", lora=lora, **running)
     assert record.facts["resumed_from_step"] == 6
     assert killed == whole
 
