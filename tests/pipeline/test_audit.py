@@ -324,6 +324,22 @@ def test_rows_of_a_data_set(smoke: Path) -> None:
         assert any(words in line for line in found[check]), (name, found)
 
 
+def test_pairs_of_a_data_set(smoke: Path) -> None:
+    path = smoke / "data/datasets/M1/pairs.parquet"
+    pairs = pl.read_parquet(path)
+    swapped = pairs.rename({"chosen_sample_id": "rejected_sample_id", "rejected_sample_id": "chosen_sample_id"})
+    cases = {
+        "row 0: is the pair": pl.concat([swapped.select(pairs.columns)[:1], pairs[1:]]),
+        f"has {pairs.height - 1} pairs; the labels give {pairs.height}": pairs[:-1],
+    }
+    for words, frame in cases.items():
+        with tampered(path):
+            frame.write_parquet(path)
+            found = named(verify(smoke, checks=STATED))
+        assert set(found) == {"files", "manifests", "selection"}, words
+        assert any(words in line for line in found["selection"]), (words, found)
+
+
 def test_manifests(smoke: Path) -> None:
     path = smoke / "data/datasets/M1/manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))

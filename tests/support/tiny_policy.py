@@ -126,9 +126,11 @@ def tiny_tokenizer() -> Any:
     return byte_level_bpe([prompt + completion for prompt, completion, _, _ in documents()])
 
 
-def write_policy(folder: Path, seed: int = 0, hidden: int = 32, tied: bool = True, half: bool = False) -> Path:
-    """A policy folder; `half` keeps weights in bfloat16."""
-    tokenizer = tiny_tokenizer()
+def write_policy(
+    folder: Path, seed: int = 0, hidden: int = 32, tied: bool = True, half: bool = False, tokenizer: Any = None
+) -> Path:
+    """A policy folder; `half` keeps weights in bfloat16; `tokenizer` is the sums' own by default."""
+    tokenizer = tokenizer or tiny_tokenizer()
     model = tiny_llama(len(tokenizer), seed, hidden, tied)
     (model.bfloat16() if half else model).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -149,8 +151,15 @@ def write_dataset(
     folder: Path, count: int = 40, block: int = 4, chat: bool = False, seed: int = 0, per_problem: int = 1
 ) -> Path:
     """A data set folder as the dataset stage writes it; there are pairs with more than one row `per_problem`."""
-    rows = []
     made = documents(count, seed) if per_problem == 1 else attempts(count, per_problem, seed)
+    return write_rows(folder, made, block, chat, per_problem)
+
+
+def write_rows(
+    folder: Path, made: list[tuple[str, str, bool, list[bool | None]]], block: int, chat: bool, per_problem: int
+) -> Path:
+    """A data set folder of what `documents` or `attempts` made: `per_problem` rows each, a step per line."""
+    rows = []
     for at, (prompt, completion, label, labels) in enumerate(made):
         steps = [
             {"start": start, "end": end, "label": known}
@@ -175,7 +184,7 @@ def write_dataset(
         folder / "manifest.json",
         {
             "format": "chat" if chat else "text",
-            "rows": count,
+            "rows": len(made),
             "files": files,
             "hash": hash_manifest(files),
             "kl_block_size": block,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import torch
 
 from stages.common.errors import UserError
 from stages.common.params.block import ParamsError, validate
-from stages.common.params.train import PAIR_METHODS, TrainParams
+from stages.common.params.train import METHOD_DEFAULTS, PAIR_METHODS, TrainParams
 from stages.common.policies import read_policy
+from stages.common.toy_arithmetic import judge_step, make_problems, parse_problem
+from stages.common.toy_arithmetic.corpus import _write_solution
+from stages.seed_model.toy_tokenizer import make_tokenizer
 from stages.train.build_trainer import build_trainer
 from stages.train.dataset_folder import read_dataset_folder
 from stages.train.policy_card import select_weight_params
-from tests.support.tiny_policy import write_dataset, write_policy
+from tests.support.tiny_policy import write_dataset, write_policy, write_rows
 from tests.unit.test_train_run import PARAMS, go
 
 ROWS = 24
+EVERY_METHOD = ("step_kto", "kto", "rft", *PAIR_METHODS)
 EOS = "<eos>"
 GAMMA, ALPHA, BETA = 0.7, 0.3, 0.1
 
@@ -118,10 +123,11 @@ def test_losses_are_the_papers(inputs: Path, tmp_path: Path, method: str) -> Non
 # --- one training of each ---
 
 
-@pytest.mark.parametrize("rows", ["rows", "chat"])
-@pytest.mark.parametrize("method", PAIR_METHODS)
+@pytest.mark.parametrize(
+    ("method", "rows"), [*((method, "rows") for method in PAIR_METHODS), ("simpo", "chat"), ("step_dpo", "chat")]
+)
 def test_methods(inputs: Path, tmp_path: Path, method: str, rows: str) -> None:
-    files, report = go(inputs, tmp_path, dataset=rows, method=method, num_epochs=4)
+    files, report = go(inputs, tmp_path, dataset=rows, method=method, num_epochs=4, **METHOD_DEFAULTS.get(method, {}))
     assert {"README.md", "config.json", "manifest.json", "model.safetensors", "tokenizer.json"} <= set(files)
     assert read_policy(tmp_path / "out").hash == report["policy"] != read_policy(inputs / "M0").hash
     level = "step" if method == "step_dpo" else "outcome"
@@ -183,6 +189,42 @@ def test_a_beginning_with_other_tokens_is_dropped() -> None:
         "pair of a completion that cannot be encoded": 1,
         "pair whose common beginning has different tokens in both": 1,
     }
+
+
+# --- a round of toy arithmetic ---
+
+
+def toy_attempts(num_problems: int, per_problem: int) -> list[tuple[str, str, bool, list[bool | None]]]:
+    """Solutions with forgotten carries of toy arithmetic's problems, labelled by its rule."""
+    made = []
+    for row in make_problems("train", num_problems, seed=1):
+        problem, rng = parse_problem(row["problem"]), random.Random(row["problem"])
+        for _ in range(per_problem):
+            solution = _write_solution(problem, rng, forgotten_carry_rate=0.9, slip_rate=0.2)
+            labels: list[bool | None] = []
+            before = None
+            for position, line in enumerate(solution.splitlines()):
+                verdict = judge_step(problem, position, line, before)
+                before = verdict.result
+                labels.append(verdict.is_correct)
+            is_correct = solution.splitlines()[-1] == row["solution"].splitlines()[-1]
+            made.append((row["problem"] + "\n", solution, is_correct, labels))
+    return made
+
+
+def test_every_method_trains_a_round_of_toy_arithmetic(tmp_path: Path) -> None:
+    """On the same rows, and at most KTO's budget."""
+    write_rows(tmp_path / "rows", toy_attempts(16, 4), 8, False, 4)
+    write_policy(tmp_path / "M0", tokenizer=make_tokenizer())
+    params = {"max_length": 256, "batch_size": 8, "learning_rate": 1e-3, "max_displacement": None}
+    reports = {
+        method: go(tmp_path, tmp_path / method, method=method, **params, **METHOD_DEFAULTS.get(method, {}))[1]
+        for method in EVERY_METHOD
+    }
+    assert len({report["policy"] for report in reports.values()}) == len(EVERY_METHOD) == 8
+    for method, report in reports.items():
+        assert report["drops"] == {}, method
+        assert 0 < report["tokens_seen"] <= reports["kto"]["tokens_seen"], method
 
 
 # --- params ---
