@@ -85,11 +85,11 @@ class BoundaryModel:
 
     def report(self) -> dict[str, Any]:
         """How many texts the model divided, why it did not divide the rest, and what its replies cost."""
-        by_rules = {reason: count for reason, count in self._divided.items() if reason != "by the model"}
+        left = {reason: count for reason, count in self._divided.items() if reason != "by the model"}
         return {
             "model": {
                 "divided": self._divided["by the model"],
-                "divided_by_rules": by_rules,
+                "divided_by_rules": left,
                 "invalid_replies": dict(self._invalid),
             },
             "llm_usage": {"split": {"model": self._llm.model, **self._runner.report_usage()}},
