@@ -19,7 +19,7 @@ _HYPOTHETICAL = make_word_set(
     "if suppose supposing assume assuming assumption imagine claim claims claimed guess try trying verify "
     "instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect mod modulo "
     "congruent remainder base check checking test testing satisfy satisfies satisfying such no without might think "
-    "thinks write writes wrote say lhs rhs option options choice choices"
+    "thinks write writes wrote say says said believes lhs rhs option options choice choices"
 )
 _ROUGH = make_word_set(
     "would could should were approximately about roughly around nearly almost approx estimate rounded rounding round "

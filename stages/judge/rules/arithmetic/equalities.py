@@ -129,6 +129,8 @@ def _decide(left: Operand, right: Operand) -> tuple[bool | None, str]:
 
 def _find_unit_skip_reason(left: Operand, right: Operand) -> str:
     """Different units of one dimension on the two sides, which may be a conversion; "" if there are none."""
+    if {"am", "pm"} & {word.lower() for word in left.units + right.units}:
+        return "a time of day"
     dimensions: dict[str, set[str]] = {}
     for dimension, name in find_units(left.units + right.units):
         dimensions.setdefault(dimension, set()).add(name)

@@ -1,6 +1,7 @@
 """Values of expressions, by recursive descent over tokens; whatever has two readings raises `AmbiguityError`."""
 
 import math
+from fractions import Fraction
 
 from stages.judge.rules.arithmetic.tokens import Token
 from stages.judge.rules.arithmetic.values import PI, AmbiguityError, Value, make_exact, parse_literal, parse_number
@@ -10,6 +11,9 @@ MAX_DEPTH = 12
 
 MAX_SIDE_TOKENS = 150
 """Tokens on one side of an equality."""
+
+_ROUNDED_PERCENTS = frozenset({17, 33, 67, 83})
+"""Sixths and thirds in percent."""
 
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
@@ -112,7 +116,8 @@ class _Parser:
             if self._take("bang"):
                 value = value.compute_factorial()
             elif self._take("percent"):
-                value = Value(value.low / 100, value.high / 100, percent=True)
+                radius = Fraction(1, 2) if value.low == value.high and value.low in _ROUNDED_PERCENTS else 0
+                value = Value((value.low - radius) / 100, (value.high + radius) / 100, percent=True)
         if not self._take("operator", "^"):
             return value
         if is_fraction:

@@ -183,7 +183,8 @@ class _OperandSplitter:
         if run.words[0].lower() in MODIFIERS_AFTER or (len(run.words) == 1 and lower_words & MODIFIERS_AFTER):
             self._current.skip_reason = f"followed by {run.words[0]}"
         if following in OPERAND_STARTS:
-            is_joined = not lower_words & (CONNECTIVES - {"and"})
+            is_formula = self._current.tokens[-1].kind == "money" and following == "money"  # $1 + 1$ and $2 + 2$
+            is_joined = not is_formula and not lower_words & (CONNECTIVES - {"and"})
             if is_joined:
                 self._current.skip_reason = "number after a unit"
             self._start_after_words(run, lower_words)

@@ -62,6 +62,11 @@ def _list_readings(left: Operand, right: Operand) -> Iterator[tuple[list[Token],
         yield [Token("operator", "-", False), *tokens], right.tokens
     elif tokens and tokens[0].text == "-":
         yield tokens[1:], right.tokens
+    for place, side in enumerate((tokens, right.tokens)):
+        slash = _find_last_slash(side)
+        if slash:  # 5 * 4 * 3 / 3 * 2 * 1 = 10
+            group = [*side[: slash + 1], Token("open", "(", True), *side[slash + 1 :], Token("close", ")", False)]
+            yield (tokens, group) if place else (group, right.tokens)
     points = [_POINT_FOR_THOUSANDS.fullmatch(token.text) for token in tokens + right.tokens]
     if any(points):  # 1.000 + 500 = 1.500
         both = [
@@ -69,6 +74,15 @@ def _list_readings(left: Operand, right: Operand) -> Iterator[tuple[list[Token],
             for token, point in zip(tokens + right.tokens, points, strict=True)
         ]
         yield both[: len(tokens)], both[len(tokens) :]
+
+
+def _find_last_slash(tokens: list[Token]) -> int:
+    """The position of the only slash of a product without brackets that goes on after it, else 0."""
+    operators = [token.text for token in tokens if token.kind == "operator"]
+    if operators.count("/") != 1 or set(operators) != {"*", "/"} or any(token.kind == "open" for token in tokens):
+        return 0
+    slash = next(position for position, token in enumerate(tokens) if token.text == "/")
+    return slash if any(token.text == "*" for token in tokens[slash:]) else 0
 
 
 def _compare_sides(left: list[Token], right: list[Token], factors: list[Value], has_other_units: bool) -> str | None:

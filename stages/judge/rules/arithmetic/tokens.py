@@ -139,7 +139,7 @@ def _merge_products(tokens: list[Token]) -> list[Token]:
                 if token.text in ("x", "X") and is_operator:
                     is_power = not after.has_space and after.text in ("2", "3")  # 16x2 may be 16 x squared
                     token = Token("bad" if is_power else "operator", "x" if is_power else "*", token.has_space)
-                elif token.text == "of" or length == 2:
+                elif (token.text == "of" and not _ends_with_count(result)) or length == 2:
                     token = Token("operator", "/" if token.text == "divided" else "*", token.has_space, is_spoken=True)
                 else:
                     length = 1
@@ -148,6 +148,11 @@ def _merge_products(tokens: list[Token]) -> list[Token]:
         result.append(token)
         position += length
     return result
+
+
+def _ends_with_count(tokens: list[Token]) -> bool:
+    """Whether the last token is a whole number that is no denominator: 4 of 5 is no product."""
+    return tokens[-1].kind == "number" and "." not in tokens[-1].text and [t.text for t in tokens[-2:-1]] != ["/"]
 
 
 def _is_between(tokens: list[Token], position: int, kind: str) -> bool:

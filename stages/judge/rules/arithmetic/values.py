@@ -16,6 +16,7 @@ FLOAT_DECIMALS = 12
 """Decimals from which a number comes from a calculator: 0.5 - 0.4 = 0.09999999999999998."""
 
 _FLOAT_ERROR = Fraction(1, 10**12)
+_LEAST = Fraction(1, 10**40)
 _ROOT_SCALE = 10**40
 
 
@@ -113,8 +114,8 @@ def parse_literal(text: str) -> Value:
 
 
 def find_radius(number: Fraction, decimals: int) -> Fraction:
-    """How far off `number` may be, written with so many decimals: by its last one, or by a calculator's error."""
-    digits = Fraction(1, 10**decimals)
+    """How far off `number` may be, written with so many decimals: by less than its last, or a calculator's error."""
+    digits = (1 - _LEAST) * Fraction(1, 10**decimals)
     return max(digits, _FLOAT_ERROR * max(Fraction(1), abs(number))) if decimals >= FLOAT_DECIMALS else digits
 
 

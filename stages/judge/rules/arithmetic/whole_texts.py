@@ -8,14 +8,16 @@ _DENIAL = re.compile(
     r"|n't (?:true|equal|hold|satisfy|work)\b|\b(?:fails?|cannot be|can't be|cannot hold)\b|✗|❌|\btrial"
     r"|\btoo (?:big|small|large|high|low|many|few|much)\b|(?:^|[\s(,])no(?:[,.!)]|$)|\bwait\s?[,.:!]"
     r"|\b(?:oops|hm+|typo|nope|redo|re-?check|recomput|recalculat|correction|corrected|common error|tempting)"
-    r"|\bwhich of (?:these|the following)|\bis it true",
+    r"|\bwhich of (?:these|the following)|\bis it true|\berrors?\b|\binvalid|\breject|\bruled out|nonsense"
+    r"|\bone match\b|\bnot an? (?:integer|whole|valid|solution)|matchstick|(?-i:(?:^|\n)\s{0,9}\(?[A-E][.)]\s)",
     re.IGNORECASE,
 )
 _OTHER_ARITHMETIC = re.compile(
     r"\bbase[- $\\(]{0,6}(?:[0-9]|two|three|four|five|six|seven|eight|nine|sixteen)|[0-9]\$?_\{?[0-9]|\bbinary\b"
     r"|\boctal\b|hexadecimal|\bmodul|\\pmod|\\bmod|\bcongruen|\\equiv|≡|\boperat(?:ion|or) |cryptarithm|\\star"
     r"|\\oplus|\\otimes|\\diamond|\\begin\{array\}|each letter|digits? (?:is|are) missing|[0-9][₀-₉]"
-    r"|\bnim\b|\bxor\b|\\mathbb\{?[ZF]\}?_|\bZ/[0-9]|\bnew operation|\bo['’]clock|\bclock (?:arithmetic|face)"
+    r"|\bnim\b|\bxor\b|\\mathbb ?\{?[ZF]\}?[_/]|(?-i:\bZ)[_/]\{?[0-9]|\bGF\(|\bresidue|\bparity"
+    r"|\bnew operation|\bo['’]clock|\bclock (?:arithmetic|face)"
     r"|\b(?:on|in) (?:a|the) (?:[0-9]+-hour )?clock|\bthis (?:number )?system\b"
     r"|\b[a-z] ?(?:[*@#&∘★]|\\ast|\\circ|\\bullet|\\triangle) ?[a-z]\$? ?= ?\$?[^\n]{0,20}\b[a-z] ?[-+]",
     re.IGNORECASE,
