@@ -49,7 +49,7 @@ def make_ending(ending: str, template: Template, values: dict[str, int], rng: ra
         question = f"Is the number of {template.count} even or odd?"
         return Ending(question, step, "odd" if total % 2 else "even") if total > 3 else None
     if ending == "digit":
-        step = f"Without the tens this is {total} - {total - digit} = {digit}."
+        step = f"The tens taken away leave {total} - {total - digit} = {digit}."
         return (
             Ending(f"What is the last digit of the number of {template.count}?", step, str(digit))
             if total > 9
