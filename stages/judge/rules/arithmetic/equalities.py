@@ -123,8 +123,8 @@ def _decide(left: Operand, right: Operand) -> tuple[bool | None, str]:
     reason = find_other_reading(left, right)
     if reason is not None:
         return None if reason else True, reason
-    sides = [_format_value(evaluate(side)) for side in (left.tokens, right.tokens)]
-    return False, f"{sides[0]} is not {sides[1]}"
+    values = [_format_value(evaluate(side)) for side in (left.tokens, right.tokens)]
+    return False, f"{values[0]} is not {values[1]}"
 
 
 def _find_unit_skip_reason(left: Operand, right: Operand) -> str:

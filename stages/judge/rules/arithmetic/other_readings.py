@@ -78,8 +78,8 @@ def _list_readings(left: Operand, right: Operand) -> Iterator[tuple[list[Token],
 
 def _find_last_slash(tokens: list[Token]) -> int:
     """The position of the only slash of a product without brackets that goes on after it, else 0."""
-    operators = [token.text for token in tokens if token.kind == "operator"]
-    if operators.count("/") != 1 or set(operators) != {"*", "/"} or any(token.kind == "open" for token in tokens):
+    texts = [token.text for token in tokens if token.kind == "operator"]
+    if texts.count("/") != 1 or set(texts) != {"*", "/"} or any(token.kind == "open" for token in tokens):
         return 0
     slash = next(position for position, token in enumerate(tokens) if token.text == "/")
     return slash if any(token.text == "*" for token in tokens[slash:]) else 0

@@ -44,8 +44,8 @@ def _write(match: re.Match[str]) -> str:
         return f"{found['whole']} {_PARTS[found['part'].lower()]} = "
     if found["noun"]:
         return f"{found['first']} {'+' if found['noun'].lower() == 'sum' else '*'} {found['second']} = "
-    operator = _OPERATORS.get(f"{found['verb']} {found['word']}".lower())
-    if operator is None:
+    symbol = _OPERATORS.get(f"{found['verb']} {found['word']}".lower())
+    if symbol is None:
         return match.group()
     numbers = [found["left"], found["right"]]
-    return f" {operator} ".join(reversed(numbers) if operator == "-" else numbers) + " = "
+    return f" {symbol} ".join(reversed(numbers) if symbol == "-" else numbers) + " = "
