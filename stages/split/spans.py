@@ -119,11 +119,11 @@ def _cut(text: str, lines: list[Line], starts: list[Line]) -> list[Part]:
     ]
 
 
-def limit_steps(spans: list[Span], most: int) -> list[Span]:
-    """At most `most` spans: neighbours are joined evenly by their number, and the last span stays on its own."""
-    if len(spans) <= most:
+def limit_steps(spans: list[Span], max_steps: int) -> list[Span]:
+    """At most `max_steps` spans: neighbours are joined evenly by their number, and the last span stays on its own."""
+    if len(spans) <= max_steps:
         return spans
-    last = spans[-1:] if most > 1 else []
-    rest, num_groups = spans[: len(spans) - len(last)], most - len(last)
+    last = spans[-1:] if max_steps > 1 else []
+    rest, num_groups = spans[: len(spans) - len(last)], max_steps - len(last)
     edges = [index * len(rest) // num_groups for index in range(num_groups + 1)]
     return [(rest[first][0], rest[end - 1][1]) for first, end in pairwise(edges)] + last

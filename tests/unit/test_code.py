@@ -89,7 +89,7 @@ def test_libraries_count_where_they_decide() -> None:
     assert {"torch", "transformers", "tokenizers", "trl", "accelerate"} <= libraries("train")
     assert "polars" not in libraries("train"), "it writes no tables"
     assert {"torch", "transformers", "tokenizers"} <= libraries("sample")
-    assert libraries("split") == {"polars"}
+    assert libraries("select") == {"polars"}
 
 
 def test_a_plugin_reaches_the_stages_that_look_its_kinds_up(tree: Path) -> None:

@@ -46,7 +46,7 @@ def votes(answers: dict[str, list[str | None]], right: Sequence[str] = ()) -> tu
     for problem, given_answers in answers.items():
         for index, answer in enumerate(given_answers):
             name = f"{problem}-{index}"
-            samples.append((name, problem, "p", "s", index, 0, "text", "stop", 1, 1))
+            samples.append((name, problem, "p", "s", index, 0, "text", "stop", 1, 1, None, None))
             outcomes.append((name, problem, answer, None, answer in right, "", "g"))
     return (
         pl.DataFrame(samples[::-1], schema=SAMPLE.schema, orient="row"),
@@ -134,7 +134,7 @@ def solutions(*rows: tuple[bool | None, str | None, str, list[bool | None], int 
     samples, judged, outcomes = [], [], []
     for at, (value, answer, finish, labels, tokens) in enumerate(rows):
         problem, sample = f"p{at:02d}", f"s{at:02d}"
-        samples.append((sample, problem, "p", "s", 0, 0, "text", finish, 1, tokens))
+        samples.append((sample, problem, "p", "s", 0, 0, "text", finish, 1, tokens, None, None))
         judged += [(sample, problem, step, label, "", 1, 1.0, None, "j") for step, label in enumerate(labels)]
         outcomes.append((sample, problem, answer, None, value, "", "g"))
     return summarize_samples(
@@ -203,8 +203,9 @@ class Stages:
     def sample_problems(self, problems: pl.DataFrame, policy: Any, params: SampleParams, *rest: Any) -> pl.DataFrame:
         self.calls.append(params)
         self.engines += rest[-1:]
+        rest_of_row = ("stop", 5, 12, None, None)
         rows = [
-            (f"{problem[-8:]}-{params.temperature}-{k}", problem, policy.hash, "s", k, 0, "".join(LINES), "stop", 5, 12)
+            (f"{problem[-8:]}-{params.temperature}-{k}", problem, policy.hash, "s", k, 0, "".join(LINES), *rest_of_row)
             for problem in problems["problem_id"]
             for k in range(params.num_samples)
         ]

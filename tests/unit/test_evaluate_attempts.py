@@ -57,7 +57,7 @@ def tables(rights: dict[str, list[bool | None]]) -> tuple[pl.DataFrame, pl.DataF
     for problem, values in rights.items():
         for index, value in enumerate(values):
             name = f"{problem}-{index}"
-            samples.append((name, problem, "p", "s", index, 0, "text", "stop", 1, 1))
+            samples.append((name, problem, "p", "s", index, 0, "text", "stop", 1, 1, None, None))
             outcomes.append((name, problem, "gold" if value else f"wrong {index}", None, value, "", "g"))
     return (
         pl.DataFrame(samples, schema=SAMPLE.schema, orient="row"),

@@ -196,8 +196,8 @@ def _estimate_stage(
         usage = "llm_usage.split"
         reply = sizes.average("split", f"{usage}.completion_tokens", f"{usage}.completions")
         chars = len(PROMPT) + tokens * CHARS_PER_TOKEN
-        most = reply or splitter.llm.max_tokens
-        yield estimate(splitter.llm.model, completions, chars, most, reply is not None, splitter.llm.engine)
+        reply_tokens = reply or splitter.llm.max_tokens
+        yield estimate(splitter.llm.model, completions, chars, reply_tokens, reply is not None, splitter.llm.engine)
     for model in make_judge(judge, 0).llms if count and module in ("stages.judge", "stages.evaluate") else []:
         requests = completions * judge.num_votes
         shown = tokens * CHARS_PER_TOKEN
