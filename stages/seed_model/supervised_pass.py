@@ -54,8 +54,8 @@ def run_supervised_pass(
 ) -> dict[str, Any]:
     """Train the policy in `base`, write the policy `out`, and return the report.
 
-    Checkpoints are kept in `checkpoint_root` under a hash of the inputs, and deleted once `out` is written. Raises
-    `UserError` where the model cannot be trained on the rows, and when training diverges.
+    Checkpoints are kept in `checkpoint_root` under a hash of the inputs and rows, and deleted once `out` is written.
+    Raises `UserError` where the model cannot be trained on the rows, and when training diverges.
     """
     silence_libraries()
     # Only now: torch, transformers and TRL take seconds to import.
@@ -69,7 +69,8 @@ def run_supervised_pass(
     device, policy = prepare_torch(runtime), read_policy(base)
     tokenizer = policy.load_tokenizer()
     rows = list(_encode_rows(inputs, tokenizer))
-    checkpoints = checkpoint_root / content_hash("checkpoints", inputs.made_from)
+    # The rows too: a generator that words its problems anew leaves the inputs as they are.
+    checkpoints = checkpoint_root / content_hash("checkpoints", inputs.made_from, rows)
     with lock_checkpoints(checkpoints):
         resumed = find_last_complete(checkpoints)
         model = policy.load_model(device, "float32")

@@ -81,6 +81,11 @@ def test_a_pass_learns_and_a_broken_one_goes_on_to_the_same_bytes(
     assert not (tmp_path / "broken").exists()
     [checkpoints] = [path for path in (tmp_path / "two").iterdir() if path.is_dir()]
     assert sorted(path.name for path in checkpoints.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
+    encode = supervised_pass._encode_rows
+    with monkeypatch.context() as patch:
+        patch.setattr(supervised_pass, "_encode_rows", lambda *given: list(encode(*given))[:-1])
+        run_supervised_pass(inputs, base, RUNTIME, tmp_path / "reworded", tmp_path / "two")
+    assert checkpoints.exists(), "other rows do not go on from them"
     report = run_supervised_pass(inputs, base, RUNTIME, tmp_path / "broken", tmp_path / "two")
     assert report == whole
     assert hash_folder(tmp_path / "broken") == hash_folder(tmp_path / "whole")
