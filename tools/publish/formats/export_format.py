@@ -78,6 +78,11 @@ def iterate_by_problem(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
             start = end
 
 
+def iterate_slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """`frame`, `MAX_ROWS` rows at a time; itself if it is empty."""
+    yield from frame.iter_slices(MAX_ROWS) if frame.height else [frame]
+
+
 def explode_steps(rows: pl.DataFrame) -> pl.DataFrame:
     """A row per step of `rows`, in order, with all other columns repeated.
 

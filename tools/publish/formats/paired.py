@@ -1,4 +1,4 @@
-"""Preference pairs: whole completions by their outcome, and single steps after the same correct beginning."""
+"""Preference pairs as the dataset stage made them, with their text: completions, and next steps."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,8 @@ from tools.publish.exported_round import ExportedRound
 from tools.publish.formats.export_format import (
     FunctionFormat,
     completion_column,
-    explode_steps,
     format_completion,
-    iterate_by_problem,
+    iterate_slices,
     problem_column,
     prompt_column,
     sample_column,
@@ -34,21 +33,9 @@ def _list_pair_columns(is_chat: bool) -> tuple[Column, ...]:
 
 
 def _read_pairs(exported: ExportedRound) -> Iterator[pl.DataFrame]:
-    """The n-th correct with the n-th incorrect completion of each problem, by sample id; the rest has no partner."""
-    for rows in iterate_by_problem(exported.rows):
-        ranked = rows.with_columns(rank=pl.int_range(pl.len()).over("problem_id", "label"))
-        correct = ranked.filter("label").select(
-            "problem_id", "rank", "prompt", chosen_sample_id="sample_id", chosen="completion"
-        )
-        incorrect = ranked.filter(~pl.col("label")).select(
-            "problem_id", "rank", rejected_sample_id="sample_id", rejected="completion"
-        )
-        yield (
-            correct.join(incorrect, on=["problem_id", "rank"])
-            .sort("problem_id", "rank")
-            .with_columns(
-                format_completion(pl.col(name), exported.is_chat).alias(name) for name in ("chosen", "rejected")
-            )
+    for pairs in _join_completions(exported, "pairs.parquet"):
+        yield pairs.with_columns(
+            format_completion(pl.col(name), exported.is_chat).alias(name) for name in ("chosen", "rejected")
         )
 
 
@@ -57,7 +44,8 @@ def _list_step_columns(is_chat: bool) -> tuple[Column, ...]:
     prompt = "the policy's input" if is_chat else "the policy's input, and the beginning"
     return (
         *_ID_COLUMNS,
-        Column("step", pl.Int32, "0-based position of the step in the rejected sample"),
+        Column("chosen_step", pl.Int32, "0-based position of the step in the chosen sample"),
+        Column("rejected_step", pl.Int32, "0-based position of the step in the rejected sample"),
         Column("beginning", pl.String, "the correct steps with which both samples begin"),
         Column("prompt", prompt_column(is_chat).dtype, prompt),
         completion_column("chosen", is_chat, step.format("a correct")),
@@ -66,51 +54,35 @@ def _list_step_columns(is_chat: bool) -> tuple[Column, ...]:
 
 
 def _read_step_pairs(exported: ExportedRound) -> Iterator[pl.DataFrame]:
-    """A pair for every distinct first incorrect step with a correct alternative after the same beginning."""
-    for rows in iterate_by_problem(exported.rows):
-        pairs = _pair_steps(_select_reachable_steps(rows))
-        if exported.is_chat:
-            # A chat has no place for a beginning between two messages. It is in both completions and cancels in the
-            # difference that DPO takes.
-            yield pairs.with_columns(
-                format_completion(pl.col("beginning") + pl.col(name), is_chat=True).alias(name)
+    for pairs in _join_completions(exported, "step_pairs.parquet"):
+        start = pl.col("chosen_span").struct.field("start")
+        # A chat has no place for a beginning between two messages. It is in both completions and cancels in the
+        # difference that DPO takes.
+        first = pl.lit(0) if exported.is_chat else start
+        steps = pairs.with_columns(
+            pl.col("chosen").str.slice(0, start).alias("beginning"),
+            *(
+                format_completion(
+                    pl.col(name).str.slice(first, pl.col(f"{name}_span").struct.field("end") - first), exported.is_chat
+                ).alias(name)
                 for name in ("chosen", "rejected")
-            )
-        else:
-            yield pairs.with_columns(pl.col("prompt") + pl.col("beginning"))
-
-
-def _select_reachable_steps(rows: pl.DataFrame) -> pl.DataFrame:
-    """The distinct steps after only correct ones, by problem and beginning; those of correct samples come first."""
-    follows_correct = pl.col("step_label").shift(1).over("sample_id").fill_null(value=False) | (pl.col("step") == 0)
-    return (
-        explode_steps(rows)
-        .with_columns(
-            beginning=pl.col("completion").str.slice(0, pl.col("start")),
-            is_reachable=follows_correct.cast(pl.UInt8).cum_min().over("sample_id") == 1,
-            stripped=pl.col("text").str.strip_chars(),
+            ),
         )
-        .filter(pl.col("is_reachable") & (pl.col("stripped") != ""))
-        .sort("problem_id", "beginning", pl.col("label").not_(), "sample_id")
-        .unique(["problem_id", "beginning", "stripped", "step_label"], keep="first", maintain_order=True)
-    )
+        yield steps if exported.is_chat else steps.with_columns(pl.col("prompt") + pl.col("beginning"))
 
 
-def _pair_steps(steps: pl.DataFrame) -> pl.DataFrame:
-    """Each incorrect step with a correct one after the same beginning; correct steps are used in turn."""
-    prefix = ["problem_id", "beginning"]
-    correct = steps.filter(pl.col("step_label")).select(
-        *prefix, "prompt", chosen_sample_id="sample_id", chosen="text", chosen_stripped="stripped"
-    )
-    correct = correct.with_columns(turn=pl.int_range(pl.len()).over(prefix), num_turns=pl.len().over(prefix))
-    incorrect = steps.filter(~pl.col("step_label")).select(
-        *prefix, "step", rejected_sample_id="sample_id", rejected="text", rejected_stripped="stripped"
-    )
-    incorrect = incorrect.join(correct.select(*prefix, "num_turns").unique(maintain_order=True), on=prefix)
-    incorrect = incorrect.with_columns(turn=pl.int_range(pl.len()).over(prefix) % pl.col("num_turns"))
-    pairs = incorrect.drop("num_turns").join(correct, on=[*prefix, "turn"])
-    pairs = pairs.filter(pl.col("chosen_stripped") != pl.col("rejected_stripped"))
-    return pairs.sort("problem_id", "step", "beginning", "rejected_sample_id")
+def _join_completions(exported: ExportedRound, file: str) -> Iterator[pl.DataFrame]:
+    """The pairs of `file` in training order with prompt and both completions; of steps with their spans too."""
+    pairs = pl.read_parquet(exported.dataset.folder / file)
+    rows = exported.rows.select("sample_id", "prompt", "completion", "steps")
+    for part in iterate_slices(pairs):
+        frame = part
+        for name in ("chosen", "rejected"):
+            joined = frame.join(rows, left_on=f"{name}_sample_id", right_on="sample_id", maintain_order="left")
+            if f"{name}_step" in pairs.columns:
+                joined = joined.with_columns(pl.col("steps").list.get(pl.col(f"{name}_step")).alias(f"{name}_span"))
+            frame = joined.rename({"completion": name}).drop("steps", *(["prompt"] if name == "chosen" else []))
+        yield frame
 
 
 PAIRS = FunctionFormat(
