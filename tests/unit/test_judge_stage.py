@@ -68,7 +68,7 @@ def tables(count: int) -> Tables:
         problems.append((key, "train", "toy_arithmetic", row["problem"], text, "1", "made", at, "math"))
         for index, said in enumerate((text, slip(text))):
             name = make_sample_id(key, "p", "s", index, said)
-            samples.append((name, key, "p", "s", index, None, said, "stop", None, None))
+            samples.append((name, key, "p", "s", index, None, said, "stop", *[None] * 4))
     sampled = pl.DataFrame(samples, schema=SAMPLE.schema, orient="row")
     steps = split_samples(sampled, SplitParams(shape="auto", max_steps=64))
     return pl.DataFrame(problems, schema=PROBLEM.schema, orient="row"), sampled, steps
