@@ -88,8 +88,9 @@ def assume_splits(
     elif not count:
         count, origin = sum(1 for _ in read_rows(params, seed)), "counted"
     count = min(count, params.limit or count)
-    if params.toy_arithmetic is not None and params.reader == "toy_arithmetic":
-        sizes = params.toy_arithmetic.model_dump()
+    if params.makes_problems:
+        block = getattr(params, params.reader)
+        sizes = {split: getattr(block, split) for split in ("train", "validation", "test")}
     else:
         assert params.splits is not None  # the readers of files and the Hub need it
         kept = count * assumptions.kept
