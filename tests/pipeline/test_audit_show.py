@@ -199,6 +199,7 @@ def test_labels_that_changed_because_of_the_judge(smoke: Path, changed: Path) ->
     assert diff(smoke, "HEAD") == ["M1    labels of steps: the same", "M1    verdicts: the same"]
 
 
+@pytest.mark.slow
 def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -> None:
     edit(changed, "judge", "label_noise", 0.0)
     edit(changed, "split", "max_steps", 2)
@@ -213,6 +214,7 @@ def test_labels_that_changed_because_of_stages_before_the_judge(changed: Path) -
     assert any("-> none" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_labels_that_changed_because_of_the_selection(smoke: Path, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     shutil.copytree(smoke, place, symlinks=True)

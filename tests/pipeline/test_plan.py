@@ -256,6 +256,7 @@ def test_another_recipe_is_planned_without_touching_the_tree(place: Path) -> Non
     assert changed(planned) <= repro(place) <= running(planned)
 
 
+@pytest.mark.slow
 def test_a_changed_local_file_runs_its_stage(place: Path) -> None:
     (place / "mine.jsonl").write_text("one\n", encoding="utf-8")
     edit(place, "problems.reader", "files")

@@ -80,6 +80,7 @@ def write_reward_model(folder: Path, texts: list[str]) -> None:
     tokenizer.save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_three_kinds_of_judges_side_by_side(tmp_path: Path) -> None:
     texts = {each["id"]: each["text"] for each in RECORDED if each["shift"] == 0}
     lines = [line for line in BENCH.read_text(encoding="utf-8").splitlines() if json.loads(line)["id"] in texts]

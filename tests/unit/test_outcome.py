@@ -55,6 +55,7 @@ def test_equality() -> None:
     assert find_wrong(PAIRS, [(case["gold"], case["answer"]) for case in PAIRS]) == []
 
 
+@pytest.mark.slow
 def test_every_rule_has_a_case_that_falls_without_it() -> None:
     assert [rule for rule, _, changed in ablate(read_cases()) if changed is None] == []
 

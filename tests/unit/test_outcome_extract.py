@@ -194,6 +194,7 @@ def test_a_megabyte_takes_no_longer_than_its_length_asks(piece: str) -> None:
     subprocess.run([sys.executable, "-c", program], input=text, text=True, check=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_search_for_a_sentence_is_linear() -> None:
     """Where the part that is searched is a hundred times as long, quadratic code takes minutes and is cut off."""
     program = (

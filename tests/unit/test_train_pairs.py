@@ -212,6 +212,7 @@ def toy_attempts(num_problems: int, per_problem: int) -> list[tuple[str, str, bo
     return made
 
 
+@pytest.mark.slow
 def test_every_method_trains_a_round_of_toy_arithmetic(tmp_path: Path) -> None:
     """On the same rows, and at most KTO's budget."""
     write_rows(tmp_path / "rows", toy_attempts(16, 4), 8, False, 4)
