@@ -12,9 +12,8 @@ from stages.common.params.evaluate import HumanLabelsParams
 from stages.common.statistics import (
     CONTINGENCY_CELLS,
     Bootstrap,
-    compute_interval,
-    compute_kappas,
     count_by_problem,
+    estimate_kappa,
     read_human_labels,
 )
 
@@ -91,9 +90,7 @@ def _estimate_kappa(labelled: pl.DataFrame, bootstrap: Bootstrap) -> dict[str, f
         count_by_problem(labelled, (_JUDGE.eq(judge) & _HUMAN.eq(human)).fill_null(False), pl.lit(True)).numerators
         for judge, human in CONTINGENCY_CELLS
     ]
-    value = compute_kappas(np.array([[cell.sum() for cell in cells]])).item()
-    low, high = compute_interval(compute_kappas(bootstrap.resample_sums(cells).T))
-    return {"value": None, "low": None, "high": None} if np.isnan(value) else {"value": value, "low": low, "high": high}
+    return estimate_kappa(np.stack(cells, axis=1), bootstrap)
 
 
 def _compute_rates(steps: pl.DataFrame, outcomes: pl.DataFrame) -> dict[str, dict[str, float | int | None]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from itertools import permutations
 from math import comb
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +17,19 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from stages.common.statistics import (
+    CONTINGENCY_CELLS,
     Bootstrap,
     Counts,
     Estimate,
     compare_counts,
     compare_evaluations,
+    compute_alphas,
     compute_kappa,
     compute_mcnemar,
     count_by_problem,
+    count_coincidences,
+    estimate_alpha,
+    estimate_kappa,
     format_counts,
     parse_counts,
 )
@@ -287,3 +295,62 @@ def test_kappa_is_scikit_learn_s(pairs: list[tuple[bool, bool]]) -> None:
         assert len({*first, *second}) == 1
     else:
         assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
+
+
+# Krippendorff's alpha
+
+EXAMPLES = json.loads((Path(__file__).parents[1] / "data" / "krippendorff_examples.json").read_text(encoding="utf-8"))
+
+
+def to_units(raters: list[str]) -> list[list[int]]:
+    """The labels of each unit, from a row of text per rater in which a dot is a missing label."""
+    columns = zip(*(rater.split() for rater in raters), strict=True)
+    return [[int(label) for label in column if label != "."] for column in columns]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["source"])
+def test_alpha_is_that_of_published_examples(example: dict[str, Any]) -> None:
+    table = count_coincidences(to_units(example["raters"]), 6)
+    assert round(compute_alphas(table[None]).item(), 3) == example["alpha"]
+    assert table.sum() == pytest.approx(sum(len(unit) for unit in to_units(example["raters"]) if len(unit) > 1))
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=12))
+def test_alpha_is_one_minus_the_ratio_of_disagreements_over_all_pairs(units: list[list[int]]) -> None:
+    kept = [unit for unit in units if len(unit) > 1]
+    labels = [label for unit in kept for label in unit]
+    observed = sum(sum(a != b for a, b in permutations(unit, 2)) / (len(unit) - 1) for unit in kept)
+    expected = sum(a != b for a, b in permutations(labels, 2)) / max(len(labels) - 1, 1)
+    value = compute_alphas(count_coincidences(units, 4)[None]).item()
+    assert np.isnan(value) if expected == 0 else value == pytest.approx(1 - observed / expected)
+
+
+@given(st.permutations(range(4)), st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=12))
+def test_alpha_does_not_change_when_values_are_renamed_or_raters_swapped(
+    names: list[int], units: list[list[int]]
+) -> None:
+    renamed = [[names[label] for label in reversed(unit)] for unit in units]
+    both = [compute_alphas(count_coincidences(each, 4)[None]).item() for each in (units, renamed)]
+    assert both[0] == pytest.approx(both[1], nan_ok=True)
+
+
+def test_the_intervals_of_alpha_and_kappa_are_over_problems() -> None:
+    generator = np.random.default_rng(3)
+    first = generator.integers(0, 2, size=(60, 5))
+    second = np.where(generator.random((60, 5)) < 0.2, 1 - first, first)
+    tables = [count_coincidences(zip(a, b, strict=True), 2) for a, b in zip(first, second, strict=True)]
+    cells = [[((a == x) & (b == y)).sum() for x, y in CONTINGENCY_CELLS] for a, b in zip(first, second, strict=True)]
+    alpha, kappa = estimate_alpha(tables, BOOTSTRAP), estimate_kappa(cells, BOOTSTRAP)
+    assert kappa["value"] == pytest.approx(cohen_kappa_score(first.ravel(), second.ravel()))
+    for it in (alpha, kappa):
+        assert it["low"] < it["value"] < it["high"]
+        assert 0.1 < it["high"] - it["low"] < 0.4
+    assert estimate_alpha(tables, BOOTSTRAP) == alpha
+    assert estimate_alpha(tables * 4, BOOTSTRAP)["low"] > alpha["low"]
+
+
+def test_alpha_and_kappa_of_nothing_are_null() -> None:
+    nothing = {"value": None, "low": None, "high": None}
+    assert estimate_alpha([], BOOTSTRAP) == nothing
+    assert estimate_alpha([count_coincidences([[1, 1], [1]], 2)], BOOTSTRAP) == nothing
+    assert estimate_kappa([], BOOTSTRAP) == nothing

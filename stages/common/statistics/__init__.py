@@ -1,4 +1,4 @@
-"""Statistics: ratios with intervals, counts by problem, comparisons of two policies, agreement of two raters."""
+"""Statistics: ratios with intervals, counts by problem, comparisons of two policies, agreement of raters."""
 
 from stages.common.statistics.bootstrap import CONFIDENCE_LEVEL, Bootstrap, Estimate, Floats, compute_interval
 from stages.common.statistics.comparison import (
@@ -10,7 +10,8 @@ from stages.common.statistics.comparison import (
 )
 from stages.common.statistics.counts import Counts, count_by_problem, format_counts, parse_counts
 from stages.common.statistics.human_labels import HUMAN_LABEL_KEYS, JUDGE_LABELS, check_human_label, read_human_labels
-from stages.common.statistics.kappa import CONTINGENCY_CELLS, compute_kappa, compute_kappas
+from stages.common.statistics.kappa import CONTINGENCY_CELLS, compute_kappa, compute_kappas, estimate_kappa
+from stages.common.statistics.krippendorff import compute_alphas, count_coincidences, estimate_alpha
 
 __all__ = [
     "BY_PROBLEM",
@@ -26,11 +27,15 @@ __all__ = [
     "check_human_label",
     "compare_counts",
     "compare_evaluations",
+    "compute_alphas",
     "compute_interval",
     "compute_kappa",
     "compute_kappas",
     "compute_mcnemar",
     "count_by_problem",
+    "count_coincidences",
+    "estimate_alpha",
+    "estimate_kappa",
     "format_counts",
     "parse_counts",
     "read_human_labels",
