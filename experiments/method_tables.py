@@ -22,7 +22,7 @@ def select_values(table: pl.DataFrame, chain: str, number: int, metric: str) -> 
 def format_choices(tries: list[dict[str, Any]], chosen: Mapping[str, dict[str, Any]]) -> str:
     """Each method's params, and the validation Pass@1 of all tries."""
     lines = [
-        "Validation Pass@1 in percent, mean over rounds and tuning seeds; the chosen params are bold.",
+        "Validation Pass@1 in percent after one round, mean over tuning seeds; the chosen params are bold.",
         "",
         *format_header(["method", *(f"try {number + 1}" for number in range(max(map(len, _group(tries).values()))))]),
     ]

@@ -1,9 +1,10 @@
 """``python -m experiments methods``: all methods at their best params, and Step-KTO and Step-DPO with label noise.
 
 First every method's learning rate and beta are chosen: of six pairs the one with the highest Pass@1 on the validation
-problems, as a mean over rounds and tuning seeds; the first of equals. Then all run on new seeds. KTO reads no step
-labels, so noise in them changes nothing for it, and it runs once. A run that is stopped goes on where it was, and parts
-of it (--methods, --seeds) are found by the whole.
+problems after one round, as a mean over tuning seeds; the first of equals. Then all run three rounds on new seeds. KTO
+reads no step labels, so noise in them changes nothing for it, and it runs once. Rounds have half of the problems of the
+recipe, and evaluations no majority votes: it is 176 chains. A run that is stopped goes on where it was, and parts of it
+(--methods, --seeds) are found by the whole.
 """
 
 import argparse
@@ -37,6 +38,9 @@ OUT = Path("docs/results/methods")
 FIRST_SEED = 101
 NUM_SEEDS = 5
 
+SMALLER: dict[str, Any] = {"sample": {"num_problems": 250}, "evaluate": {"num_majority_samples": 0}}
+"""What is laid over the recipe, for the sake of the number of chains."""
+
 
 @dataclass(frozen=True)
 class MethodsRun:
@@ -48,6 +52,7 @@ class MethodsRun:
     seeds: tuple[int, ...] = tuple(range(FIRST_SEED, FIRST_SEED + NUM_SEEDS))
     tuning_seeds: tuple[int, ...] = TUNING_SEEDS
     num_tries: int = NUM_TRIES
+    num_tuning_rounds: int = 1
     num_rounds: int = 3
     jobs: int = 2
 
@@ -58,18 +63,18 @@ class MethodsRun:
 
 
 def tune(run: MethodsRun) -> list[dict[str, Any]]:
-    """Every try: method, train (its params) and pass_at_1, a mean over rounds for each tuning seed."""
+    """Every try: method, train (its params) and pass_at_1, a mean over tuning rounds for each tuning seed."""
     tries = {
         f"{method}-try{number}": (method, train)
         for method in run.methods
         for number, train in enumerate(list_tries(method)[: run.num_tries])
     }
     chains = [
-        Chain(seed, name, {"train": train}, run.num_rounds)
+        Chain(seed, name, {"train": train}, run.num_tuning_rounds)
         for seed in run.tuning_seeds
         for name, (_, train) in tries.items()
     ]
-    recipe = merge(run.recipe, {"evaluate": {"split": "validation", "num_majority_samples": 0}})
+    recipe = merge(run.recipe, {"evaluate": {"split": "validation"}})
     table = run_chains(chains, recipe, run.root / "tuning", run.jobs)
     means = table.filter(pl.col("round") != "M0").group_by("chain", "seed").agg(pl.col("pass_at_1").mean()).sort("seed")
     return [
@@ -151,6 +156,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--first", type=int, default=FIRST_SEED, help="the first of them")
     parser.add_argument("--tuning-seeds", type=int, nargs="+", default=list(TUNING_SEEDS))
     parser.add_argument("--tries", type=int, default=NUM_TRIES, help="the first so many params of each method")
+    parser.add_argument("--tuning-rounds", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="chains run side by side, one core each")
     parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
@@ -160,12 +166,13 @@ def main(arguments: list[str]) -> None:
                         "of the experiment ROOT/part")  # fmt: skip
     given = parser.parse_args(arguments)
     run = MethodsRun(
-        recipe=read_yaml(given.recipe),
+        recipe=merge(read_yaml(given.recipe), SMALLER),
         root=given.root,
         methods=tuple(method for method in METHODS if method in given.methods),
         seeds=tuple(range(given.first, given.first + given.seeds)),
         tuning_seeds=tuple(given.tuning_seeds),
         num_tries=given.tries,
+        num_tuning_rounds=given.tuning_rounds,
         num_rounds=given.rounds,
         jobs=given.jobs,
     )
