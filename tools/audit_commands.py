@@ -3,13 +3,15 @@
 import getpass
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stages.common.human_labels import HUMAN_LABELS
 from tools.command_line import RoundNames, make_app, print_lines
 
-HUMAN_LABELS = Path("work/human_labels.jsonl")
+if TYPE_CHECKING:
+    from aiohttp.web import RouteDef
 
 RoundName = Annotated[str | None, typer.Option("--round", metavar="NAME", help="Use this round, where several fit.")]
 IsFull = Annotated[bool, typer.Option("--full", help="Do not shorten texts.")]
@@ -85,9 +87,16 @@ def serve_page(
     labels: HumanLabels = HUMAN_LABELS,
 ) -> None:
     """Open a page on which people read completions and agree or disagree with labels."""
+    from tools.audit.page.look_routes import make_look_routes
     from tools.audit.page.page_server import serve
+    from tools.audit.table_sets import find_all_tables
+    from tools.dvc_lock import read_lock
 
-    serve(Path(), annotator or getpass.getuser(), labels, host, port)
+    def make_routes() -> "list[RouteDef]":
+        table_sets = find_all_tables(Path(), read_lock(Path()))
+        return make_look_routes(Path(), table_sets, annotator or getpass.getuser(), labels)
+
+    serve(make_routes, host, port)
 
 
 @audit_app.command("page")

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from stages.common.benchmarks import check_file
+from stages.common.human_labels import HumanLabel, read_human_labels
 from stages.common.params.evaluate import HumanLabelsParams
 from stages.common.statistics import (
     CONTINGENCY_CELLS,
     Bootstrap,
     count_by_problem,
     estimate_kappa,
-    read_human_labels,
 )
 
 _STEP_KEY = ["sample_id", "step"]
@@ -24,34 +24,54 @@ _JUDGE_NAMES = {"correct": _JUDGE.fill_null(False), "incorrect": ~_JUDGE.fill_nu
 
 
 def load_human_labels(params: HumanLabelsParams) -> pl.DataFrame:
-    """The last label of each annotator on each step: columns ``sample_id, step, is_correct``.
+    """The last label of each annotator on each step: columns ``sample_id, step, is_correct, left_out``.
 
-    Raises `UserError` for a file with another hash than the recipe's or naming a bad line.
+    `left_out` says why a label does not count, null where it does. Raises `UserError` for a file with another hash than
+    the recipe's or naming a bad line.
     """
     path = Path(params.path)
     check_file(path, params.sha256)
-    # An index that no table can hold belongs to no step; null joins none.
-    rows = [
-        (label["sample_id"], label["step"] if abs(label["step"]) < 2**31 else None, label["is_correct"])
-        for label in read_human_labels(path)
-    ]
-    return pl.DataFrame(rows, schema={"sample_id": pl.String, "step": pl.Int32, "is_correct": pl.Boolean}, orient="row")
+    labels = read_human_labels(path)
+    adjudicated = {(label.sample_id, label.step) for label in labels if label.kind == "adjudicated"}
+    rows = [(it.sample_id, it.step, it.is_correct, _explain_left_out(it, adjudicated)) for it in labels]
+    schema = {"sample_id": pl.String, "step": pl.Int32, "is_correct": pl.Boolean, "left_out": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _explain_left_out(label: HumanLabel, adjudicated: set[tuple[str, int]]) -> str | None:
+    """Why `label` says nothing on how often this judge is correct, None where it does."""
+    reasons = {
+        "answer to a gold item": label.kind == "gold",
+        "settled by adjudication": label.kind != "adjudicated" and (label.sample_id, label.step) in adjudicated,
+        "judge's label was shown": not label.is_blind,
+        "not drawn at random": label.queue != "random",
+        "cannot tell or bad split": label.is_correct is None,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], bootstrap: Bootstrap) -> dict[str, Any]:
     """Agreement of the judge's labels with `human_labels` (rows of `load_human_labels`) on the evaluated steps.
 
-    `tables` are the evaluation's by folder: of each set ``labels`` (LABEL rows) and ``outcomes`` (OUTCOME rows). The
-    majority of several annotators on a step counts; a tie does not. Agreement and kappa cover the steps with a known
-    judge label. The `rates` are of whole completions with a correct answer, whose stepwise errors
-    `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect step, or labelled
-    every step correct.
+    `tables` are the evaluation's by folder: of each set ``labels`` (LABEL rows) and ``outcomes`` (OUTCOME rows). Only
+    blind labels of items drawn at random count: a judge's label in view anchors people, and items picked for a doubtful
+    label have more errors than most. The majority of several annotators on a step counts; a tie does not. Agreement and
+    kappa cover the steps with a known judge label. The `rates` are of whole completions with a correct answer, whose
+    stepwise errors `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect
+    step, or labelled every step correct.
     """
     labels = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
-    matched = human_labels.join(labels.select(_STEP_KEY), on=_STEP_KEY, how="semi")
-    report: dict[str, Any] = {"num_labels": human_labels.height, "num_matched": matched.height}
+    left_out = human_labels["left_out"].drop_nulls().value_counts().sort("left_out")
+    counted = human_labels.filter(pl.col("left_out").is_null())
+    matched = counted.join(labels.select(_STEP_KEY), on=_STEP_KEY, how="semi")
+    report: dict[str, Any] = {
+        "num_labels": human_labels.height,
+        "num_left_out": dict(left_out.iter_rows()),
+        "num_matched": matched.height,
+    }
     if matched.is_empty():
-        return report | {"note": f"none of the {human_labels.height} human labels is on an evaluated step"}
+        note = f"none of the {counted.height} human labels that count is on an evaluated step"
+        return report | {"note": f"{note}; {human_labels.height - counted.height} do not count"}
     steps = labels.join(_take_majority(matched), on=_STEP_KEY, how="left")
     labelled = steps.drop_nulls("is_correct")
     agreement = count_by_problem(labelled, _JUDGE.eq(_HUMAN).fill_null(False), _JUDGE.is_not_null())

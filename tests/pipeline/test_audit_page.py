@@ -18,16 +18,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
+from stages.common.human_labels import append_human_labels, read_human_labels
 from stages.common.params.dataset import DatasetParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import PromptParams, SampleParams
 from stages.common.params.select import SelectParams
 from stages.common.params.split import SplitParams
-from stages.common.statistics import JUDGE_LABELS, compute_kappa, read_human_labels
+from stages.common.statistics import compute_kappa
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, read_table, write_table
 from stages.select import select_samples
-from tools.audit.page.label_log import JudgeAgreement, append_human_label, measure_agreement
+from tests.support.human_labels import human_label
+from tools.audit.page.label_log import JudgeAgreement, measure_agreement
+from tools.audit.page.look_routes import make_look_routes
 from tools.audit.page.page_html import render_page, render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
 from tools.audit.page.problem_card import make_card
@@ -281,7 +284,7 @@ def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> N
     chromium = CHROMIUM
 
     async def visit() -> str:
-        runner = web.AppRunner(make_app(root, [PART], "me", tmp_path / "labels.jsonl", LOOPBACK))
+        runner = web.AppRunner(make_app(make_look_routes(root, [PART], "me", tmp_path / "labels.jsonl"), LOOPBACK))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         dom = await asyncio.to_thread(in_browser, chromium, tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
@@ -296,10 +299,11 @@ def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> N
 
 def test_the_server(root: Path, tmp_path: Path) -> None:
     labels_path = tmp_path / "labels.jsonl"
-    good = {"round": "M1", "sample_id": hexed(0), "step": 0, "is_correct": True}
+    mark = {"step": 0, "label": "correct", "seconds": 1.5}
+    good = {"round": "M1", "sample_id": hexed(0), "marks": [mark]}
 
     async def visit() -> None:
-        app = make_app(root, [PART], "me", labels_path, LOOPBACK)
+        app = make_app(make_look_routes(root, [PART], "me", labels_path), LOOPBACK)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -324,39 +328,42 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
                 assert answer.status == 200
             async with client.post(f"{base}/label", data=json.dumps(good)) as answer:
                 assert answer.status == 415
-            for bad in ({"round": "M9"}, {"step": 7}, {"step": "0"}, {"is_correct": "yes"}, {"sample_id": None}):
+            bad_marks: list[dict[str, Any]] = [
+                {"step": 7},
+                {"step": "0"},
+                {"label": "yes"},
+                {"seconds": -1},
+                {"seconds": None},
+            ]
+            for bad in (
+                {"round": "M9"},
+                {"sample_id": None},
+                {"marks": []},
+                *({"marks": [mark, mark | it]} for it in bad_marks),
+            ):
                 async with client.post(f"{base}/label", json=good | bad) as answer:
                     assert answer.status == 400, bad
-            async with client.post(f"{base}/label", json=good | {"is_correct": "x" * 100_000}) as answer:
+            async with client.post(f"{base}/label", json=good | {"round": "x" * 200_000}) as answer:
                 assert answer.status in (400, 413)
         await runner.cleanup()
 
     asyncio.run(visit())
-    (said,) = read_human_labels(labels_path)
-    assert said == good | {"annotator": "me", "label": "incorrect", "judge": "j"}
+    (label,) = read_human_labels(labels_path)
+    found = {key: getattr(label, key) for key in ("annotator", "round", "sample_id", "problem_id", *mark)}
+    assert found == mark | {"annotator": "me", "round": "M1", "sample_id": hexed(0), "problem_id": hexed(0)}
+    assert (label.judge_label, label.judge, label.is_blind, label.queue) == ("incorrect", "j", False, "browsing")
 
 
-def human_label(**cells: Any) -> dict[str, Any]:
-    return {
-        "annotator": "me", "round": "M1", "sample_id": hexed(0), "step": 0, "is_correct": True, "label": "correct",
-        "judge": "j",
-    } | cells  # fmt: skip
-
-
-def test_verdicts_are_appended_and_the_last_counts(tmp_path: Path) -> None:
-    path = tmp_path / "some/labels.jsonl"
-    for is_correct in (True, False):
-        append_human_label(path, human_label(is_correct=is_correct))
-    append_human_label(path, human_label(step=1, label="unknown"))
-    append_human_label(path, human_label(annotator="you"))
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 4
-    assert [said["is_correct"] for said in read_human_labels(path)] == [False, True, True]
+def test_agreement_is_over_steps_that_both_can_tell(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    cells: list[dict[str, Any]] = [
+        {"label": "incorrect"},
+        {"annotator": "you"},
+        {"step": 1, "judge_label": "unknown"},
+        {"step": 2, "label": "cannot_tell"},
+    ]
+    append_human_labels(path, [human_label(**it) for it in cells])
     assert measure_agreement(read_human_labels(path)) == [JudgeAgreement("j", 2, 1, 0.5, 0.0)]
-    with pytest.raises(ValueError, match="label: expected one of correct, incorrect"):
-        append_human_label(path, human_label(label="maybe"))
-    path.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"labels\.jsonl:1: expected an object with annotator"):
-        read_human_labels(path)
 
 
 def test_kappa_of_a_known_table() -> None:
@@ -372,20 +379,3 @@ def test_kappa_is_one_for_the_same_labels_and_never_more(pairs: list[tuple[bool,
     kappa = compute_kappa(pairs)
     assert kappa is None or -1 <= kappa <= 1
     assert compute_kappa([(a, a) for a, _ in pairs]) in (None, 1.0)
-
-
-@given(
-    st.dictionaries(st.sampled_from(["annotator", "step", "label"]), st.none() | st.integers() | st.text(max_size=3))
-)
-def test_a_verdict_of_another_shape_is_refused(tmp_path_factory: pytest.TempPathFactory, cells: dict[str, Any]) -> None:
-    shapes = {"annotator": str, "step": int, "label": str}
-    right = (
-        all(type(value) is shapes[key] for key, value in cells.items())
-        and cells.get("label", "correct") in JUDGE_LABELS
-    )
-    path = tmp_path_factory.getbasetemp() / "refused.jsonl"
-    if right:
-        append_human_label(path, human_label(**cells))
-    else:
-        with pytest.raises(ValueError, match="human label: "):
-            append_human_label(path, human_label(**cells))

@@ -31,6 +31,7 @@ from stages.evaluate.examples import EXAMPLE_KINDS, MAX_EXAMPLES, MAX_EXCERPT_CH
 from stages.evaluate.metrics import count_greedy, summarize_samples
 from stages.evaluate.problem_set import compare_answers
 from stages.judge import Labels
+from tests.support.human_labels import CELLS
 from tests.support.llm_params import JUDGE, LLM_JUDGE
 
 RECIPE = Path(__file__).parents[2] / "params.yaml"
@@ -495,9 +496,14 @@ def test_a_huge_completion_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # The judge and human labels
 
 
-def human_label(sample: str, step: int, is_correct: bool, annotator: str = "a") -> str:
-    keys = {"annotator": annotator, "round": "M1", "sample_id": sample, "step": step, "is_correct": is_correct}
-    return json.dumps(keys | {"label": "none", "judge": "another"}) + "\n"
+def human_line(sample: str, step: int, is_correct: bool, annotator: str = "a", **cells: Any) -> str:
+    keys = {
+        "annotator": annotator,
+        "sample_id": sample,
+        "step": step,
+        "label": "correct" if is_correct else "incorrect",
+    }
+    return json.dumps(CELLS | keys | cells) + "\n"
 
 
 def write_human_labels(folder: Path, lines: list[str]) -> dict[str, str]:
@@ -513,23 +519,35 @@ def greedy(problem: int) -> str:
 def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Path) -> None:
     # The judge's labels are correct, correct, unknown, for problems 1 and 5 correct, incorrect, unknown; answers 0, 1,
     # 4 and 5 are correct.
-    lines = [human_label(greedy(0), step, True) for step in range(3)]
+    lines = [human_line(greedy(0), step, True) for step in range(3)]
     lines += [
-        human_label(greedy(1), 0, False),
-        human_label(greedy(1), 0, True),
-        human_label(greedy(1), 1, False),
+        human_line(greedy(1), 0, False),
+        human_line(greedy(1), 0, True),
+        human_line(greedy(1), 1, False),
     ]  # the last one counts
-    lines += [human_label(greedy(4), 1, False), human_label(greedy(2), 0, True), human_label(greedy(2), 1, False)]
-    lines += [human_label(greedy(5), 1, False, person) for person in "ab"] + [human_label(greedy(5), 1, True, "c")]
-    lines += [human_label(greedy(5), 0, True, "a"), human_label(greedy(5), 0, False, "b")]  # a tie
-    lines += [human_label("elsewhere", 0, True), human_label(greedy(0), 7, True)]
+    lines += [human_line(greedy(4), 1, False), human_line(greedy(2), 0, True), human_line(greedy(2), 1, False)]
+    lines += [human_line(greedy(5), 1, False, person) for person in "ab"] + [human_line(greedy(5), 1, True, "c")]
+    lines += [human_line(greedy(5), 0, True, "a"), human_line(greedy(5), 0, False, "b")]  # a tie
+    lines += [human_line("elsewhere", 0, True), human_line(greedy(0), 7, True)]
+    left_out: list[dict[str, Any]] = [
+        {"is_blind": False}, {"queue": "value"}, {"queue": "browsing"}, {"kind": "gold"}, {"label": "cannot_tell"},
+    ]  # fmt: skip
+    lines += [human_line(greedy(1), 1, True, f"other {at}", **cells) for at, cells in enumerate(left_out)]
+    lines += [human_line(greedy(0), 1, True, "judge", kind="adjudicated"), human_line(greedy(0), 1, False, "b")]
     changes = {"num_majority_samples": 2, "human_labels": write_human_labels(tmp_path, lines)}
     report = evaluate_policy(
         problems(8), read_policy(policy), load_params(recipe(tmp_path, evaluate=changes)), "label"
     ).report
     found = report["judge"]["human_labels"]
     # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both correct 4, both incorrect 2, only the judge correct 2.
-    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (15, 13, 9)
+    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (22, 13, 9)
+    assert found["num_left_out"] == {
+        "answer to a gold item": 1,
+        "cannot tell or bad split": 1,
+        "judge's label was shown": 1,
+        "not drawn at random": 2,
+        "settled by adjudication": 2,
+    }
     assert found["confusion"] == {
         "correct": {"correct": 4, "incorrect": 0, "unknown": 1},
         "incorrect": {"correct": 2, "incorrect": 2, "unknown": 0},
@@ -547,13 +565,14 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
 def test_labels_of_other_steps_are_reported_as_such(stages: Stages, policy: Path, tmp_path: Path) -> None:
     changes = {
         "num_majority_samples": 0,
-        "human_labels": write_human_labels(tmp_path, [human_label("elsewhere", 0, True)]),
+        "human_labels": write_human_labels(tmp_path, [human_line("elsewhere", 0, True)]),
     }
     report = evaluate_policy(
         problems(4), read_policy(policy), load_params(recipe(tmp_path, evaluate=changes)), "label"
     ).report
-    note = "none of the 1 human labels is on an evaluated step"
-    assert report["judge"]["human_labels"] == {"num_labels": 1, "num_matched": 0, "note": note}
+    note = "none of the 1 human labels that count is on an evaluated step; 0 do not count"
+    expected = {"num_labels": 1, "num_left_out": {}, "num_matched": 0, "note": note}
+    assert report["judge"]["human_labels"] == expected
 
 
 def test_human_labels_score_the_judge_on_benchmarks_too(stages: Stages, policy: Path, tmp_path: Path) -> None:
@@ -570,7 +589,7 @@ def test_human_labels_score_the_judge_on_benchmarks_too(stages: Stages, policy: 
     )
     sample, problem = evaluated.tables["benchmarks/majority/samples"].row(0)[:2]
     wrong = int(problem, 16) % 4 == 1
-    lines = [human_label(sample, 0, True), human_label(sample, 1, not wrong), human_label(sample, 2**40, True)]
+    lines = [human_line(sample, 0, True), human_line(sample, 1, not wrong), human_line(sample, 2**31 - 1, True)]
     chosen = load_params(recipe(tmp_path, evaluate={**changes, "human_labels": write_human_labels(tmp_path, lines)}))
     found = evaluate_policy(problems(2), read_policy(policy), chosen, "label").report["judge"]["human_labels"]
     assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (3, 2, 2)
@@ -581,9 +600,9 @@ def test_human_labels_score_the_judge_on_benchmarks_too(stages: Stages, policy: 
 def test_a_file_of_labels_that_grew_is_refused_before_anything_is_sampled(
     stages: Stages, policy: Path, tmp_path: Path
 ) -> None:
-    settings_of = {"human_labels": write_human_labels(tmp_path, [human_label(greedy(0), 0, True)])}
+    settings_of = {"human_labels": write_human_labels(tmp_path, [human_line(greedy(0), 0, True)])}
     chosen = load_params(recipe(tmp_path, evaluate=settings_of))
-    write_human_labels(tmp_path, [human_label(greedy(0), 0, True), human_label(greedy(0), 1, True)])
+    write_human_labels(tmp_path, [human_line(greedy(0), 0, True), human_line(greedy(0), 1, True)])
     with pytest.raises(ValueError, match=r"said\.jsonl: sha256: expected [0-9a-f]{64}, found [0-9a-f]{64}"):
         evaluate_policy(problems(4), read_policy(policy), chosen, "label")
     assert stages.calls == []

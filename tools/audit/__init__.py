@@ -4,12 +4,11 @@ from tools.audit.check_results import CHECKS, CheckResult, CheckResults
 from tools.audit.lineage.label_diff import diff
 from tools.audit.lineage.published_row import show_row
 from tools.audit.lineage.show import show
-from tools.audit.page.label_log import HUMAN_LABELS, describe_agreement
+from tools.audit.page.label_log import describe_agreement
 from tools.audit.verify import verify
 
 __all__ = [
     "CHECKS",
-    "HUMAN_LABELS",
     "CheckResult",
     "CheckResults",
     "describe_agreement",

@@ -9,7 +9,6 @@ from stages.common.statistics.comparison import (
     compute_mcnemar,
 )
 from stages.common.statistics.counts import Counts, count_by_problem, format_counts, parse_counts
-from stages.common.statistics.human_labels import HUMAN_LABEL_KEYS, JUDGE_LABELS, check_human_label, read_human_labels
 from stages.common.statistics.kappa import CONTINGENCY_CELLS, compute_kappa, compute_kappas, estimate_kappa
 from stages.common.statistics.krippendorff import compute_alphas, count_coincidences, estimate_alpha
 
@@ -17,14 +16,11 @@ __all__ = [
     "BY_PROBLEM",
     "CONFIDENCE_LEVEL",
     "CONTINGENCY_CELLS",
-    "HUMAN_LABEL_KEYS",
-    "JUDGE_LABELS",
     "Bootstrap",
     "Comparison",
     "Counts",
     "Estimate",
     "Floats",
-    "check_human_label",
     "compare_counts",
     "compare_evaluations",
     "compute_alphas",
@@ -38,5 +34,4 @@ __all__ = [
     "estimate_kappa",
     "format_counts",
     "parse_counts",
-    "read_human_labels",
 ]

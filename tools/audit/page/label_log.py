@@ -1,25 +1,10 @@
-"""Human labels of steps: an append-only file, and how far a judge agrees with it."""
+"""How far judges agree with human labels of steps."""
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from stages.common.statistics import HUMAN_LABEL_KEYS, check_human_label, compute_kappa, read_human_labels
-
-HUMAN_LABELS = Path("work/human_labels.jsonl")
-"""Where human labels go by default: ignored by Git and DVC, since no stage writes them."""
-
-
-def append_human_label(path: Path, label: dict[str, Any]) -> None:
-    """Append one line durably; raises `UserError` for a label that lacks a key or holds another."""
-    check_human_label(label, "human label")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps({key: label[key] for key in HUMAN_LABEL_KEYS}, ensure_ascii=True) + "\n"
-    with path.open("ab", buffering=0) as file:  # one write, so that lines of two servers do not mix
-        file.write(line.encode("ascii"))
-        os.fsync(file.fileno())
+from stages.common.human_labels import HumanLabel, read_human_labels
+from stages.common.statistics import compute_kappa
 
 
 @dataclass(frozen=True)
@@ -37,13 +22,13 @@ class JudgeAgreement:
     """Cohen's kappa: agreement beyond chance, 1 at most; None where chance alone would agree on all."""
 
 
-def measure_agreement(labels: list[dict[str, Any]]) -> list[JudgeAgreement]:
-    """One entry per judge, in the order of their hashes."""
+def measure_agreement(labels: list[HumanLabel]) -> list[JudgeAgreement]:
+    """One entry per judge, in the order of their hashes, over the steps that people could tell."""
     measured = []
-    for judge in sorted({label["judge"] for label in labels}):
-        of_judge = [label for label in labels if label["judge"] == judge]
-        known = [label for label in of_judge if label["label"] in ("correct", "incorrect")]
-        pairs = [(label["label"] == "correct", label["is_correct"]) for label in known]
+    for judge in sorted({label.judge for label in labels}):
+        of_judge = [label for label in labels if label.judge == judge and label.is_correct is not None]
+        known = [label for label in of_judge if label.judge_label in ("correct", "incorrect")]
+        pairs = [(label.judge_label == "correct", bool(label.is_correct)) for label in known]
         agreement = sum(a == b for a, b in pairs) / len(pairs) if pairs else 0.0
         num_unknown = len(of_judge) - len(pairs)
         measured.append(JudgeAgreement(judge, len(pairs), num_unknown, agreement, compute_kappa(pairs)))

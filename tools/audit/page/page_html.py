@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stages.common.tables import content_hash
+from tools.audit.label_page.label_writer import hash_version, read_guideline
 from tools.audit.page.problem_card import make_card
 from tools.audit.page.problem_index import ProblemFilter, ProblemIndex, build_index
 from tools.audit.table_sets import TableSet, find_all_tables
@@ -42,6 +43,7 @@ def render_page(
     `chosen` is what it shows at first.
     """
     scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    data = {"choices": choices, "cards": cards, "filter": asdict(chosen), "versions": read_versions()}
     allowed = " ".join(f"'sha256-{_hash_script(script)}'" for script in scripts)
     servers = "'self'" if cards is None else "'none'"
     environment = Environment(loader=FileSystemLoader(STATIC), undefined=StrictUndefined, autoescape=True)
@@ -51,8 +53,14 @@ def render_page(
         f"connect-src {servers}; base-uri 'none'; form-action 'none'",
         styles=Markup(_read_styles()),  # noqa: S704  # files of this package
         scripts=[Markup(script) for script in scripts],  # noqa: S704  # files of this package
-        data=Markup(_dump_json({"choices": choices, "cards": cards, "filter": asdict(chosen)})),  # noqa: S704  # escaped
+        data=Markup(dump_json(data)),  # noqa: S704  # escaped
     )
+
+
+def read_versions() -> dict[str, str]:
+    """The versions that a human label names: of this page and of the guideline."""
+    texts = [(STATIC / name).read_text(encoding="utf-8") for name in ("page.html.jinja", "page.css", "page.js")]
+    return {"page_version": hash_version(*texts), "guideline_version": hash_version(read_guideline())}
 
 
 def render_static_page(
@@ -71,7 +79,7 @@ def render_static_page(
     return render_page(choices, cards, f"{len(cards)} of {total} problems", chosen)
 
 
-def _dump_json(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """JSON in which nothing can end the element that holds it."""
     text = json.dumps(value, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

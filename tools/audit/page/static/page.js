@@ -15,7 +15,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const chosen = { ...data.filter };
   const labels = new Map(); // human labels of this visit, by round, sample and step
-  let position = 0, card = null, count = 0, focus = 0, steps = [];
+  let position = 0, card = null, count = 0, focus = 0, steps = [], focusedAt = 0;
 
   const byId = (id) => document.getElementById(id);
   function node(tag, look, text) {
@@ -120,7 +120,7 @@
     columns.append(...first.map(showCompletion));
     main.append(columns);
     if (card.num_omitted) main.append(node("div", "facts", `${card.num_omitted} more completions are not shown`));
-    steps.forEach(mark);
+    steps.forEach(showLabel);
     move(0, false);
   }
 
@@ -128,32 +128,37 @@
     if (to < 0 || to >= steps.length) return;
     steps[focus].row.classList.remove("focus");
     focus = to;
+    focusedAt = performance.now();
     steps[focus].row.classList.add("focus");
     if (scroll) steps[focus].row.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   const keyOf = ({ step, completion }) => `${card.round} ${completion.sample_id} ${step.step}`;
-  function mark(one) {
+  function showLabel(one) {
     const label = labels.get(keyOf(one));
     one.row.lastChild.hidden = label === undefined;
-    if (label !== undefined) one.row.lastChild.textContent = label.is_correct ? "correct" : "incorrect";
+    if (label !== undefined) one.row.lastChild.textContent = label;
   }
 
-  async function addLabel(isCorrect) {
+  async function addLabel(label) {
     const one = steps[focus];
-    if (!one || isCorrect === null) return;
+    if (!one || label === null) return;
     const { step, completion } = one;
-    const label = { round: card.round, sample_id: completion.sample_id, step: step.step, is_correct: isCorrect };
+    const mark = { step: step.step, label, seconds: Math.round(performance.now() - focusedAt) / 1000 };
+    const sample = { round: card.round, sample_id: completion.sample_id };
     if (data.cards === null) {
       const answer = await fetch("label", {
-        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(label),
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...sample, marks: [mark] }),
       });
       if (!answer.ok) throw new Error(await answer.text());
     } else {
       byId("save").hidden = false;
     }
-    labels.set(keyOf(one), { annotator: "page", ...label, label: step.label, judge: completion.judge });
-    mark(one);
+    labels.set(keyOf(one), {
+      annotator: "page", ...sample, problem_id: card.problem_id, ...mark, kind: "own", mode: "per_step", queue: "browsing",
+      is_blind: false, time: new Date().toISOString(), ...data.versions, judge_label: step.label, judge: completion.judge,
+    });
+    showLabel(one);
     move(focus + 1);
   }
 
@@ -176,7 +181,8 @@
   });
   const agrees = (yes) => {
     const label = steps[focus]?.step.label;
-    return label === "correct" || label === "incorrect" ? (label === "correct") === yes : null;
+    if (label !== "correct" && label !== "incorrect") return null;
+    return (label === "correct") === yes ? "correct" : "incorrect";
   };
   const toggle = (look) => {
     const found = steps[focus]?.row.parentElement.querySelector(`details.${look}`);
@@ -186,7 +192,7 @@
     n: () => go(position + 1), ArrowRight: () => go(position + 1), p: () => go(position - 1), ArrowLeft: () => go(position - 1),
     j: () => move(focus + 1), ArrowDown: () => move(focus + 1), k: () => move(focus - 1), ArrowUp: () => move(focus - 1),
     a: guard(() => addLabel(agrees(true))), d: guard(() => addLabel(agrees(false))),
-    c: guard(() => addLabel(true)), i: guard(() => addLabel(false)), l: () => toggle("lineage"), o: () => toggle("replies"),
+    c: guard(() => addLabel("correct")), i: guard(() => addLabel("incorrect")), l: () => toggle("lineage"), o: () => toggle("replies"),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;

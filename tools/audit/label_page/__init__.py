@@ -1,0 +1,1 @@
+"""A page on which people label steps, without seeing what the judge said of them."""
