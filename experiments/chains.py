@@ -47,11 +47,12 @@ class Chain:
         return {**recipe, "seed": self.seed, "rounds": rounds}
 
 
-def run_chains(chains: Iterable[Chain], recipe: dict[str, Any], root: Path, jobs: int) -> pl.DataFrame:
+def run_chains(chains: Iterable[Chain], recipe: dict[str, Any], root: Path, jobs: int, cache: Path) -> pl.DataFrame:
     """Run `chains`, `jobs` at a time, below the folder `root`; a row per chain and round of reports/rounds.csv.
 
-    Columns seed, chain and last_trained are added. The first chain of every seed runs before the others, which then
-    find the seed's M0 in the cache. What has finished with the same recipe and code is not run again.
+    Stage outputs go to the DVC cache `cache`. Columns seed, chain and last_trained are added. The first chain of every
+    seed runs before the others, which then find the seed's M0 in the cache. What has finished with the same recipe and
+    code is not run again.
     """
     code = content_hash(
         "stages", {name: it for name, it in hash_folder(Path("stages")).items() if "__pycache__" not in name}
@@ -63,18 +64,18 @@ def run_chains(chains: Iterable[Chain], recipe: dict[str, Any], root: Path, jobs
         frames = [
             frame
             for part in (first, others)
-            for frame in pool.map(lambda chain: _run_or_read(chain, recipe, root, code), part)
+            for frame in pool.map(lambda chain: _run_or_read(chain, recipe, root, cache, code), part)
         ]
     return pl.concat(frames, how="diagonal_relaxed").sort("seed", "chain", "round")
 
 
-def _run_or_read(chain: Chain, recipe: dict[str, Any], root: Path, code: str) -> pl.DataFrame:
+def _run_or_read(chain: Chain, recipe: dict[str, Any], root: Path, cache: Path, code: str) -> pl.DataFrame:
     folder = root / f"{chain.seed}-{chain.name}"
     done, key = folder.with_suffix(".json"), content_hash("chain", chain.make_recipe(recipe), code)
     known = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
     if known.get("key") != key:
         start = time.monotonic()
-        ran = _run(chain, recipe, folder, root / "cache")
+        ran = _run(chain, recipe, folder, cache)
         table = pl.read_csv(folder / "reports" / "rounds.csv")
         known = {"key": key, "last_trained": ran.last_trained, "rounds": table.to_dicts()}
         write_json(done, known)

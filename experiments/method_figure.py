@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from experiments.method_params import METHODS, NOISE, STEP_METHODS, name_noisy
-from experiments.method_tables import select_values
+from experiments.method_params import METHODS, STEP_METHODS, name_noisy
+from experiments.method_tables import list_noise, select_values
 from experiments.plot import PANELS
 from experiments.summary_tables import compute_half_width
 from stages.report.plot_style import LIGHT, MARKERS, save_png, use_theme
@@ -44,7 +44,8 @@ def _draw_rounds(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds:
 
 
 def _draw_noise(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds: int, metric: str) -> None:
-    positions = range(len(NOISE))
+    levels = list_noise(table)
+    positions = range(len(levels))
     if "kto" in methods:  # reads no step labels: the same at any noise
         values = select_values(table, "kto", num_rounds, metric)
         middle, half = statistics.mean(values), compute_half_width(values)
@@ -53,14 +54,14 @@ def _draw_noise(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds: 
         axes.axhspan(middle - half, middle + half, color=style["color"], alpha=0.15, linewidth=0)
     for shift, method in zip((-0.05, 0.05), STEP_METHODS, strict=True):
         if method in methods:
-            by_noise = [select_values(table, name_noisy(method, noise), num_rounds, metric) for noise in NOISE]
+            by_noise = [select_values(table, name_noisy(method, noise), num_rounds, metric) for noise in levels]
             axes.errorbar(
                 [position + shift for position in positions],
                 [statistics.mean(values) for values in by_noise],
                 [compute_half_width(values) for values in by_noise],
                 **_make_style(method),
             )
-    axes.set_xticks(positions, [f"{noise * 100:g}" for noise in NOISE])
+    axes.set_xticks(positions, [f"{noise * 100:g}" for noise in levels])
 
 
 def _make_style(method: str) -> dict[str, Any]:

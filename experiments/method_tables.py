@@ -9,7 +9,7 @@ import polars as pl
 from experiments.method_params import METHODS, NOISE, STEP_METHODS, name_noisy
 from experiments.summary_tables import METRICS, STEPWISE_ERROR, compute_half_width, format_header, format_row
 
-SHOWN_PARAMS = {"learning_rate": "lr", "beta": "beta", "simpo_gamma": "gamma"}
+SHOWN_PARAMS = {"learning_rate": "lr", "beta": "beta", "simpo_gamma": "gamma", "nll_weight": "nll"}
 
 
 def select_values(table: pl.DataFrame, chain: str, number: int, metric: str) -> list[float]:
@@ -45,9 +45,15 @@ def _group(tries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
+def list_noise(table: pl.DataFrame) -> list[float]:
+    """The fractions of flipped labels that `table` has chains with."""
+    chains = set(table["chain"])
+    return [noise for noise in NOISE if any(name_noisy(method, noise) in chains for method in STEP_METHODS)]
+
+
 def format_noise(table: pl.DataFrame, methods: list[str], num_rounds: int) -> str:
     """What methods on steps gain over KTO by label noise, in the first and the last round, and until which noise."""
-    of_steps = [method for method in STEP_METHODS if method in methods]
+    of_steps, levels_run = [method for method in STEP_METHODS if method in methods], list_noise(table)
     if "kto" not in methods or not of_steps:
         return "Label noise is compared with KTO; it, or a method on steps, is not among the methods.\n"
     rounds = sorted({1, num_rounds})
@@ -62,14 +68,18 @@ def format_noise(table: pl.DataFrame, methods: list[str], num_rounds: int) -> st
         title = METHODS[method][1]
         lines += format_header([f"{title}, flipped", *heads])
         helps: dict[tuple[int, str], list[float]] = {(number, metric): [] for number in rounds for metric in METRICS}
-        for noise in NOISE:
+        for noise in levels_run:
             cells = []
             for number, metric in helps:
                 differences = compute_differences(table, name_noisy(method, noise), number, metric)
                 middle, half = statistics.mean(differences), compute_half_width(differences)
                 cells.append(f"{middle:+.1f} +- {half:.1f}")
                 gain = -middle if metric == STEPWISE_ERROR else middle
-                if len(differences) > 1 and gain > half and helps[number, metric] == list(NOISE[: NOISE.index(noise)]):
+                if (
+                    len(differences) > 1
+                    and gain > half
+                    and helps[number, metric] == levels_run[: levels_run.index(noise)]
+                ):
                     helps[number, metric].append(noise)
             lines.append(format_row([f"{noise:.0%}", *cells]))
         lines.append("")

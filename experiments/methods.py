@@ -1,10 +1,9 @@
-"""``python -m experiments methods``: all methods at their best params, and Step-KTO and Step-DPO with label noise.
+"""``python -m experiments methods``: methods at their best params, and those that read step labels with noise in them.
 
-First every method's learning rate and beta are chosen: of six pairs the one with the highest Pass@1 on the validation
-problems after one round, as a mean over tuning seeds; the first of equals. Then all run three rounds on new seeds. KTO
-reads no step labels, so noise in them changes nothing for it, and it runs once. Rounds have half of the problems of the
-recipe, and evaluations no majority votes: it is 176 chains. A run that is stopped goes on where it was, and parts of it
-(--methods, --seeds) are found by the whole.
+First every method's params are chosen: of as many tries for each the one with the highest Pass@1 on the validation
+problems after one round, as a mean over tuning seeds; the first of equals. Then all run three rounds, on the test
+problems. KTO reads no step labels, so noise in them changes nothing for it, and it runs once. A run that is stopped
+goes on where it was, and parts of it (--methods, --seeds) are found by the whole. Worlds: experiments/method_params.py.
 """
 
 import argparse
@@ -17,49 +16,49 @@ import polars as pl
 
 from experiments.chains import Chain, run_chains
 from experiments.method_figure import draw_figure
-from experiments.method_params import (
-    METHODS,
-    NOISE,
-    NUM_TRIES,
-    STEP_METHODS,
-    TUNING_SEEDS,
-    list_tries,
-    list_variants,
-    name_noisy,
-)
+from experiments.method_params import METHODS, STEP_METHODS, WORLDS, World, list_variants, name_noisy
 from experiments.method_tables import format_choices, format_noise
 from experiments.summary_tables import format_tables
+from stages.common.engines.vllm_server import OWN_PYTHON
 from stages.common.params.block import read_yaml
 from stages.common.params.recipe import merge
 from stages.common.tables import write_json
 
 ROOT = Path("work/experiments/methods")
-OUT = Path("docs/results/methods")
-FIRST_SEED = 101
-NUM_SEEDS = 5
-
-SMALLER: dict[str, Any] = {"sample": {"num_problems": 250}, "evaluate": {"num_majority_samples": 0}}
-"""What is laid over the recipe, for the sake of the number of chains."""
 
 
 @dataclass(frozen=True)
 class MethodsRun:
-    """What is run: a part of the experiment, or all of it (the defaults)."""
+    """What is run: a part of the experiment, or all of it."""
 
     recipe: dict[str, Any]
-    root: Path = ROOT
-    methods: tuple[str, ...] = tuple(METHODS)
-    seeds: tuple[int, ...] = tuple(range(FIRST_SEED, FIRST_SEED + NUM_SEEDS))
-    tuning_seeds: tuple[int, ...] = TUNING_SEEDS
-    num_tries: int = NUM_TRIES
-    num_tuning_rounds: int = 1
+    world: World
+    root: Path
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    num_tries: int
     num_rounds: int = 3
+    num_tuning_rounds: int = 1
     jobs: int = 2
 
     @property
     def is_whole(self) -> bool:
         """Whether this is the experiment whose results are committed."""
-        return self == MethodsRun(self.recipe, self.root, jobs=self.jobs)
+        world, tries = self.world, len(self.world.tries[self.methods[0]])
+        given = (self.methods, self.seeds, self.num_tries, self.num_rounds, self.num_tuning_rounds)
+        return given == (world.methods, world.seeds, tries, 3, 1)
+
+
+def read_world_recipe(path: Path, world: World) -> dict[str, Any]:
+    """The recipe of a world as workspaces need it: what it names on this machine by its whole path."""
+    recipe: dict[str, Any] = merge(read_yaml(path), world.laid_over)
+    folder = recipe.get("seed_model", {}).get("folder")
+    if folder:
+        recipe = merge(recipe, {"seed_model": {"folder": {"path": str(Path(folder["path"]).resolve())}}})
+    if OWN_PYTHON.exists():
+        # Not resolved: the link is what makes an interpreter find its environment's packages.
+        recipe = merge({"runtime": {"vllm_python": str(OWN_PYTHON.absolute())}}, recipe)
+    return recipe
 
 
 def tune(run: MethodsRun) -> list[dict[str, Any]]:
@@ -67,15 +66,15 @@ def tune(run: MethodsRun) -> list[dict[str, Any]]:
     tries = {
         f"{method}-try{number}": (method, train)
         for method in run.methods
-        for number, train in enumerate(list_tries(method)[: run.num_tries])
+        for number, train in enumerate(run.world.tries[method][: run.num_tries])
     }
     chains = [
         Chain(seed, name, {"train": train}, run.num_tuning_rounds)
-        for seed in run.tuning_seeds
+        for seed in run.world.tuning_seeds
         for name, (_, train) in tries.items()
     ]
-    recipe = merge(run.recipe, {"evaluate": {"split": "validation"}})
-    table = run_chains(chains, recipe, run.root / "tuning", run.jobs)
+    recipe = merge(run.recipe, {"evaluate": {"split": "validation", "num_majority_samples": 0}})
+    table = run_chains(chains, recipe, run.root / "tuning", run.jobs, run.root / "cache")
     means = table.filter(pl.col("round") != "M0").group_by("chain", "seed").agg(pl.col("pass_at_1").mean()).sort("seed")
     return [
         {"method": method, "train": train, "pass_at_1": means.filter(pl.col("chain") == name)["pass_at_1"].to_list()}
@@ -99,9 +98,9 @@ def compare(run: MethodsRun, chosen: dict[str, dict[str, Any]]) -> pl.DataFrame:
         Chain(seed, name_noisy(method, noise), _override(chosen[method], noise), run.num_rounds)
         for seed in run.seeds
         for method in run.methods
-        for noise in (NOISE if method in STEP_METHODS else NOISE[:1])
+        for noise in (run.world.noise if method in STEP_METHODS else run.world.noise[:1])
     ]
-    return run_chains(chains, run.recipe, run.root / "results", run.jobs)
+    return run_chains(chains, run.recipe, run.root / "results", run.jobs, run.root / "cache")
 
 
 def _override(train: dict[str, Any], noise: float) -> dict[str, Any]:
@@ -151,33 +150,37 @@ def format_results(table: pl.DataFrame, tries: list[dict[str, Any]], methods: li
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments methods", description=__doc__)
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), help="a part of them")
-    parser.add_argument("--seeds", type=int, default=NUM_SEEDS, help="how many seeds")
-    parser.add_argument("--first", type=int, default=FIRST_SEED, help="the first of them")
-    parser.add_argument("--tuning-seeds", type=int, nargs="+", default=list(TUNING_SEEDS))
-    parser.add_argument("--tries", type=int, default=NUM_TRIES, help="the first so many params of each method")
-    parser.add_argument("--tuning-rounds", type=int, default=1)
+    parser.add_argument("--world", choices=sorted(WORLDS), default="toy_arithmetic")
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), help="a part of the world's")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: the world's")
+    parser.add_argument("--tries", type=int, help="the first so many params of each method")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tuning-rounds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="chains run side by side, one core each")
-    parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--root", type=Path, default=ROOT, help="folder of workspaces, from which a run goes on")
+    parser.add_argument("--recipe", type=Path, help="default: the world's")
+    parser.add_argument(
+        "--root", type=Path, help=f"folder of workspaces, from which a run goes on; default: {ROOT}/WORLD"
+    )
     parser.add_argument("--tune-only", action="store_true", help="choose params, and run no other seeds")
-    parser.add_argument("--out", type=Path, help=f"writes OUT.csv, .json, .md and .png; default: {OUT}, or of a part "
-                        "of the experiment ROOT/part")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="writes OUT.csv, .json, .md and .png; default: where the world's "
+                        "results are committed, or of a part of the experiment ROOT/part")  # fmt: skip
     given = parser.parse_args(arguments)
+    world = WORLDS[given.world]
     run = MethodsRun(
-        recipe=merge(read_yaml(given.recipe), SMALLER),
-        root=given.root,
-        methods=tuple(method for method in METHODS if method in given.methods),
-        seeds=tuple(range(given.first, given.first + given.seeds)),
-        tuning_seeds=tuple(given.tuning_seeds),
-        num_tries=given.tries,
-        num_tuning_rounds=given.tuning_rounds,
+        recipe=read_world_recipe(given.recipe or world.recipe, world),
+        world=world,
+        root=given.root or ROOT / given.world,
+        methods=tuple(method for method in world.methods if given.methods is None or method in given.methods),
+        seeds=tuple(given.seeds or world.seeds),
+        num_tries=given.tries or len(world.tries[world.methods[0]]),
         num_rounds=given.rounds,
+        num_tuning_rounds=given.tuning_rounds,
         jobs=given.jobs,
     )
+    if not run.methods:
+        parser.error(f"--methods: world {given.world} has {', '.join(world.methods)}")
     tries = tune(run)
     print(format_choices(tries, choose(tries)))
     if not given.tune_only:
-        out = given.out or (OUT if run.is_whole and given.recipe == Path("params.yaml") else run.root / "part")
+        out = given.out or (world.out if run.is_whole and given.recipe is None else run.root / "part")
         print(write_results(run, tries, compare(run, choose(tries)), out))

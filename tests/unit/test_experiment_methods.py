@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,43 @@ import yaml
 from experiments import chains, methods
 from experiments.chains import DIVERGED, Chain, run_chains
 from experiments.method_figure import draw_figure
-from experiments.method_params import METHODS, NOISE, NUM_TRIES, list_tries, name_noisy
+from experiments.method_params import METHODS, NOISE, WORLDS, name_noisy
 from experiments.method_tables import format_noise
-from experiments.methods import MethodsRun, choose, format_results
+from experiments.methods import MethodsRun, choose, format_results, read_world_recipe
 from stages.common.errors import UserError
 from stages.common.params.recipe import read_recipe, resolve
 
 RECIPE: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_gets_as_many_tries(method: str, tmp_path: Path) -> None:
-    tries = list_tries(method)
-    assert len({json.dumps(one) for one in tries}) == len(tries) == NUM_TRIES
-    for one in tries:
-        recipe = Chain(7, "x", {"train": one, "judge": {"label_noise": 0.1}}, 2).make_recipe(RECIPE)
-        path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-        assert list(read_recipe(path).rounds) == ["M1", "M2"]
-        resolved = resolve(recipe, "M2")
-        assert (resolved["seed"], resolved["policy"], resolved["judge"]["label_noise"]) == (7, "M1", 0.1)
-        assert {name: resolved["train"][name] for name in one} == one
+TOY = WORLDS["toy_arithmetic"]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_method_gets_as_many_tries(name: str, tmp_path: Path) -> None:
+    world = WORLDS[name]
+    assert len({len(world.tries[method]) for method in world.methods}) == 1
+    recipe_of_world = read_world_recipe(world.recipe, world)
+    for tries in world.tries.values():
+        assert len({json.dumps(one) for one in tries}) == len(tries)
+        for one in tries:
+            recipe = Chain(7, "x", {"train": one, "judge": {"label_noise": 0.1}}, 2).make_recipe(recipe_of_world)
+            path = tmp_path / "params.yaml"
+            path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+            assert list(read_recipe(path).rounds) == ["M1", "M2"]
+            resolved = resolve(recipe, "M2")
+            assert (resolved["seed"], resolved["policy"], resolved["judge"]["label_noise"]) == (7, "M1", 0.1)
+            assert {key: resolved["train"][key] for key in one} == one
+
+
+def test_a_workspace_finds_the_model_and_vllm_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    recipe = read_world_recipe(WORLDS["school"].recipe, WORLDS["school"])
+    assert recipe["seed_model"]["folder"]["path"] == str(Path("models/SmolLM2-135M-Instruct").resolve())
+    monkeypatch.setattr(methods, "OWN_PYTHON", tmp_path / "none")
+    assert "runtime" not in read_world_recipe(TOY.recipe, TOY)
+    (tmp_path / "python").touch()
+    monkeypatch.setattr(methods, "OWN_PYTHON", tmp_path / "python")
+    assert read_world_recipe(TOY.recipe, TOY)["runtime"] == {"vllm_python": str(tmp_path / "python")}
 
 
 def test_the_best_mean_is_chosen_and_the_first_of_equals() -> None:
@@ -87,28 +104,28 @@ class StandIn:
 def test_finished_chains_are_not_run_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dvc = StandIn(monkeypatch)
     two = [Chain(seed, name, {"train": {"method": name}}, 2) for seed in (101, 102) for name in ("kto", "rft")]
-    part = run_chains(two[:1], RECIPE, tmp_path, 1)
+    part = run_chains(two[:1], RECIPE, tmp_path, 1, tmp_path / "cache")
     assert part.select("seed", "chain", "round").rows() == [(101, "kto", f"M{number}") for number in range(3)]
-    whole = run_chains(two, RECIPE, tmp_path, 1)
+    whole = run_chains(two, RECIPE, tmp_path, 1, tmp_path / "cache")
     assert dvc.ran == ["101-kto", "102-kto", "101-rft", "102-rft"], "each seed's first chain makes its M0"
     assert whole.height == 12
     assert whole.filter(pl.col("seed") == 102)["pass_at_1"].to_list() == [0.102] * 6
-    run_chains(two, {**RECIPE, "seed": 5}, tmp_path, 1)
+    run_chains(two, {**RECIPE, "seed": 5}, tmp_path, 1, tmp_path / "cache")
     assert len(dvc.ran) == 4, "a chain has its own seed"
-    run_chains(two, {**RECIPE, "select": {}}, tmp_path, 1)
+    run_chains(two, {**RECIPE, "select": {}}, tmp_path, 1, tmp_path / "cache")
     assert len(dvc.ran) == 8, "another recipe is another result"
 
 
 def test_a_chain_that_diverges_keeps_its_policy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dvc = StandIn(monkeypatch)
     dvc.fails = LOG
-    table = run_chains([Chain(101, "kto", {"train": {"method": "kto"}}, 2)], RECIPE, tmp_path, 1)
+    table = run_chains([Chain(101, "kto", {"train": {"method": "kto"}}, 2)], RECIPE, tmp_path, 1, tmp_path / "cache")
     assert table["last_trained"].to_list() == [1, 1, 1]
     recipe = yaml.safe_load((tmp_path / "101-kto/params.yaml").read_text(encoding="utf-8"))
     assert [recipe["rounds"][name]["train"]["method"] for name in ("M1", "M2")] == ["kto", "none"]
     dvc.fails = "MemoryError\nERROR: failed to reproduce 'train@M2'"
     with pytest.raises(UserError, match="the graph failed"):
-        run_chains([Chain(102, "kto", {"train": {"method": "kto"}}, 2)], RECIPE, tmp_path, 1)
+        run_chains([Chain(102, "kto", {"train": {"method": "kto"}}, 2)], RECIPE, tmp_path, 1, tmp_path / "cache")
 
 
 def make_table(gain_of_noise: dict[float, float]) -> pl.DataFrame:
@@ -137,7 +154,7 @@ def test_until_which_noise_steps_help() -> None:
 
 def test_tables_and_figure_of_all_methods() -> None:
     table = make_table(dict.fromkeys(NOISE, 0.05))
-    tries = [{"method": m, "train": one, "pass_at_1": [0.5]} for m in METHODS for one in list_tries(m)]
+    tries = [{"method": m, "train": one, "pass_at_1": [0.5]} for m in METHODS for one in TOY.tries[m]]
     text = format_results(table, tries, list(METHODS), 1)
     assert text.count("**lr") == len(METHODS), "one choice per method"
     for _, title in METHODS.values():
@@ -152,13 +169,27 @@ def test_tables_and_figure_of_all_methods() -> None:
 
 
 def test_only_the_whole_experiment_is_committed() -> None:
-    assert MethodsRun(RECIPE, jobs=1).is_whole
-    assert not MethodsRun(RECIPE, seeds=(101,)).is_whole
-    assert not MethodsRun(RECIPE, methods=("kto",)).is_whole
+    whole = MethodsRun(RECIPE, TOY, Path("work"), TOY.methods, TOY.seeds, 6, jobs=1)
+    assert whole.is_whole
+    for part in ({"seeds": (101,)}, {"methods": ("kto",)}, {"num_tries": 5}, {"num_rounds": 2}):
+        assert not replace(whole, **part).is_whole
 
 
-@pytest.mark.skipif(not methods.OUT.with_suffix(".csv").exists(), reason="the experiment on methods has not been run")
-def test_committed_tables_follow_from_the_committed_metrics() -> None:
-    tries = json.loads(methods.OUT.with_suffix(".json").read_text(encoding="utf-8"))["tries"]
-    tables = format_results(pl.read_csv(methods.OUT.with_suffix(".csv")), tries, list(METHODS), 3)
-    assert methods.OUT.with_suffix(".md").read_text(encoding="utf-8") == tables
+def test_one_seed_and_one_level_of_noise_make_tables_and_a_figure() -> None:
+    world = WORLDS["school"]
+    table = make_table(dict.fromkeys(NOISE, 0.05)).filter(pl.col("chain").is_in(world.methods), pl.col("seed") == 101)
+    tries = [{"method": m, "train": one, "pass_at_1": [0.5]} for m in world.methods for one in world.tries[m]]
+    text = format_results(table, tries, list(world.methods), 1)
+    assert "nll" in text
+    assert "flipped | M1" not in text
+    assert draw_figure(methods.fill_missing(table), list(world.methods), 1).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_committed_tables_follow_from_the_committed_metrics(name: str) -> None:
+    world = WORLDS[name]
+    if not world.out.with_suffix(".csv").exists():
+        pytest.skip(f"the experiment on methods has not been run in the world {name}")
+    tries = json.loads(world.out.with_suffix(".json").read_text(encoding="utf-8"))["tries"]
+    tables = format_results(pl.read_csv(world.out.with_suffix(".csv")), tries, list(world.methods), 3)
+    assert world.out.with_suffix(".md").read_text(encoding="utf-8") == tables
