@@ -71,7 +71,7 @@ def read_range(folder: Path, table: Table, keys: KeyRange) -> pl.DataFrame:
     return table.check(pl.scan_parquet(path).filter(keys.contains()).collect())
 
 
-def read_where(folder: Path, table: Table, where: pl.Expr, columns: Sequence[str] = ()) -> pl.DataFrame:
+def read_where(folder: Path, table: Table, where: pl.Expr, columns: Sequence[str | pl.Expr] = ()) -> pl.DataFrame:
     """Rows of all shards of a table, with `columns` or all; none where the table is not there.
 
     Raises `UserError` for a damaged file.

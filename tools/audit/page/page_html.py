@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -14,13 +15,18 @@ from markupsafe import Markup
 
 from stages.common.tables import content_hash
 from tools.audit.label_page.label_writer import hash_version, read_guideline
+from tools.audit.page.overview import summarize_samples
 from tools.audit.page.problem_card import make_card
 from tools.audit.page.problem_index import ProblemFilter, ProblemIndex, build_index
+from tools.audit.page.round_comparison import describe_changes
 from tools.audit.table_sets import TableSet, find_all_tables
 from tools.dvc_lock import read_lock
 
 STATIC = Path(__file__).with_name("static")
-SCRIPTS = ("katex/katex.min.js", "katex/auto-render.min.js", "page.js")
+SHARED_SCRIPTS = tuple(STATIC / name for name in ("katex/katex.min.js", "katex/auto-render.min.js", "common.js"))
+"""Scripts of any page, in this order; `common.js` makes the object `page`, which others use."""
+VIEWS = ("data_source", "problems", "overview", "search", "comparison", "browse")
+SCRIPTS = (*SHARED_SCRIPTS, *(STATIC / f"{name}.js" for name in VIEWS))
 NO_FILTER = ProblemFilter()
 
 
@@ -32,51 +38,64 @@ def write_page(root: Path, out: Path, num_problems: int, chosen: ProblemFilter =
     out.write_text(html, encoding="utf-8")
 
 
-def render_page(
-    choices: dict[str, list[str]] | None,
-    cards: list[dict[str, Any]] | None,
-    title: str,
-    chosen: ProblemFilter = NO_FILTER,
-) -> str:
-    """The page as HTML: with `choices` and `cards` inside, or where these are None, one that asks its server for them.
+def render_page(content: dict[str, Any] | None, title: str, chosen: ProblemFilter = NO_FILTER) -> str:
+    """The looking views as HTML: with `content` inside, or where that is None, as a page that asks its server.
 
-    `chosen` is what it shows at first.
+    `content` has the keys choices, cards, overview, and changes (by problem_id); `chosen` is what is shown at first.
     """
-    scripts = [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    data = {"choices": choices, "cards": cards, "filter": asdict(chosen), "versions": read_versions()}
-    allowed = " ".join(f"'sha256-{_hash_script(script)}'" for script in scripts)
-    servers = "'self'" if cards is None else "'none'"
-    environment = Environment(loader=FileSystemLoader(STATIC), undefined=StrictUndefined, autoescape=True)
-    return environment.get_template("page.html.jinja").render(
+    data = {"filter": asdict(chosen), "versions": read_versions(), **(content or {"cards": None})}
+    return render_html(STATIC / "browse.html.jinja", SCRIPTS, title, data, is_served=content is None)
+
+
+def render_html(template: Path, scripts: Sequence[Path], title: str, data: dict[str, Any], *, is_served: bool) -> str:
+    """A page with `scripts` and `data` inside, which may run nothing else, and ask its own server if it has one."""
+    texts = [script.read_text(encoding="utf-8") for script in scripts]
+    allowed = " ".join(f"'sha256-{_hash_script(text)}'" for text in texts)
+    servers = "'self'" if is_served else "'none'"
+    environment = Environment(loader=FileSystemLoader(template.parent), undefined=StrictUndefined, autoescape=True)
+    return environment.get_template(template.name).render(
         title=title,
         policy=f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; font-src data:; "
         f"connect-src {servers}; base-uri 'none'; form-action 'none'",
         styles=Markup(_read_styles()),  # noqa: S704  # files of this package
-        scripts=[Markup(script) for script in scripts],  # noqa: S704  # files of this package
+        scripts=[Markup(text) for text in texts],  # noqa: S704  # files of this package
         data=Markup(dump_json(data)),  # noqa: S704  # escaped
     )
 
 
 def read_versions() -> dict[str, str]:
     """The versions that a human label names: of this page and of the guideline."""
-    texts = [(STATIC / name).read_text(encoding="utf-8") for name in ("page.html.jinja", "page.css", "page.js")]
+    own = [STATIC / "browse.html.jinja", STATIC / "browse.css", *SCRIPTS[len(SHARED_SCRIPTS) - 1 :]]
+    texts = [path.read_text(encoding="utf-8") for path in own]
     return {"page_version": hash_version(*texts), "guideline_version": hash_version(read_guideline())}
 
 
 def render_static_page(
     root: Path, table_sets: list[TableSet], index: ProblemIndex, chosen: ProblemFilter, num_problems: int, seed: int
 ) -> str:
-    """A page with `num_problems` problems, or all there are, drawn by hash among those as `chosen`."""
-    choices = index.list_choices()
-    total, _ = index.find(chosen, 0)
-    drawn = sorted(range(total), key=lambda position: content_hash("page", seed, position))[:num_problems]
+    """A page with `num_problems` problems of rounds, or all there are, drawn by hash among those as `chosen`.
+
+    A problem that is drawn is there with all its rounds, as far as their number allows.
+    """
+    found = index.list_found(chosen)
+    total = found.height
+    drawn = sorted(range(total), key=lambda at: content_hash("page", seed, found["problem_id"][at]))[:num_problems]
     by_name = {tables.name: tables for tables in table_sets}
     cards = []
     for position in sorted(drawn):
         _, problem = index.find(chosen, position)
         assert problem is not None
         cards.append(make_card(root, by_name[problem.round], problem))
-    return render_page(choices, cards, f"{len(cards)} of {total} problems", chosen)
+    of_problem: dict[str, list[dict[str, Any]]] = {}
+    for card in cards:
+        of_problem.setdefault(card["problem_id"], []).append(card)
+    content = {
+        "choices": index.list_choices(),
+        "cards": cards,
+        "overview": summarize_samples(index.tag_samples()),
+        "changes": {problem_id: describe_changes(same) for problem_id, same in of_problem.items()},
+    }
+    return render_page(content, f"{len(cards)} of {total} problems", chosen)
 
 
 def dump_json(value: Any) -> str:
@@ -99,4 +118,4 @@ def _read_styles() -> str:
         return f'url(data:font/woff2;base64,{font}) format("woff2")'
 
     katex = re.sub(r'url\((fonts/[\w-]+\.woff2)\) format\("woff2"\)(?:,url\([^)]*\) format\("\w+"\))*', inline, katex)
-    return (STATIC / "page.css").read_text(encoding="utf-8") + katex
+    return (STATIC / "browse.css").read_text(encoding="utf-8") + katex

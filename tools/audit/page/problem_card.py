@@ -75,6 +75,7 @@ def _describe_completion(
         "judge": judge,
         "tags": tags,
         "verdict": "none" if outcome is None else LABEL_WORDS[outcome["is_correct"]],
+        "answer": ((outcome and outcome["answer"]) or "")[:MAX_CHARS],
         "reason": _describe_verdict(outcome),
         "text": "" if steps else sample["completion"][:MAX_CHARS],
         "steps": [_describe_step(sample["completion"], row) for row in steps],
