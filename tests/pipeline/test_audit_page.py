@@ -19,129 +19,26 @@ from hypothesis import strategies as st
 
 from stages.common.errors import UserError
 from stages.common.human_labels import append_human_labels, read_human_labels
-from stages.common.params.dataset import DatasetParams
-from stages.common.params.judge import JudgeParams
-from stages.common.params.outcome import OutcomeParams
-from stages.common.params.sample import PromptParams, SampleParams
-from stages.common.params.select import SelectParams
-from stages.common.params.split import SplitParams
 from stages.common.statistics import compute_kappa
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, read_table, write_table
-from stages.select import select_samples
+from stages.common.tables import LABEL, STEP, read_table, write_table
 from tests.support.human_labels import human_label
+from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
 from tools.audit.page.label_log import JudgeAgreement, measure_agreement
 from tools.audit.page.look_routes import make_look_routes
-from tools.audit.page.page_html import render_page, render_static_page
+from tools.audit.page.page_html import SCRIPTS, render_page, render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
 from tools.audit.page.problem_card import make_card
 from tools.audit.page.problem_index import ProblemFilter, ProblemIndex, build_index
-from tools.audit.table_sets import DatasetSelection, TableSet
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 
-HOSTILE = (
-    "<script>document.title='HACKED'</script>",
-    "</script><script>document.title='HACKED'</script>",
-    "<img src=x onerror=\"document.title='HACKED'\">",
-    "[click](javascript:document.title='HACKED')",
-    "$\\href{javascript:document.title='HACKED'}{x}$ and $\\url{javascript:document.title='HACKED'}$",
-    "$\\htmlData{onclick=1}{x}$ $\\includegraphics{https://example.org/x.png}$",
-    "$\\frac{1$ and \\(\\unknown{\\[ and $$\\begin{matrix} 1",
-    "$\\def\\a{\\a\\a}\\a$",
-    "<!-- ]]> \u2028 \u202e \x00 \x1b[31m &amp; &lt;",
-    "long " * 200_000,
-)
-"""Steps that a page must show as text; the last is 1 MB."""
-
-RULE = SelectParams(max_correct=1, max_incorrect=None, require_both=False, balance=False, deduplicate=False)
-PART = TableSet(
-    name="M1",
-    policy=Path("models/M0"),
-    shard_digits=0,
-    seed=1,
-    split="train",
-    num_problems=None,
-    sample=SampleParams.model_construct(),
-    samples=Path("data/samples/M1"),
-    outcome=OutcomeParams.model_construct(),
-    outcomes=Path("data/outcomes/M1"),
-    splitter=SplitParams.model_construct(),
-    steps=Path("data/steps/M1"),
-    judge=JudgeParams.model_construct(kind="llm"),
-    labels=Path("data/labels/M1"),
-    selection=DatasetSelection(
-        Path("data/datasets/M1"),
-        Path("data/selections/M1"),
-        RULE,
-        DatasetParams.model_construct(),
-        PromptParams.model_construct(),
-        1,
-    ),
-)
-LAST = "The last line."
-
-
-def hexed(number: int) -> str:
-    return f"{number:032x}"
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two problems of two solutions each: 0 right with a wrong step, 1 right, 2 of hostile steps, 3 without verdict."""
     place = tmp_path_factory.mktemp("page")
-    problem = {"split": "train", "solution": "Because $x=1$.", "answer": "$1$", "origin": "o"}
-    problem |= {"origin_row": 1, "task": "math"}
-    problems = [problem | {"problem_id": hexed(n), "source": s, "problem": t} for n, s, t in (
-        (0, "olympiads", "What is $\\sqrt{1}$?"), (1, "cn_k12", HOSTILE[0]))]  # fmt: skip
-    steps_of = {0: ["a\n", LAST], 1: ["b\n", LAST], 2: [*HOSTILE, LAST], 3: ["c\n", LAST]}
-    labels = {0: [False, True], 1: [True, True], 2: [None] * (len(HOSTILE) + 1), 3: [True, None]}
-    values = {0: True, 1: True, 2: False, 3: None}
-    samples, steps, judged, outcomes = [], [], [], []
-    for number, texts in steps_of.items():
-        ids = {"sample_id": hexed(number), "problem_id": hexed(number // 2)}
-        cells = {
-            "policy": "p",
-            "sampling_hash": "s",
-            "sample_index": number % 2,
-            "completion": "".join(texts),
-            "finish_reason": "stop",
-        }
-        samples.append(dict.fromkeys(SAMPLE.schema) | ids | cells)
-        at = 0
-        for step, (text, label) in enumerate(zip(texts, labels[number], strict=True)):
-            steps.append(ids | {"step": step, "start": at, "end": at + len(text)})
-            at += len(text)
-            reason = "judges disagree: x / y" if number == 3 and step else HOSTILE[0]
-            judged.append(ids | {"step": step, "label": label, "reason": reason, "num_votes": 2, "agreement": 0.5,
-                                 "first_error": None, "judge": "j"})  # fmt: skip
-        outcomes.append(
-            ids
-            | {
-                "answer": HOSTILE[2],
-                "extraction_rule": "box",
-                "is_correct": values[number],
-                "reason": "r",
-                "verifier": "g",
-            }
-        )
-    reply = dict.fromkeys(REPLY.schema) | {
-        "sample_id": hexed(2), "problem_id": hexed(1), "judge_index": 0, "step": -1, "vote": 0, "attempt": 0,
-        "request_hash": "q", "text": HOSTILE[1], "error": HOSTILE[2], "finish_reason": "stop", "model": HOSTILE[0],
-    }  # fmt: skip
-    both = pl.DataFrame(samples, schema=SAMPLE.schema).join(pl.DataFrame(outcomes, OUTCOME.schema), on="sample_id")
-    tables: list[tuple[Path, Any, list[dict[str, Any]]]] = [
-        (Path("data/problems"), PROBLEM, problems),
-        (PART.samples, SAMPLE, samples),
-        (Path("data/steps/M1"), STEP, steps),
-        (Path("data/labels/M1"), LABEL, judged),
-        (PART.outcomes, OUTCOME, outcomes),
-        (Path("data/selections/M1"), SELECTION, select_samples(both, RULE, 1).to_dicts()),
-        ((PART.labels or Path()) / "replies", REPLY, [reply]),
-    ]
-    for folder, table, rows in tables:
-        write_table(place / folder, table, pl.DataFrame(rows, schema=table.schema), 0)
+    write_round(place)
     return place
 
 
@@ -229,10 +126,10 @@ def test_a_sample_that_was_not_judged_is_shown_as_such(root: Path, tmp_path: Pat
 
 @given(st.text())
 def test_data_never_ends_its_element(text: str) -> None:
-    html = render_page({"round": [text]}, [{"problem": text}], "title")
+    html = render_page({"choices": {"round": [text]}, "cards": [{"problem": text}]}, "title")
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.S)
     assert json.loads(data)["choices"]["round"] == [text]
-    assert html.count("<script") == 4
+    assert html.count("<script") == len(SCRIPTS) + 1
 
 
 def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: ProblemIndex, tmp_path: Path) -> None:
@@ -241,7 +138,7 @@ def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: ProblemInd
     path = tmp_path / "labels.html"
     path.write_text(render_static_page(root, [PART], index, ProblemFilter(source="cn_k12"), 5, 0), encoding="utf-8")
     dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
-    shown = dom[dom.index('<main id="card">') : dom.index("</main>")]
+    shown = dom[dom.index('<main id="view">') : dom.index("</main>")]
     assert "<title>Labels: 1 of 1 problems</title>" in dom
     assert not re.search(r"<(script|img|a|iframe|object|link|style)\b", shown)
     assert "&lt;script&gt;document.title='HACKED'&lt;/script&gt;" in shown
@@ -294,7 +191,7 @@ def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> N
     dom = asyncio.run(visit())
     assert '<span id="position">1 of 2</span>' in dom
     assert '<option value="judges disagree">judges disagree</option>' in dom
-    assert LAST in dom[dom.index('<main id="card">') :]
+    assert LAST in dom[dom.index('<main id="view">') :]
 
 
 def test_the_server(root: Path, tmp_path: Path) -> None:
@@ -318,7 +215,7 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
             async with client.get(f"{base}/choices") as answer:
                 assert (await answer.json())["source"] == ["all", "cn_k12", "olympiads"]
             async with client.get(f"{base}/card", params={"position": "9"}) as answer:
-                assert await answer.json() == {"count": 2, "card": None}
+                assert await answer.json() == {"count": 2, "position": 9, "card": None}
             for at in ("-1", "x", "9" * 20):
                 async with client.get(f"{base}/card", params={"position": at}) as answer:
                     assert answer.status == 400

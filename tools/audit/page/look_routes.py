@@ -64,8 +64,8 @@ def _make_answers(root: Path, table_sets: dict[str, TableSet], index: ProblemInd
 
     def search(query: Query) -> dict[str, Any]:
         fields = {name: query[name] for name in ("field", "round", "source") if name in query}
-        wanted = TextQuery(query.get("text", ""), **fields, offset=_read_number(query, "offset"))
-        return search_texts(root, table_sets, index.list_problems(), wanted)
+        text_query = TextQuery(query.get("text", ""), **fields, offset=_read_number(query, "offset"))
+        return search_texts(root, table_sets, index.list_problems(), text_query)
 
     def compare(query: Query) -> dict[str, Any]:
         return read_comparison(root, table_sets.values(), index, query.get("problem", ""))

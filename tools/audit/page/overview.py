@@ -13,7 +13,7 @@ MAX_BINS = 24
 CONTRADICTION = "correct answer, incorrect step"
 UNKNOWN_STEP = "unknown step"
 CELL = ["round", "source"]
-VERDICTS = {"correct": True, "incorrect": False, "unknown": None}
+BY_ANSWER = {"correct": True, "incorrect": False, "unknown": None}
 
 
 def summarize_samples(samples: pl.DataFrame) -> dict[str, Any]:
@@ -43,10 +43,10 @@ def summarize_samples(samples: pl.DataFrame) -> dict[str, Any]:
         width, num_bins = choose_bins(samples[column])
         histograms[column] = {"width": width, "num_bins": num_bins}
         for cell in cells.values():
-            cell["histograms"][column] = {verdict: [0] * num_bins for verdict in VERDICTS}
+            cell["histograms"][column] = {verdict: [0] * num_bins for verdict in BY_ANSWER}
         position = (pl.col(column) // width).clip(upper_bound=num_bins - 1).alias("bin")
         known = samples.drop_nulls(column).group_by(*CELL, "is_correct", position).len()
-        words = {value: word for word, value in VERDICTS.items()}
+        words = {value: word for word, value in BY_ANSWER.items()}
         for name, source, is_correct, at, count in known.iter_rows():
             cells[name, source]["histograms"][column][words[is_correct]][at] = count
     return {"cells": list(cells.values()), "sources": [*sources], "histograms": histograms}

@@ -169,8 +169,8 @@ def _tag_samples(root: Path, tables: TableSet, where: pl.Expr) -> pl.DataFrame:
     )
     num_chars = pl.col("completion").str.len_chars().alias("num_chars")
     rows = read_where(root / tables.samples, SAMPLE, where, [*SAMPLE_KEY, num_chars])
-    verdicts = read_where(root / tables.outcomes, OUTCOME, where, [*SAMPLE_KEY, "is_correct"])
-    for facts in (verdicts, selected, by_sample):
+    outcomes = read_where(root / tables.outcomes, OUTCOME, where, [*SAMPLE_KEY, "is_correct"])
+    for facts in (outcomes, selected, by_sample):
         rows = rows.join(facts, on=SAMPLE_KEY, how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("is_judged", "has_error", "has_unknown", "has_disagreement").fill_null(value=False))
     tags = [pl.when(kind).then(pl.lit(name)) for name, kind in KINDS.items()]

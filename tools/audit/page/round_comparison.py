@@ -45,13 +45,13 @@ def describe_changes(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _count(card: dict[str, Any]) -> dict[str, Any]:
     completions = card["completions"]
     labels = Counter(step["label"] for completion in completions for step in completion["steps"])
-    verdicts = Counter(completion["verdict"] for completion in completions)
+    answered = Counter(completion["verdict"] for completion in completions)
     answers = Counter(completion["answer"] for completion in completions if completion["answer"])
     return {
         "round": card["round"],
         "num_samples": len(completions),
-        "num_correct": verdicts["correct"],
-        "num_unknown": verdicts["unknown"],
+        "num_correct": answered["correct"],
+        "num_unknown": answered["unknown"],
         "num_contradictions": sum(
             completion["verdict"] == "correct" and any(step["label"] == "incorrect" for step in completion["steps"])
             for completion in completions

@@ -142,12 +142,12 @@ def _describe_completions(root: Path, tables: TableSet, found: pl.DataFrame, que
     where = pl.col("problem_id").is_in(found["problem_id"].unique().to_list())
     where &= pl.col("sample_id").is_in(found["sample_id"].to_list())
     texts = dict(read_where(root / tables.samples, SAMPLE, where, ["sample_id", "completion"]).iter_rows())
-    verdicts = dict(read_where(root / tables.outcomes, OUTCOME, where, ["sample_id", "is_correct"]).iter_rows())
+    is_correct = dict(read_where(root / tables.outcomes, OUTCOME, where, ["sample_id", "is_correct"]).iter_rows())
     return [
         {
             **row,
             "rounds": [tables.name],
-            "verdict": LABEL_WORDS[verdicts[row["sample_id"]]] if row["sample_id"] in verdicts else "none",
+            "verdict": LABEL_WORDS[is_correct[row["sample_id"]]] if row["sample_id"] in is_correct else "none",
             **query.cut(texts[row["sample_id"]]),
         }
         for row in found.iter_rows(named=True)

@@ -11,11 +11,11 @@
     params = { ...data.filter, ...given };
   }
 
-  const write = (wanted) => `#${new URLSearchParams(Object.entries(wanted).filter(([, value]) => value && value !== "all"))}`;
-  page.setUrl = (wanted) => history.replaceState(null, "", write(wanted));
-  page.open = (name, wanted) => { location.hash = write({ view: name, ...wanted }); };
-  page.setFilter = (wanted) => {
-    const chosen = Object.fromEntries(FILTERS.map((name) => [name, wanted[name] ?? "all"]));
+  const write = (target) => `#${new URLSearchParams(Object.entries(target).filter(([, value]) => value && value !== "all"))}`;
+  page.setUrl = (target) => history.replaceState(null, "", write(target));
+  page.open = (name, target) => { location.hash = write({ view: name, ...target }); };
+  page.setFilter = (target) => {
+    const chosen = Object.fromEntries(FILTERS.map((name) => [name, target[name] ?? "all"]));
     Object.assign(params, chosen);
     for (const select of byId("choices").children) select.value = chosen[select.title];
     return chosen;
