@@ -9,13 +9,13 @@ import typer
 
 from stages.common.human_labels import HUMAN_LABELS
 from tools.command_line import RoundNames, make_app, print_lines
+from tools.label_commands import HumanLabels, settle_labels, show_agreement
 
 if TYPE_CHECKING:
     from aiohttp.web import RouteDef
 
 RoundName = Annotated[str | None, typer.Option("--round", metavar="NAME", help="Use this round, where several fit.")]
 IsFull = Annotated[bool, typer.Option("--full", help="Do not shorten texts.")]
-HumanLabels = Annotated[Path, typer.Option("--labels", metavar="FILE", help="Where human labels are kept.")]
 
 audit_app = make_app("Trace a label to what made it, check all labels, list what changed.")
 
@@ -115,9 +115,5 @@ def write_page_file(
     typer.echo(f"{out}: {out.stat().st_size / 2**20:.1f} MiB")
 
 
-@audit_app.command("agreement")
-def show_agreement(labels: HumanLabels = HUMAN_LABELS) -> None:
-    """Show how far judges agree with human labels."""
-    from tools.audit.page.label_log import describe_agreement
-
-    print_lines(describe_agreement(labels))
+audit_app.command("agreement")(show_agreement)
+audit_app.command("adjudicate")(settle_labels)

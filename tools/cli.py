@@ -4,6 +4,7 @@ DVC runs the stages (``python -m stages.NAME``); these commands stand on top of 
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from stages.common.console import run
 from stages.common.errors import UsageError
 from tools.audit_commands import audit_app
 from tools.command_line import RoundNames, make_app, print_lines
+from tools.label_commands import labels_app
 
 PARAMS = Path("params.yaml")
 REPORT_FOLDER = Path("reports")
@@ -21,6 +23,7 @@ REPORT_FOLDER = Path("reports")
 app = make_app("Step-labelled maths data that can be traced, and the models trained on it.")
 params_app = make_app("Show and check the params of a recipe.")
 app.add_typer(audit_app, name="audit")
+app.add_typer(labels_app, name="labels")
 app.add_typer(params_app, name="params")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="[RECIPE]", help="A params file.", show_default=True)]
@@ -145,7 +148,8 @@ def evaluate_recorded(
 @app.command()
 def calibrate(
     files: Annotated[
-        list[Path], typer.Argument(help="Human labels of steps: ProcessBench, PRM800K, Hard2Verify, PRMBench or TRL's.")
+        list[Path],
+        typer.Argument(help="Human labels of steps: our own, ProcessBench, PRM800K, Hard2Verify, PRMBench or TRL's."),
     ],
     judge: Annotated[list[str] | None, typer.Option(help="A judge without params; may be repeated.")] = None,
     recipe: Annotated[list[Path] | None, typer.Option(help="The judge of this recipe; may be repeated.")] = None,
@@ -158,10 +162,12 @@ def calibrate(
 ) -> None:
     """Measure judges on human labels."""
     from stages.judge.calibration import calibrate_judges
+    from tools.human_labels import SampleTables, read_calibration_set
 
     if not judge and not recipe:
         raise typer.BadParameter("name a --judge or a --recipe")
-    print_lines(calibrate_judges(files, judge or (), recipe or (), split, show or (), out))
+    read = partial(read_calibration_set, SampleTables.find(Path()))
+    print_lines(calibrate_judges(files, judge or (), recipe or (), split, show or (), out, read))
 
 
 @app.command()

@@ -136,6 +136,7 @@ JUDGES: Registry[type[Judge]] = Registry(
     "judge",
     {
         "arithmetic": "stages.judge.rules.rule_judge:ArithmeticJudge",
+        "human": "stages.judge.rules.human_judge:HumanJudge",
         "llm": "stages.judge.llm.llm_judge:LlmJudge",
         "none": "stages.judge.rules.rule_judge:NoJudge",
         "prm": "stages.judge.prm.prm_judge:PrmJudge",

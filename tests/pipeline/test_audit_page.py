@@ -18,12 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
-from stages.common.human_labels import append_human_labels, read_human_labels
-from stages.common.statistics import compute_kappa
+from stages.common.human_labels import read_human_labels
 from stages.common.tables import LABEL, STEP, read_table, write_table
-from tests.support.human_labels import human_label
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
-from tools.audit.page.label_log import JudgeAgreement, measure_agreement
 from tools.audit.page.look_routes import make_look_routes
 from tools.audit.page.page_html import SCRIPTS, render_page, render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
@@ -249,30 +246,3 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
     found = {key: getattr(label, key) for key in ("annotator", "round", "sample_id", "problem_id", *mark)}
     assert found == mark | {"annotator": "me", "round": "M1", "sample_id": hexed(0), "problem_id": hexed(0)}
     assert (label.judge_label, label.judge, label.is_blind, label.queue) == ("incorrect", "j", False, "browsing")
-
-
-def test_agreement_is_over_steps_that_both_can_tell(tmp_path: Path) -> None:
-    path = tmp_path / "labels.jsonl"
-    cells: list[dict[str, Any]] = [
-        {"label": "incorrect"},
-        {"annotator": "you"},
-        {"step": 1, "judge_label": "unknown"},
-        {"step": 2, "label": "cannot_tell"},
-    ]
-    append_human_labels(path, [human_label(**it) for it in cells])
-    assert measure_agreement(read_human_labels(path)) == [JudgeAgreement("j", 2, 1, 0.5, 0.0)]
-
-
-def test_kappa_of_a_known_table() -> None:
-    # Two readers of 50 proposals: kappa is 0.4 (en.wikipedia.org/wiki/Cohen's_kappa, "Simple example").
-    pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
-    assert compute_kappa(pairs) == pytest.approx(0.4)
-    assert compute_kappa([(True, True)] * 3) is None
-    assert compute_kappa([]) is None
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
-def test_kappa_is_one_for_the_same_labels_and_never_more(pairs: list[tuple[bool, bool]]) -> None:
-    kappa = compute_kappa(pairs)
-    assert kappa is None or -1 <= kappa <= 1
-    assert compute_kappa([(a, a) for a, _ in pairs]) in (None, 1.0)

@@ -24,7 +24,6 @@ from stages.common.statistics import (
     compare_counts,
     compare_evaluations,
     compute_alphas,
-    compute_kappa,
     compute_mcnemar,
     count_by_problem,
     count_coincidences,
@@ -295,6 +294,28 @@ def test_kappa_is_scikit_learn_s(pairs: list[tuple[bool, bool]]) -> None:
         assert len({*first, *second}) == 1
     else:
         assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
+
+
+# Cohen's kappa
+
+
+def compute_kappa(pairs: list[tuple[bool, bool]]) -> float | None:
+    return estimate_kappa([[pairs.count(cell) for cell in CONTINGENCY_CELLS]], BOOTSTRAP)["value"]
+
+
+def test_kappa_of_a_known_table() -> None:
+    # Two readers of 50 proposals: kappa is 0.4 (en.wikipedia.org/wiki/Cohen's_kappa, "Simple example").
+    pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
+    assert compute_kappa(pairs) == pytest.approx(0.4)
+    assert compute_kappa([(True, True)] * 3) is None
+    assert compute_kappa([]) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_kappa_is_one_for_the_same_labels_and_never_more(pairs: list[tuple[bool, bool]]) -> None:
+    kappa = compute_kappa(pairs)
+    assert kappa is None or -1 <= kappa <= 1
+    assert compute_kappa([(a, a) for a, _ in pairs]) in (None, 1.0)
 
 
 # Krippendorff's alpha

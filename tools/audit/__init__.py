@@ -4,14 +4,12 @@ from tools.audit.check_results import CHECKS, CheckResult, CheckResults
 from tools.audit.lineage.label_diff import diff
 from tools.audit.lineage.published_row import show_row
 from tools.audit.lineage.show import show
-from tools.audit.page.label_log import describe_agreement
 from tools.audit.verify import verify
 
 __all__ = [
     "CHECKS",
     "CheckResult",
     "CheckResults",
-    "describe_agreement",
     "diff",
     "show",
     "show_row",

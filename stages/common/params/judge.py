@@ -88,6 +88,14 @@ class LlmJudgeParams(ParamsBlock):
         return self
 
 
+class HumanJudgeParams(ParamsBlock):
+    """Labels by people instead of a judge's."""
+
+    file: LocalFile
+    """Human labels as the label page writes them, known by the hash of the file. A step is labelled where all people
+    say the same of it, or as it was adjudicated; every other is unknown."""
+
+
 class GateParams(ParamsBlock):
     """What the judge must reach on human labels before it labels anything."""
 
@@ -105,13 +113,13 @@ class JudgeParams(KindParams):
     """`judge` block."""
 
     seam = "judge"
-    built_in = ("arithmetic", "llm", "none", "prm", "reference", "rules", "toy_arithmetic")
+    built_in = ("arithmetic", "human", "llm", "none", "prm", "reference", "rules", "toy_arithmetic")
 
     kind: str
     """`llm` prompts a language model; `prm` takes the scores of a process reward model; `arithmetic` calls a step
     incorrect if it states a false numeric equality and leaves every other unknown; `reference` calls a step correct
     whose computations are those of the reference solution; `rules` are several rules in order; `toy_arithmetic` is the
-    exact rule of toy arithmetic; `none` leaves every step unknown."""
+    exact rule of toy arithmetic; `human` takes labels by people; `none` leaves every step unknown."""
     rules: list[str] | None = Field(default=None, min_length=1)
     """For kind rules: kinds of rules in order. The first that calls a step correct or incorrect labels it."""
     llm: LlmJudgeParams | None = None
@@ -120,6 +128,8 @@ class JudgeParams(KindParams):
     """Another model for kind llm, null for none: a step is then labelled only if both models agree."""
     prm: PrmParams | None = None
     """For kind prm."""
+    human: HumanJudgeParams | None = None
+    """For kind human."""
     scope: JudgeScope = "selected"
     """Which of a round's samples are split and judged: those that `select` keeps, or `all`, for labels of samples that
     are not trained on. An evaluation judges all of its own."""
@@ -136,8 +146,10 @@ class JudgeParams(KindParams):
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
-        if self.kind in ("llm", "prm", "rules") and self.kind_params is None:
+        if self.kind in ("human", "llm", "prm", "rules") and self.kind_params is None:
             raise ValueError(f"{self.kind}: null, but kind {self.kind} requires it")
+        if self.kind == "rules" and "human" in (self.rules or ()) and self.human is None:
+            raise ValueError("human: null, but kind human requires it")
         if self.kind == "prm" and self.num_votes > 1:
             raise ValueError("num_votes: a process reward model gives the same score each time; set 1")
         models = [model for model in (self.llm, self.second_judge) if model is not None] if self.kind == "llm" else []

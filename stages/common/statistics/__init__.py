@@ -9,7 +9,7 @@ from stages.common.statistics.comparison import (
     compute_mcnemar,
 )
 from stages.common.statistics.counts import Counts, count_by_problem, format_counts, parse_counts
-from stages.common.statistics.kappa import CONTINGENCY_CELLS, compute_kappa, compute_kappas, estimate_kappa
+from stages.common.statistics.kappa import CONTINGENCY_CELLS, compute_kappas, estimate_kappa
 from stages.common.statistics.krippendorff import compute_alphas, count_coincidences, estimate_alpha
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "compare_evaluations",
     "compute_alphas",
     "compute_interval",
-    "compute_kappa",
     "compute_kappas",
     "compute_mcnemar",
     "count_by_problem",

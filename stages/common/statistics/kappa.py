@@ -1,7 +1,5 @@
 """Agreement of two raters beyond chance."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,17 +9,11 @@ CONTINGENCY_CELLS = ((True, True), (True, False), (False, True), (False, False))
 """Labels of the first and the second rater: the columns of a flattened 2x2 table."""
 
 
-def compute_kappa(pairs: Iterable[tuple[bool, bool]]) -> float | None:
-    """``(po - pe) / (1 - pe)`` of two raters' labels (Cohen 1960), None where it is not defined."""
-    labels = list(pairs)
-    value = compute_kappas(np.array([[labels.count(cell) for cell in CONTINGENCY_CELLS]])).item()
-    return None if np.isnan(value) else float(value)
-
-
 def compute_kappas(tables: npt.ArrayLike) -> Floats:
-    """Cohen's kappa of each row of counts, shape (tables, 4) in the order of `CONTINGENCY_CELLS`.
+    """Cohen's kappa (1960), ``(po - pe) / (1 - pe)``, of each row of counts.
 
-    NaN where it is not defined: where nothing was counted, and where chance alone would agree on everything.
+    `tables` has shape (tables, 4), in the order of `CONTINGENCY_CELLS`. NaN where it is not defined: where nothing was
+    counted, and where chance alone would agree on everything.
     """
     counts = np.asarray(tables, dtype=np.int64)
     total = counts.sum(axis=1)

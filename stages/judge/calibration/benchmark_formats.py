@@ -7,6 +7,8 @@
 | Hard2Verify (2510.13744) | unique_id, question, model_response_by_step, human_labels | 0 or 1 per step |
 | PRMBench (2501.03124) | idx, modified_question, modified_process, error_steps | 1-based numbers of the wrong steps |
 | stepwise supervision (TRL) | prompt, completions, labels | true, false or null per step |
+
+The last may also hold id, generator, reference (a solution) and problem_id, which then decides the split.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,6 +32,9 @@ def read_solutions(path: Path) -> Iterator[LabelledSolution]:
     """
     for location, row in read_objects(path):
         reader = next((reader for keys, reader in _READERS.items() if keys <= row.keys()), None)
+        if reader is None and "annotator" in row:
+            hint = "`stepkto labels export --format stepwise` adds them"
+            raise UserError(f"{location}: our own human labels hold no texts; {hint}")
         if reader is None:
             known = "; or ".join(", ".join(sorted(keys)) for keys in _READERS)
             raise UserError(f"{location}: expected a row with {known}; found {', '.join(sorted(row)) or 'no key'}")
@@ -110,7 +115,8 @@ def _read_prmbench(row: dict[str, Any]) -> Iterator[LabelledSolution]:
 def _read_stepwise(row: dict[str, Any]) -> Iterator[LabelledSolution]:
     problem, steps = _to_text(row["prompt"]), _to_texts(row["completions"])
     key = _to_id(row["id"]) if "id" in row else content_hash("stepwise", problem, steps)
-    yield LabelledSolution(key, problem, steps, _to_labels(row["labels"], steps), str(row.get("generator") or ""))
+    texts = [str(row.get(name) or "") for name in ("generator", "reference", "problem_id")]
+    yield LabelledSolution(key, problem, steps, _to_labels(row["labels"], steps), *texts)
 
 
 _READERS: dict[frozenset[str], Callable[[dict[str, Any]], Iterator[LabelledSolution]]] = {

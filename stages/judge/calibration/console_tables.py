@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,16 @@ def calibrate_judges(
     split: str | None = None,
     show: Sequence[str] = (),
     out: Path | None = None,
+    read: Callable[[Path], Iterable[LabelledSolution]] = read_solutions,
 ) -> Iterator[str]:
-    """Calibrate judges on `files` in a format of `benchmark_formats`; yield lines for a console.
+    """Calibrate judges on `files`, which `read` reads: in a format of `benchmark_formats`; yield lines for a console.
 
     `kinds` are judges that need no params, `recipes` params files whose judges to calibrate. `split` restricts the
     solutions to one of `SPLITS`; `show` prints the judges' first errors of these kinds (``correct``, ``late``,
     ``false alarm``). `out` receives all metrics by judge as JSON. What was sent before is in the journal, so that the
     same command continues a run that was killed.
     """
-    named = [(path.name, it) for path in files for it in read_solutions(path) if split in (None, it.split)]
+    named = [(path.name, it) for path in files for it in read(path) if split in (None, it.split)]
     solutions = [it for _, it in named]
     if not solutions:
         raise UserError(

@@ -12,8 +12,13 @@ from stages.common.tables import PROBLEM, SAMPLE, STEP, content_hash
 from stages.judge.step_labels import find_first_error
 
 SPLITS = ("dev", "test")
-"""The halves of all solutions, by the hash of their id: prompts and thresholds are chosen on the first, and judges
-measured on the second, which alone the gate reads."""
+"""The halves of all solutions, by a hash: prompts and thresholds are chosen on the first, and judges measured on the
+second, which alone the gate reads."""
+
+
+def choose_split(key: str) -> str:
+    """One of `SPLITS`, by the hash of `key`: a solution's id, or the id of a problem that several solutions share."""
+    return SPLITS[int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % 2]
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class LabelledSolution:
     """The model that wrote it, or its class in the benchmark; empty where the row does not say."""
     reference: str = ""
     """A reference solution, empty where there is none."""
+    split_key: str = ""
+    """What decides its split instead of its own key: the problem, where several solutions of one are labelled."""
 
     @classmethod
     def from_first_error(
@@ -51,19 +58,24 @@ class LabelledSolution:
     @property
     def split(self) -> str:
         """One of `SPLITS`."""
-        return SPLITS[int(hashlib.sha256(self.key.encode()).hexdigest()[:8], 16) % 2]
+        return choose_split(self.split_key or self.key)
 
     @property
     def sample_id(self) -> str:
         """Its id in the tables that a judge labels."""
         return content_hash("people", self.key, self.problem, self.steps)
 
+    @property
+    def problem_id(self) -> str:
+        """The id of its problem in these tables."""
+        return content_hash("people", self.problem, *([self.reference] if self.reference else []))
+
 
 def build_tables(solutions: Sequence[LabelledSolution]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """PROBLEM, SAMPLE and STEP rows of distinct `solutions`."""
     problems, samples, steps = {}, [], []
     for each in {each.sample_id: each for each in solutions}.values():
-        problem_id = content_hash("people", each.problem, *([each.reference] if each.reference else []))
+        problem_id = each.problem_id
         problems[problem_id] = {"problem_id": problem_id, "problem": each.problem, "solution": each.reference}
         samples.append({"sample_id": each.sample_id, "problem_id": problem_id, "completion": "".join(each.steps)})
         ends = list(accumulate(map(len, each.steps)))
