@@ -1,4 +1,4 @@
-"""``stepkto labels``, ``stepkto audit agreement`` and ``adjudicate``: what is done with human labels once they are given."""
+"""``stepkto labels``, ``audit agreement`` and ``audit adjudicate``: what is done with human labels once given."""
 
 import getpass
 from pathlib import Path
