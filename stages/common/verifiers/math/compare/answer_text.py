@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_ALIASES = {
+ALIASES = {
     name: alias
     for alias, names in {
         "": r"left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle scriptstyle"
@@ -39,7 +39,8 @@ _CHARACTERS = {
     r"\rho ": "ρ", r"\sigma ": "σ", r"\tau ": "τ", r"\phi ": "φ", r"\omega ": "ω", r"\Delta ": "Δ", r"\Omega ": "Ω",
     r"\text{cents}": "¢", r"\wedge ": "∧", r"\vee ": "∨", r"\triangle ": "△", r"\perp ": "⊥",
     "-": "−–‑", "/": "⁄∕", ":": "∶：", "'": "′’‘", '"': "“”", ",": "、，", ".": "。", " ": "\u00a0\u2009\u202f\u3000",
-    "": "\ufeff\u200b\u200e\u200f\u202a\u202c\u2061\u2062", r"\f": "\x0c", r"\t": "\x08",
+    "": "\ufeff\xad\u034f\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2061\u2062\u2063\u2064",
+    r"\f": "\x0c", r"\t": "\x08",
 }  # fmt: skip
 _RAISED, _LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹", "₀₁₂₃₄₅₆₇₈₉"
 _SCRIPTS = re.compile(rf"(?P<raised>⁻?[{_RAISED}]+)|(?P<lowered>[{_LOWERED}]+)|(?P<ring>[①-⑳])|(?P<vulgar>[¼½¾⅐-⅞])")
@@ -103,7 +104,7 @@ def write_plainly(answer: str) -> str:
         text = _DROPPED.sub("", text).replace(r"\drop", "")
     text = _SPACED_PUNCTUATION.sub(lambda mark: mark[1] or "", _strip_outside(_SPACE.sub(" ", text)))
     if r"\text" in text:
-        text = _FUNCTION.sub(lambda name: f"{_ALIASES.get(name[1], chr(92) + name[1])} ", text)
+        text = _FUNCTION.sub(lambda name: f"{ALIASES.get(name[1], chr(92) + name[1])} ", text)
         text = _UNIT_FRACTION.sub(_write_unit_fraction, text)
         text = _INNER_TEXT.sub(r"\1\2\3", text)
         while (wrapped := _WRAPPED.fullmatch(text)) is not None:
@@ -120,7 +121,7 @@ def _strip_outside(text: str) -> str:
 def _write_token(match: re.Match[str]) -> str:
     token = match.group()
     if (command := match["command"]) is not None:
-        alias = _ALIASES.get(command)
+        alias = ALIASES.get(command)
         if alias is None:
             return f"\\{command} "
         return f"{alias} " if alias[1:].isalpha() or alias[-1:].isalpha() else alias

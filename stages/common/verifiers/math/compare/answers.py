@@ -250,8 +250,8 @@ def _is_unit(value: str, words: str, unit: Unit, has_mark: bool, is_money: bool)
         per = (re.findall("[A-Za-z]+", TEXT.sub(r" \1 ", words)) or [""])[0]
         if len(per) < 3 or per in FUNCTIONS or find_unit(per) is None:
             return False  # 1200/year, and no quotient of names
-    if re.search(r"[\d}]-|\b[A-Za-z]-|-[A-Za-z]\b", words):
-        return False  # 4s^2-a is a difference
+    if re.search(r"[\d}]-|\b[A-Za-z]-|-[A-Za-z]\b|/\Z", words):
+        return False  # 4s^2-a is a difference, and km/ ends early
     if words.startswith("\\text"):
         return not re.fullmatch(r"\\text ?\{[A-Za-z]\}.*", words) or unit.dimensions != ()
     if re.fullmatch(r"[A-Za-z](?: ?\^.*)?", words):

@@ -11,6 +11,7 @@ from stages.common.verifiers.math.compare import quantities, rules_equations, ru
 from stages.common.verifiers.math.compare.answer_text import write_plainly
 from stages.common.verifiers.math.compare.answers import read_answers
 from stages.common.verifiers.math.compare.comparer import Check, Comparer, NeedsAlgebra, check_cheaply
+from stages.common.verifiers.math.compare.damaged_text import find_damage
 from stages.common.verifiers.math.compare.resolve import resolve
 from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.math.extract.final_answer import MAX_ANSWER_CHARS, extract_answer
@@ -77,10 +78,15 @@ def decide_answer(gold: str, answer: str | None) -> Decision | FormulaPair:
     if answer is None:
         return False, "no answer"
     second = write_plainly(answer)
+    decision: Decision | FormulaPair
     try:
-        return compare_texts(first, second, check_cheaply)
+        decision = compare_texts(first, second, check_cheaply)
     except NeedsAlgebra:
-        return FormulaPair(first, second)
+        decision = FormulaPair(first, second)
+    if isinstance(decision, FormulaPair) or decision[0] is False:
+        damage = find_damage(gold, answer, first, second)
+        return decision if damage is None else (None, damage)
+    return decision
 
 
 def compare_texts(gold: str, answer: str, check: Check) -> Decision:

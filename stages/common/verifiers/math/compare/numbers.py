@@ -116,6 +116,13 @@ SCALES = {
 }  # fmt: skip
 """Words that multiply the number before them."""
 
+SCALE_LETTERS = {
+    letters: 10**power
+    for power, names in {3: "k K", 6: "m M mn mil mln MM", 9: "b B bn G", 12: "t T tn"}.items()
+    for letters in names.split()
+}
+"""Letters behind a number that may be such a word, a unit or a name."""
+
 _MAX_WORDS = 10
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.common.verifiers.math.compare.comparer import FORMULAS, Comparer, find_infinity, register
 from stages.common.verifiers.math.compare.exact import find_exact
+from stages.common.verifiers.math.compare.numbers import SCALE_LETTERS
 from stages.common.verifiers.math.compare.resolve import find_names, make_interval, rename
 from stages.common.verifiers.math.compare.tokens import Node
 from stages.common.verifiers.verifier import Decision
@@ -22,13 +23,26 @@ _ARBITRARY = (frozenset("klmnj"), frozenset("CcKk"))
 
 @register(("formula", "formula"), ("equation", "equation"))
 def compare_formulas(gold: Node, answer: Node, by: Comparer) -> Decision:
-    """Formulas by their values; equal ones with another letter for an integer or a constant are unknown: 2k, 2n."""
+    """Formulas by their values; equal ones with another letter for an integer or a constant are unknown: 2k, 2n.
+
+    So is a letter that may be a scale: 5k beside 5000.
+    """
+    if _is_scaled(gold, answer) or _is_scaled(answer, gold):
+        return None, "a letter or a scale"
     decision = by.check(gold, answer)
     letters = _find_other_letter(gold, answer) if decision[0] is False and gold.kind != "name" else None
     if letters is None:
         return decision
     renamed = rename(answer, Node("name", (letters[1],)), Node("name", (letters[0],)))
     return decision if by.check(gold, renamed)[0] is False else (None, "another letter")
+
+
+def _is_scaled(node: Node, other: Node) -> bool:
+    letters = ""
+    while node.kind == "mul" and node.args[1].kind == "name":
+        node, letters = node.args[0], node.args[1].args[0] + letters
+    value = find_exact(node) if letters in SCALE_LETTERS else None
+    return value is not None and find_exact(other) == value * SCALE_LETTERS[letters]
 
 
 def _find_other_letter(gold: Node, answer: Node) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from stages.common.verifiers.math.compare.answer_text import TEXT
 from stages.common.verifiers.math.compare.numbers import SCALES, read_numeral
-from stages.common.verifiers.math.compare.tokens import Node
+from stages.common.verifiers.math.compare.tokens import Node, ReadError
 from stages.common.verifiers.math.compare.units import CONTRASTS, Unit, find_unit, read_unit, stem
 
 _MONTH_NAMES = "january february march april may june july august september october november december"
@@ -25,6 +25,7 @@ _DATES = tuple(
 )
 _ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>0\d|1[0-2])-(?P<day>[0-3]\d)")
 _NOON = {"noon": 12, "midnight": 0}
+_TIME_CUT = re.compile(r"\d{1,2}:\d{2} ?[ap]\.*", re.IGNORECASE)
 _TIME = re.compile(r"(\d{1,2})(?::(\d{2}))? ?([ap])\.? ?m\b\.*|(\d{1,2}):(\d{2})", re.IGNORECASE)
 _BASED = re.compile(r"\(?([0-9A-Z]+)\)? ?_ ?(?:\{(?:\\text ?\{)?(?:base ?\}?)?([0-9]+|[a-z]+)\}?\}|([0-9]+))")
 _PREFIXED_BASE = re.compile(r"0([xbo])([0-9a-fA-F]+)")
@@ -53,7 +54,7 @@ _YES_OR_NO = re.compile(r"(yes|no|true|false)[,.;:] ?.*", re.DOTALL)
 
 
 def read_special(text: str) -> Node | None:
-    """Return a time of day, a date, a numeral with a base, or a list of numbers in rings."""
+    """Return a time of day, a date, a numeral with a base, or a list of numbers in rings; 4:30 p raises `ReadError`."""
     plain = " ".join(TEXT.sub(r" \1 ", text).split())
     if (time := _TIME.fullmatch(plain)) is not None:
         hour, minute = int(time[1] or time[4]), int(time[2] or time[5] or 0)
@@ -61,6 +62,8 @@ def read_special(text: str) -> Node | None:
             return None
         half = time[3].lower() if time[3] else None
         return Node("time", (hour % 12 + 12 * (half == "p") if half else hour, minute, half))
+    if _TIME_CUT.fullmatch(plain):
+        raise ReadError("a time that ends early")
     if (noon := _NOON.get(plain.lower().removeprefix("12 "))) is not None:
         return Node("time", (noon, 0, "p" if noon else "a"))
     if (iso := _ISO_DATE.fullmatch(plain)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from stages.common.verifiers.math.compare.answer_text import ALIASES
 from stages.common.verifiers.math.compare.numbers import read_number
 
 MAX_FORMULA_CHARS = 600
@@ -64,6 +65,9 @@ COMMANDS = frozenset((
     r"\limits",
 ))  # fmt: skip
 """Commands that are no names; any other, such as a Greek letter, is one."""
+
+_WHOLE_NAMES = frozenset({command[1:] for command in COMMANDS} | FUNCTIONS | POINTS | _LETTERS).union(ALIASES, ["text"])
+r"""Names of commands, to tell those that end early: \fr, \mat."""
 
 _TOKEN = re.compile(
     r"(?P<space> )|\\text ?\{(?P<text>[^{}]*)\}|(?P<command>\\(?:[a-zA-Z]+|[{}%$&#_|]))"
@@ -154,6 +158,8 @@ def _write_tokens(match: re.Match[str], is_spaced: bool) -> list[Token]:
         name = text[1:]
         is_known = text in COMMANDS or name in FUNCTIONS or name in POINTS or not name.isalpha()
         kind = text if is_known else "name" if name in _LETTERS else "macro"
+        if kind == "macro" and name.islower() and any(known.startswith(name) for known in _WHOLE_NAMES):
+            raise ReadError(f"{text} ends early")
         return [Token(kind, name if kind == "name" else text, is_spaced)]
     if not match["run"]:
         return [Token(text, text, is_spaced)]
@@ -215,7 +221,9 @@ class TokenReader:
         """Return the text of a subscript."""
         if self.take("{") is None:
             self.position += 1
-            return self.tokens[self.position - 1].text if self.position <= len(self.tokens) else ""
+            if self.position > len(self.tokens):
+                raise ReadError("the formula ends early")
+            return self.tokens[self.position - 1].text
         texts, depth = [], 1
         while depth and self.peek():
             token = self.tokens[self.position]

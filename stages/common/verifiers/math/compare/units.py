@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.common.verifiers.math.compare.numbers import SCALES, read_part
+from stages.common.verifiers.math.compare.numbers import SCALE_LETTERS, SCALES, read_part
 
 TABLE = Path(__file__).parent / "units.tsv"
 """Spellings, dimensions and sizes from pint's registry, made by `tests/support/unit_table.py`."""
@@ -20,7 +20,7 @@ _OWN = {
     "pound sterling": "gbp £\tsterling1\t1", "yuan": "yuan rmb cny 元\tyuan1\t1", "yen": "yen jpy ¥\tyen1\t1",
     "rupee": "rupee rs inr ₹\trupee1\t1", "paise": "paise\trupee1\t1/100", "ruble": "ruble rouble rub\truble1\t1",
     "degree": "degree deg °\tdegree1\t1", "radian": "radian rad\tradian1\t1", "celsius": "celsius\tcelsius1\t1",
-    "fahrenheit": "fahrenheit\tfahrenheit1\t1", "ton": "ton\tton1\t1",
+    "fahrenheit": "fahrenheit\tfahrenheit1\t1", "ton": "ton\tton1\t1", "food calorie": "Cal\tfood1\t1",
 }  # fmt: skip
 """Money, angles and calendar units, which convert among themselves only; an acre is 4,840 square yards."""
 
@@ -185,12 +185,16 @@ def is_conversion(unit: Unit, quotient: Fraction) -> bool:
     kinds = [*_load_table().values()]
     if any(kind.dimensions == dict(unit.dimensions) and kind.size * quotient == unit.size for kind in kinds):
         return True
+    if (unit.is_letter or unit.words) and quotient in SCALE_LETTERS.values():
+        return True  # 5K and 5000
     is_price = len(unit.dimensions) > 1 and any(base in MONEY for base, _ in unit.dimensions)
     return is_price and quotient in (100, Fraction(1, 100))
 
 
 def is_ambiguous(first: Unit, second: Unit, quotient: Fraction | None) -> bool:
     """Return whether two amounts in units of other kinds may be one; `quotient` is the first number by the second."""
+    if ("food", 1) in first.dimensions + second.dimensions:
+        return True  # a Cal is a kilocalorie, or a calorie at the beginning of a line
     if len(first.dimensions) != 1 or len(second.dimensions) != 1 or not quotient:
         return False
     for one, other, amount in ((first, second, 1 / quotient), (second, first, quotient)):

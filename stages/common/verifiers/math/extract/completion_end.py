@@ -1,14 +1,18 @@
 """The part of a completion that may state the answer: behind the thinking, before end tokens and closing remarks."""
 
 import re
+import unicodedata
 
 from stages.common.thinking import split_thinking
 
 TAIL_CHARS = 4_000
 """Characters at the end of a completion that the rules search for a statement without a box."""
 
-_BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
-"""White space, and characters without a width; any number of them may follow an answer."""
+_NO_WIDTH = "\u034f" + "".join(one for one in map(chr, range(0x10000)) if unicodedata.category(one) == "Cf")
+"""Characters without a width."""
+
+_BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + _NO_WIDTH
+"""What may follow an answer any number of times."""
 
 _MARK = re.compile(r"<[|/｜a-z]|◁|\[/?(?:THINK|INST|EOS)", re.IGNORECASE)
 """How all marks of thinking and of turns begin, to tell at once that a text has none."""
@@ -43,12 +47,15 @@ _CHATTER = re.compile(
 """How closing remarks begin; they hold no answer."""
 
 _TRAILING = re.compile(
-    r"(?:,? as (?:required|desired|claimed|expected|needed|asked|wanted)\.?|[\s*_~]|-{3,}+|={3,}+"
+    rf"(?:[\s*_~{_NO_WIDTH}]"
+    r"|,? as (?:required|desired|claimed|expected|needed|asked|wanted)\.?|-{3,}+|={3,}+"
     r"|#{2,}+(?=\s*\Z)|`{3,}+"
     r"|∎|■|□|\$?\\(?:black)?square\$?|\\qed|\\end\{(?:document|solution|proof)\}"
     r"|</(?:answer|solution|response|output|final_answer|final)>|[\U0001F300-\U0001FAFF\u2600-\u27BF\uFE0F])+\Z"
 )
-_SENTENCE_START = re.compile(r"(?:[.!?。！？)}\]*$]|\\[\])])[*_]{0,3}\s{1,9}(?=[\"'(*_]{0,4}[A-Za-z])")
+_SENTENCE_START = re.compile(
+    rf"(?:[.!?。！？)}}\]*$]|\\[\])])[*_{_NO_WIDTH}]{{0,9}}\s[\s{_NO_WIDTH}]{{0,8}}(?=[\"'(*_]{{0,4}}[A-Za-z])"
+)
 _MAX_REMARKS = 8
 """Closing remarks that are removed from one completion."""
 
@@ -105,6 +112,6 @@ def _find_last_remark(text: str, start: int, end: int) -> int | None:
     for boundary in _SENTENCE_START.finditer(text, last, end):
         if boundary.end() < end:
             last = boundary.end()
-    while last < end and text[last] in " *_\n\"'(":
+    while last < end and text[last] in " *_\n\"'(" + _NO_WIDTH:
         last += 1
     return last if _CHATTER.match(text, last, end) else None
