@@ -2,8 +2,10 @@
 
 import getpass
 import os
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,11 +13,14 @@ from stages.common.human_labels import HUMAN_LABELS
 from tools.command_line import RoundNames, make_app, print_lines
 from tools.label_commands import HumanLabels, settle_labels, show_agreement
 
-if TYPE_CHECKING:
-    from aiohttp.web import RouteDef
-
 RoundName = Annotated[str | None, typer.Option("--round", metavar="NAME", help="Use this round, where several fit.")]
 IsFull = Annotated[bool, typer.Option("--full", help="Do not shorten texts.")]
+
+
+class LabelMode(StrEnum):
+    FIRST_ERROR = "first_error"
+    PER_STEP = "per_step"
+
 
 audit_app = make_app("Trace a label to what made it, check all labels, list what changed.")
 
@@ -81,22 +86,48 @@ def verify_rounds(
 
 @audit_app.command("serve")
 def serve_page(
+    annotator: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Who labels; by default your login.")
+    ] = None,
+    shows_labels: Annotated[
+        bool, typer.Option("--show-labels", help="Look around, with all that was said of each completion.")
+    ] = False,
+    mode: Annotated[LabelMode, typer.Option(help="Find the first error, or label each step.")] = LabelMode.FIRST_ERROR,
+    round_name: RoundName = None,
+    labels: HumanLabels = HUMAN_LABELS,
+    gold: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Human labels that are known to be right, mixed in unannounced.")
+    ] = None,
+    num_exam: Annotated[int, typer.Option("--exam", min=0, help="Gold items asked first.")] = 0,
+    min_score: Annotated[
+        float, typer.Option("--exam-score", min=0, max=1, help="Share of them to be labelled right, or the page stops.")
+    ] = 0.8,
+    random_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of items drawn at random, for unbiased rates.")
+    ] = 0.25,
+    gold_share: Annotated[float, typer.Option(min=0, max=1, help="Share of turns that ask a gold item.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Decides the order of items, the same for all who label.")] = 0,
+    guideline: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own guideline, as text.")] = None,
     host: Annotated[str, typer.Option(help="Any other host lets others read all data.")] = "127.0.0.1",
     port: int = 8765,
-    annotator: Annotated[str | None, typer.Option(help="Who labels; by default your login.")] = None,
-    labels: HumanLabels = HUMAN_LABELS,
 ) -> None:
-    """Open a page on which people read completions and agree or disagree with labels."""
-    from tools.audit.page.look_routes import make_look_routes
+    """Open a page on which people label steps without seeing the judge's labels, or look around with them."""
+    from tools.audit.label_page.label_server import ServeOptions, make_routes
+    from tools.audit.label_page.label_queue import QueueOptions
     from tools.audit.page.page_server import serve
-    from tools.audit.table_sets import find_all_tables
-    from tools.dvc_lock import read_lock
 
-    def make_routes() -> "list[RouteDef]":
-        table_sets = find_all_tables(Path(), read_lock(Path()))
-        return make_look_routes(Path(), table_sets, annotator or getpass.getuser(), labels)
-
-    serve(make_routes, host, port)
+    options = ServeOptions(
+        annotator=annotator or getpass.getuser(),
+        human_labels=labels,
+        shows_labels=shows_labels,
+        mode=mode.value,
+        round_name=round_name,
+        gold=gold,
+        min_score=min_score,
+        guideline=guideline,
+        queue=QueueOptions(seed, random_share, gold_share, num_exam),
+    )
+    serve(partial(make_routes, Path(), options), host, port)
 
 
 @audit_app.command("page")

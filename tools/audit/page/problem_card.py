@@ -42,12 +42,12 @@ def make_card(root: Path, tables: TableSet, problem: IndexedProblem) -> dict[str
         "round": tables.name,
         "problem_id": problem.problem_id,
         "num_omitted": max(samples.height - MAX_COMPLETIONS, 0),
-        **_describe_problem(read_first(root / tables.problems, PROBLEM, of_problem)),
+        **describe_problem(read_first(root / tables.problems, PROBLEM, of_problem)),
         "completions": completions,
     }
 
 
-def _describe_problem(row: TableRow | None) -> dict[str, Any]:
+def describe_problem(row: TableRow | None) -> dict[str, Any]:
     if row is None:
         return {"problem": "", "gold": "", "reference": "", "source": "not in the table of problems", "origin": ""}
     return {
@@ -74,9 +74,8 @@ def _describe_completion(
         "sample_index": index,
         "judge": judge,
         "tags": tags,
-        "verdict": "none" if outcome is None else LABEL_WORDS[outcome["is_correct"]],
+        **describe_verdict(outcome),
         "answer": ((outcome and outcome["answer"]) or "")[:MAX_CHARS],
-        "reason": _describe_verdict(outcome),
         "text": "" if steps else sample["completion"][:MAX_CHARS],
         "steps": [_describe_step(sample["completion"], row) for row in steps],
         "replies": [
@@ -99,18 +98,32 @@ def _describe_completion(
     }
 
 
-def _describe_verdict(outcome: TableRow | None) -> str:
+def describe_verdict(outcome: TableRow | None) -> dict[str, str]:
+    """What the verifier says of a completion, and why."""
     if outcome is None:
-        return ""
-    if outcome["answer"] is None:
-        return f"no answer; {outcome['reason']}"
-    return f"{outcome['answer'][:MAX_CHARS]} (by {outcome['extraction_rule']}); {outcome['reason']}"
+        return {"verdict": "none", "reason": ""}
+    answer = "no answer"
+    if outcome["answer"] is not None:
+        answer = f"{outcome['answer'][:MAX_CHARS]} (by {outcome['extraction_rule']})"
+    return {"verdict": LABEL_WORDS[outcome["is_correct"]], "reason": f"{answer}; {outcome['reason']}"}
 
 
 def _describe_step(completion: str, row: TableRow) -> dict[str, Any]:
     return {
         "step": row["step"],
-        "text": completion[row["start"] : row["end"]][:MAX_CHARS],
+        "text": get_step_text(completion, row),
+        **describe_step_label(row),
+    }
+
+
+def get_step_text(completion: str, row: TableRow) -> str:
+    """The text of a STEP row's span, bounded."""
+    return completion[row["start"] : row["end"]][:MAX_CHARS]
+
+
+def describe_step_label(row: TableRow) -> dict[str, Any]:
+    """What the judge says of a step, and why."""
+    return {
         "label": "none" if row["judge"] is None else LABEL_WORDS[row["label"]],
         "reason": row["reason"] or "",
         "agreement": row["agreement"],
