@@ -112,8 +112,8 @@ def serve_page(
     port: int = 8765,
 ) -> None:
     """Open a page on which people label steps without seeing the judge's labels, or look around with them."""
-    from tools.audit.label_page.label_server import ServeOptions, make_routes
     from tools.audit.label_page.label_queue import QueueOptions
+    from tools.audit.label_page.label_server import ServeOptions, make_routes
     from tools.audit.page.page_server import serve
 
     options = ServeOptions(

@@ -33,8 +33,7 @@
     last = null;
     focus = 0;
     since = performance.now();
-    byId("progress").textContent =
-      `${data.annotator} · ${formatCount(answer.num_finished)} labelled · ${IS_FIRST_ERROR ? "find the first error" : "label each step"}`;
+    showProgress(answer.num_finished);
     byId("item").replaceChildren();
     rows = [];
     tell("");
@@ -61,6 +60,11 @@
     move(item.is_finished || open < 0 ? 0 : open, false);
     scrollTo(0, 0);
     return refresh();
+  }
+
+  function showProgress(numFinished) {
+    const task = IS_FIRST_ERROR ? "find the first error" : "label each step";
+    byId("progress").textContent = `${data.annotator} · ${formatCount(numFinished)} labelled · ${task}`;
   }
 
   function move(to, isScrolled = true) {
@@ -114,6 +118,7 @@
     if (IS_FIRST_ERROR) item.labels = {};
     for (const { step, label: given } of marks) item.labels[step] = given;
     item.is_finished = answer.is_finished;
+    showProgress(answer.num_finished);
     last = marks.at(-1).step;
     if (!IS_FIRST_ERROR) move(focus + 1);
     refresh();
@@ -198,7 +203,22 @@
     }
   });
 
-  byId("guideline").append(node("div", "text", data.guideline), button("close", () => byId("guideline").close()));
+  // The guideline's Markdown: headings, paragraphs, lists and bold text.
+  function render(block) {
+    const bold = (made, text) => {
+      made.append(...text.split("**").map((part, number) => (number % 2 ? node("b", "", part) : part)));
+      return made;
+    };
+    const heading = /^(#{1,2}) (.*)$/s.exec(block);
+    if (heading) return node(`h${heading[1].length}`, "", heading[2]);
+    if (!block.startsWith("- ")) return bold(node("p"), block.replaceAll("\n", " "));
+    const list = node("ul");
+    list.append(...block.slice(2).split("\n- ").map((text) => bold(node("li"), text.replace(/\s*\n\s*/g, " "))));
+    return list;
+  }
+  byId("guideline").append(...data.guideline.trim().split(/\n\s*\n/).map(render), button("close", () => byId("guideline").close()));
+  byId("guideline").firstChild.tabIndex = -1;
+  byId("guideline").firstChild.autofocus = true; // else the button at the end would be scrolled to
   const table = node("table");
   for (const [keys, meaning] of KEYS) {
     const row = node("tr"), names = node("td");
