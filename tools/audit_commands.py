@@ -102,10 +102,10 @@ def serve_page(
     min_score: Annotated[
         float, typer.Option("--exam-score", min=0, max=1, help="Share of them to be labelled right, or the page stops.")
     ] = 0.8,
-    random_share: Annotated[
+    random_fraction: Annotated[
         float, typer.Option(min=0, max=1, help="Share of items drawn at random, for unbiased rates.")
     ] = 0.25,
-    gold_share: Annotated[float, typer.Option(min=0, max=1, help="Share of turns that ask a gold item.")] = 0.1,
+    gold_fraction: Annotated[float, typer.Option(min=0, max=1, help="Share of turns that ask a gold item.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Decides the order of items, the same for all who label.")] = 0,
     guideline: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own guideline, as text.")] = None,
     host: Annotated[str, typer.Option(help="Any other host lets others read all data.")] = "127.0.0.1",
@@ -125,7 +125,7 @@ def serve_page(
         gold=gold,
         min_score=min_score,
         guideline=guideline,
-        queue=QueueOptions(seed, random_share, gold_share, num_exam),
+        queue=QueueOptions(seed, random_fraction, gold_fraction, num_exam),
     )
     serve(partial(make_routes, Path(), options), host, port)
 

@@ -17,13 +17,15 @@ from aiohttp.typedefs import Handler
 
 from stages.common.errors import UserError
 from stages.common.human_labels import append_human_labels, read_human_labels
+from stages.judge.calibration import calibrate_judges
 from tests.support.browser import CHROMIUM, Browser, open_browser
 from tests.support.human_labels import human_label
-from tests.support.labelled_round import SECRETS, Completion, make_completions, write_labelled_round
+from tests.support.labelled_round import FIRST_ERRORS, SECRETS, Completion, make_completions, write_labelled_round
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
 from tools.audit.label_page.label_queue import QueueOptions
 from tools.audit.label_page.label_server import ServeOptions, make_routes
 from tools.audit.page.page_server import LOOPBACK, make_app
+from tools.human_labels import SampleTables, adjudicate, describe_agreement, export_solutions, list_disagreements
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
@@ -103,9 +105,8 @@ def test_two_people_label_twenty_steps_blind_by_keyboard(tmp_path: Path) -> None
     completions = make_completions(5)
     write_labelled_round(tmp_path, completions)
     path = tmp_path / "work" / "labels.jsonl"
-    errors: dict[str, dict[int, int | None]] = {
-        "ann": {0: None, 1: 2, 2: 3, 3: None, 4: 0}, "bob": {0: None, 1: 2, 2: 1, 3: None, 4: 0},
-    }  # fmt: skip
+    found_by_ann = dict(enumerate(FIRST_ERRORS))
+    errors = {"ann": found_by_ann, "bob": found_by_ann | {2: 1}}
 
     async def visit() -> None:
         async with open_browser(tmp_path / "browser") as browser:
@@ -129,6 +130,28 @@ def test_two_people_label_twenty_steps_blind_by_keyboard(tmp_path: Path) -> None
     assert [it.judge_label for it in labels if it.annotator == "ann" and by_id[it.sample_id] == 1] == [
         "correct", "correct", "incorrect",
     ]  # fmt: skip
+    settle_and_calibrate(tmp_path, path, completions[2].sample_id)
+
+
+def settle_and_calibrate(root: Path, path: Path, sample_id: str) -> None:
+    """What follows labelling: agreement, the label that settles each step on which two differ, export, calibration."""
+    tables = SampleTables(root, [PART])
+    assert any("alpha" in line for line in describe_agreement(read_human_labels(path)))
+    differing = list(list_disagreements(tables, read_human_labels(path)))
+    assert len(differing) == 2
+    assert differing[0].startswith(f"M1 {sample_id} 1: ann correct, bob incorrect: Of solution 2: $2 + 1 = 3$.")
+    adjudicate(path, sample_id, 1, "correct", "chair")
+    assert list(list_disagreements(tables, read_human_labels(path))) == ["0 steps to adjudicate; 1 settled"]
+    out = root / "solutions.jsonl"
+    export_solutions(tables, path, out)
+    report = root / "metrics.json"
+    assert len(list(calibrate_judges([out], ["arithmetic"], out=report))) > 5
+    metrics = json.loads(report.read_text(encoding="utf-8"))["arithmetic"]
+    assert metrics["steps"]["confusion"] == {
+        "correct": {"correct": 0, "incorrect": 0, "unknown": 13},
+        "incorrect": {"correct": 0, "incorrect": 3, "unknown": 0},
+    }
+    assert metrics["sensitivity"] == {"value": 1.0, "denominator": 3}
 
 
 @needs_browser

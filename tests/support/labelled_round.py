@@ -37,6 +37,10 @@ class Completion:
         return content_hash("problem", list(self.steps))
 
 
+FIRST_ERRORS = (None, 2, 3, None, 0)
+"""Where the kinds of `make_completions` state a false sum, which the judge finds in two of three."""
+
+
 def make_completions(count: int, num_steps: int = 4) -> list[Completion]:
     """Of five kinds in turn: judges disagree, correct answer with an incorrect step, an unknown step, and two more."""
     kinds: list[tuple[list[bool | None], bool | None, str]] = [
@@ -49,9 +53,8 @@ def make_completions(count: int, num_steps: int = 4) -> list[Completion]:
     made = []
     for number in range(count):
         labels, is_correct, reason = kinds[number % 5]
-        steps = [
-            f"Step {step} of solution {number}: ${number} + {step} = {number + step}$.\n" for step in range(num_steps)
-        ]
+        sums = [number + step + (step == FIRST_ERRORS[number % 5]) for step in range(num_steps)]
+        steps = [f"Of solution {number}: ${number} + {step} = {sum_}$.\n" for step, sum_ in enumerate(sums)]
         made.append(Completion(steps, labels[:num_steps], is_correct, reason))
     return made
 

@@ -142,6 +142,8 @@ def test_each_person_has_a_score_on_gold_items() -> None:
     assert lines == [
         "anna on gold items: 100.0% [100.0%, 100.0%] of 2 steps as known",
         "ben on gold items: 50.0% [50.0%, 50.0%] of 2 steps as known",
+        "anna: the first error, or that there is none, found blind in 1 of 1 gold items",
+        "ben: the first error, or that there is none, found blind in 0 of 1 gold items",
     ]
     assert "5 labels of gold items: name the file with their known labels by --gold" in list(
         describe_agreement(answers)

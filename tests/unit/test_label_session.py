@@ -70,7 +70,7 @@ def test_everything_is_asked_once_in_the_same_order_for_everybody(root: Path) ->
 
 
 def test_picked_items_come_by_value(root: Path) -> None:
-    queue = LabelQueue(root, [PART], (), QueueOptions(random_share=0.25))
+    queue = LabelQueue(root, [PART], (), QueueOptions(random_fraction=0.25))
     picked = [BY_KEY[item.key] for item in list_queue(queue) if queue.find_queue(item.key) == "value"]
 
     def tier(it: Completion) -> int:
@@ -88,7 +88,7 @@ def test_picked_items_come_by_value(root: Path) -> None:
 def test_the_random_queue_is_a_fixed_share_that_says_nothing_of_the_labels(tmp_path: Path) -> None:
     many = make_completions(2000, num_steps=3)
     write_labelled_round(tmp_path, many)
-    queue = LabelQueue(tmp_path, [PART], (), QueueOptions(random_share=0.25))
+    queue = LabelQueue(tmp_path, [PART], (), QueueOptions(random_fraction=0.25))
     drawn = [it for it in many if queue.find_queue(("M1", it.sample_id)) == "random"]
     assert 400 < len(drawn) < 600  # 500 expected; 5 standard deviations are 97
     kinds = Counter((it.reason, it.is_correct, tuple(it.labels)) for it in drawn)
@@ -109,7 +109,7 @@ def test_the_first_item_needs_no_reading_of_all_labels(root: Path, monkeypatch: 
 
 def test_gold_items_are_mixed_in_at_their_rate_and_asked_as_nothing_else(root: Path) -> None:
     gold = [key for at, key in enumerate(BY_KEY) if at % 3 == 0]
-    queue = LabelQueue(root, [PART], gold, QueueOptions(gold_share=0.3))
+    queue = LabelQueue(root, [PART], gold, QueueOptions(gold_fraction=0.3))
     asked = [item.key for item in list_queue(queue)]
     assert Counter(asked) == Counter(list(BY_KEY))
     early = sum(key in gold for key in asked[:30])
@@ -306,11 +306,11 @@ def test_an_examination_stops_who_fails_it(root: Path, tmp_path: Path) -> None:
             assert (answer["item"] is not None) == is_passed
             if not is_passed:
                 assert answer["message"].startswith(
-                    "The examination is over: 3 of 5 gold items as known, 80% are needed."
+                    "The examination is over: first errors found in 3 of 5 gold items, 80% are needed."
                 )
                 with pytest.raises(UserError, match="the examination is over"):
                     it.add(mark(asked[0], "correct", "correct", "incorrect"))
-        assert session.describe_score() == f"Score: {5 - wrong} of 5 gold items as known."
+        assert session.describe_score() == f"First errors found: {5 - wrong} of 5 gold items."
         assert key in gold
 
 

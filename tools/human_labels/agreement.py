@@ -20,6 +20,7 @@ from stages.common.statistics import (
     estimate_kappa,
 )
 from stages.judge.calibration import SPLITS, choose_split
+from tools.audit.label_page.gold_items import find_first_errors, score_gold
 
 BOOTSTRAP = Bootstrap(num_samples=1000, seed=0)
 
@@ -102,6 +103,9 @@ def _describe_gold(answers: Sequence[HumanLabel], gold: Sequence[HumanLabel]) ->
         of_annotator = [it for it in answers if it.annotator == annotator and (it.sample_id, it.step) in known]
         hits = [(it.problem_id, it.is_correct is known[it.sample_id, it.step]) for it in of_annotator]
         yield f"{annotator} on gold items: {_format_rate(_estimate_rate(hits))} as known"
+    first_errors = {key: step for key, (is_known, step) in find_first_errors(gold).items() if is_known}
+    for annotator, score in score_gold(answers, first_errors).items():
+        yield f"{annotator}: the first error, or that there is none, found blind in {score}"
 
 
 def _describe_judges(labels: Sequence[HumanLabel]) -> Iterator[str]:

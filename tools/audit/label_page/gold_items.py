@@ -19,11 +19,11 @@ class GoldScore:
     """Items of which the first incorrect step, or that there is none, was found."""
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         return self.num_passed / self.num_items if self.num_items else 0.0
 
     def __str__(self) -> str:
-        return f"{self.num_passed} of {self.num_items} gold items as known"
+        return f"{self.num_passed} of {self.num_items} gold items"
 
 
 def find_first_error(labels: Mapping[int, HumanLabel]) -> tuple[bool, int | None]:
@@ -38,27 +38,35 @@ def find_first_error(labels: Mapping[int, HumanLabel]) -> tuple[bool, int | None
     return bool(labels), None
 
 
+def find_first_errors(labels: Iterable[HumanLabel]) -> dict[ItemKey, tuple[bool, int | None]]:
+    """`find_first_error` of each completion; of several labels of a step the last counts."""
+    items: defaultdict[ItemKey, dict[int, HumanLabel]] = defaultdict(dict)
+    for label in labels:
+        items[label.round, label.sample_id][label.step] = label
+    return {key: find_first_error(of_item) for key, of_item in items.items()}
+
+
 def read_gold(path: Path) -> dict[ItemKey, int | None]:
     """The first incorrect step of each sample in a file of human labels, None where no step is incorrect.
 
     Raises `UserError` for a bad line, for two labels of a step that differ, and where the first error cannot be told.
     """
-    items: defaultdict[ItemKey, dict[int, HumanLabel]] = defaultdict(dict)
-    for label in read_human_labels(path):
-        other = items[label.round, label.sample_id].setdefault(label.step, label)
+    labels = read_human_labels(path)
+    seen: dict[tuple[str, str, int], HumanLabel] = {}
+    for label in labels:
+        other = seen.setdefault((label.round, label.sample_id, label.step), label)
         if other.is_correct != label.is_correct:
             raise UserError(
                 f"{path}: {label.round}, sample {label.sample_id} step {label.step}: expected one label, found "
                 f"{other.label} and {label.label}; keep one"
             )
-    gold = {}
-    for (name, sample_id), labels in items.items():
-        is_known, gold[name, sample_id] = find_first_error(labels)
+    found = find_first_errors(labels)
+    for (name, sample_id), (is_known, _) in found.items():
         if not is_known:
             raise UserError(
                 f"{path}: {name}, sample {sample_id}: the first error cannot be told; label all steps up to it"
             )
-    return gold
+    return {key: first_error for key, (_, first_error) in found.items()}
 
 
 def score_gold(labels: Iterable[HumanLabel], gold: Mapping[ItemKey, int | None]) -> dict[str, GoldScore]:

@@ -39,9 +39,9 @@ class QueueOptions:
     """How the queue is mixed; the same options ask any two people for the same items in the same order."""
 
     seed: int = 0
-    random_share: float = 0.25
+    random_fraction: float = 0.25
     """Share of the items, by the hash of their ids, that are kept for the random queue; and of turns that ask it."""
-    gold_share: float = 0.1
+    gold_fraction: float = 0.1
     """Share of turns that ask a gold item."""
     num_exam: int = 0
     """Gold items asked before anything else."""
@@ -71,7 +71,7 @@ class LabelQueue:
         self._items = {item.key: item for item in items}
         for name, sample_id in sorted(set(gold) - self._items.keys()):
             raise UserError(f"gold: {name}: no labelled sample {sample_id}; remove it from the file")
-        limit = round(options.random_share * 2**32)
+        limit = round(options.random_fraction * 2**32)
         self._gold = {item.key: item for item in items if item.key in gold}
         self._random = {item.key: item for item in items if item.rank < limit and item.key not in gold}
         self._by_value: list[LabelItem] | None = None
@@ -107,9 +107,9 @@ class LabelQueue:
         """All items, those first that this turn asks."""
         options = self._options
         yield from self.list_exam()
-        if _draw(options.seed, "gold", turn) < options.gold_share:
+        if _draw(options.seed, "gold", turn) < options.gold_fraction:
             yield from self._gold.values()
-        is_random = turn == 0 or _draw(options.seed, "queue", turn) < options.random_share
+        is_random = turn == 0 or _draw(options.seed, "queue", turn) < options.random_fraction
         if is_random:
             yield from self._random.values()
         yield from self.sort_by_value()

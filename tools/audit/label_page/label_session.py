@@ -109,7 +109,7 @@ class LabelSession:
         """How this person labelled gold items, in a sentence; nothing where there are none."""
         labels = [label for labels in self._labels.values() for label in labels]
         score = score_gold(labels, self._examination.gold).get(self.annotator)
-        return f"Score: {score}." if score else ""
+        return f"First errors found: {score}." if score else ""
 
     def _explain_stop(self) -> str | None:
         """Why nothing more is asked after the examination; None where it goes on, is passed, or there is none."""
@@ -118,10 +118,10 @@ class LabelSession:
             return None
         gold = {item.key: self._examination.gold[item.key] for item in exam}
         score = score_gold([it for item in exam for it in self._labels[item.key]], gold)[self.annotator]
-        if score.share >= self._examination.min_score:
+        if score.fraction >= self._examination.min_score:
             return None
         return (
-            f"The examination is over: {score}, {self._examination.min_score:.0%} are needed. "
+            f"The examination is over: first errors found in {score}, {self._examination.min_score:.0%} are needed. "
             "Read the guideline again and speak with whoever runs the labelling."
         )
 
