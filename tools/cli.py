@@ -187,13 +187,21 @@ def publish(
     with_reasoning: Annotated[
         bool, typer.Option("--with-reasoning", help="Publish the thinking of judges, too.")
     ] = False,
+    human_labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Publish these labels by people, too.")
+    ] = None,
+    with_annotators: Annotated[
+        bool, typer.Option("--with-annotators", help="Name the people instead of numbering them.")
+    ] = False,
 ) -> None:
     """Publish rounds or a policy as one commit and one tag, if everything is committed, up to date and verified."""
     from tools.publish.commands import publish as publish_folder
 
     if bool(rounds) == (model is not None):
         raise typer.BadParameter("name either --round or --model")
-    publish_folder(repo, rounds or (), model, private, dry_run, accept or (), with_reasoning)
+    publish_folder(
+        repo, rounds or (), model, private, dry_run, accept or (), with_reasoning, human_labels, with_annotators
+    )
 
 
 @params_app.command("show")

@@ -10,15 +10,18 @@ import polars as pl
 import pytest
 
 from stages.common.errors import UserError
+from stages.common.human_labels import append_human_labels
 from stages.common.params.judge import JudgeScope
+from stages.common.provenance import compute_sha256
 from stages.judge.llm import hash_prompt
 from tests.support import tiny_policy
+from tests.support.human_labels import human_label
 from tests.support.publish_place import THOUGHT, make_place
 from tools.publish import Commit, RefusedError, write_dataset
 from tools.publish.exported_round import ExportedRound, read_round
 from tools.publish.formats import FORMATS, export_format, list_formats
 from tools.publish.parquet_files import describe_type, make_feature
-from tools.publish.private_data import require_nothing_private
+from tools.publish.private_data import make_pseudonyms, require_nothing_private
 from tools.publish.release_manifest import read_release_manifest
 
 COMMIT = Commit("c0ffee" * 6 + "c0ff", "2026-01-02", "https://example.org/project.git")
@@ -194,6 +197,49 @@ def test_thinking_is_published_on_request_alone_and_scanned(place: Path, folder:
     pl.read_parquet(path).with_columns(reasoning=pl.lit("as ann@example.org wrote")).write_parquet(path)
     with pytest.raises(RefusedError, match="column reasoning: e-mail address"):
         require_nothing_private(tmp_path)
+
+
+def test_labels_by_people_are_published_without_names_and_times(
+    place: Path, of: ExportedRound, folder: Path, tmp_path: Path
+) -> None:
+    rows = rows_of(folder, "labels")[:2]
+    cells = [{"sample_id": row["sample_id"], "problem_id": row["problem_id"]} for row in rows]
+    path = tmp_path / "labels.jsonl"
+    append_human_labels(path, [
+        human_label(annotator="Ben Beispiel", label="incorrect", **cells[0]),
+        human_label(annotator="Anna Beispiel", label="neutral", **cells[0]),
+        human_label(annotator="Ben Beispiel", label="cannot_tell", **cells[1]),
+        human_label(annotator="Cleo Beispiel", label="incorrect", kind="adjudicated", **cells[0]),
+        human_label(annotator="Ben Beispiel", sample_id="of another run"),
+        human_label(annotator="Ben Beispiel", round="M7"),
+    ])  # fmt: skip
+    out = tmp_path / "out"
+    manifest = write_dataset(["M1"], "org/sums", COMMIT, out, place, human_labels=path)
+    published = {(row["sample_id"], row["annotator"]): row for row in rows_of(out, "human_labels")}
+    assert {key: row["is_correct"] for key, row in published.items()} == {
+        (cells[0]["sample_id"], "annotator 1"): False,
+        (cells[0]["sample_id"], "annotator 2"): True,
+        (cells[0]["sample_id"], "annotator 3"): False,
+        (cells[1]["sample_id"], "annotator 1"): None,
+    }
+    assert "time" not in next(iter(published.values()))
+    for file in out.rglob("*"):
+        assert file.is_dir() or b"Beispiel" not in file.read_bytes()
+        assert file.suffix != ".parquet" or "Beispiel" not in str(pl.read_parquet(file).to_dicts())
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "## Human labels" in card
+    assert "annotator 1, annotator 2: agree on" in card
+    assert "M1-human_labels" in (out / "croissant.json").read_text(encoding="utf-8")
+    made_from = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["made_from"]
+    assert made_from["human_labels"] == compute_sha256(path)
+    append_human_labels(path, [human_label(annotator="Ben Beispiel", label="correct", **cells[0])])
+    named = write_dataset(
+        ["M1"], "org/sums", COMMIT, tmp_path / "named", place, human_labels=path, with_annotators=True
+    )
+    assert named.hash != manifest.hash
+    assert "Ben Beispiel" in {row["annotator"] for row in rows_of(tmp_path / "named", "human_labels")}
+    assert make_pseudonyms(path)["Ben Beispiel"] == "annotator 1"
+    assert not (folder / "data/M1/human_labels").exists()
 
 
 def test_a_rule_leaves_no_votes_and_no_replies(tmp_path: Path) -> None:

@@ -25,13 +25,16 @@ def publish(
     dry_run: Path | None = None,
     accept: Collection[str] = (),
     with_reasoning: bool = False,
+    human_labels: Path | None = None,
+    with_annotators: bool = False,
 ) -> None:
     """Publish `rounds` as a data set, or policy `model`, in the Hub's repository `repo` (ORG/NAME).
 
     Refused unless the tree is clean, and all that is published and was used to make it is up to date and passes its
     audit. `private` makes a new repository private and refuses a public one; `dry_run` is a folder to write to instead
     of an upload; `accept` names kinds of private data to let through; `with_reasoning` publishes the judges' thinking,
-    too. The token comes from HF_TOKEN or from `hf auth login`; HF_ENDPOINT names another Hub.
+    too, and `human_labels` a file of labels by people, numbered unless `with_annotators`. The token comes from HF_TOKEN
+    or from `hf auth login`; HF_ENDPOINT names another Hub.
     """
     if bool(rounds) == (model is not None):
         raise UserError("publish: expected rounds or a model, found both or neither; name one of the two")
@@ -48,7 +51,15 @@ def publish(
         if model is not None:
             manifest = write_model(model, repo, commit, temporary)
         else:
-            manifest = write_dataset(list(rounds), repo, commit, temporary, with_reasoning=with_reasoning)
+            manifest = write_dataset(
+                list(rounds),
+                repo,
+                commit,
+                temporary,
+                with_reasoning=with_reasoning,
+                human_labels=human_labels,
+                with_annotators=with_annotators,
+            )
         num_files = require_nothing_private(temporary, accept)
     print(f"{folder}: {num_files} files, hash {manifest.hash}")
     if dry_run:

@@ -1,12 +1,15 @@
 """The card of a published data set and its Croissant metadata, with measured numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stages.common.human_labels import HumanLabel
 from stages.report.stage_reports import PolicyReports, StageReports, get_count, get_value
+from tools.human_labels import describe_agreement
 from tools.publish import card_metrics
 from tools.publish.croissant import RecordSet, build_croissant
 from tools.publish.exported_round import ExportedRound, hide_folders
@@ -50,13 +53,24 @@ class DatasetCard:
     """The card of `configs` in `folder`, which become the Hub's `repo`."""
 
     def __init__(
-        self, configs: list[PublishedConfig], folder: Path, repo: str, sources: StageReports, commit: Commit
+        self,
+        configs: list[PublishedConfig],
+        folder: Path,
+        repo: str,
+        sources: StageReports,
+        commit: Commit,
+        human_labels: Sequence[HumanLabel] = (),
     ) -> None:
         self.configs = configs
         self.repo = repo
         self.sources = sources
         self.commit = commit
         self.rounds = {config.exported.name: config.exported for config in configs}
+        self.human_labels = {
+            name: list(describe_agreement(of_round))
+            for name in self.rounds
+            if (of_round := [label for label in human_labels if label.round == name])
+        }
         self.labels = {name: card_metrics.scan_labels(folder / locate_files(name, "labels")) for name in self.rounds}
         self.title = f"{sources.recipe.report.title}: step labels of {', '.join(self.rounds)}"
         self.url = make_url("datasets/" + repo)

@@ -5,6 +5,7 @@ like an e-mail address (9 times in 128 MiB); any other file by its bytes. A matc
 kind, never by its text.
 """
 
+import json
 import mmap
 import os
 import re
@@ -57,6 +58,17 @@ class PrivateMatch:
 
     def __str__(self) -> str:
         return f"{self.file}, {self.position}: {self.kind}"
+
+
+def make_pseudonyms(path: Path) -> dict[str, str]:
+    """A number for each annotator in a file of human labels, in the order in which they first appear.
+
+    Lines are only ever appended, so that a person keeps the number from one publication to the next. A hash of the name
+    would be no pseudonym: whoever guesses the name can check it.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = dict.fromkeys(json.loads(line)["annotator"] for line in lines)
+    return {name: f"annotator {number}" for number, name in enumerate(names, start=1)}
 
 
 def require_nothing_private(

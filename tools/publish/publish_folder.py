@@ -19,6 +19,7 @@ from tools.dvc_lock import name_stage
 from tools.publish.dataset_card import DatasetCard, PublishedConfig, locate_files
 from tools.publish.exported_round import RECIPE, read_round
 from tools.publish.formats import list_formats
+from tools.publish.formats.human_label_rows import make_human_labels_format, read_published_labels
 from tools.publish.model_card import render_model_card
 from tools.publish.parquet_files import write_format
 from tools.publish.preconditions import Commit, RefusedError
@@ -32,21 +33,31 @@ POLICY = "policy.json"
 
 
 def write_dataset(
-    rounds: list[str], repo: str, commit: Commit, folder: Path, root: Path = Path(), with_reasoning: bool = False
+    rounds: list[str],
+    repo: str,
+    commit: Commit,
+    folder: Path,
+    root: Path = Path(),
+    with_reasoning: bool = False,
+    human_labels: Path | None = None,
+    with_annotators: bool = False,
 ) -> ReleaseManifest:
     """Write `rounds` in every format into `folder`, one configuration each, for the Hub's `repo`.
 
-    Judges' thinking is among them `with_reasoning` only.
+    Judges' thinking is among them `with_reasoning` only, labels by people where the file `human_labels` is given; their
+    annotators are named `with_annotators`, and numbered otherwise.
 
     Raises `UserError` naming what is missing or invalid.
     """
     load_plugins(root / RECIPE)
     sources = read_current_reports(root, commit)
+    labels = [] if human_labels is None else read_published_labels(human_labels, with_annotators)
+    formats = [*list_formats(with_reasoning), *([make_human_labels_format(labels)] if labels else [])]
     configs: list[PublishedConfig] = []
     hashes: dict[str, Any] = {}
     for name in dict.fromkeys(rounds):
         exported = read_round(name, root)
-        for export_format in list_formats(with_reasoning):
+        for export_format in formats:
             num_rows = write_format(exported, export_format, folder / locate_files(name, export_format.name))
             configs.append(PublishedConfig(exported, export_format, num_rows))
         hashes[name] = {
@@ -54,7 +65,9 @@ def write_dataset(
             "policy": read_policy(root / "models" / exported.policy).hash,
         }
     made_from = _copy_provenance(commit, root, folder)
-    card = DatasetCard(configs, folder, repo, sources, commit)
+    if human_labels is not None:
+        made_from["human_labels"] = compute_sha256(human_labels)
+    card = DatasetCard(configs, folder, repo, sources, commit, labels)
     write_json(folder / CROISSANT, card.build_croissant())
     (folder / CARD).write_text(card.render(), encoding="utf-8")
     return write_release_manifest(folder, hashes, made_from)
