@@ -4,9 +4,7 @@ DVC writes dvc.lock and its list of users (``.dvc/tmp/rwlock``) in place, and co
 that dvc.yaml names has changed, so an upgraded library goes unnoticed, and so does a local file that the recipe names.
 """
 
-import fcntl
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from stages.code import list_changed_libraries
 from stages.common.errors import UserError
+from stages.common.file_locks import lock_file
 from stages.common.lock_copy import LOCK_COPY, replace_text
 from stages.common.params.file_hashes import FileHasher, find_changed_files
 from tools.dvc_lock import LOCK, build_lock, parse_yaml
@@ -84,11 +83,7 @@ def _hold(path: Path) -> Iterator[None]:
         yield
         return
     with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another DVC is at work here; waiting for it", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file, "another DVC is at work here")
         yield
 
 

@@ -5,7 +5,6 @@ One append-only file per kind of work, locked while a stage uses it. A line is a
 that determines an item, never positions, so that more problems or another variant find what is already there.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -15,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from stages.common.file_locks import lock_file
 
 ROOT = Path("work/journal")
 """Where journals lie, below the repository's root: ignored by Git and DVC."""
@@ -41,11 +42,7 @@ class Journal:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "a+b", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("%s: another process uses this journal; waiting for it", self.path)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        lock_file(self._file, f"{self.path}: another process uses this journal")
         if not os.fstat(self._file.fileno()).st_size:
             _sync_folder(self.path.parent)
         self._read()

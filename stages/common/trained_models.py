@@ -6,16 +6,15 @@ last. It takes the space of a policy, since DVC copies what it caches.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from stages.common.file_locks import hold_lock
 from stages.common.policies import MANIFEST, read_policy
 from stages.common.provenance import hash_folder
 from stages.common.runs import record_facts
@@ -45,17 +44,9 @@ def locate_training(stage: str, determined_by: Any, root: Path = Path()) -> Path
     return root / ROOT / content_hash("trained", stage, determined_by, code.read_text(encoding="utf-8"))
 
 
-@contextmanager
-def hold_training(entry: Path) -> Iterator[None]:
+def hold_training(entry: Path) -> AbstractContextManager[None]:
     """Hold `entry` for this process; wait while another one trains the same model."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with open(entry.with_suffix(".lock"), "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("%s: another process trains the same model; waiting for it", entry)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return hold_lock(entry, "another process trains the same model")
 
 
 def reuse_training(entry: Path, out: Path, report: Path) -> bool:

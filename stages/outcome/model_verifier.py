@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from types import TracebackType
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import polars as pl
@@ -11,14 +11,12 @@ import polars as pl
 from stages.common.engines import (
     Completion,
     Engine,
-    EngineContext,
     GenerationRequest,
     ModelId,
     Runner,
     identify_model,
-    make_engine,
+    make_runner,
 )
-from stages.common.journal import ROOT
 from stages.common.params.outcome import ModelVerifierParams
 from stages.common.tables import OUTCOME, VERIFIER_RESPONSE, content_hash
 from stages.common.verifiers import BY_SHAPE, GUESS, UNSTABLE_REASONS
@@ -144,25 +142,21 @@ def apply_responses(outcomes: pl.DataFrame, responses: pl.DataFrame, params: Mod
 
 
 class ModelVerifier:
-    """Asks the model through an engine and the journal; a context manager."""
+    """Asks the model through `runner`."""
 
-    def __init__(self, params: ModelVerifierParams, desc: str, engine: Engine | None = None) -> None:
-        self._params = params
-        model = ModelId(params.model, params.revision)
-        journal = ROOT / "outcome" / f"{content_hash(identify_model(params.engine, model))}.jsonl"
-        engine = engine or make_engine(params.engine, model, EngineContext(journal=journal))
-        self._runner = Runner(engine, journal, desc, params.engine.prices)
+    def __init__(self, params: ModelVerifierParams, runner: Runner) -> None:
+        self._params, self._runner = params, runner
         self._counts: Counter[str] = Counter()
         self._is_tested = False
 
-    def __enter__(self) -> Self:
-        self._runner.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._runner.__exit__(kind, error, trace)
+    @classmethod
+    @contextmanager
+    def open(cls, params: ModelVerifierParams, desc: str, engine: Engine | None = None) -> Iterator[Self]:
+        """With the engine that `params` describe, or with `engine`."""
+        model = ModelId(params.model, params.revision)
+        name = identify_model(params.engine, model)
+        with make_runner("outcome", name, params.engine, model, desc, engine) as runner:
+            yield cls(params, runner)
 
     def ask(self, outcomes: pl.DataFrame, problems: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return `outcomes` with the model's verdicts, and VERIFIER_RESPONSE rows.

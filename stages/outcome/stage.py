@@ -46,7 +46,7 @@ def verify_round(recipe: Path, problems_folder: Path, samples_folder: Path, out:
     ):
         model = None
         if params.second_verifier is not None:
-            model = stack.enter_context(ModelVerifier(params.second_verifier, f"outcome {out.name}"))
+            model = stack.enter_context(ModelVerifier.open(params.second_verifier, f"outcome {out.name}"))
             response_writer = ShardWriter(folder / "responses", VERIFIER_RESPONSE)
         writer = ShardWriter(folder, OUTCOME)
         for shard in progress(shards, f"outcome {out.name}", unit="shards"):

@@ -2,24 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from types import TracebackType
 from typing import Any, Self
 
 from stages.common.engines import (
     Completion,
     Engine,
-    EngineContext,
     GenerationRequest,
     ModelId,
     Response,
     Runner,
     identify_model,
-    make_engine,
+    make_runner,
 )
-from stages.common.journal import ROOT
 from stages.common.params.split import SplitParams
-from stages.common.tables import content_hash, seed_from
+from stages.common.tables import seed_from
 from stages.split.boundary_prompt import describe_schema, read_boundaries, render_prompt
 from stages.split.spans import Division, divide_by_layout, list_beginnings
 
@@ -31,28 +29,25 @@ NO_REPLY = "no reply"
 
 
 class BoundaryModel:
-    """Asks the model of `split.llm` through an engine and the journal; a context manager."""
+    """Asks the model of `split.llm`, named `model` in requests, through `runner`."""
 
-    def __init__(self, params: SplitParams, desc: str, engine: Engine | None = None) -> None:
+    def __init__(self, params: SplitParams, model: str, runner: Runner) -> None:
         assert params.llm is not None
         self._params, self._llm = params, params.llm
-        model = ModelId.find(params.llm.model, params.llm.revision)
-        self._model = identify_model(params.llm.engine, model)
-        journal = ROOT / "split" / f"{content_hash(self._model)}.jsonl"
-        engine = engine or make_engine(params.llm.engine, model, EngineContext(journal=journal))
-        self._runner = Runner(engine, journal, desc, params.llm.engine.prices)
+        self._model, self._runner = model, runner
         self._divided: Counter[str] = Counter()
         self._invalid: Counter[str] = Counter()
         self._is_tested = False
 
-    def __enter__(self) -> Self:
-        self._runner.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._runner.__exit__(kind, error, trace)
+    @classmethod
+    @contextmanager
+    def open(cls, params: SplitParams, desc: str, engine: Engine | None = None) -> Iterator[Self]:
+        """With the engine that `params` describe, or with `engine`."""
+        assert params.llm is not None
+        model = ModelId.find(params.llm.model, params.llm.revision)
+        name = identify_model(params.llm.engine, model)
+        with make_runner("split", name, params.llm.engine, model, desc, engine) as runner:
+            yield cls(params, name, runner)
 
     def divide(self, texts: Sequence[str]) -> dict[str, Division]:
         """The steps of each of `texts`, by the model's lines; by the rules where no attempt gave a usable reply.

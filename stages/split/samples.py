@@ -60,7 +60,7 @@ def open_splitter(params: SplitParams, desc: str) -> Iterator[Splitter]:
     if params.shape != "model":
         yield Splitter(params)
         return
-    with BoundaryModel(params, desc) as model:
+    with BoundaryModel.open(params, desc) as model:
         yield Splitter(params, model)
 
 

@@ -47,7 +47,7 @@ class FakeEngine:
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TableSet:
     """A round with a second verifier in `tmp_path`."""
-    monkeypatch.setattr("stages.outcome.model_verifier.ROOT", tmp_path / journal.ROOT)
+    monkeypatch.setattr("stages.common.engines.runner.ROOT", tmp_path / journal.ROOT)
     found = TableSet(
         name="M1",
         policy=Path("models/M0"),
@@ -76,7 +76,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TableSet:
     ]  # fmt: skip
     problem_rows, sample_rows = pl.DataFrame(problems, PROBLEM.schema), pl.DataFrame(samples, SAMPLE.schema)
     outcomes = verify_samples(problem_rows, sample_rows, found.outcome, num_workers=1)
-    with ModelVerifier(MODEL, "test", FakeEngine()) as model:
+    with ModelVerifier.open(MODEL, "test", FakeEngine()) as model:
         answered, responses = model.ask(outcomes, problem_rows)
     for folder, table, rows in (
         (found.problems, PROBLEM, problem_rows),

@@ -70,13 +70,13 @@ def rules() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @pytest.fixture(autouse=True)
 def _journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.outcome.model_verifier.ROOT", tmp_path / journal.ROOT)
+    monkeypatch.setattr("stages.common.engines.runner.ROOT", tmp_path / journal.ROOT)
 
 
 def ask(reply: Callable[[str], str]) -> tuple[dict[str, bool | None], FakeEngine, pl.DataFrame]:
     problems, outcomes = rules()
     engine = FakeEngine(reply)
-    with ModelVerifier(PARAMS, "test", engine) as model:
+    with ModelVerifier.open(PARAMS, "test", engine) as model:
         answered, responses = model.ask(outcomes, problems)
         assert apply_responses(outcomes, VERIFIER_RESPONSE.check(responses), PARAMS).equals(OUTCOME.check(answered))
     return dict(answered.select("sample_id", "is_correct").iter_rows()), engine, answered

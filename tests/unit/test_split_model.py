@@ -57,7 +57,7 @@ class FakeEngine:
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boundary_model, "ROOT", tmp_path / journal.ROOT)
+    monkeypatch.setattr("stages.common.engines.runner.ROOT", tmp_path / journal.ROOT)
 
 
 def make_samples(texts: list[str]) -> pl.DataFrame:
@@ -72,7 +72,7 @@ def make_samples(texts: list[str]) -> pl.DataFrame:
 def split(texts: list[str], engine: FakeEngine, **params: Any) -> tuple[list[list[str]], dict[str, Any]]:
     """The steps of each text, and the report."""
     own = make_params().model_copy(update=params)
-    with BoundaryModel(own, "split", engine) as model:
+    with BoundaryModel.open(own, "split", engine) as model:
         splitter = Splitter(own, model)
         table = splitter.split(make_samples(texts))
     steps: list[list[str]] = [[] for _ in texts]

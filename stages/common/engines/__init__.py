@@ -34,7 +34,7 @@ from stages.common.engines.kinds import (
 )
 from stages.common.engines.llm_usage import LlmUsage
 from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, Response
-from stages.common.engines.runner import Runner
+from stages.common.engines.runner import Runner, make_runner
 
 __all__ = [
     "ENGINES",
@@ -53,4 +53,5 @@ __all__ = [
     "find_engine_kind",
     "identify_model",
     "make_engine",
+    "make_runner",
 ]

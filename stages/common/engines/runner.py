@@ -9,14 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stages.common.engines.engine import Engine, EngineError
+from stages.common.engines.engine import Engine, EngineError, ModelId
 from stages.common.engines.journal_writer import JournalWriter
+from stages.common.engines.kinds import EngineContext, MockReply, make_engine
 from stages.common.engines.llm_usage import LlmUsage
 from stages.common.engines.request import Completion, Failure, GenerationRequest, Response
-from stages.common.journal import Journal
-from stages.common.params.engine import PriceParams
+from stages.common.journal import ROOT, Journal
+from stages.common.params.engine import EngineParams, PriceParams
 from stages.common.progress import Progress
 from stages.common.runs import record_facts
+from stages.common.tables import content_hash
 
 FAILURE_WINDOW = 500
 """Requests over which failures are counted."""
@@ -163,3 +165,21 @@ class Runner:
             f"{failed[-1].reason}). {len(self._journal)} completions are kept in {self._journal.path}; remove the "
             "cause and run the same command again: it sends the rest only"
         )
+
+
+def make_runner(
+    stage: str,
+    name: str,
+    params: EngineParams,
+    model: ModelId,
+    desc: str,
+    engine: Engine | None = None,
+    mock_reply: Callable[[GenerationRequest], MockReply] | None = None,
+) -> Runner:
+    """A runner of requests to `model`, called `name` in them, with its journal among those of `stage`.
+
+    `engine` takes the place of the one that `params` describe; `mock_reply` is for a mock engine.
+    """
+    journal = ROOT / stage / f"{content_hash(name)}.jsonl"
+    context = EngineContext(mock_reply=mock_reply, journal=journal)
+    return Runner(engine or make_engine(params, model, context), journal, desc, params.prices)

@@ -1,8 +1,6 @@
 """Checkpoints of one training run: locked while it runs, read only when complete, deleted with the policy written."""
 
-import fcntl
 import json
-import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +9,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from stages.common.file_locks import hold_lock
 from stages.common.tables import write_json
-
-logger = logging.getLogger(__name__)
 
 COMPLETE = "complete.json"
 """Written last into a checkpoint: {file: bytes} of everything else in it."""
@@ -22,14 +19,7 @@ COMPLETE = "complete.json"
 @contextmanager
 def lock_checkpoints(folder: Path) -> Iterator[None]:
     """Hold `folder` (made if missing) for this process; wait while another one trains the same policy."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # The lock is beside the folder, which is deleted while the lock is held.
-    with open(folder.with_suffix(".lock"), "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.warning("%s: another process trains the same policy; waiting for it", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with hold_lock(folder, "another process trains the same policy"):
         folder.mkdir(parents=True, exist_ok=True)
         yield
 

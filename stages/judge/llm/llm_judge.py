@@ -3,16 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from stages.common.engines import Engine, EngineContext, GenerationRequest, ModelId, Runner, make_engine
+from stages.common.engines import GenerationRequest, ModelId, Runner, make_runner
 from stages.common.engines.kinds import MockReply
-from stages.common.journal import ROOT
 from stages.common.params.judge import JudgeParams, LlmJudgeParams
-from stages.common.tables import content_hash
 from stages.judge.labelling import Judge
 from stages.judge.llm.mock_judge import make_mock_reply
 from stages.judge.llm.recount import recount_votes
@@ -49,15 +46,7 @@ class LlmJudge(Judge):
         with ExitStack() as stack:
             for judge_index, model in enumerate(self.llms):
                 sent: dict[str, VoteRequest] = {}
-                journal = ROOT / "judge" / f"{content_hash(identify_llm(model))}.jsonl"
-                runner = stack.enter_context(
-                    Runner(
-                        _make_engine(model, sent, journal),
-                        journal,
-                        f"{desc}, {JUDGE_NAMES[judge_index]}",
-                        model.engine.prices,
-                    )
-                )
+                runner = stack.enter_context(_make_runner(model, sent, f"{desc}, {JUDGE_NAMES[judge_index]}"))
                 self._voters.append(LlmVoter(model, self.params.num_votes, self.seed, runner, judge_index, sent))
             yield
         self._voters.clear()
@@ -83,12 +72,13 @@ class LlmJudge(Judge):
         return self.build_recounted_rows(evidence, labels)
 
 
-def _make_engine(params: LlmJudgeParams, sent: dict[str, VoteRequest], journal: Path) -> Engine:
+def _make_runner(params: LlmJudgeParams, sent: dict[str, VoteRequest], desc: str) -> Runner:
     mock = params.mock
 
     def reply(request: GenerationRequest) -> MockReply:
         assert mock is not None
         return make_mock_reply(sent[request.key], request, mock, ReplyForm.find(params))
 
-    context = EngineContext(mock_reply=None if mock is None else reply, journal=journal)
-    return make_engine(params.engine, ModelId.find(params.model, params.revision), context)
+    model = ModelId.find(params.model, params.revision)
+    mock_reply = None if mock is None else reply
+    return make_runner("judge", identify_llm(params), params.engine, model, desc, mock_reply=mock_reply)
