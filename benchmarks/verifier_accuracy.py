@@ -13,6 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.docs_table import write_between
 from benchmarks.verifier_pairs import AnswerPair, generate_equal, generate_unequal
 from stages.common.tables import content_hash
 from stages.common.verifiers import VerifierInput
@@ -270,12 +271,7 @@ def _print_differences(pairs: list[LabelledPair], given: Verdicts, show: int) ->
 
 def write_table(lines: list[str], path: Path = DOCS) -> None:
     """Replace the table in `path` between `MARKS`."""
-    text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(MARKS[0])
-    _, mark, after = rest.partition(MARKS[1])
-    if not mark:
-        raise ValueError(f"{path}: expected the lines {MARKS[0]} and {MARKS[1]}")
-    path.write_text("\n".join([f"{before}{MARKS[0]}", *lines, f"{MARKS[1]}{after}"]), encoding="utf-8")
+    write_between(path, MARKS, lines)
 
 
 def _print(line: str) -> None:

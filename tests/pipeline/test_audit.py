@@ -36,7 +36,10 @@ Named = dict[str, list[str]]
 """The broken rows named, by check."""
 
 
-STATED = frozenset(CHECKS) - {"verdicts"}
+OF_ROWS = frozenset(CHECKS) - {"reports"}
+"""Checks for tampering with rows, of which reports then count others."""
+
+STATED = OF_ROWS - {"verdicts"}
 """Checks for tampering that no verdict depends on: the algebra behind those takes a process of its own to start."""
 
 
@@ -66,7 +69,7 @@ def after_change(place: Path, folder: str, table: Table, change: Change) -> Name
     """What verify names once `change` was made to a table; the file's hash is always among it."""
     with tampered(place / folder / "all.parquet"):
         write_table(place / folder, table, change(read_table(place / folder, table, 0)), 0)
-        found = named(verify(place, checks=STATED if table in (STEP, LABEL) else frozenset(CHECKS)))
+        found = named(verify(place, checks=STATED if table in (STEP, LABEL) else OF_ROWS))
     assert [f"{folder}/all.parquet" in line for line in found.pop("files")] == [True]
     return found
 
@@ -358,6 +361,34 @@ def test_manifests(smoke: Path) -> None:
         assert any(line.startswith("data/datasets/M1/kto.parquet: has sha256") for line in found["manifests"])
 
 
+def test_reports(smoke: Path) -> None:
+    metric = smoke / "data/reports/evaluate/M1.json"
+    steps, copy = smoke / "data/reports/split/M1.json", smoke / "reports/stages/judge/M1.json"
+    with tampered(metric, steps, copy):
+        report = json.loads(metric.read_text(encoding="utf-8"))
+        report["benchmarks"]["three"]["metrics"]["pass_at_1"]["high"] = 0.5
+        metric.write_text(json.dumps(report), encoding="utf-8")
+        report = json.loads(steps.read_text(encoding="utf-8"))
+        steps.write_text(json.dumps(report | {"steps": report["steps"] + 1}), encoding="utf-8")
+        copy.write_text("{}", encoding="utf-8")
+        found = named(verify(smoke, checks=["reports"]))["reports"]
+    assert [line.split(" is ")[0] for line in found] == [
+        "data/reports/split/M1.json: steps",
+        "data/reports/evaluate/M1.json: three: metrics.pass_at_1",
+        "reports/stages/evaluate/M1.json:",
+        "reports/stages/judge/M1.json:",
+        "reports/stages/split/M1.json:",
+    ]
+
+
+def test_a_file_that_would_be_read_as_a_shard(smoke: Path) -> None:
+    stray = smoke / "data/labels/M1/more.parquet"
+    with tampered(stray):
+        stray.write_bytes((smoke / "data/labels/M1/all.parquet").read_bytes())
+        found = named(verify(smoke, checks=["tables"]))
+    assert found == {"tables": ["data/labels/M1/more.parquet: is no shard of 0 digits"]}
+
+
 def test_the_manifest_of_a_policy(smoke: Path) -> None:
     path = smoke / "models/M1/manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -366,6 +397,11 @@ def test_the_manifest_of_a_policy(smoke: Path) -> None:
         found = named(verify(smoke, checks=STATED))
     assert set(found) == {"files", "manifests"}
     assert found["manifests"][0].startswith(f"models/M1/manifest.json: made from dataset {'0' * 32}")
+    with tampered(path):
+        shutil.copy(smoke / "models/M0/manifest.json", path)
+        (line,) = [line for line in named(verify(smoke, checks=["manifests"]))["manifests"] if "method" in line]
+    assert line.startswith("models/M1/manifest.json: is made from {'kind': 'toy_arithmetic'")
+    assert line.endswith("though train.method is step_kto")
 
 
 def test_entries_of_the_lock(smoke: Path) -> None:

@@ -10,23 +10,29 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stages.common.params.judge import JudgeParams, LlmJudgeParams
+from stages.common.errors import UserError
+from stages.common.params.engine import EngineParams
+from stages.common.params.judge import JudgeParams, LlmJudgeParams, VotingMode
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.prm import PrmParams
 from stages.common.params.sample import SampleParams
 from stages.common.params.split import SplitParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from stages.judge import make_judge
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import KeyRange
 from tools.audit.table_sets import TableSet
 from tools.audit.verify.label_checks import check_labels
 
 PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
-LLM = LlmJudgeParams.model_construct(model="some/judge")
+LLM = LlmJudgeParams(engine=EngineParams(kind="openai"), model="some/judge", temperature=1.0)
+JUDGE = "d" * 32
+"""Stands for the judge's hash where it is the right one."""
 EVERYTHING = KeyRange("all", "", None)
 
 
-def part(votes: int, judges: int, flip: float = 0.0) -> TableSet:
+def part(votes: int, judges: int, flip: float = 0.0, mode: VotingMode = "completion") -> TableSet:
+    llm = LLM.model_copy(update={"mode": mode})
     return TableSet(
         name="M1",
         policy=Path("models/M0"),
@@ -45,8 +51,8 @@ def part(votes: int, judges: int, flip: float = 0.0) -> TableSet:
             num_votes=votes,
             min_agreement=0.6,
             label_noise=flip,
-            llm=LLM,
-            second_judge=LLM if judges > 1 else None,
+            llm=llm,
+            second_judge=llm if judges > 1 else None,
         ),
         labels=Path("labels"),
         selection=None,
@@ -78,7 +84,7 @@ def reply(text: str | None, judge: int = 0, vote: int = 0, step: int = -1, **cel
 def label(
     step: int, right: bool | None, reason: str, agreement: float, first_error: int | None, votes: int
 ) -> dict[str, Any]:
-    values = (SAMPLE_ID, PROBLEM_ID, step, right, reason, votes, agreement, first_error, "d" * 32)
+    values = (SAMPLE_ID, PROBLEM_ID, step, right, reason, votes, agreement, first_error, JUDGE)
     return dict(zip(LABEL.schema, values, strict=True))
 
 
@@ -87,6 +93,10 @@ def check(
 ) -> CheckResults:
     """What the check of labels finds for a sample of two steps."""
     results = CheckResults()
+    try:
+        identity = make_judge(judged_by.judge, judged_by.seed).identity
+    except UserError:
+        identity = JUDGE  # the model is not here
     if replies is not None:
         assert judged_by.replies is not None
         write_table(root / judged_by.replies, REPLY, pl.DataFrame(replies, schema=REPLY.schema), 0)
@@ -102,7 +112,7 @@ def check(
         pl.DataFrame(schema=PROBLEM.schema),
         pl.DataFrame([{"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}], schema=SAMPLE.schema),
         pl.DataFrame(steps, schema=STEP.schema),
-        pl.DataFrame(labels, schema=LABEL.schema),
+        pl.DataFrame(labels, schema=LABEL.schema).with_columns(pl.col("judge").replace(JUDGE, identity)),
     )
     return results
 
@@ -151,6 +161,7 @@ def test_a_vote(tmp_path: Path) -> None:
 def test_a_vote_that_was_lost_or_came_from_nowhere(tmp_path: Path) -> None:
     lines = check(tmp_path / "lost", THREE[:1] + THREE[2:], COUNTED, part(3, 1)).by_check["labels"].errors
     assert [line.split("; ")[0].split(": ", 1)[1] for line in lines] == [
+        f"sample {SAMPLE_ID} judge 0 vote 1 attempt 0: reply is missing",
         f"sample {SAMPLE_ID} step 0: label is True, the vote gives None",
     ]
     more = [*THREE, reply(said(True, True), vote=3), reply(said(True, True), judge=1)]
@@ -162,10 +173,36 @@ def test_a_vote_that_was_lost_or_came_from_nowhere(tmp_path: Path) -> None:
     assert "orphan: there is no such sample" in line
 
 
+def test_a_vote_that_is_there_again(tmp_path: Path) -> None:
+    again = [*THREE, reply(said(True, False), vote=0, attempt=1)]  # after a valid one, which would not be tried again
+    (line,) = check(tmp_path / "again", again, COUNTED, part(3, 1)).by_check["labels"].errors
+    assert f"sample {SAMPLE_ID} judge 0 vote 0 attempt 1: attempts are [0, 1], invalid [False, False]" in line
+    later = [*THREE[:3], THREE[3] | {"attempt": 2}]
+    (line,) = check(tmp_path / "later", later, COUNTED, part(3, 1)).by_check["labels"].errors
+    assert "vote 2 attempt 2: attempts are [0, 2]" in line
+
+
+def test_a_step_without_its_vote(tmp_path: Path) -> None:
+    verdict = {"step": 1, "verdict": "correct", "rationale": "0"}
+    replies = [reply(json.dumps({"verdicts": [verdict]}), step=0)]
+    labels = [label(0, True, "0", 1.0, None, 1), label(1, None, "", 0.0, None, 1)]
+    lines = check(tmp_path, replies, labels, part(1, 1, mode="step")).by_check["labels"].errors
+    assert [line for line in lines if f"sample {SAMPLE_ID} step 1 judge 0 vote 0 attempt 0: reply is missing" in line]
+
+
+@pytest.mark.parametrize("replies", [THREE, None])
+def test_another_judge(tmp_path: Path, replies: list[dict[str, Any]] | None) -> None:
+    (line,) = (
+        check(tmp_path, replies, [COUNTED[0] | {"judge": "e" * 32}, COUNTED[1]], part(3, 1)).by_check["labels"].errors
+    )
+    assert f"sample {SAMPLE_ID} step 0: judge is {'e' * 32}, the params give" in line
+
+
 def test_a_reply_whose_fault_is_not_its_own(tmp_path: Path) -> None:
     hidden = [*THREE[:2], THREE[2] | {"error": None}, THREE[3]]
-    (line,) = check(tmp_path, hidden, COUNTED, part(3, 1)).by_check["labels"].errors
-    assert "attempt 0: error is None, the text gives 'it was not JSON'" in line
+    by_attempts, by_text = check(tmp_path, hidden, COUNTED, part(3, 1)).by_check["labels"].errors
+    assert "vote 2 attempt 1: attempts are [0, 1], invalid [False, False]" in by_attempts
+    assert "attempt 0: error is None, the text gives 'it was not JSON'" in by_text
 
 
 def test_two_judges_and_a_call_per_step(tmp_path: Path) -> None:
@@ -175,9 +212,9 @@ def test_two_judges_and_a_call_per_step(tmp_path: Path) -> None:
 
     replies = [one(0, False, 0), one(0, False, 1), one(1, True, 0), one(1, False, 1)]
     labels = [label(0, False, "0", 1.0, 0, 1), label(1, None, "judges disagree: 0 / 1", 0.0, 0, 1)]
-    assert not check(tmp_path, replies, labels, part(1, 2)).is_broken
+    assert not check(tmp_path, replies, labels, part(1, 2, mode="step")).is_broken
     wrong = [labels[0], labels[1] | {"label": True}]
-    (line,) = check(tmp_path, replies, wrong, part(1, 2)).by_check["labels"].errors
+    (line,) = check(tmp_path, replies, wrong, part(1, 2, mode="step")).by_check["labels"].errors
     assert "step 1: label is True, the vote gives None" in line
 
 

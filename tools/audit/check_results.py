@@ -23,6 +23,7 @@ CHECKS = {
     "labels": "labels are the judge's; every label has its step and every step its label",
     "selection": "the selection is the rule's; the dataset holds it in the order of the seed, with its weights",
     "kto": "every training row is what problem, completion, spans, labels and verdict give",
+    "reports": "reports of stages count what their tables hold",
 }
 """All checks, in the order of the data flow."""
 

@@ -68,7 +68,11 @@ def read_range(folder: Path, table: Table, keys: KeyRange) -> pl.DataFrame:
     path = folder / f"{keys.shard}.parquet"
     if not path.is_file():
         raise UserError(f"no such shard of table {table.name}")
-    return table.check(pl.scan_parquet(path).filter(keys.contains()).collect())
+    rows = table.check(pl.scan_parquet(path).filter(keys.contains()).collect())
+    types = {name: dtype for name, dtype in pl.read_parquet_schema(path).items() if dtype != rows.schema[name]}
+    if types:  # that could be converted, but that no stage writes
+        raise UserError(f"columns are {types}, expected { ({name: rows.schema[name] for name in types}) }")
+    return rows
 
 
 def read_where(folder: Path, table: Table, where: pl.Expr, columns: Sequence[str | pl.Expr] = ()) -> pl.DataFrame:

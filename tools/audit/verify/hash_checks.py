@@ -73,15 +73,26 @@ def check_manifest(results: CheckResults, root: Path, folder: Path, hash_of_file
             results.add_error("manifests", str(folder / name), f"has sha256 {now}; {path} says {then}")
 
 
-def check_policy_sources(results: CheckResults, root: Path, tables: TableSet) -> None:
-    """A round's policy must say that it was made from the round's dataset and from the policy before it."""
+def check_policy_sources(results: CheckResults, root: Path, tables: TableSet, method: str) -> None:
+    """A round's policy must say that it was made from the round's dataset and from the policy before it.
+
+    With `method` none it must be a copy of the latter.
+    """
     if tables.selection is None:
         return
-    made_from = read_json(root / "models" / tables.name / MANIFEST).get("made_from")
+    path = Path("models", tables.name, MANIFEST)
+    if not (policy := read_json(root / path)):
+        return  # `check_manifest` reports it
+    if method == "none":
+        if policy != read_json(root / tables.policy / MANIFEST):
+            results.add_error("manifests", str(path), f"is not that of {tables.policy}, though train.method is none")
+        return
+    made_from = policy.get("made_from")
     if not isinstance(made_from, dict) or made_from.get("kind") != "train":
-        return  # a round that trains nothing copies its policy
+        results.add_error("manifests", str(path), f"is made from {made_from}, though train.method is {method}")
+        return
     for key, folder in {"dataset": tables.selection.folder, "policy": tables.policy}.items():
         expected = read_json(root / folder / MANIFEST).get("hash")
         if expected is not None and made_from.get(key) != expected:
-            where = f"models/{tables.name}/{MANIFEST}"
-            results.add_error("manifests", where, f"made from {key} {made_from.get(key)}; {folder} has hash {expected}")
+            what = f"made from {key} {made_from.get(key)}; {folder} has hash {expected}"
+            results.add_error("manifests", str(path), what)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.errors import UserError
 from stages.common.tables import REPLY
 from stages.judge import Judge, LabelEvidence, make_judge
 from stages.judge.llm import InvalidReply, read_kept_reply
@@ -31,6 +32,8 @@ def check_labels(
         results.note_not_recomputed("labels", judge.audit_note, labels.height)
     replies = _read_replies(results, root, tables, keys, judge, steps) if judge.has_replies else None
     expected = judge.recount(LabelEvidence(problems, samples, steps, labels, replies))
+    if expected is None or "judge" not in expected.columns:
+        _check_judge(results, path, judge, labels)
     if expected is None:
         results.note_not_recomputed(
             "labels", f"labels of kind {tables.judge.kind} without their replies", labels.height
@@ -65,6 +68,7 @@ def _read_replies(
         what = f"was not requested: {num_votes} votes of {num_judges} judges were"
         results.add_error("labels", f"{path}: {name_row(row)}", what)
     known = known.filter(is_requested)
+    _check_attempts(results, path, judge, steps, known)
     num_steps = dict(steps.group_by("sample_id").len().iter_rows())
     for row in known.iter_rows(named=True):
         read = read_kept_reply(row, num_steps[row["sample_id"]], judge.llms)
@@ -73,6 +77,42 @@ def _read_replies(
             what = f"error is {row['error']!r}, the text gives {error!r}"
             results.add_error("labels", f"{path}: {name_row(row)}", what)
     return known
+
+
+def _check_judge(results: CheckResults, path: str, judge: Judge, labels: pl.DataFrame) -> None:
+    """Every label must name the judge of the params, or one and the same where its model's folder is not here."""
+    models = [Path(params.model) for params in (*judge.llms, judge.params.prm) if params is not None]
+    try:
+        is_known = all(folder.is_dir() or not folder.is_absolute() for folder in models)
+        expected = judge.identity if is_known else None
+    except UserError:  # its prompt is not here
+        expected = None
+    expected = expected or str(labels["judge"].mode().sort().first())
+    for row in labels.filter(pl.col("judge") != expected).iter_rows(named=True):
+        results.add_error("labels", f"{path}: {name_row(row)}", f"judge is {row['judge']}, the params give {expected}")
+
+
+def _check_attempts(results: CheckResults, path: str, judge: Judge, steps: pl.DataFrame, replies: pl.DataFrame) -> None:
+    """Of a sample that a model voted on all votes must be there, and another attempt only after an invalid one."""
+    num_steps = dict(steps.group_by("sample_id").len().iter_rows())
+    key = ["problem_id", "sample_id", "judge_index"]
+    errors = (
+        replies.sort("attempt").group_by(*key, "step", "vote").agg("attempt", is_invalid=pl.col("error").is_not_null())
+    )
+    for (problem, sample, index), of_sample in errors.sort(*key, "step", "vote").group_by(key, maintain_order=True):
+        llm = judge.llms[index]
+        numbers = range(num_steps[sample]) if llm.mode == "step" else [ALL_STEPS]
+        missing = {(step, vote) for step in numbers for vote in range(judge.params.num_votes)}
+        where = {"problem_id": problem, "sample_id": sample, "judge_index": index}
+        for step, vote, attempts, is_invalid in of_sample.drop(key).iter_rows():
+            missing.discard((step, vote))
+            if attempts != [*range(len(attempts))] or not all(is_invalid[:-1]) or len(attempts) > llm.max_attempts:
+                row = {**where, "step": step, "vote": vote, "attempt": attempts[-1]}
+                what = f"attempts are {attempts}, invalid {is_invalid}; one follows an invalid one alone"
+                results.add_error("labels", f"{path}: {name_row(row)}", what)
+        for step, vote in sorted(missing):
+            row = {**where, "step": step, "vote": vote, "attempt": 0}
+            results.add_error("labels", f"{path}: {name_row(row)}", "reply is missing")
 
 
 def _check_members(results: CheckResults, path: str, steps: pl.DataFrame, labels: pl.DataFrame) -> None:

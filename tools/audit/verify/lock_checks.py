@@ -4,7 +4,8 @@
 a lock can be checked where the data is not there.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ def check_lock(
     Returns those that are out of date, with all that was made from them. `rounds` are those whose params are checked.
     """
     producers = find_producers(lock)
+    read_params = cache(lambda file: parse_yaml((root / file).read_text(encoding="utf-8")))  # several stages read one
     outdated = set()
     for name in stages:
         results.count("lock", 1)
-        problems = list(_find_differences(root, lock, producers, lock[name], commands.get(name)))
+        problems = list(_find_differences(read_params, lock, producers, lock[name], commands.get(name)))
         if problems:
             outdated.add(name)
         for where, what in problems:
@@ -48,7 +50,7 @@ def check_lock(
 
 
 def _find_differences(
-    root: Path, lock: Lock, producers: dict[str, str], entry: LockEntry, command: str | None
+    read_params: Callable[[str], Any], lock: Lock, producers: dict[str, str], entry: LockEntry, command: str | None
 ) -> Iterator[tuple[str, str]]:
     where = f"dvc.lock: {entry.name}"
     if entry.command != command:
@@ -61,7 +63,7 @@ def _find_differences(
             yield where, f"read {path} as {md5}; {producer} wrote {lock[producer].outs[path]}"
     for file, values in entry.params.items():
         try:
-            params = parse_yaml((root / file).read_text(encoding="utf-8"))
+            params = read_params(file)
         except (OSError, YAMLError) as error:
             yield file, f"unreadable ({describe_error(error)})"
             continue

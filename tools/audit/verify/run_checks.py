@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.errors import UserError
+from stages.common.params.recipe import SEED_POLICY
 from stages.common.policies import hash_policy_files, read_policy
 from stages.common.provenance import hash_manifest
 from stages.common.tables import list_shards
@@ -18,6 +19,7 @@ from tools.audit.verify.dataset_checks import COLUMNS, SelectedRows, check_datas
 from tools.audit.verify.hash_checks import check_hash, check_manifest, check_policy_sources
 from tools.audit.verify.lock_checks import check_lock, choose_stages, describe_missing, list_hashed_paths
 from tools.audit.verify.parallel import Task, TaskResult, run_tasks
+from tools.audit.verify.report_checks import check_evaluation_report, check_report_copies, check_round_reports
 from tools.audit.verify.row_checks import check_problems, check_rows, check_sampled_problems, read_rows
 from tools.audit.verify.row_comparison import add_unreadable
 from tools.dvc_files import find_cache
@@ -59,6 +61,7 @@ def verify(
     tasks = [
         *_plan_file_tasks(results, root, lock, stages, outdated, table_sets),
         *_plan_row_tasks(results, root, table_sets),
+        *_plan_report_tasks(results, root, lock, stages, outdated, table_sets),
     ]
     selected = {tables.name: SelectedRows() for tables in table_sets if tables.selection}
     digests: dict[str, dict[str, list[pl.DataFrame]]] = {name: {} for name in selected}
@@ -114,7 +117,8 @@ def _plan_file_tasks(
         tasks += [plan(check_manifest, root, folder, hash_policy_files) for folder in policies]
         tasks += [plan(check_manifest, root, folder, hash_manifest) for folder in datasets]
         for tables in table_sets:
-            check_policy_sources(results, root, tables)
+            if (train := f"train@{tables.name}") in stages and train not in outdated:
+                check_policy_sources(results, root, tables, lock[train].tracked_params["train"]["method"])
     return tasks
 
 
@@ -128,6 +132,7 @@ def _plan_row_tasks(results: CheckResults, root: Path, table_sets: list[TableSet
     if not ROW_CHECKS & results.checks:
         return tasks
     for tables in table_sets:
+        _check_file_names(results, root, tables)
         ranges, is_complete = _plan_ranges(results, root, tables.samples, tables.shard_digits)
         policy = _read_policy_hash(root, tables)
         tasks += [partial(_check_range, results.checks, root, tables, policy, keys) for keys in ranges]
@@ -141,8 +146,21 @@ def _plan_row_tasks(results: CheckResults, root: Path, table_sets: list[TableSet
     return tasks
 
 
+def _plan_report_tasks(
+    results: CheckResults, root: Path, lock: Lock, stages: list[str], outdated: set[str], table_sets: list[TableSet]
+) -> list[Task]:
+    if "reports" not in results:
+        return []
+    plan = partial(partial, _run_check, results.checks)
+    tasks: list[Task] = [plan(check_round_reports, root, tables) for tables in table_sets if tables.selection]
+    current = [name for name in stages if name not in outdated]
+    for name in (name for name in current if name.partition("@")[0] in ("evaluate", "evaluate_seed")):
+        tasks.append(plan(check_evaluation_report, root, lock[name], name.partition("@")[2] or SEED_POLICY))
+    return [*tasks, plan(check_report_copies, root)] if "report" in current else tasks
+
+
 def _plan_ranges(results: CheckResults, root: Path, folder: Path, digits: int) -> tuple[list[KeyRange], bool]:
-    """The ranges of a table's shards, and whether all could be read; a shard that should not be is an error."""
+    """The ranges of a table's shards, and whether all could be read."""
     ranges: list[KeyRange] = []
     is_complete = True
     expected = list_shards(digits)
@@ -152,10 +170,20 @@ def _plan_ranges(results: CheckResults, root: Path, folder: Path, digits: int) -
         except UNREADABLE as error:
             add_unreadable(results, folder / f"{shard}.parquet", error)
             is_complete = False
-    for path in sorted((root / folder).glob("*.parquet")):
-        if path.stem not in expected:
-            results.add_error("tables", f"{folder}/{path.name}", f"is no shard of {digits} digits")
     return ranges, is_complete
+
+
+def _check_file_names(results: CheckResults, root: Path, tables: TableSet) -> None:
+    """The folders of tables must hold their shards and nothing else that is read as one."""
+    expected = list_shards(tables.shard_digits)
+    folders = [tables.problems, tables.samples, tables.outcomes, tables.verifier_responses]
+    folders += [tables.steps, tables.labels, tables.replies]
+    folders += [tables.selection.selections] if tables.selection else []
+    for folder in filter(None, folders):
+        for path in sorted((root / folder).glob("*.parquet")):
+            if path.stem not in expected:
+                what = f"is no shard of {tables.shard_digits} digits"
+                results.add_error("tables", f"{folder}/{path.name}", what)
 
 
 def _read_policy_hash(root: Path, tables: TableSet) -> str | None:

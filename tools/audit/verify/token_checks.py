@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from stages.common.errors import UserError
-from stages.common.policies import read_policy
+from stages.common.policies import MANIFEST, read_policy
 from stages.common.token_ids import decode_ids, hash_tokenizer, spells_text
 from tools.audit.check_results import CheckResults
+from tools.audit.table_sets import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,6 +24,10 @@ def check_token_ids(results: CheckResults, path: str, samples: pl.DataFrame, pol
     if rows.is_empty():
         return
     known = _load_tokenizer(policy)
+    if known is None and read_json(policy / MANIFEST).get("files") == {}:  # such as that of recorded completions
+        for sample in rows["sample_id"]:
+            results.add_error("samples", f"{path}: sample {sample}", "has token ids; its policy has no tokenizer")
+        return
     if known is None:
         results.note_not_recomputed("samples", "texts of token ids, whose tokenizer is not here", rows.height)
         return

@@ -1,0 +1,108 @@
+"""Damage of every kind is found by verification and named rightly: a few on toy arithmetic, all on real text."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from benchmarks.audit_mutations.__main__ import MIN_NAMED, format_table, is_traced, measure_kind, measure_kinds
+from benchmarks.audit_mutations.damage_kind import KINDS, DamageKind
+from benchmarks.audit_mutations.damaged_round import DamagedRound, Trace, copy_round
+from stages.common.provenance import hash_folder
+from tests.support.clones import clone, edit, run
+from tools.audit import CheckResults, verify
+
+RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
+NUM_SEEDS = int(os.environ.get("STEPKTO_MUTATION_SEEDS", "2"))
+"""Damages of each kind on real text; the table in docs/audit.md has 40."""
+
+QUICK = (
+    "label: turned with first_error and the training row, so that tables agree",
+    "sample: said to come from another policy or other sampling params, its id made to fit",
+    "training row: two exchanged, so that the order is another",
+    "report of a stage: a count is another",
+    "file: a bit turned",
+)
+
+
+def test_enough_kinds_and_each_has_one_title() -> None:
+    assert len({kind.title for kind in KINDS}) == len(KINDS) >= 25
+    assert set(QUICK) <= {kind.title for kind in KINDS}
+
+
+def test_a_damage_is_named_by_the_right_check_and_row_only() -> None:
+    results = CheckResults()
+    results.add_error("labels", "data/labels/M1/all.parquet: sample a step 1", "label is True")
+    assert is_traced(results, Trace.of("labels", "data/labels/M1", "sample a step 1"))
+    assert is_traced(results, Trace.of("steps labels", "sample a"))
+    assert not is_traced(results, Trace.of("steps", "sample a"))
+    assert not is_traced(results, Trace.of("labels", "sample a", "step 2"))
+
+
+def test_what_is_done_is_found_and_put_back(smoke: Path, tmp_path: Path) -> None:
+    copy_round(smoke, tmp_path / "copy")
+    before = hash_folder(tmp_path / "copy", exclude=("manifest.json",))
+    for title in QUICK:
+        kind = next(kind for kind in KINDS if kind.title == title)
+        result = measure_kind(kind, tmp_path / "copy", [0])
+        assert result.counts == {"done": 1, "found": 1, "named": 1}, result.missed
+    assert hash_folder(tmp_path / "copy", exclude=("manifest.json",)) == before
+
+
+def test_hashes_made_to_fit_leave_nothing_to_find_but_the_rows(smoke: Path, tmp_path: Path) -> None:
+    copy_round(smoke, tmp_path / "copy")
+    damaged = DamagedRound(tmp_path / "copy", random.Random(0))
+    damaged.edit_json("data/datasets/M1/manifest.json", lambda value: value.update(note="more"))
+    damaged.remake_hashes()
+    assert not verify(tmp_path / "copy", checks=["files", "lock", "manifests", "code"]).is_broken
+
+
+def test_damage_that_verification_does_not_find_is_counted_as_missed(smoke: Path, tmp_path: Path) -> None:
+    def change_nothing(damaged: DamagedRound) -> Trace:
+        return Trace.of("labels", damaged.choose_round())
+
+    kind = DamageKind("nothing", change_nothing, has_new_hashes=False)
+    copy_round(smoke, tmp_path / "copy")
+    result = measure_kind(kind, tmp_path / "copy", [0])
+    assert result.counts == {"done": 1, "found": 0, "named": 0}
+    assert "found nothing" in result.missed[0]
+    assert format_table([result])[-1] == "| all 1 kinds | | 1 | 0 | 0 |"
+
+
+@pytest.fixture(scope="module")
+def real_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rounds on 60 problems of MATH with a voting judge (mock, it has no use here but to vote) and a rule."""
+    if not RECORDED.exists():
+        pytest.skip(f"{RECORDED}: real data not here")
+    place = tmp_path_factory.mktemp("mutations")
+    lines = RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines.sort(key=lambda line: all(json.loads(line)["recorded_correct"]))  # problems with incorrect samples first
+    (place / "sixty.jsonl").write_text("".join(lines[:60]), encoding="utf-8")
+    clone(place, "recorded-math")
+    edit(place, "problems", "files", "paths", ["sixty.jsonl"])
+    edit(place, "sample", "engine", "recorded", "path", "sixty.jsonl")
+    edit(place, "select", {"max_correct": 1, "max_incorrect": 1, "require_both": False, "balance": False})
+    edit(place, "evaluate", "num_problems", 2)
+    edit(place, "evaluate", "judge", {"kind": "arithmetic"})
+    mock = {"error_rate": 0.2, "invalid_rate": 0.1}
+    voter = {"engine": {"kind": "mock"}, "mock": mock, "model": "mock/judge", "temperature": 0.7}
+    edit(place, "judge", {"kind": "llm", "num_votes": 3, "llm": voter})
+    prompt = {"prompt": {"template": "Problem: {problem}\n"}}
+    other = {"policy": "M0", "sample": prompt, "judge": {"kind": "arithmetic", "num_votes": 1}}
+    edit(place, "rounds", {"M1": {"policy": "M0"}, "M2": other})
+    run(place, "dvc", "repro")
+    return place
+
+
+@pytest.mark.slow
+def test_all_kinds_on_real_text(real_round: Path) -> None:
+    results = measure_kinds(real_round, range(NUM_SEEDS), 2, KINDS)
+    assert [result.kind.title for result in results] == [kind.title for kind in KINDS], "each kind applies"
+    done, found, named = (sum(result.counts[name] for result in results) for name in ("done", "found", "named"))
+    missed = [line for result in results for line in result.missed]
+    assert found >= MIN_NAMED * done, missed
+    assert named >= MIN_NAMED * done, missed
