@@ -1,5 +1,6 @@
 """Labelled completions as the page shows them: spans in order, no text between them lost, all bounded in length."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,9 @@ from stages.report.stage_reports import PolicyReports, get_value
 
 MAX_STEPS = 40
 """Steps shown of one completion."""
+
+FORMULA_PATTERN = re.compile(r"(\$\$[^$]+\$\$|\$[^$\n]+\$|\\\([^\n]+?\\\)|\\\[.+?\\\])", re.DOTALL)
+"""A formula with its delimiters; an amount in dollars beside another is taken for one, and only looks like it."""
 
 _STYLES = {True: ("correct", "✓"), False: ("incorrect", "✗"), None: ("unknown", "?")}
 
@@ -91,3 +95,9 @@ def _build_step(text: str, label: Any, reason: Any) -> ShownStep:
 
 def _choose_style(label: Any) -> tuple[str, str]:
     return _STYLES[label if isinstance(label, bool) else None]
+
+
+def split_formulas(text: str) -> list[tuple[bool, str]]:
+    """Parts of `text` in order, each with whether it is a formula; of white space in a formula one space is left."""
+    parts = enumerate(FORMULA_PATTERN.split(text))
+    return [(at % 2 == 1, " ".join(part.split()) if at % 2 else part) for at, part in parts if part]

@@ -25,7 +25,7 @@ from stages.report.label_quality import (
     read_counts,
     read_fraction,
 )
-from stages.report.labelled_completions import list_completions
+from stages.report.labelled_completions import list_completions, split_formulas
 from stages.report.llm_usage import list_usage
 from stages.report.plots import Plot
 from stages.report.rounds_table import list_headline_metrics
@@ -61,7 +61,7 @@ def render_page(results: StageReports, pictures: list[Picture], records: Sequenc
     )
     formats = (format_percent, format_number, format_duration, format_cost, format_points, format_p_value)
     environment.filters |= {formatter.__name__.removeprefix("format_"): formatter for formatter in formats}
-    environment.filters |= {"excerpt": bound_text, "facts": format_facts}
+    environment.filters |= {"excerpt": bound_text, "facts": format_facts, "formulas": split_formulas}
     readers = (get_count, get_dict, get_number, get_value, read_counts, read_estimate, read_fraction)
     environment.globals |= {reader.__name__: reader for reader in (*readers, compute_steps_per_completion)}
     params = results.recipe.report

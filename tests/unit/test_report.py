@@ -20,7 +20,7 @@ from stages.common.statistics import Bootstrap
 from stages.common.text import MAX_SHOWN_CHARS, bound_text
 from stages.report import comparisons, write_page_with_times, write_report
 from stages.report.drops import collect_drops
-from stages.report.labelled_completions import MAX_STEPS, list_completions
+from stages.report.labelled_completions import MAX_STEPS, list_completions, split_formulas
 from stages.report.page import render_page
 from stages.report.plots import PLOTS
 from stages.report.rounds_table import build_rounds_table, collect_metrics, format_csv, format_text
@@ -423,3 +423,23 @@ def test_many_rounds_and_variants_can_be_drawn(tmp_path: Path) -> None:
         write(tmp_path / "stages" / "evaluate" / f"{name}.json", evaluation("M0"))
     out, _ = build(tmp_path, rounds)
     assert {path.stem for path in (out / "plots").iterdir()} == {"pass_at_1", "stepwise_error", "tokens"}
+
+
+@pytest.mark.parametrize(
+    ("text", "formulas"),
+    [
+        (r"If \(x\) is $2$, then $$x = 2$$ and \[ y \]", [r"\(x\)", "$2$", "$$x = 2$$", r"\[ y \]"]),
+        ("\\[\n  a\n  + b\n\\]", [r"\[ a + b \]"]),
+        (r"costs $5; an open \( stays text", []),
+        ("$ over\nlines $", []),
+        ("", []),
+    ],
+)
+def test_formulas_are_told_from_text(text: str, formulas: list[str]) -> None:
+    assert [part for is_formula, part in split_formulas(text) if is_formula] == formulas
+
+
+@given(st.text(alphabet="$\\[]() \nab", max_size=60))
+def test_no_character_but_white_space_is_lost_beside_formulas(text: str) -> None:
+    parts = "".join(part for _, part in split_formulas(text))
+    assert "".join(parts.split()) == "".join(text.split())

@@ -38,6 +38,11 @@ const page = (() => {
     }
     try {
       renderMathInElement(box, MATH);
+      for (const formula of box.querySelectorAll(".katex-display")) { // it has lines of its own
+        const { previousSibling: before, nextSibling: after } = formula.parentElement;
+        if (before?.nodeType === Node.TEXT_NODE) before.data = before.data.trimEnd();
+        if (after?.nodeType === Node.TEXT_NODE) after.data = after.data.replace(/^\s*\n/, "");
+      }
     } catch {
       box.textContent = text; // a formula that KaTeX cannot render is shown as it is
     }

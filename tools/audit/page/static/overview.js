@@ -29,11 +29,11 @@ page.views.overview = (() => {
     }
     cell.append(share, bar, node("div", "facts", `${formatCount(total.num_samples)} samples`));
     for (const [count, text, kind] of [
-      [total.num_contradictions, "contradictions", "correct answer, incorrect step"],
-      [total.num_unknown_answers, "unknown answers", "unknown verdict"],
+      [total.num_contradictions, total.num_contradictions === 1 ? "contradiction" : "contradictions", "correct answer, incorrect step"],
+      [total.num_unknown_answers, total.num_unknown_answers === 1 ? "unknown answer" : "unknown answers", "unknown verdict"],
       [total.num_with_unknown_step, "with unknown steps", "unknown step"],
     ]) {
-      const of = text === "contradictions" ? total.num_correct : total.num_samples;
+      const of = kind === "correct answer, incorrect step" ? total.num_correct : total.num_samples;
       if (count) cell.append(open(`${formatCount(count)} ${text} (${percent(count, of)})`, kind, "count"));
     }
     if (total.num_judged < total.num_samples) {
@@ -72,7 +72,7 @@ page.views.overview = (() => {
   // A round number of at least `count`, so that half of it reads well too.
   const roundUp = (count) => {
     const power = 10 ** Math.floor(Math.log10(Math.max(count, 1)));
-    return [1, 2, 4, 6, 8, 10].map((factor) => factor * power).find((value) => value >= count);
+    return [1, 2, 3, 4, 5, 6, 8, 10].map((factor) => factor * power).find((value) => value >= count && value % 2 === 0);
   };
 
   function showHistogram(cells, name, bins, title, unit) {
@@ -132,7 +132,8 @@ page.views.overview = (() => {
     );
     view.replaceChildren(
       showGrid(chosen, rounds, sources.filter((source) => chosen.some((cell) => cell.source === source))),
-      node("p", "facts", "A contradiction is a correct answer with an incorrect step; its share is that of correct answers."),
+      node("p", "facts", `A contradiction is a correct answer with an incorrect step; its share is that of correct answers.${
+        page.data.cards ? ` All samples are counted; this page holds ${page.data.cards.length} problems of them.` : ""}`),
       showLegend(), figures,
     );
     targets = [...view.querySelectorAll("button")];
