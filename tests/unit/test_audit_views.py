@@ -122,7 +122,9 @@ def completion(number: int, answer: str, verdict: str, steps: list[tuple[str, st
 def test_changes_are_those_from_one_round_to_the_next() -> None:
     right, wrong = [("1 + 1 = 2\n", "correct")], [("1 + 1 = 3\n", "incorrect"), ("So 2", "correct")]
     cards = [
-        {"round": "M1", "completions": [completion(0, "2", "correct", wrong), completion(1, "3", "incorrect", wrong[:1])]},
+        {"round": "M1", "completions": [
+            completion(0, "2", "correct", wrong), completion(1, "3", "incorrect", wrong[:1]),
+        ]},
         {"round": "M2", "completions": [
             completion(2, "2", "correct", right), completion(3, "2", "correct", wrong),
             completion(4, "", "unknown", [], "not judged"),
