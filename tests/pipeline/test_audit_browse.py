@@ -222,7 +222,10 @@ def test_no_text_is_obeyed_in_any_view(root: Path, tmp_path: Path, is_served: bo
             ("problems", {"round": HOSTILE_NAME, "in": HOSTILE_NAME, "sample": hexed(2)}),
             ("overview", {}),
             ("comparison", {"problem": hexed(1)}),
-            *(("search", {"text": text[:200], "field": "completion"}) for text in HOSTILE if "\x00" not in text),
+            *(
+                ("search", {"text": text[:200], "field": "completion"})
+                for text in (HOSTILE[1], HOSTILE[4], HOSTILE[-1])
+            ),
         ]
         for view, params in views:
             await show(browser, address, view, **params)
@@ -240,7 +243,7 @@ def test_no_text_is_obeyed_in_any_view(root: Path, tmp_path: Path, is_served: bo
 
         for hash_part in (f"view={HOSTILE_NAME}", f"view=constructor&sample={HOSTILE_NAME}", "%%%&view=__proto__"):
             await go_to(browser, f"{address}#{hash_part}")
-            await browser.wait_until("document.querySelector('#choices select')")
+            await browser.wait_until("document.querySelector('#choices select') && document.querySelector('.step')")
             assert await browser.evaluate("document.title") == title, hash_part
 
     visit(place, rounds, tmp_path, work)

@@ -91,5 +91,5 @@
   byId("keys").addEventListener("click", toggleHelp);
   window.addEventListener("hashchange", guard(show));
   // The first view is shown first: with many samples, listing the choices takes a second.
-  guard(async () => { await show(); await offer(); })();
+  guard(async () => { await guard(show)(); await offer(); })();
 })();

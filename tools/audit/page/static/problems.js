@@ -85,7 +85,10 @@ page.views.problems = (() => {
     if (linked && !found.card) { // the link is older than the filter, or the sample than the data
       chosen = page.setFilter({});
       found = await page.ask("card", { ...chosen, in: params.in, sample: linked });
-      if (!found.card) throw new Error(`no sample ${linked} in round ${params.in}`);
+      if (!found.card) {
+        page.tell(`no sample ${linked} in round ${params.in ?? "none"}; this is the first problem`);
+        found = await page.ask("card", { ...chosen, position: "0" });
+      }
     }
     ({ count, position, card } = found);
     render(linked);
