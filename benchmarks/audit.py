@@ -1,8 +1,10 @@
-"""``make bench-audit``: how long ``audit verify`` takes over a run of the whole graph, and how much memory.
+"""``make bench-audit``: how long ``audit verify`` and the page's views take over a run of the whole graph.
 
 Eight generated completions of eight steps to each problem go through every stage, by `dvc repro`, into a folder that is
 kept: with the same number of samples, the next call runs only the verification. SAMPLES=1000000 must take under 10
 minutes on 4 cores. With several sizes it also measures how the work grows, which must not be faster than the samples.
+Of the page it measures what `audit serve --show-labels` does for each view, in a process of its own. Neither has any
+memory of an earlier call, but the files may be in the system's cache.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,13 @@ import yaml
 from experiments.workspace import make_workspace, reproduce
 from stages.common.toy_arithmetic import GAIN_VERBS, LOSS_VERBS, NAMES, OBJECTS
 from tools.audit import CheckResults, verify
+from tools.audit.page.overview import summarize_samples
+from tools.audit.page.problem_card import make_card
+from tools.audit.page.problem_index import ProblemFilter, build_index
+from tools.audit.page.round_comparison import read_comparison
+from tools.audit.page.text_search import TextQuery, search_texts
+from tools.audit.table_sets import find_all_tables
+from tools.dvc_lock import read_lock
 
 SAMPLES_PER_PROBLEM = 8
 DAYS = 7
@@ -86,7 +95,43 @@ def _verify(samples: int, workers: int) -> VerificationTiming:
     )
     if results.is_broken:
         sys.exit("the run that was just made is broken")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        views = pool.submit(_time_views, folder, time.time()).result()
+    print(f"page     {samples:>9,} samples", *(f"{seconds:.2f} s {view}" for view, seconds in views.items()), sep="  ")
     return timing
+
+
+def _time_views(folder: Path, started: float) -> dict[str, float]:
+    """Seconds until each view has what it shows; `started` is the time at which the process was started."""
+    os.chdir(folder)
+    table_sets = {tables.name: tables for tables in find_all_tables(Path(), read_lock(Path()))}
+    index = build_index(Path(), list(table_sets.values()))
+
+    def show(position: int) -> str:
+        _, problem = index.find(ProblemFilter(), position)
+        assert problem is not None
+        make_card(Path(), table_sets[problem.round], problem)
+        return problem.problem_id
+
+    def search(text: str) -> None:
+        search_texts(Path(), table_sets, index.list_problems(), TextQuery(text))
+
+    problem_id = show(0)
+    seconds = {"first problem, from the start": time.time() - started}
+    views: dict[str, Callable[[], object]] = {
+        "filters": index.list_choices,
+        "overview": lambda: summarize_samples(index.tag_samples()),
+        "another problem": lambda: show(1),
+        "search, rare text": lambda: search("64 + 7"),
+        "search, a text in all": lambda: search("the answer"),
+        "search, a text in none": lambda: search("no such text"),
+        "across rounds": lambda: read_comparison(Path(), table_sets.values(), index, problem_id),
+    }
+    for view, work in views.items():
+        before = time.monotonic()
+        work()
+        seconds[view] = time.monotonic() - before
+    return seconds
 
 
 def _time_verification(folder: Path, workers: int) -> tuple[CheckResults, VerificationTiming]:
