@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,12 +22,12 @@ ItemKey = tuple[str, str]
 class LabelItem(NamedTuple):
     """A completion whose steps can be labelled."""
 
+    rank: int
+    """Of 32 bits, by hash: the order in which items of a queue are asked, the same for everybody."""
     round: str
     sample_id: str
     problem_id: str
     num_steps: int
-    rank: int
-    """Of 32 bits, by hash: the order in which items of a queue are asked, the same for everybody."""
 
     @property
     def key(self) -> ItemKey:
@@ -64,16 +64,12 @@ class LabelQueue:
         if not self._table_sets:
             raise UserError("no step has a judge's label here; run `dvc repro` or `dvc checkout`")
         self._options = options
-        items = sorted(
-            (item for tables in self._table_sets for item in _list_items(root, tables, options.seed)),
-            key=lambda item: (item.rank, item.key),
-        )
+        items = sorted(item for tables in self._table_sets for item in _list_items(root, tables, options.seed))
         self._items = {item.key: item for item in items}
         for name, sample_id in sorted(set(gold) - self._items.keys()):
             raise UserError(f"gold: {name}: no labelled sample {sample_id}; remove it from the file")
-        limit = round(options.random_fraction * 2**32)
-        self._gold = {item.key: item for item in items if item.key in gold}
-        self._random = {item.key: item for item in items if item.rank < limit and item.key not in gold}
+        self._gold = sorted(self._items[key] for key in gold)
+        self._gold_keys = set(gold)
         self._by_value: list[LabelItem] | None = None
 
     def find(self, key: ItemKey) -> LabelItem | None:
@@ -82,14 +78,14 @@ class LabelQueue:
 
     def find_queue(self, key: ItemKey) -> Literal["random", "value"]:
         """Which of the two queues holds an item; gold items count as picked."""
-        return "random" if key in self._random else "value"
+        return "random" if self._is_random(self._items[key]) and key not in self._gold_keys else "value"
 
     def has_gold(self, key: ItemKey) -> bool:
-        return key in self._gold
+        return key in self._gold_keys
 
     def list_exam(self) -> list[LabelItem]:
         """The gold items of the examination."""
-        return list(islice(self._gold.values(), self._options.num_exam))
+        return self._gold[: self._options.num_exam]
 
     def choose_next(self, num_finished: int, is_open: Callable[[LabelItem], bool]) -> LabelItem | None:
         """The item for a person who finished `num_finished`, among those that `is_open`; None where none is left."""
@@ -99,29 +95,35 @@ class LabelQueue:
         """Read all labels and sort the items that are asked by value."""
         if self._by_value is None:
             tiers = {key: tier for tables in self._table_sets for key, tier in _iterate_tiers(self._root, tables)}
-            others = [item for key, item in self._items.items() if key not in self._random and key not in self._gold]
-            self._by_value = sorted(others, key=lambda item: tiers[item.key])
+            picked = (item for item in self._items.values() if not self._is_random(item))
+            self._by_value = sorted(picked, key=lambda item: tiers[item.key])
         return self._by_value
 
+    def _is_random(self, item: LabelItem) -> bool:
+        return item.rank < self._options.random_fraction * 2**32
+
     def _iterate(self, turn: int) -> Iterator[LabelItem]:
-        """All items, those first that this turn asks."""
+        """All items, those first that this turn asks; gold items as nothing else."""
         options = self._options
         yield from self.list_exam()
         if _draw(options.seed, "gold", turn) < options.gold_fraction:
-            yield from self._gold.values()
-        is_random = turn == 0 or _draw(options.seed, "queue", turn) < options.random_fraction
-        if is_random:
-            yield from self._random.values()
-        yield from self.sort_by_value()
-        yield from self._random.values()
-        yield from self._gold.values()
+            yield from self._gold
+        if turn == 0 or _draw(options.seed, "queue", turn) < options.random_fraction:
+            yield from self._iterate_random()
+        yield from (item for item in self.sort_by_value() if item.key not in self._gold_keys)
+        yield from self._iterate_random()
+        yield from self._gold
+
+    def _iterate_random(self) -> Iterator[LabelItem]:
+        drawn = takewhile(self._is_random, self._items.values())  # the items are sorted by rank
+        return (item for item in drawn if item.key not in self._gold_keys)
 
 
 def _list_items(root: Path, tables: TableSet, seed: int) -> Iterator[LabelItem]:
     """The samples of a round or evaluation with labels."""
     rows = _collect_labels(root, tables, num_steps=pl.len())
     for sample_id, problem_id, num_steps in rows.iter_rows():
-        yield LabelItem(tables.name, sample_id, problem_id, num_steps, _rank(seed, sample_id))
+        yield LabelItem(_rank(seed, sample_id), tables.name, sample_id, problem_id, num_steps)
 
 
 def _collect_labels(root: Path, tables: TableSet, **aggregated: pl.Expr) -> pl.DataFrame:

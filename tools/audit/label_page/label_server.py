@@ -40,6 +40,9 @@ def make_routes(root: Path, options: ServeOptions, table_sets: list[TableSet] | 
 
     Raises `UserError` for a file that cannot be used, and where there is nothing to label or to look at.
     """
+    gold = read_gold(options.gold) if options.gold else {}
+    if options.queue.num_exam > len(gold):
+        raise UserError(f"--exam {options.queue.num_exam}: expected at most {len(gold)}, the items of --gold")
     if table_sets is None:
         table_sets = find_all_tables(root, read_lock(root))
     if options.shows_labels:
@@ -48,9 +51,6 @@ def make_routes(root: Path, options: ServeOptions, table_sets: list[TableSet] | 
     if options.round_name is not None and options.round_name not in names:
         raise UserError(f"--round: expected one of {', '.join(names) or 'none'}, found {options.round_name!r}")
     chosen = [it for it in table_sets if it.name in names and options.round_name in (None, it.name)]
-    gold = read_gold(options.gold) if options.gold else {}
-    if options.queue.num_exam > len(gold):
-        raise UserError(f"--exam {options.queue.num_exam}: expected at most {len(gold)}, the items of --gold")
     path = options.guideline or GUIDELINE
     try:
         guideline = path.read_text(encoding="utf-8")
