@@ -55,10 +55,10 @@ def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], 
 
     `tables` are the evaluation's by folder: of each set ``labels`` (LABEL rows) and ``outcomes`` (OUTCOME rows). Only
     blind labels of items drawn at random count: a judge's label in view anchors people, and items picked for a doubtful
-    label have more errors than most. The majority of several annotators on a step counts; a tie does not. Agreement and
-    kappa cover the steps with a known judge label. The `rates` are of whole completions with a correct answer, whose
-    stepwise errors `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect
-    step, or labelled every step correct.
+    label have more errors than most. A step on which annotators differ does not count until it is adjudicated.
+    Agreement and kappa cover the steps with a known judge label. The `rates` are of whole completions with a correct
+    answer, whose stepwise errors `evaluate.judge_rates` corrects, in the format of that block: the annotators found an
+    incorrect step, or labelled every step correct.
     """
     labels = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
     left_out = human_labels["left_out"].drop_nulls().value_counts().sort("left_out")
@@ -72,7 +72,7 @@ def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], 
     if matched.is_empty():
         note = f"none of the {counted.height} human labels that count is on an evaluated step"
         return report | {"note": f"{note}; {human_labels.height - counted.height} do not count"}
-    steps = labels.join(_take_majority(matched), on=_STEP_KEY, how="left")
+    steps = labels.join(_take_agreed(matched), on=_STEP_KEY, how="left")
     labelled = steps.drop_nulls("is_correct")
     agreement = count_by_problem(labelled, _JUDGE.eq(_HUMAN).fill_null(False), _JUDGE.is_not_null())
     return report | {
@@ -89,10 +89,10 @@ def _concat_tables(tables: Mapping[str, pl.DataFrame], name: str) -> pl.DataFram
     return pl.concat(table for folder, table in tables.items() if folder.split("/")[-1] == name)
 
 
-def _take_majority(human_labels: pl.DataFrame) -> pl.DataFrame:
-    balance = pl.when(_HUMAN).then(1).otherwise(-1).sum()
-    sums = human_labels.group_by(_STEP_KEY).agg(balance=balance).filter(pl.col("balance") != 0)
-    return sums.select(*_STEP_KEY, is_correct=pl.col("balance") > 0)
+def _take_agreed(human_labels: pl.DataFrame) -> pl.DataFrame:
+    """One label per step on which the annotators say the same; see `resolve_labels`."""
+    agreed = human_labels.group_by(_STEP_KEY).agg(pl.col("is_correct").unique())
+    return agreed.filter(pl.col("is_correct").list.len() == 1).explode("is_correct")
 
 
 def _count_confusion(labelled: pl.DataFrame) -> dict[str, dict[str, int]]:

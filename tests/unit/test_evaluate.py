@@ -526,8 +526,9 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
         human_line(greedy(1), 1, False),
     ]  # the last one counts
     lines += [human_line(greedy(4), 1, False), human_line(greedy(2), 0, True), human_line(greedy(2), 1, False)]
-    lines += [human_line(greedy(5), 1, False, person) for person in "ab"] + [human_line(greedy(5), 1, True, "c")]
-    lines += [human_line(greedy(5), 0, True, "a"), human_line(greedy(5), 0, False, "b")]  # a tie
+    lines += [human_line(greedy(5), 1, False, person) for person in "ab"]
+    lines += [human_line(greedy(5), 2, person != "c", person) for person in "abc"]  # two of three settle nothing
+    lines += [human_line(greedy(5), 0, True, "a"), human_line(greedy(5), 0, False, "b")]
     lines += [human_line("elsewhere", 0, True), human_line(greedy(0), 7, True)]
     left_out: list[dict[str, Any]] = [
         {"is_blind": False}, {"queue": "value"}, {"queue": "browsing"}, {"kind": "gold"}, {"label": "cannot_tell"},
@@ -540,7 +541,7 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
     ).report
     found = report["judge"]["human_labels"]
     # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both correct 4, both incorrect 2, only the judge correct 2.
-    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (22, 13, 9)
+    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (24, 15, 9)
     assert found["num_left_out"] == {
         "answer to a gold item": 1,
         "cannot tell or bad split": 1,
