@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import polars as pl
 import yaml
 
 from stages.common.params.dataset import DatasetParams
-from stages.common.params.judge import JudgeScope
+from stages.common.params.judge import JudgeParams, JudgeScope
 from stages.common.params.sample import PromptParams
 from stages.common.params.select import SelectParams
 from stages.common.policies import read_policy
@@ -30,6 +31,7 @@ from stages.common.tables import (
     write_table,
 )
 from stages.dataset.training_files import RoundTables, build_dataset
+from stages.judge import judge_samples
 from stages.select import keep_in_scope
 from stages.select.__main__ import select
 from tests.support import tiny_policy
@@ -93,18 +95,40 @@ def make_place(
         write_table(
             root / "data/labels/M1/replies", REPLY, pl.DataFrame(_replies(rows["labels"]), REPLY.schema), digits
         )
+    _build_dataset(root)
+    return root
+
+
+def _build_dataset(root: Path) -> None:
+    recipe = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    data, folder = root / "data", root / "data/datasets/M1"
     inputs = RoundTables(
         *(locate(data, table) for table in (PROBLEM, SAMPLE, OUTCOME)),
-        selections,
+        data / "selections/M1",
         locate(data, STEP),
         locate(data, LABEL),
-        scope,
+        recipe["judge"].get("scope", "selected"),
     )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     prompt = PromptParams(**recipe["sample"]["prompt"])
-    (root / "data/datasets/M1").mkdir(parents=True)
-    report = build_dataset(inputs, PARAMS, prompt, 1, digits, root / "data/datasets/M1")
+    report = build_dataset(inputs, PARAMS, prompt, 1, recipe["tables"]["shard_digits"], folder)
     write(data / "reports/dataset/M1.json", report)
-    return root
+
+
+def judge_again(root: Path, params: dict[str, Any]) -> None:
+    """Label all steps of the place below `root` by the judge of `params`, and make its data set of these labels."""
+    recipe = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    recipe["judge"] = params
+    (root / "params.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    data, digits = root / "data", recipe["tables"]["shard_digits"]
+    problems, samples, steps = (read_table(locate(data, table), table, digits) for table in (PROBLEM, SAMPLE, STEP))
+    labels = judge_samples(problems, samples, steps, JudgeParams.model_validate(params), 1)
+    shutil.rmtree(locate(data, LABEL))
+    write_table(locate(data, LABEL), LABEL, labels.labels, digits)
+    if labels.replies.height:
+        write_table(locate(data, LABEL) / "replies", REPLY, labels.replies, digits)
+    _build_dataset(root)
 
 
 def locate(data: Path, table: Table) -> Path:

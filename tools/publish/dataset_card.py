@@ -12,6 +12,7 @@ from stages.report.stage_reports import PolicyReports, StageReports, get_count, 
 from tools.human_labels import describe_agreement
 from tools.publish import card_metrics
 from tools.publish.croissant import RecordSet, build_croissant
+from tools.publish.croissant_provenance import DERIVED_FROM, GENERATED_BY, describe_judging
 from tools.publish.exported_round import ExportedRound, hide_folders
 from tools.publish.formats import ExportFormat
 from tools.publish.licenses import find_hub_license, list_licenses
@@ -103,26 +104,37 @@ class DatasetCard:
 
     def build_croissant(self) -> dict[str, Any]:
         """Croissant JSON-LD with a record set per configuration that has rows."""
+        owner, _, name = self.repo.partition("/")
+        origins = sorted({each for labels in self.labels.values() for each, _ in card_metrics.list_origins(labels)})
         properties = {
-            "name": self.repo.rpartition("/")[2],
+            "name": name,
             "description": f"{self.title}. {DESCRIPTION}",
             "url": self.url,
             "version": "1.0.0",
             "datePublished": self.commit.date,
             "license": find_hub_license(self.licenses) or f"{self.url}#licenses",
             "citeAs": self.citation,
+            "creator": {"@type": "sc:Organization", "name": owner, "url": make_url(owner)},
+            DERIVED_FROM: [{"@type": "prov:Entity", "rdfs:label": origin} for origin in origins],
+            GENERATED_BY: {"@type": "prov:Activity", "rdfs:label": f"publication of commit {self.commit.id}"},
         }
         records = [
             RecordSet(
-                config.name,
+                config.exported.name,
+                config.format.name,
                 f"Round {config.exported.name}. {config.format.purpose}",
                 config.files,
                 config.format.list_columns(config.exported.is_chat),
+                self._describe_judging(config.exported),
             )
             for config in self.configs
             if config.num_rows
         ]
         return build_croissant(properties, self.url, records)
+
+    def _describe_judging(self, exported: ExportedRound) -> dict[str, Any]:
+        used = next((it.name for it in self.configs if it.num_rows and it.name == f"{exported.name}-replies"), None)
+        return describe_judging(exported.judge.description, exported.judge_models, exported.judge_prompts, used)
 
     def _dump_metadata(self) -> str:
         """The Hub's metadata block, without its fences."""

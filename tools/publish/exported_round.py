@@ -75,6 +75,21 @@ class ExportedRound:
         """The hash of each judging model's prompt template."""
         return [hash_prompt(model.template) for model in self.judge.llms]
 
+    def describe_judge(self) -> dict[str, Any]:
+        """What a reader needs to recount the votes: the judge's kind, models, prompts, and rule of agreement.
+
+        Of a process reward model, its thresholds, too.
+        """
+        params = self.judge.params
+        prm = params.prm if params.kind == "prm" else None
+        return {
+            **params.model_dump(mode="json", include={"kind", "num_votes", "min_agreement", "label_noise"}),
+            "description": self.judge.description,
+            "models": [hide_folders(prm.model)] if prm else self.judge_models,
+            "prompts": self.judge_prompts,
+            **(prm.model_dump(mode="json", include={"correct_threshold", "incorrect_threshold"}) if prm else {}),
+        }
+
     @property
     def replies(self) -> Path | None:
         """Folder of the judging models' raw replies, None where a rule judged."""

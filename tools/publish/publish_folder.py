@@ -63,6 +63,7 @@ def write_dataset(
         hashes[name] = {
             "dataset": exported.dataset.hash,
             "policy": read_policy(root / "models" / exported.policy).hash,
+            "judge": exported.describe_judge(),
         }
     made_from = _copy_provenance(commit, root, folder)
     if human_labels is not None:

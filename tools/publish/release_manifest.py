@@ -1,5 +1,9 @@
-"""The manifest of a publication: sha256 of every file, one hash over them, and the commit and data they come from."""
+"""The manifest of a publication: sha256 of every file, one hash over them, and the commit and data they come from.
 
+Its second line has the `checksum` of its bytes from the third line on, so that no byte of a publication changes unseen.
+"""
+
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +32,13 @@ class ReleaseManifest:
 
 
 def write_release_manifest(folder: Path, rounds: dict[str, Any], made_from: dict[str, Any]) -> ReleaseManifest:
-    """Write the manifest of all files in `folder`; `rounds` has an object per round (or policy) with its own hash."""
+    """Write the manifest of all files in `folder`; `rounds` has an object per round (or policy) with its own hashes."""
     files = hash_folder(folder, exclude=(MANIFEST,))
     manifest = ReleaseManifest(hash_manifest(files), files, tuple(rounds))
     value = {"made_by": MADE_BY, "hash": manifest.hash, "files": files, "rounds": rounds, "made_from": made_from}
     write_json(folder / MANIFEST, value)
+    after_first_line = (folder / MANIFEST).read_bytes().partition(b"\n")[2]
+    write_json(folder / MANIFEST, {"checksum": hashlib.sha256(after_first_line).hexdigest(), **value})
     return manifest
 
 
