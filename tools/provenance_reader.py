@@ -63,7 +63,7 @@ def count_votes(row: Row, step: Row, attempts: list[Row], judge: Row) -> tuple[b
         is_known = score and not judge["incorrect_threshold"] <= float(score[1]) < judge["correct_threshold"]
         votes = [[float(score[1]) >= judge["correct_threshold"] if score and is_known else None]]
     votes = votes or [[step["label"]]]
-    counts = [sum(of_model.count(verdict) for of_model in votes) for verdict in NAMES]
+    counts = [sum(of_model.count(value) for of_model in votes) for value in NAMES]
     agreements = {label: min(of_model.count(label) / len(of_model) for of_model in votes) for label in (True, False)}
     known = [(label, agreement) for label, agreement in agreements.items() if agreement >= judge["min_agreement"]]
     return *(known[0] if known else (None, 0.0)), counts
@@ -90,9 +90,9 @@ def print_history(row: Row, step: Row, attempts: list[Row], trained: list[Row], 
         f"sample {row['sample_id']}: index {row['sample_index']} of policy {row['policy']}",
         f"step {step['step']} of {len(row['steps'])}: {row['completion'][step['start'] : step['end']]!r}",
         f"judge {step['judge']}: {judge['kind']} {judge['models']} with prompts {row['judge_prompts']}",
-        *(f"reply {reply['request_hash']}: {reply['error'] or reply['text']!r}" for reply in attempts),
-        f"votes {dict(zip(NAMES.values(), counts, strict=True))}: {NAMES[label]}, agreement {agreement}",
-        f"label {NAMES[step['label']]}, agreement {step['agreement']}: {step['reason']!r}",
+        *(f"vote {each['vote']}, reply {each['request_hash']}: {each['error'] or each['text']!r}" for each in attempts),
+        f"counted {dict(zip(NAMES.values(), counts, strict=True))}: {NAMES[label]}, agreement {agreement:.3g}",
+        f"label {NAMES[step['label']]}, agreement {step['agreement']:.3g}: {step['reason']!r}",
         *(f"error: {name} does not follow from the rest" for name in holds if not holds[name]),
         sep="\n  ",
     )
@@ -101,7 +101,7 @@ def print_history(row: Row, step: Row, attempts: list[Row], trained: list[Row], 
 
 def main() -> int:
     """Print which files have changed, or else the history of each label; 1 if anything is wrong."""
-    folder, ids = Path(sys.argv[1]), sys.argv[2:]
+    folder, ids = Path(sys.argv[1] if sys.argv[1:] else sys.exit(__doc__)), sys.argv[2:]
     if errors := check_files(folder):
         sys.exit("\n".join(errors))
     rounds = json.loads((folder / "manifest.json").read_bytes())["rounds"]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -75,6 +76,10 @@ def test_a_round_is_published_once(place: Path, hub: Hub, tmp_path: Path) -> Non
         place, sys.executable, "-m", "tools.cli", "audit", "row", str(folder / "data/M1/kto/00000.parquet"), "3"
     )
     assert json.loads((place / "models/M0/manifest.json").read_text(encoding="utf-8"))["hash"] in followed
+    labels = pl.read_parquet(folder / "data/M1/labels/*.parquet").explode("steps").select("sample_id", pl.col("steps"))
+    label_ids = [f"M1/{row['sample_id']}/{row['steps']['step']}" for row in labels.drop_nulls().iter_rows(named=True)]
+    histories = run(place, sys.executable, "tools/provenance_reader.py", str(folder), *label_ids)
+    assert histories.count("\n  label ") == len(label_ids) > 0
     state = hub.state()
     again = publish(place, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--private")
     assert "already published" in again.stdout
@@ -99,8 +104,6 @@ def test_a_dry_run_writes_the_folder_and_sends_nothing(place: Path, hub: Hub, tm
 @needs_audit
 def test_labels_that_were_tampered_with_are_refused(place: Path, hub: Hub, tmp_path: Path) -> None:
     """A label flipped in the table and in DVC's lock, and committed: only the audit can tell."""
-    import polars as pl
-
     tampered = tmp_path / "tampered"
     run(tmp_path, "git", "clone", "-q", str(place), str(tampered))
     run(tampered, "dvc", "cache", "dir", "--local", str(place / ".dvc/cache"))

@@ -110,11 +110,11 @@ def test_random_labels_lead_to_their_source_rows_and_votes(
         assert f"  problem {step['problem_id']}: " in history
         assert repr(step["completion"][step["start"] : step["end"]]) in history
         names = {True: "correct", False: "incorrect", None: "unknown"}
-        assert f"  label {names[step['label']]}, agreement {step['agreement']}: " in history
+        assert f"  label {names[step['label']]}, agreement {step['agreement']:.3g}: " in history
         if step["votes_correct"] is not None:
             votes = [step[f"votes_{name}"] for name in ("correct", "incorrect", "invalid")]
-            assert f"votes {dict(zip(names.values(), votes, strict=True))}: " in history
-        num_replies += history.count("\n  reply ")
+            assert f"counted {dict(zip(names.values(), votes, strict=True))}: " in history
+        num_replies += history.count("\n  vote ")
     assert (num_replies >= NUM_LABELS) == (folder / "data/M1/replies").is_dir()
 
 

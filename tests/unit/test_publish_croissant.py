@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,13 @@ def test_other_fields_have_no_provenance_of_their_own(metadata: dict[str, Any]) 
         if "annotation" in field
     }
     assert annotated == set(LABELS)
+
+
+def test_the_example_of_the_docs_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("docs/publishing.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(import mlcroissant\n.*?)```", text, re.DOTALL)
+    exec(example.replace("/tmp/look", str(folder)).replace("M2", "M1"), {})
+    assert "M1-kto/origin_row" in capsys.readouterr().out
 
 
 def test_its_provenance_is_prov_o_in_rdf(metadata: dict[str, Any]) -> None:
