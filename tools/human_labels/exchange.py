@@ -40,7 +40,7 @@ def export_labels(
     losses = Counter({"sample": len(labels) - num_found})
     for annotation in annotations:
         losses.update(_count_losses(label_format, annotation, index, with_own=not lossy))
-    lost = ", ".join(f"{key} of {losses[key]:,}" for key in ("sample", *HumanLabel.model_fields) if losses[key])
+    lost = _format_losses(losses)
     if lost and not lossy:
         raise UserError(
             f"{out}: {format_name} cannot hold all of {len(labels):,} labels; it would leave out: {lost}; "
@@ -156,6 +156,13 @@ def _count_losses(
         else:
             losses.update(key for key in HumanLabel.model_fields if getattr(read, key) != getattr(label, key))
     return losses
+
+
+def _format_losses(losses: Counter[str]) -> str:
+    whole = {"sample": "labels of samples in no table", "label": "labels that it cannot say"}
+    texts = [f"{losses[key]:,} {text}" for key, text in whole.items() if losses[key]]
+    keys = [f"{key} of {losses[key]:,}" for key in HumanLabel.model_fields if losses[key] and key not in whole]
+    return ", ".join(texts + keys)
 
 
 def _format_line(label: HumanLabel) -> str:
