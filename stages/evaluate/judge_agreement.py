@@ -1,6 +1,7 @@
 """Agreement of the evaluation's judge with human labels of the same steps."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 from stages.common.benchmarks import check_file
 from stages.common.human_labels import HumanLabel, read_human_labels
 from stages.common.params.evaluate import HumanLabelsParams
+from stages.common.resolved_labels import resolve_labels
 from stages.common.statistics import (
     CONTINGENCY_CELLS,
     Bootstrap,
@@ -23,60 +25,59 @@ _JUDGE = pl.col("label")
 _JUDGE_NAMES = {"correct": _JUDGE.fill_null(False), "incorrect": ~_JUDGE.fill_null(True), "unknown": _JUDGE.is_null()}
 
 
-def load_human_labels(params: HumanLabelsParams) -> pl.DataFrame:
-    """The last label of each annotator on each step: columns ``sample_id, step, is_correct, left_out``.
+def load_human_labels(params: HumanLabelsParams) -> list[HumanLabel]:
+    """The labels of the recipe's file that count, see `read_human_labels`.
 
-    `left_out` says why a label does not count, null where it does. Raises `UserError` for a file with another hash than
-    the recipe's or naming a bad line.
+    Raises `UserError` for a file with another hash than the recipe's or naming a bad line.
     """
     path = Path(params.path)
     check_file(path, params.sha256)
-    labels = read_human_labels(path)
-    adjudicated = {(label.sample_id, label.step) for label in labels if label.kind == "adjudicated"}
-    rows = [(it.sample_id, it.step, it.is_correct, _explain_left_out(it, adjudicated)) for it in labels]
-    schema = {"sample_id": pl.String, "step": pl.Int32, "is_correct": pl.Boolean, "left_out": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return read_human_labels(path)
 
 
-def _explain_left_out(label: HumanLabel, adjudicated: set[tuple[str, int]]) -> str | None:
-    """Why `label` says nothing on how often this judge is correct, None where it does."""
-    reasons = {
-        "answer to a gold item": label.kind == "gold",
-        "settled by adjudication": label.kind != "adjudicated" and (label.sample_id, label.step) in adjudicated,
-        "judge's label was shown": not label.is_blind,
-        "not drawn at random": label.queue != "random",
-        "cannot tell or bad split": label.is_correct is None,
-    }
-    return next((reason for reason, applies in reasons.items() if applies), None)
+def _explain_left_out(label: HumanLabel) -> str | None:
+    """Why `label` says nothing on how often a judge is correct, None where it does."""
+    if label.kind == "gold":
+        return "answer to a gold item"
+    if not label.is_blind and label.kind != "adjudicated":
+        return "judge's label was shown"
+    return None if label.queue == "random" else "not drawn at random"
 
 
-def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], bootstrap: Bootstrap) -> dict[str, Any]:
-    """Agreement of the judge's labels with `human_labels` (rows of `load_human_labels`) on the evaluated steps.
+def score_judge(
+    human_labels: Sequence[HumanLabel], tables: Mapping[str, pl.DataFrame], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Agreement of the judge's labels with `human_labels` on the evaluated steps.
 
     `tables` are the evaluation's by folder: of each set ``labels`` (LABEL rows) and ``outcomes`` (OUTCOME rows). Only
     blind labels of items drawn at random count: a judge's label in view anchors people, and items picked for a doubtful
-    label have more errors than most. A step on which annotators differ does not count until it is adjudicated.
-    Agreement and kappa cover the steps with a known judge label. The `rates` are of whole completions with a correct
-    answer, whose stepwise errors `evaluate.judge_rates` corrects, in the format of that block: the annotators found an
-    incorrect step, or labelled every step correct.
+    label have more errors than most. Of several annotators on a step, see `resolve_labels`. Agreement and kappa cover
+    the steps that both know. The `rates` are of whole completions with a correct answer, whose stepwise errors
+    `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect step, or labelled
+    every step correct.
     """
     labels = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
-    left_out = human_labels["left_out"].drop_nulls().value_counts().sort("left_out")
-    counted = human_labels.filter(pl.col("left_out").is_null())
-    matched = counted.join(labels.select(_STEP_KEY), on=_STEP_KEY, how="semi")
+    evaluated = set(labels.select(_STEP_KEY).iter_rows())
+    left_out = Counter(filter(None, map(_explain_left_out, human_labels)))
+    counted = [label for label in human_labels if _explain_left_out(label) is None]
+    matched = [label for label in counted if (label.sample_id, label.step) in evaluated]
+    resolved = resolve_labels(matched)
     report: dict[str, Any] = {
-        "num_labels": human_labels.height,
-        "num_left_out": dict(left_out.iter_rows()),
-        "num_matched": matched.height,
+        "num_labels": len(human_labels),
+        "num_left_out": dict(sorted(left_out.items())),
+        "num_matched": len(matched),
     }
-    if matched.is_empty():
-        note = f"none of the {counted.height} human labels that count is on an evaluated step"
-        return report | {"note": f"{note}; {human_labels.height - counted.height} do not count"}
-    steps = labels.join(_take_agreed(matched), on=_STEP_KEY, how="left")
+    if not matched:
+        note = f"none of the {len(counted)} human labels that count is on an evaluated step"
+        return report | {"note": f"{note}; {left_out.total()} do not count"}
+    rows = [(*key, label.is_correct) for key, label in resolved.items()]
+    schema = {"sample_id": pl.String, "step": pl.Int32, "is_correct": pl.Boolean}
+    steps = labels.join(pl.DataFrame(rows, schema=schema, orient="row"), on=_STEP_KEY, how="left")
     labelled = steps.drop_nulls("is_correct")
     agreement = count_by_problem(labelled, _JUDGE.eq(_HUMAN).fill_null(False), _JUDGE.is_not_null())
     return report | {
         "num_steps": labelled.height,
+        "num_unknown": len(resolved) - labelled.height,
         "confusion": _count_confusion(labelled),
         "agreement": agreement.estimate(bootstrap).to_dict(),
         "kappa": _estimate_kappa(labelled, bootstrap),
@@ -87,12 +88,6 @@ def score_judge(human_labels: pl.DataFrame, tables: Mapping[str, pl.DataFrame], 
 def _concat_tables(tables: Mapping[str, pl.DataFrame], name: str) -> pl.DataFrame:
     """The tables called `name` of all sets; outcomes of majority samples join nothing, since those are not judged."""
     return pl.concat(table for folder, table in tables.items() if folder.split("/")[-1] == name)
-
-
-def _take_agreed(human_labels: pl.DataFrame) -> pl.DataFrame:
-    """One label per step on which the annotators say the same; see `resolve_labels`."""
-    agreed = human_labels.group_by(_STEP_KEY).agg(pl.col("is_correct").unique())
-    return agreed.filter(pl.col("is_correct").list.len() == 1).explode("is_correct")
 
 
 def _count_confusion(labelled: pl.DataFrame) -> dict[str, dict[str, int]]:

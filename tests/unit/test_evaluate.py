@@ -526,13 +526,13 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
         human_line(greedy(1), 1, False),
     ]  # the last one counts
     lines += [human_line(greedy(4), 1, False), human_line(greedy(2), 0, True), human_line(greedy(2), 1, False)]
-    lines += [human_line(greedy(5), 1, False, person) for person in "ab"]
+    lines += [human_line(greedy(5), 1, False, person) for person in "ab"] + [human_line(greedy(5), 1, True, "c")]
+    lines += [human_line(greedy(5), 1, False, "chair", kind="adjudicated")]
     lines += [human_line(greedy(5), 2, person != "c", person) for person in "abc"]  # two of three settle nothing
-    lines += [human_line(greedy(5), 0, True, "a"), human_line(greedy(5), 0, False, "b")]
+    lines += [human_line(greedy(5), 0, True, "a"), human_line(greedy(5), 0, False, "b")]  # a tie
     lines += [human_line("elsewhere", 0, True), human_line(greedy(0), 7, True)]
-    left_out: list[dict[str, Any]] = [
-        {"is_blind": False}, {"queue": "value"}, {"queue": "browsing"}, {"kind": "gold"}, {"label": "cannot_tell"},
-    ]  # fmt: skip
+    lines += [human_line(greedy(2), 2, True, label="cannot_tell")]
+    left_out: list[dict[str, Any]] = [{"is_blind": False}, {"queue": "value"}, {"queue": "browsing"}, {"kind": "gold"}]
     lines += [human_line(greedy(1), 1, True, f"other {at}", **cells) for at, cells in enumerate(left_out)]
     lines += [human_line(greedy(0), 1, True, "judge", kind="adjudicated"), human_line(greedy(0), 1, False, "b")]
     changes = {"num_majority_samples": 2, "human_labels": write_human_labels(tmp_path, lines)}
@@ -541,14 +541,13 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
     ).report
     found = report["judge"]["human_labels"]
     # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both correct 4, both incorrect 2, only the judge correct 2.
-    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (24, 15, 9)
+    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (26, 20, 9)
     assert found["num_left_out"] == {
         "answer to a gold item": 1,
-        "cannot tell or bad split": 1,
         "judge's label was shown": 1,
         "not drawn at random": 2,
-        "settled by adjudication": 2,
     }
+    assert found["num_unknown"] == 3  # where people differ, or cannot tell
     assert found["confusion"] == {
         "correct": {"correct": 4, "incorrect": 0, "unknown": 1},
         "incorrect": {"correct": 2, "incorrect": 2, "unknown": 0},
