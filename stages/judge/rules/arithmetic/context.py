@@ -19,8 +19,21 @@ _HYPOTHETICAL = make_word_set(
     "if suppose supposing assume assuming assumption imagine claim claims claimed guess try trying verify "
     "instead not isn't doesn't don't cannot can't never neither whether unless false wrong incorrect mod modulo "
     "congruent remainder base check checking test testing satisfy satisfies satisfying such no without might think "
-    "thinks write writes wrote say says said believes lhs rhs option options choice choices"
+    "thinks write writes wrote say says said believes lhs rhs option options choice choices "
+    "supposed supposedly allegedly hypothetically hypothesis provided granted told stated states quoted quote"
 )
+_REPORTS = make_word_set(
+    "thought figured answered replied argued argues asserted asserts insisted insists concluded concludes guessed "
+    "guesses claimed assumed assumes supposes proposed proposes suggested suggests reported reports"
+)
+"""Said of others: "we concluded that 3 + 4 = 8" states it, "Tom concluded that" does not."""
+
+_OWN = make_word_set("we i have i've we've our my this which that")
+_DETERMINERS = make_word_set("the a an any all these those this that our its")
+_THEIRS = make_word_set("his her their someone's somebody's")
+_WORKS = make_word_set("answer answers solution solutions result work calculation conclusion reply response equation")
+_SOURCES = make_word_set("him her them student students")
+
 _ROUGH = make_word_set(
     "would could should were approximately about roughly around nearly almost approx estimate rounded rounding round "
     "rounds nearest need needs needed require requires required must want wants"
@@ -54,6 +67,8 @@ def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
             break
         if is_clause and not (text in _MODALS and _is_task(tokens[position + 1 : position + 3])):
             words.append(text)
+    if reporter := _find_reporter(tokens, equals_at):
+        return f"{NO_FACT}: {reporter}"
     if _is_test(tokens, equals_at):
         return f"{NO_FACT}: follows the value of a letter"
     for token in tokens[equals_at : equals_at + CLAUSE_TOKENS]:
@@ -66,6 +81,31 @@ def find_clause_skip_reason(tokens: list[Token], equals_at: int) -> str:
         return f"{NO_FACT}: a substitution into an equation"  # it may be a test of a value
     hypothetical = next((f"{NO_FACT}: {word}" for word in words if word in _HYPOTHETICAL), "")
     return hypothetical or next((f"stated with {word}" for word in words if word in _ROUGH), "")
+
+
+def _find_reporter(tokens: list[Token], equals_at: int) -> str:
+    """What lays the equation into another's mouth or makes a premise of it, "" where the step states it itself."""
+    before = tokens[max(0, equals_at - CLAUSE_TOKENS) : equals_at]
+    sentence_at = next((at for at in reversed(range(len(before))) if before[at].text in _SENTENCE_ENDS), -1) + 1
+    before = before[sentence_at:]
+    texts = [token.text.lower().replace("’", "'") for token in before]
+    quotes = [text for text in texts if text in '"“”']
+    if quotes and quotes[-1] != "”" and (len(quotes) % 2 or quotes[-1] == "“"):
+        return "quoted"
+    for at, text in enumerate(texts):
+        following, previous = texts[at + 1 : at + 3], texts[at - 1] if at else ""
+        is_last_clause = not _CLAUSE_ENDS.intersection(texts[at + 2 :])  # His answer, 2 + 2 = 5, is on the board
+        if text == "given" and following[:1] != ["by"] and previous not in _DETERMINERS and is_last_clause:
+            return text
+        if text in _REPORTS and previous not in _OWN and is_last_clause:
+            return text
+        if text in _WORKS and is_last_clause and (previous in _THEIRS or previous.endswith("'s")):
+            return f"{previous} {text}"
+        if text == "according" and len(following) == 2:
+            name = before[at + 2].text
+            if following[1] in _SOURCES or (name[:1].isupper() and len(name) > 1):
+                return f"according to {name}"
+    return ""
 
 
 def _is_task(after: list[Token]) -> bool:
