@@ -14,6 +14,7 @@ from stages.common.progress import progress
 from stages.common.prompt import make_prompt
 from stages.dataset.label_quality import LabelQuality
 from stages.dataset.pairs import RoundPairs
+from stages.dataset.retractions import check_steps_exist, read_retractions, retract_labels
 from stages.dataset.round_tables import SAMPLED, RoundShard, RoundTables, read_round_shard
 from stages.select import keep_selected
 
@@ -65,6 +66,8 @@ class JoinedRound:
     """Selected samples that reached the token limit: `completions`, and of them `with_correct_answer`."""
     quality: LabelQuality = field(default_factory=LabelQuality)
     pairs: RoundPairs = field(default_factory=RoundPairs)
+    retracted: Counter[str] = field(default_factory=Counter)
+    """Known labels of steps that count as unknown since they were found wrong, by reason."""
 
 
 def join_round(
@@ -73,12 +76,16 @@ def join_round(
     """Write the rows of the selected samples of every shard into `folder`, and pair them.
 
     Rows: sample_id, problem_id, prompt, label, `SAMPLED`, and steps, a list of {start, end, label}. Raises `UserError`
-    if no row is left, or if a table names a row that another lacks.
+    if no row is left, if a table names a row that another lacks, or for a list of retractions that cannot be used.
     """
     joined = JoinedRound()
+    retractions = read_retractions(params.retracted)
     keys, num_problems = [], 0
     for name in progress(shards, "join", unit="shards"):
-        shard = read_round_shard(tables, name)
+        given = read_round_shard(tables, name)
+        check_steps_exist(given, retractions, params.retracted)
+        shard, reasons = retract_labels(given, retractions)
+        joined.retracted.update(reasons)
         joined.quality.add(shard)
         joined.before.add(shard.samples["label"], shard.steps["label"])
         joined.drops.update(shard.selection["drop_reason"].drop_nulls())

@@ -47,7 +47,9 @@ def build_dataset(
         _write_files(joined.files, pl.Series(POSITION, positions), Path(temporary), folder)
     joined.pairs.write(folder)
     files = hash_folder(folder)
-    description = describe_dataset(ordered, joined.before, joined.after, dict(joined.drops), params, prompt)
+    description = describe_dataset(
+        ordered, joined.before, joined.after, dict(joined.drops), params, prompt, joined.retracted
+    )
     manifest = {**description, "pairs": joined.pairs.report(), "files": files, "hash": hash_manifest(files)}
     write_json(folder / "manifest.json", manifest)
     for warning in description["warnings"]:
@@ -70,6 +72,7 @@ def describe_dataset(
     drops: dict[str, int],
     params: DatasetParams,
     prompt: PromptParams,
+    retracted: dict[str, int],
 ) -> dict[str, Any]:
     """The manifest without files and hash. `ordered`: problem_id and label of all rows in training order."""
     labels = {"before": before.report(), "after": after.report()}
@@ -85,6 +88,7 @@ def describe_dataset(
         "warnings": list_balance_warnings(labels["after"], params.max_weight),
         "drops": dict(sorted(drops.items())),
         "paired_with_own_problem": count_same_problem_pairs(ordered, params.kl_block_size),
+        **({} if params.retracted is None else {"retracted": dict(sorted(retracted.items()))}),
     }
 
 

@@ -91,6 +91,7 @@ class DatasetCard:
             counts={name: card_metrics.count_by_source(labels) for name, labels in self.labels.items()},
             orders={name: card_metrics.describe_order(exported) for name, exported in self.rounds.items()},
             balances={name: card_metrics.count_labels(models[name]) for name in self.rounds},
+            retracted={name: get_value(models[name].reports, "dataset", "retracted") or {} for name in self.rounds},
             warnings={name: get_value(models[name].reports, "dataset", "warnings") or [] for name in self.rounds},
             judges={name: self._describe_judge(name, models[name]) for name in self.rounds},
             examples=card_metrics.select_examples(next(iter(self.labels.values()))),

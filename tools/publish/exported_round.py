@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from stages.common.params.judge import JudgeParams
 from stages.common.params.recipe import resolve
 from stages.common.params.tables import TablesParams
 from stages.common.tables import Table, list_shards, read_shard
+from stages.dataset import read_retractions
 from stages.judge import Judge, make_judge
 from stages.judge.llm import hash_prompt
 from stages.train.dataset_folder import DatasetFolder, read_dataset_folder
@@ -94,6 +96,12 @@ class ExportedRound:
     def replies(self) -> Path | None:
         """Folder of the judging models' raw replies, None where a rule judged."""
         return self.locate("labels") / "replies" if self.judge.has_replies else None
+
+    @cached_property
+    def retractions(self) -> pl.DataFrame:
+        """Labels of steps that were found wrong and are unknown here, as `read_retractions` gives them."""
+        path = self.params["dataset"].get("retracted")
+        return read_retractions(path and self.root / path)
 
     def locate(self, stage: str) -> Path:
         """Folder of the table of this round made by `stage`; the problems are those of all rounds."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.params.block import ParamsBlock
+from stages.common.params.block import LocalFile, ParamsBlock
 
 CutRule = Literal["keep", "drop", "unlabelled"]
 
@@ -26,3 +26,6 @@ class DatasetParams(ParamsBlock):
     """Most pairs per problem, of completions and of steps each, that methods on pairs train on, so that no problem with
     many samples outweighs the others. 10 is what Iterative RPO takes of 30 samples (arXiv 2404.19733); a problem has no
     more pairs than two go into its rows anyway."""
+    retracted: LocalFile | None = None
+    """JSON Lines of labels found wrong: `sample_id`, `step` (from 0), `reason` and `who`. Such a step is unknown in the
+    data set and in what is published; the table of labels keeps what the judge gave. null: none."""

@@ -19,13 +19,15 @@ CACHE = Path("work/file_hashes.json")
 
 
 class FileHasher:
-    """Hashes files and folders below `root`, each again only where its size or time has changed."""
+    """Hashes files and folders below `root`, each again only where its size or time has changed, or `reads_all`."""
 
-    def __init__(self, root: Path = Path()) -> None:
+    def __init__(self, root: Path = Path(), reads_all: bool = False) -> None:
         self._root = root
         try:
             self._known: dict[str, list[Any]] = json.loads((root / CACHE).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # absent, or torn: it only saves time
+            self._known = {}
+        if reads_all:
             self._known = {}
         self._has_new = False
 

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, VERIFIER_RESPONSE, Table
+from stages.dataset import read_retractions
 from tools.audit.key_ranges import SAMPLE_KEY, STEP_KEY, collect, read_where
 from tools.audit.table_sets import DatasetSelection, TableSet
 from tools.audit.verify.dataset_checks import COLUMNS
@@ -40,6 +41,8 @@ class SampleLineage:
     outcome: TableRow | None
     verifier_responses: list[TableRow]
     selection: SelectionOutcome | None
+    retracted: dict[int, TableRow]
+    """Labels found wrong by step: what the list says of each."""
     rows: dict[Path, int]
     """The sample's row in each file of the dataset, 0-based."""
 
@@ -61,6 +64,7 @@ def read_lineage(root: Path, tables: TableSet, sample_id: str) -> SampleLineage 
         read_first(root / tables.outcomes, OUTCOME, of_sample),
         _read_verifier_responses(root, tables, of_sample),
         None if selection is None else _read_selection(root, tables, selection, of_sample, of_problem),
+        {} if selection is None else _read_retracted(root, selection, sample_id),
         {} if selection is None else _find_rows(root, selection, sample_id),
     )
 
@@ -103,6 +107,12 @@ def _read_selection(
         return None
     outcomes = read_where(root / tables.outcomes, OUTCOME, of_problem, ["is_correct"])["is_correct"].to_list()
     return SelectionOutcome(row["drop_reason"], row["rank"], outcomes.count(True), outcomes.count(False))
+
+
+def _read_retracted(root: Path, selection: DatasetSelection, sample_id: str) -> dict[int, TableRow]:
+    path = selection.params.retracted
+    retractions = read_retractions(path and root / path).filter(pl.col("sample_id") == sample_id)
+    return {row["step"]: row for row in retractions.iter_rows(named=True)}
 
 
 def _find_rows(root: Path, selection: DatasetSelection, sample_id: str) -> dict[Path, int]:

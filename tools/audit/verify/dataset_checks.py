@@ -23,6 +23,8 @@ from stages.dataset import (
     build_rows,
     describe_dataset,
     order_for_training,
+    read_retractions,
+    retract_labels,
 )
 from stages.select import keep_selected
 from tools.audit.check_results import CheckResults
@@ -57,6 +59,7 @@ class SelectedRows:
     before: LabelCounts = field(default_factory=LabelCounts)
     after: LabelCounts = field(default_factory=LabelCounts)
     pairs: RoundPairs = field(default_factory=RoundPairs)
+    retracted: Counter[str] = field(default_factory=Counter)
 
     def merge(self, other: SelectedRows) -> None:
         """Add another range's selection."""
@@ -65,10 +68,14 @@ class SelectedRows:
         self.before.counts += other.before.counts
         self.after.counts += other.after.counts
         self.pairs.merge(other.pairs)
+        self.retracted += other.retracted
 
 
-def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows) -> SelectedRows | None:
-    """The rows of the selected samples among `rows`; None where one of their tables could not be read."""
+def select_rows(root: Path, selection: DatasetSelection, scope: JudgeScope, rows: RangeRows) -> SelectedRows | None:
+    """The rows of the selected samples among `rows`; None where one of their tables could not be read.
+
+    Raises `UserError` where the list of retracted labels cannot be used.
+    """
     if rows.problems is None or rows.samples is None or rows.steps is None:
         return None
     if rows.labels is None or rows.outcomes is None or rows.selection is None:
@@ -82,6 +89,8 @@ def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows)
         steps.join(rows.labels.select(*STEP_KEY, "label"), on=STEP_KEY, how="left").sort(STEP_KEY),
         scope,
     )
+    path = selection.params.retracted
+    shard, reasons = retract_labels(shard, read_retractions(path and root / path))
     kept = keep_selected(shard.samples, shard.selection)
     trained = apply_cut_rule(kept, selection.params.cut)
     built = build_rows(trained, shard, selection.prompt)
@@ -92,6 +101,7 @@ def select_rows(selection: DatasetSelection, scope: JudgeScope, rows: RangeRows)
         built.select("problem_id", "sample_id", "label").with_columns(*digests),
         Counter(rows.selection["drop_reason"].drop_nulls()) + Counter({CUT: kept.height - trained.height}),
     )
+    selected.retracted = reasons
     selected.before.add(shard.samples["label"], shard.steps["label"])
     selected.after.add_rows(built)
     selected.pairs.add(built, selection.params.max_pairs_per_problem)
@@ -135,7 +145,13 @@ def check_dataset(
     if "selection" in results and manifest:
         results.count("selection", 1)
         expected = describe_dataset(
-            ordered, selected.before, selected.after, dict(selected.drops), selection.params, selection.prompt
+            ordered,
+            selected.before,
+            selected.after,
+            dict(selected.drops),
+            selection.params,
+            selection.prompt,
+            selected.retracted,
         )
         for key, value in {**expected, "pairs": selected.pairs.report()}.items():
             if manifest.get(key) != value:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stages.common.params.file_hashes import FileHasher
 from stages.common.policies import MANIFEST
 from stages.common.provenance import hash_folder
 from tools.audit.check_results import CheckResults
@@ -49,6 +50,17 @@ def check_hash(
     changed = list_changed_since_commit_of(root, LOCK, path)
     files_changed = f"; changed since dvc.lock was committed: {', '.join(changed)}" if changed else ""
     results.add_error(check, path, f"has md5 {actual}; dvc.lock says {md5} ({stages}){files_changed}")
+
+
+def check_given_file(results: CheckResults, root: Path, path: str, digest: str | None, stage: str) -> None:
+    """Compare a local file or folder that a recipe names with the hash that `stage` ran with; one may be elsewhere."""
+    actual = FileHasher(root, reads_all=True).hash(path)
+    if actual is None:
+        results.note_not_recomputed("code", "files named by the recipe that are not here", 1)
+        return
+    results.count("code", 1)
+    if actual != digest:
+        results.add_error("code", path, f"has hash {actual}; dvc.lock says {digest} ({stage})")
 
 
 def check_manifest(results: CheckResults, root: Path, folder: Path, hash_of_files: HashOfFiles) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.errors import UserError
+from stages.common.params.block import FILE_HASHES
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.policies import hash_policy_files, read_policy
 from stages.common.provenance import hash_manifest
@@ -16,7 +17,7 @@ from tools.audit.check_results import CHECKS, CheckResults
 from tools.audit.key_ranges import UNREADABLE, KeyRange, plan_ranges
 from tools.audit.table_sets import RECIPE, TableSet, list_lookups, list_rounds
 from tools.audit.verify.dataset_checks import COLUMNS, SelectedRows, check_dataset, hash_file_rows, select_rows
-from tools.audit.verify.hash_checks import check_hash, check_manifest, check_policy_sources
+from tools.audit.verify.hash_checks import check_given_file, check_hash, check_manifest, check_policy_sources
 from tools.audit.verify.lock_checks import check_lock, choose_stages, describe_missing, list_hashed_paths
 from tools.audit.verify.parallel import Task, TaskResult, run_tasks
 from tools.audit.verify.report_checks import check_evaluation_report, check_report_copies, check_round_reports
@@ -110,6 +111,16 @@ def _plan_file_tasks(
         for check, path, md5, names in list_hashed_paths(lock, stages, outdated)
         if check in results
     ]
+    if "code" in results:
+        given = {
+            named: name
+            for name in stages
+            if name not in outdated
+            for block in lock[name].tracked_params.values()
+            if isinstance(block, dict)
+            for named in (block.get(FILE_HASHES) or {}).items()
+        }
+        tasks += [plan(check_given_file, root, *named, stage) for named, stage in given.items()]
     if "manifests" in results:
         outs = [out for name in stages if name not in outdated for out in lock[name].outs]
         policies = sorted(Path(out) for out in outs if out.startswith("models/"))
@@ -216,7 +227,10 @@ def _check_range(
     rows = read_rows(task.results, root, tables, keys)
     check_rows(task.results, root, tables, keys, rows, policy)
     if tables.selection is not None and DATASET_CHECKS & checks:
-        task.selected = select_rows(tables.selection, tables.judge.scope, rows)
+        try:
+            task.selected = select_rows(root, tables.selection, tables.judge.scope, rows)
+        except UserError as error:
+            task.results.add_error("selection", str(tables.selection.folder), str(error))
         task.is_complete = task.selected is not None
     return task
 

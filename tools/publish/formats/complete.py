@@ -104,7 +104,7 @@ def _read_steps(exported: ExportedRound, shard: str) -> pl.DataFrame:
     """sample_id, steps and first_error: the steps of each sample with their labels and votes."""
     key = ["sample_id", "step"]
     steps = exported.read_table("steps", STEP, shard).drop("problem_id")
-    labels = exported.read_table("labels", LABEL, shard).drop("problem_id")
+    labels = _retract(exported.read_table("labels", LABEL, shard).drop("problem_id"), exported.retractions)
     votes = pl.DataFrame(schema=VOTE_COUNTS)
     if exported.replies is not None:
         replies = read_shard(exported.replies, REPLY, shard)
@@ -116,6 +116,16 @@ def _read_steps(exported: ExportedRound, shard: str) -> pl.DataFrame:
         .group_by("sample_id", maintain_order=True)
         .agg(steps=pl.struct(column.name for column in _STEP_COLUMNS), first_error=pl.col("first_error").first())
     )
+
+
+def _retract(labels: pl.DataFrame, retractions: pl.DataFrame) -> pl.DataFrame:
+    """`labels` with those of `retractions` unknown, for the reason given there; the first error follows."""
+    key, is_retracted = ["sample_id", "step"], pl.col("why").is_not_null()
+    why = retractions.select(*key, why=pl.concat_str(pl.lit("retracted: "), "reason"))
+    rows = labels.join(why, on=key, how="left", maintain_order="left")
+    rows = rows.with_columns(label=pl.when(~is_retracted).then("label"), reason=pl.coalesce("why", "reason"))
+    first = pl.when(~pl.col("label")).then("step").min().over("sample_id")
+    return rows.with_columns(first_error=first).drop("why")
 
 
 def _read_replies(exported: ExportedRound) -> Iterator[pl.DataFrame]:
