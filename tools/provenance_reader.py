@@ -79,7 +79,7 @@ def print_history(row: Row, step: Row, attempts: list[Row], trained: list[Row], 
     holds = {
         "problem_id": row["problem_id"] == hash_content("problem", problem, answer),
         "sample_id": row["sample_id"] == hash_content("sample", *sample),
-        "label": (given, step["agreement"]) == (label, agreement),
+        "label": (given, step["agreement"]) == (label, agreement) or (given, step["reason"][:9]) == (None, "retracted"),
         "votes": [step[f"votes_{name}"] for name in ("correct", "incorrect", "invalid")] in (counts, [None] * 3),
         "step_kto": all(each["steps"][step["step"]]["label"] is step["label"] for each in trained),
     }

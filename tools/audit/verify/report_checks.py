@@ -24,8 +24,8 @@ from tools.audit.key_ranges import UNREADABLE
 from tools.audit.table_sets import TableSet, read_json
 from tools.dvc_lock import LockEntry
 
-REPORTS = Path("data/reports")
-COPIES = Path("reports/stages")
+REPORT_FOLDER = Path("data/reports")
+COPY_FOLDER = Path("reports/stages")
 """Where stage report copies the reports to, for Git."""
 
 VERDICTS = {True: "correct", False: "incorrect", None: "unknown"}
@@ -33,21 +33,21 @@ VERDICTS = {True: "correct", False: "incorrect", None: "unknown"}
 Metrics = dict[str, Any]
 
 
-def check_round_reports(results: CheckResults, root: Path, tables: TableSet) -> None:
+def check_round_counts(results: CheckResults, root: Path, tables: TableSet) -> None:
     """The numbers in the reports of round `tables.name` that follow from its tables."""
     try:
         expected = _count_round(root, tables)
     except UNREADABLE:
         return  # check "tables" reports it
     for stage, values in expected.items():
-        path = REPORTS / stage / f"{tables.name}.json"
+        path = REPORT_FOLDER / stage / f"{tables.name}.json"
         _compare(results, path, read_json(root / path), values)
     if tables.selection is not None and (manifest := read_json(root / tables.selection.folder / MANIFEST)):
-        path = REPORTS / "dataset" / f"{tables.name}.json"
+        path = REPORT_FOLDER / "dataset" / f"{tables.name}.json"
         given = {key: value for key, value in manifest.items() if key != "drops"}
         _compare(results, path, read_json(root / path), {**given, "manifest": manifest.get("hash")})
     if policy := read_json(root / "models" / tables.name / MANIFEST).get("hash"):
-        path = REPORTS / "train" / f"{tables.name}.json"
+        path = REPORT_FOLDER / "train" / f"{tables.name}.json"
         _compare(results, path, read_json(root / path), {"policy": policy})
 
 
@@ -58,7 +58,7 @@ def check_evaluation_report(results: CheckResults, root: Path, entry: LockEntry,
     is_recorded = not find_engine_kind(validate(SampleParams, params["sample"], "sample").engine).generates
     digits = validate(TablesParams, params["tables"], "tables").shard_digits
     bootstrap = Bootstrap(evaluate.num_bootstrap_samples, seed_from("bootstrap", params["seed"]))
-    path, folder = REPORTS / "evaluate" / f"{policy}.json", root / "data/evaluations" / policy
+    path, folder = REPORT_FOLDER / "evaluate" / f"{policy}.json", root / "data/evaluations" / policy
     report = read_json(root / path)
     sets = {} if evaluate.split is None else {folder: ("", report)}
     benchmarks = report.get("benchmarks") or {}
@@ -77,15 +77,14 @@ def check_evaluation_report(results: CheckResults, root: Path, entry: LockEntry,
 
 def check_report_copies(results: CheckResults, root: Path) -> None:
     """The copies that Git holds must be the reports, where these are here."""
-    if not (root / REPORTS).is_dir():
+    if not (root / REPORT_FOLDER).is_dir():
         return  # check "files" reports it
-    names = {
-        path.relative_to(root / folder) for folder in (REPORTS, COPIES) for path in (root / folder).rglob("*.json")
-    }
+    folders = (root / REPORT_FOLDER, root / COPY_FOLDER)
+    names = {path.relative_to(folder) for folder in folders for path in folder.rglob("*.json")}
     for name in sorted(names):
         results.count("reports", 1)
-        if read_json(root / REPORTS / name) != read_json(root / COPIES / name):
-            results.add_error("reports", str(COPIES / name), f"is not {REPORTS / name}")
+        if read_json(root / REPORT_FOLDER / name) != read_json(root / COPY_FOLDER / name):
+            results.add_error("reports", str(COPY_FOLDER / name), f"is not {REPORT_FOLDER / name}")
 
 
 def _compare(results: CheckResults, path: Path, report: Metrics, expected: Metrics, prefix: str = "") -> None:
