@@ -3,8 +3,7 @@
 Eight generated completions of eight steps to each problem go through every stage, by `dvc repro`, into a folder that is
 kept: with the same number of samples, the next call runs only the verification. SAMPLES=1000000 must take under 10
 minutes on 4 cores. With several sizes it also measures how the work grows, which must not be faster than the samples.
-Of the page it measures what `audit serve --show-labels` does for each view, in a process of its own. Neither has any
-memory of an earlier call, but the files may be in the system's cache.
+Of the page it measures how long `audit serve --show-labels` takes to answer each view.
 """
 
 import argparse
@@ -14,25 +13,23 @@ import multiprocessing
 import os
 import random
 import resource
+import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from experiments.workspace import make_workspace, reproduce
 from stages.common.toy_arithmetic import GAIN_VERBS, LOSS_VERBS, NAMES, OBJECTS
 from tools.audit import CheckResults, verify
-from tools.audit.page.overview import summarize_samples
-from tools.audit.page.problem_card import make_card
-from tools.audit.page.problem_index import ProblemFilter, build_index
-from tools.audit.page.round_comparison import read_comparison
-from tools.audit.page.text_search import TextQuery, search_texts
-from tools.audit.table_sets import find_all_tables
-from tools.dvc_lock import read_lock
 
 SAMPLES_PER_PROBLEM = 8
 DAYS = 7
@@ -42,6 +39,7 @@ ERROR_RATE = 0.05
 """Fraction of steps that are incorrect."""
 
 SHARD_DIGITS = 1
+MAX_START_S = 120
 MAX_DURATION_S = 600
 TARGET_SAMPLES = 1_000_000
 MAX_GROWTH_EXPONENT = 1.05
@@ -95,43 +93,51 @@ def _verify(samples: int, workers: int) -> VerificationTiming:
     )
     if results.is_broken:
         sys.exit("the run that was just made is broken")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        views = pool.submit(_time_views, folder, time.time()).result()
+    views = _time_views(folder)
     print(f"page     {samples:>9,} samples", *(f"{seconds:.2f} s {view}" for view, seconds in views.items()), sep="  ")
     return timing
 
 
-def _time_views(folder: Path, started: float) -> dict[str, float]:
-    """Seconds until each view has what it shows; `started` is the time at which the process was started."""
-    os.chdir(folder)
-    table_sets = {tables.name: tables for tables in find_all_tables(Path(), read_lock(Path()))}
-    index = build_index(Path(), list(table_sets.values()))
+def _time_views(folder: Path) -> dict[str, float]:
+    """Seconds until the server has answered each view, the first from the start of its command."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    started = time.monotonic()
+    command = [sys.executable, "-P", "-m", "tools.cli", "audit", "serve", "--show-labels", "--port", port]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}  # this code, not the copy in `folder`
+    server = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        card = _ask(port, "card", MAX_START_S)["card"]
+        seconds = {"first problem, from the start": time.monotonic() - started}
+        for view, request in {
+            "filters": "choices",
+            "overview": "overview",
+            "another problem": "card?position=1",
+            "search, a rare text": "search?text=64+%2B+7",
+            "search, a text in all": "search?text=the+answer",
+            "search, a text in none": "search?text=no+such+text",
+            "across rounds": f"comparison?problem={card['problem_id']}",
+        }.items():
+            before = time.monotonic()
+            _ask(port, request)
+            seconds[view] = time.monotonic() - before
+        return seconds
+    finally:
+        server.terminate()
+        server.wait()
 
-    def show(position: int) -> str:
-        _, problem = index.find(ProblemFilter(), position)
-        assert problem is not None
-        make_card(Path(), table_sets[problem.round], problem)
-        return problem.problem_id
 
-    def search(text: str) -> None:
-        search_texts(Path(), table_sets, index.list_problems(), TextQuery(text))
-
-    problem_id = show(0)
-    seconds = {"first problem, from the start": time.time() - started}
-    views: dict[str, Callable[[], object]] = {
-        "filters": index.list_choices,
-        "overview": lambda: summarize_samples(index.tag_samples()),
-        "another problem": lambda: show(1),
-        "search, rare text": lambda: search("64 + 7"),
-        "search, a text in all": lambda: search("the answer"),
-        "search, a text in none": lambda: search("no such text"),
-        "across rounds": lambda: read_comparison(Path(), table_sets.values(), index, problem_id),
-    }
-    for view, work in views.items():
-        before = time.monotonic()
-        work()
-        seconds[view] = time.monotonic() - before
-    return seconds
+def _ask(port: str, request: str, timeout_s: float = 0) -> Any:
+    """What the server answers; for `timeout_s` a server that does not listen yet is asked again."""
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{request}") as answer:
+                return json.load(answer)
+        except urllib.error.URLError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def _time_verification(folder: Path, workers: int) -> tuple[CheckResults, VerificationTiming]:
