@@ -63,7 +63,7 @@ def _describe_completion(
     tables: TableSet,
     sample: TableRow,
     steps: list[TableRow],
-    replies: list[TableRow],
+    reply_rows: list[TableRow],
     outcome: TableRow | None,
     tags: list[str],
 ) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _describe_completion(
                 "reasoning": (row["reasoning"] or "")[:MAX_CHARS],
                 "text": (row["text"] or "")[:MAX_CHARS],
             }
-            for row in replies
+            for row in reply_rows
         ],
         "lineage": [
             f"sample {identity}, index {index}, seed {sample['seed']}",
