@@ -24,7 +24,9 @@ from tests.support.labelled_round import FIRST_ERRORS, SECRETS, Completion, make
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
 from tools.audit.label_page.label_queue import QueueOptions
 from tools.audit.label_page.label_server import ServeOptions, make_routes
+from tools.audit.page.page_html import render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
+from tools.audit.page.problem_index import ProblemFilter, build_index
 from tools.human_labels import SampleTables, adjudicate, describe_agreement, export_solutions, list_disagreements
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -321,3 +323,28 @@ def test_looking_around_has_its_own_server(tmp_path: Path) -> None:
                 assert answer.status == 404
 
     asyncio.run(visit())
+
+
+@needs_browser
+def test_labels_saved_from_a_page_without_a_server_are_read(tmp_path: Path) -> None:
+    write_round(tmp_path)
+    chosen = ProblemFilter(source="olympiads")
+    html = render_static_page(tmp_path, [PART], build_index(tmp_path, [PART]), chosen, 5, 0)
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+
+    async def visit() -> str:
+        async with open_browser(tmp_path / "browser") as browser:
+            await browser.open((tmp_path / "page.html").as_uri())
+            await browser.wait_until("document.querySelectorAll('.step').length === 4")
+            await browser.press("c", "i", "a")
+            await browser.wait_until("document.querySelectorAll('.mine:not([hidden])').length === 3")
+            await browser.evaluate("URL.createObjectURL = (blob) => { window.saved = blob; return '#'; }; 0")
+            await browser.evaluate("document.querySelector('#save').click()")
+            return str(await browser.evaluate("window.saved.text()"))
+
+    (tmp_path / "saved.jsonl").write_text(asyncio.run(visit()), encoding="utf-8")
+    labels = read_human_labels(tmp_path / "saved.jsonl")
+    assert [(it.label, it.judge_label) for it in labels] == [
+        ("correct", "incorrect"), ("incorrect", "correct"), ("correct", "correct"),
+    ]  # fmt: skip
+    assert {(it.kind, it.queue, it.mode, it.is_blind) for it in labels} == {("own", "browsing", "per_step", False)}

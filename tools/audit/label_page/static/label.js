@@ -91,6 +91,7 @@
     if (item && judge) {
       byId("item").lastChild.replaceChildren(node("b", judge.verdict, `answer ${NAMES[judge.verdict]}`), ` ${judge.reason}`);
     }
+    byId("hint").parentElement.hidden = !item;
     byId("hint").textContent = !item ? "" : judge ? "Enter: next solution"
       : item.is_finished ? "Labelled. Enter: see what the judge said. Right: next without seeing it" : describeTask();
     byId("actions").replaceChildren(...ACTIONS.filter(([, , , isHere]) => item && (!isHere || isHere())).map(([key, name, work]) => {
