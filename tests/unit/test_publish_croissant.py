@@ -14,6 +14,8 @@ import pytest
 import rdflib
 from rdflib.namespace import PROV, RDF, RDFS
 
+from stages.common.human_labels import append_human_labels
+from tests.support.human_labels import human_label
 from tests.support.publish_place import make_place
 from tools.publish import Commit, write_dataset
 from tools.publish.croissant import JOINED
@@ -27,6 +29,7 @@ LABELS = {
     ("labels", "is_correct"): ("verification", "sample"),
     ("kto", "label"): ("verification", "sample"),
     ("step_kto", "label"): ("verification", "sample"),
+    ("human_labels", "label"): ("labelling", "labelled_step"),
 }
 """Every published field that is a label, and what its provenance is called."""
 
@@ -36,8 +39,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     place = make_place(
         tmp_path_factory.mktemp("place"), problems=6, chat=request.param == "chat", served=request.param != "rule"
     )
-    out = tmp_path_factory.mktemp("out")
-    write_dataset(["M1"], "org/sums", COMMIT, out, place, with_reasoning=True)
+    out, people = tmp_path_factory.mktemp("out"), place / "people.jsonl"
+    sample = pl.read_parquet(place / "data/samples/M1/*.parquet").row(0, named=True)
+    append_human_labels(
+        people, [human_label(round="M1", sample_id=sample["sample_id"], problem_id=sample["problem_id"])]
+    )
+    write_dataset(["M1"], "org/sums", COMMIT, out, place, with_reasoning=True, human_labels=people)
     return out
 
 
@@ -120,12 +127,14 @@ def test_every_label_says_what_it_was_generated_by_and_derived_from(
         "prov:wasDerivedFrom",
     )
     for part in (*generated["subField"], *derived["subField"]):
-        source = part["source"]
+        source, rows = part["source"], read(folder, label[0])
         if "field" in source:
             assert label[0] != "labels"
-            source = lineage[source["field"]["@id"].partition("/")[2]]["source"]
+            source, rows = lineage[source["field"]["@id"].partition("/")[2]]["source"], written
+        elif label[0] == "labels":
+            rows = written
         column, path = source["extract"]["column"], source.get("transform", {}).get("jsonPath")
-        values = written[column].explode().struct.field(path) if path else written[column]
+        values = rows[column].explode().struct.field(path) if path else rows[column]
         is_open = part["name"].startswith("votes_") or part["name"] in ("extraction_rule", "final_answer")
         assert is_open or not values.null_count(), part["@id"]
     names = {part["name"] for part in derived["subField"]}

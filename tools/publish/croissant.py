@@ -106,8 +106,9 @@ def _describe_records(records: RecordSet, by_name: Mapping[str, RecordSet]) -> d
         field["@id"].partition("/")[2]: field
         for field in _list_leaves([_describe_field(labels.name, column) for column in labels.columns])
     }
+    known = label_fields | {field["@id"].partition("/")[2]: dict(field) for field in _list_leaves(fields)}
     for field in _list_leaves(fields):
-        if annotations := annotate_label(field, records.format, label_fields, records.judging):
+        if annotations := annotate_label(field, records.format, known, records.judging):
             field["annotation"] = annotations
     sample_id = {"@id": label_fields["sample_id"]["@id"]}
     if records is labels:
