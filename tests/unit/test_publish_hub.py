@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.hub_server import Fault, Hub, Repository, serve
 from tools.publish.hub_retries import MAX_WAIT_S, choose_wait_s
-from tools.publish.hub_upload import MAX_ATTEMPTS, HubTarget, UploadError, UploadResult, upload
+from tools.publish.hub_upload import MAX_ATTEMPTS, HubTarget, UploadError, UploadResult, read_published, upload
 from tools.publish.preconditions import RefusedError
 from tools.publish.release_manifest import read_release_manifest, write_release_manifest
 
@@ -93,6 +93,18 @@ def test_one_commit_and_one_tag_and_nothing_the_second_time(hub: Hub, tmp_path: 
     assert second == UploadResult(first.commit, first.tag, is_new=False)
     assert hub.state() == state
     assert [request for request in hub.requests if not request.startswith("GET")] == []
+
+
+def test_what_the_hub_holds_is_read(hub: Hub, tmp_path: Path) -> None:
+    api = HfApi(endpoint=hub.url, token=TOKEN)
+    assert read_published(TARGET, api) is None
+    assert not hub.state(), "asking makes no repository"
+    folder = make_folder(tmp_path / "out")
+    send(hub, folder)
+    published = read_published(TARGET, api)
+    assert published is not None
+    assert published.hash == hash_of(folder)
+    assert published.facts["rounds"] == {"M1": {}}
 
 
 def test_a_changed_folder_replaces_what_is_there_under_a_tag_of_its_own(hub: Hub, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from stages.common.errors import UserError
 from stages.common.params.recipe import SEED_POLICY
 from stages.common.tables import replace_dir
 from tools.dvc_lock import name_stage
-from tools.publish.hub_upload import HubTarget, upload
+from tools.publish.hub_upload import HubTarget, read_published, upload
 from tools.publish.preconditions import RefusedError, require_publishable
 from tools.publish.private_data import require_nothing_private
 from tools.publish.publish_folder import write_dataset, write_model
@@ -59,6 +59,7 @@ def publish(
                 with_reasoning=with_reasoning,
                 human_labels=human_labels,
                 with_annotators=with_annotators,
+                previous=None if dry_run else read_published(target),
             )
         num_files = require_nothing_private(temporary, accept)
     print(f"{folder}: {num_files} files, hash {manifest.hash}")

@@ -19,6 +19,7 @@ from tools.publish.licenses import find_hub_license, list_licenses
 from tools.publish.markdown import Markdown, render_card
 from tools.publish.parquet_files import describe_type
 from tools.publish.preconditions import Commit
+from tools.publish.release_changes import ReleaseChanges
 
 DESCRIPTION = (
     "Sampled completions of maths problems with a label for every step and for the final answer, as KTO and Step-KTO "
@@ -44,6 +45,11 @@ class PublishedConfig:
     def files(self) -> str:
         return f"{locate_files(self.exported.name, self.format.name)}/*.parquet"
 
+    def describe(self) -> dict[str, Any]:
+        """Its rows and the types of its columns, to be compared with a later publication."""
+        columns = self.format.list_columns(self.exported.is_chat)
+        return {"rows": self.num_rows, "columns": {column.name: describe_type(column.dtype) for column in columns}}
+
 
 def locate_files(round_name: str, format_name: str) -> str:
     """Folder of a configuration within the publication."""
@@ -61,11 +67,13 @@ class DatasetCard:
         sources: StageReports,
         commit: Commit,
         human_labels: Sequence[HumanLabel] = (),
+        changes: ReleaseChanges | None = None,
     ) -> None:
         self.configs = configs
         self.repo = repo
         self.sources = sources
         self.commit = commit
+        self.changes = changes or ReleaseChanges()
         self.rounds = {config.exported.name: config.exported for config in configs}
         self.human_labels = {
             name: list(describe_agreement(of_round))
@@ -111,7 +119,7 @@ class DatasetCard:
             "name": name,
             "description": f"{self.title}. {DESCRIPTION}",
             "url": self.url,
-            "version": "1.0.0",
+            "version": self.changes.version,
             "datePublished": self.commit.date,
             "license": find_hub_license(self.licenses) or f"{self.url}#licenses",
             "citeAs": self.citation,

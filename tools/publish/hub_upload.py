@@ -81,6 +81,22 @@ def upload(
         raise UploadError(f"{target.repo}: {describe_error(error)}") from error
 
 
+def read_published(
+    target: HubTarget, api: HfApi | None = None, wait: Callable[[float], None] = time.sleep
+) -> ReleaseManifest | None:
+    """The manifest of what the repository holds now; None where it holds no publication of this tool.
+
+    Raises `UploadError` where the Hub does not answer.
+    """
+    publisher = _Publisher(api or HfApi(), target, HubRetryPolicy(MAX_ATTEMPTS, wait))
+    try:
+        return publisher.read_state().manifest
+    except RepositoryNotFoundError:
+        return None
+    except (*HUB_ERRORS, RuntimeError) as error:
+        raise UploadError(f"{target.repo}: {describe_error(error)}") from error
+
+
 class _Publisher:
     """One upload to one repository."""
 
@@ -120,7 +136,7 @@ class _Publisher:
     def _remove_repository(self) -> None:
         """Delete the repository that this run created, unless it has other files than the Hub's own by now."""
         try:
-            if set(self._read_state().files) <= {HUB_FILE}:
+            if set(self.read_state().files) <= {HUB_FILE}:
                 self.api.delete_repo(**self.where, missing_ok=True)
         except HUB_ERRORS as error:  # the error that led here is the one to raise
             print(f"{self.target.repo}: was created and could not be removed: {describe_error(error)}", file=sys.stderr)
@@ -133,7 +149,7 @@ class _Publisher:
     def _create_commit(self, folder: Path, manifest: ReleaseManifest, message: str) -> tuple[str, bool]:
         """Commit `folder`; the commit that has it, and whether it was made now."""
         for attempt in range(MAX_ATTEMPTS):
-            state = self._read_state()
+            state = self.read_state()
             if self._is_current(state, manifest):
                 return state.commit, attempt > 0
             self._require_replaceable(state, manifest)
@@ -148,7 +164,7 @@ class _Publisher:
                 # 412: `main` has moved since its state was read; read it again at once.
                 if _get_status(error) != HTTPStatus.PRECONDITION_FAILED:
                     self.retry.wait_after(_unwrap_hub_error(error), attempt)
-        state = self._read_state()
+        state = self.read_state()
         if self._is_current(state, manifest):
             return state.commit, True
         raise UploadError(f"{self.target.repo}: others committed to it {MAX_ATTEMPTS} times; try again later")
@@ -163,7 +179,8 @@ class _Publisher:
             )
         return True
 
-    def _read_state(self) -> _HubState:
+    def read_state(self) -> _HubState:
+        """The Hub's `main` now."""
         commit = str(self.retry.call(lambda: self.api.repo_info(**self.where)).sha)
         files = tuple(self.retry.call(lambda: self.api.list_repo_files(**self.where, revision=commit)))
         manifest = None

@@ -1,7 +1,7 @@
 """The folder to be published: data, card, Croissant metadata and manifest; the same tree gives the same bytes."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tools.publish.formats.human_label_rows import make_human_labels_format, rea
 from tools.publish.model_card import render_model_card
 from tools.publish.parquet_files import write_format
 from tools.publish.preconditions import Commit, RefusedError
+from tools.publish.release_changes import find_changes
 from tools.publish.release_manifest import LOCK_COPY, RECIPE_COPY, ReleaseManifest, write_release_manifest
 
 REPORT_FOLDER = Path("data/reports")
@@ -41,11 +42,12 @@ def write_dataset(
     with_reasoning: bool = False,
     human_labels: Path | None = None,
     with_annotators: bool = False,
+    previous: ReleaseManifest | None = None,
 ) -> ReleaseManifest:
     """Write `rounds` in every format into `folder`, one configuration each, for the Hub's `repo`.
 
     Judges' thinking is among them `with_reasoning` only, labels by people where the file `human_labels` is given; their
-    annotators are named `with_annotators`, and numbered otherwise.
+    annotators are named `with_annotators`, and numbered otherwise. The card says what changed since `previous`.
 
     Raises `UserError` naming what is missing or invalid.
     """
@@ -68,10 +70,13 @@ def write_dataset(
     made_from = _copy_provenance(commit, root, folder)
     if human_labels is not None:
         made_from["human_labels"] = compute_sha256(human_labels)
-    card = DatasetCard(configs, folder, repo, sources, commit, labels)
+    described = {config.name: config.describe() for config in configs if config.num_rows}
+    changes = find_changes(previous, commit.id, described, hashes, root)
+    card = DatasetCard(configs, folder, repo, sources, commit, labels, changes)
     write_json(folder / CROISSANT, card.build_croissant())
     (folder / CARD).write_text(card.render(), encoding="utf-8")
-    return write_release_manifest(folder, hashes, made_from)
+    facts = {"version": changes.version, "configs": described, "changes": asdict(changes)}
+    return write_release_manifest(folder, hashes, made_from, **facts)
 
 
 def write_model(name: str, repo: str, commit: Commit, folder: Path, root: Path = Path()) -> ReleaseManifest:

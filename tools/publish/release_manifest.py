@@ -5,7 +5,7 @@ Its second line has the `checksum` of its bytes from the third line on, so that 
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,18 @@ class ReleaseManifest:
     hash: str
     files: dict[str, str]
     rounds: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
+    """The whole file."""
 
 
-def write_release_manifest(folder: Path, rounds: dict[str, Any], made_from: dict[str, Any]) -> ReleaseManifest:
+def write_release_manifest(
+    folder: Path, rounds: dict[str, Any], made_from: dict[str, Any], **facts: Any
+) -> ReleaseManifest:
     """Write the manifest of all files in `folder`; `rounds` has an object per round (or policy) with its own hashes."""
     files = hash_folder(folder, exclude=(MANIFEST,))
     manifest = ReleaseManifest(hash_manifest(files), files, tuple(rounds))
     value = {"made_by": MADE_BY, "hash": manifest.hash, "files": files, "rounds": rounds, "made_from": made_from}
+    value |= facts
     write_json(folder / MANIFEST, value)
     after_first_line = (folder / MANIFEST).read_bytes().partition(b"\n")[2]
     write_json(folder / MANIFEST, {"checksum": hashlib.sha256(after_first_line).hexdigest(), **value})
@@ -52,4 +57,4 @@ def read_release_manifest(path: Path) -> ReleaseManifest | None:
         return None
     if made_by != MADE_BY or digest != hash_manifest(files):
         return None
-    return ReleaseManifest(digest, files, rounds)
+    return ReleaseManifest(digest, files, rounds, value)

@@ -4,7 +4,7 @@ Each change is attributed to the earliest stage that caused it. Old tables are r
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,8 @@ LABEL_WORD = pl.col("label").replace_strict(
     {True: "correct", False: "incorrect"}, default="unknown", return_dtype=pl.String
 )
 NO_LABEL = "none"
+ROWS = "step_kto.parquet"
+"""The file of a data set that names all of its samples."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,38 @@ def diff(root: Path, revision: str) -> list[str]:
     Raises `UserError` for a revision that names no commit or has no dvc.lock.
     """
     old, new = read_lock(root, revision), read_lock(root)
-    cache = find_cache(root)
     rounds = [stage.partition("@")[2] for lock in (new, old) for stage in lock if stage.startswith("sample@")]
-    lines: list[str] = []
-    for name in dict.fromkeys(rounds):
-        for level in LEVELS:
-            lines += _format_changes(_compare(root, cache, old, new, name, level), old, new)
-    return lines
+    changes = compare_labels(root, revision, list(dict.fromkeys(rounds)))
+    return [line for each in changes for line in _format_changes(each, old, new)]
+
+
+def compare_labels(root: Path, revision: str, rounds: Sequence[str]) -> list[LabelChanges]:
+    """The labels of `rounds` now against those at a Git revision, level by level; raises as `diff`."""
+    old, new, cache = read_lock(root, revision), read_lock(root), find_cache(root)
+    return [_compare(root, cache, old, new, name, level) for name in rounds for level in LEVELS]
+
+
+def compare_rows(root: Path, revision: str, name: str) -> tuple[int, int]:
+    """How many rows the data set of round `name` gained and lost since a Git revision.
+
+    Raises as `diff`, and `UserError` where one of the two is not here.
+    """
+    old, new = (
+        _find_hashes(lock, name, {"dataset": "datasets"}) for lock in (read_lock(root, revision), read_lock(root))
+    )
+    if old == new:
+        return 0, 0
+    listed = read_cached_listing(find_cache(root), old["dataset"][1]) or {}
+    before = find_cached_file(find_cache(root), listed.get(ROWS, ""))
+    after = root / new["dataset"][0] / ROWS
+    if before is None or not after.is_file():
+        raise UserError(
+            f"{new['dataset'][0]}, then or now, is not here; run `dvc fetch --all-commits` and `dvc checkout`"
+        )
+    ids = [pl.scan_parquet(path).select("sample_id") for path in (before, after)]
+    counts = [these.join(those, on="sample_id", how="anti").select(pl.len()) for these, those in (ids[::-1], ids)]
+    gained, lost = (count.collect().item() for count in counts)
+    return gained, lost
 
 
 def _compare(root: Path, cache: Path | None, old: Lock, new: Lock, name: str, level: LabelLevel) -> LabelChanges:

@@ -92,12 +92,12 @@ def _check_judge(results: CheckResults, path: str, judge: Judge, labels: pl.Data
         results.add_error("labels", f"{path}: {name_row(row)}", f"judge is {row['judge']}, the params give {expected}")
 
 
-def _check_attempts(results: CheckResults, path: str, judge: Judge, steps: pl.DataFrame, replies: pl.DataFrame) -> None:
+def _check_attempts(results: CheckResults, path: str, judge: Judge, steps: pl.DataFrame, rows: pl.DataFrame) -> None:
     """Of a sample that a model voted on all votes must be there, and another attempt only after an invalid one."""
     num_steps = dict(steps.group_by("sample_id").len().iter_rows())
     key = ["problem_id", "sample_id", "judge_index"]
     errors = (
-        replies.sort("attempt").group_by(*key, "step", "vote").agg("attempt", is_invalid=pl.col("error").is_not_null())
+        rows.sort("attempt").group_by(*key, "step", "vote").agg("attempt", is_invalid=pl.col("error").is_not_null())
     )
     for (problem, sample, index), of_sample in errors.sort(*key, "step", "vote").group_by(key, maintain_order=True):
         llm = judge.llms[index]
