@@ -41,7 +41,7 @@ def settle_labels(
     label: Annotated[
         str | None, typer.Argument(metavar="[LABEL]", help="correct, incorrect, neutral, cannot_tell or bad_split.")
     ] = None,
-    annotator: Annotated[
+    adjudicator: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Who settles it; by default your login.")
     ] = None,
     labels: HumanLabels = HUMAN_LABELS,
@@ -55,7 +55,7 @@ def settle_labels(
         return
     if step is None or label is None:
         raise UsageError("adjudicate: expected SAMPLE STEP LABEL, or nothing for the list")
-    typer.echo(adjudicate(labels, sample_id, step, label, annotator or getpass.getuser()))
+    typer.echo(adjudicate(labels, sample_id, step, label, adjudicator or getpass.getuser()))
 
 
 @labels_app.command("export")

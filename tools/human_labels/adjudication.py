@@ -42,8 +42,8 @@ def find_disagreements(labels: list[HumanLabel]) -> dict[tuple[str, int], list[H
     return found
 
 
-def adjudicate(path: Path, sample_id: str, step: int, label: str, annotator: str) -> str:
-    """Append the label of `annotator` that settles a step; return a line that says so.
+def adjudicate(path: Path, sample_id: str, step: int, label: str, adjudicator: str) -> str:
+    """Append the label of `adjudicator` that settles a step; return a line that says so.
 
     `sample_id` may be a beginning that no other labelled sample has. It wins over what people said, and over an earlier
     adjudication. Raises `UserError` for a step that nobody labelled.
@@ -57,7 +57,7 @@ def adjudicate(path: Path, sample_id: str, step: int, label: str, annotator: str
         raise UserError(f"{path}: nobody labelled step {step} of sample {samples[0]}")
     last = of_step[-1]
     settled = {
-        "annotator": annotator,
+        "annotator": adjudicator,
         "label": label,
         "kind": "adjudicated",
         "mode": "per_step",
@@ -68,4 +68,4 @@ def adjudicate(path: Path, sample_id: str, step: int, label: str, annotator: str
     }
     append_human_labels(path, [check_human_label(last.model_dump() | settled, "adjudicated label")])
     opinions = ", ".join(f"{it.annotator} {it.label}" for it in of_step)
-    return f"{samples[0]}, step {step}: {label} by {annotator}; before: {opinions}"
+    return f"{samples[0]}, step {step}: {label} by {adjudicator}; before: {opinions}"

@@ -99,13 +99,13 @@ def _describe_gold(answers: Sequence[HumanLabel], gold: Sequence[HumanLabel]) ->
     known = {key: it.is_correct for key, it in resolve_labels(gold).items() if it.is_correct is not None}
     if answers and not known:
         yield f"{len(answers):,} labels of gold items: name the file with their known labels by --gold"
-    for annotator in sorted({label.annotator for label in answers}) if known else ():
-        of_annotator = [it for it in answers if it.annotator == annotator and (it.sample_id, it.step) in known]
-        hits = [(it.problem_id, it.is_correct is known[it.sample_id, it.step]) for it in of_annotator]
-        yield f"{annotator} on gold items: {_format_rate(_estimate_rate(hits))} as known"
+    for name in sorted({label.annotator for label in answers}) if known else ():
+        answered = [it for it in answers if it.annotator == name and (it.sample_id, it.step) in known]
+        hits = [(it.problem_id, it.is_correct is known[it.sample_id, it.step]) for it in answered]
+        yield f"{name} on gold items: {_format_rate(_estimate_rate(hits))} as known"
     first_errors = {key: step for key, (is_known, step) in find_first_errors(gold).items() if is_known}
-    for annotator, score in score_gold(answers, first_errors).items():
-        yield f"{annotator}: the first error, or that there is none, found blind in {score}"
+    for name, score in score_gold(answers, first_errors).items():
+        yield f"{name}: the first error, or that there is none, found blind in {score}"
 
 
 def _describe_judges(labels: Sequence[HumanLabel]) -> Iterator[str]:
