@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from stages.common.errors import UserError, describe_error
-from stages.common.params.block import FILE_HASHES, ParamsError
+from stages.common.params.block import FILE_HASHES
 from stages.common.params.recipe import SEED_POLICY, resolve
 from tools.audit.check_results import CheckResults
 from tools.dvc_lock import Lock, LockEntry, find_descendants, find_lineage, find_producers, parse_yaml
@@ -64,7 +64,7 @@ def _find_differences(
     for file, values in entry.params.items():
         try:
             params = read_params(file)
-        except (OSError, YAMLError) as error:
+        except (OSError, ValueError, YAMLError) as error:
             yield file, f"unreadable ({describe_error(error)})"
             continue
         for key, value in values.items():
@@ -114,7 +114,7 @@ def _check_resolved_params(results: CheckResults, root: Path, entry: LockEntry, 
     try:
         expected = resolve(entry.tracked_params, name)
         actual = parse_yaml((root / file).read_text(encoding="utf-8"))
-    except (OSError, KeyError, ParamsError, YAMLError) as error:
+    except (OSError, KeyError, ValueError, YAMLError) as error:
         results.add_error("lock", file, f"does not follow from params.yaml ({describe_error(error)})")
         return
     for key in sorted({*expected, *actual}):
