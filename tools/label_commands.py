@@ -29,10 +29,13 @@ def show_agreement(
     ] = None,
 ) -> None:
     """Show how far people agree with one another and judges with people; and how many steps are incorrect."""
-    from stages.common.human_labels import read_human_labels
-    from tools.human_labels import describe_agreement
+    from tools.human_labels import SampleTables, describe_agreement
 
-    print_lines(describe_agreement(read_human_labels(labels), read_human_labels(gold) if gold else ()))
+    tables = SampleTables.find(Path())
+    current, left_out = tables.read_labels(labels)
+    known, gold_left_out = tables.read_labels(gold) if gold else ([], "")
+    print_lines(describe_agreement(current, known))
+    print_lines(f"{path}: {line}" for path, line in ((labels, left_out), (gold, gold_left_out)) if line)
 
 
 def settle_labels(

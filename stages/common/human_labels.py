@@ -2,19 +2,24 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.common.errors import UserError
+from stages.common.tables import content_hash
 
 HUMAN_LABELS = Path("work/human_labels.jsonl")
 """Where human labels go by default: ignored by Git and DVC, since no stage writes them."""
 
 MAX_STEP = 2**31 - 1
 """Largest step that a table can hold."""
+
+ANOTHER_TEXT = "labelled another text of this step"
+"""Why a label does not apply whose step was cut or sampled anew since."""
 
 StepLabel = Literal["correct", "incorrect", "neutral", "cannot_tell", "bad_split"]
 """What a person says of a step. `neutral` is not wrong but gets nowhere; `bad_split` is not one step."""
@@ -36,6 +41,8 @@ class HumanLabel(BaseModel):
     sample_id: _Text
     problem_id: _Text
     step: int = Field(ge=0, le=MAX_STEP)
+    text_hash: _Version
+    """`hash_step_text` of the step that was labelled: the same index may be of another text later."""
     label: StepLabel
     kind: Literal["own", "gold", "adjudicated", "imported"] = "own"
     """`own` is the annotator's, `gold` their answer to an item whose label is known, `adjudicated` settles what others
@@ -63,6 +70,39 @@ class HumanLabel(BaseModel):
     def is_correct(self) -> bool | None:
         """As training and scores take it: a neutral step is correct, one that cannot be told or is no step unknown."""
         return _IS_CORRECT[self.label]
+
+
+def hash_step_text(text: str) -> str:
+    """First 8 hex digits of the hash of a step's exact text."""
+    return content_hash(text, digits=8)
+
+
+def hash_steps(samples: pl.DataFrame, steps: pl.DataFrame) -> dict[str, dict[int, str]]:
+    """`hash_step_text` by sample_id and step, of the STEP rows whose sample is in `samples`, SAMPLE rows."""
+    texts = dict(samples.select("sample_id", "completion").iter_rows())
+    hashes: dict[str, dict[int, str]] = {}
+    for sample_id, step, start, end in steps.select("sample_id", "step", "start", "end").iter_rows():
+        if sample_id in texts:
+            hashes.setdefault(sample_id, {})[step] = hash_step_text(texts[sample_id][start:end])
+    return hashes
+
+
+def keep_current(
+    labels: Sequence[HumanLabel], find_hashes: Callable[[HumanLabel], Mapping[int, str] | None]
+) -> list[HumanLabel]:
+    """Those of `labels`, oldest first, whose step still has the text that was labelled.
+
+    `find_hashes` gives the hashes of a label's sample by step, None where the sample is not at hand: then the text of
+    the last label of the step counts, so that labels of two texts are never taken for labels of one step.
+    """
+    last = {(label.sample_id, label.step): label.text_hash for label in labels}
+    kept = []
+    for label in labels:
+        hashes = find_hashes(label)
+        current = last[label.sample_id, label.step] if hashes is None else hashes.get(label.step)
+        if label.text_hash == current:
+            kept.append(label)
+    return kept
 
 
 def check_human_label(value: Any, location: str) -> HumanLabel:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from stages.common.benchmarks import check_file
-from stages.common.human_labels import HumanLabel, read_human_labels
+from stages.common.human_labels import ANOTHER_TEXT, HumanLabel, hash_steps, read_human_labels
 from stages.common.params.evaluate import HumanLabelsParams
 from stages.common.resolved_labels import resolve_labels
 from stages.common.statistics import (
@@ -35,13 +35,19 @@ def load_human_labels(params: HumanLabelsParams) -> list[HumanLabel]:
     return read_human_labels(path)
 
 
-def _explain_left_out(label: HumanLabel) -> str | None:
-    """Why `label` says nothing on how often a judge is correct, None where it does."""
+def _explain_left_out(label: HumanLabel, hashes: Mapping[str, Mapping[int, str]]) -> str | None:
+    """Why `label` says nothing on how often a judge is correct, None where it does.
+
+    `hashes` are those of the evaluated steps' texts, by sample_id and step.
+    """
     if label.kind == "gold":
         return "answer to a gold item"
     if not label.is_blind and label.kind != "adjudicated":
         return "judge's label was shown"
-    return None if label.queue == "random" else "not drawn at random"
+    if label.queue != "random":
+        return "not drawn at random"
+    is_current = hashes.get(label.sample_id, {}).get(label.step, label.text_hash) == label.text_hash
+    return None if is_current else ANOTHER_TEXT
 
 
 def score_judge(
@@ -49,17 +55,21 @@ def score_judge(
 ) -> dict[str, Any]:
     """Agreement of the judge's labels with `human_labels` on the evaluated steps.
 
-    `tables` are the evaluation's by folder: of each set ``labels`` (LABEL rows) and ``outcomes`` (OUTCOME rows). Only
-    blind labels of items drawn at random count: a judge's label in view anchors people, and items picked for a doubtful
-    label have more errors than most. Of several annotators on a step, see `resolve_labels`. Agreement and kappa cover
-    the steps that both know. The `rates` are of whole completions with a correct answer, whose stepwise errors
-    `evaluate.judge_rates` corrects, in the format of that block: the annotators found an incorrect step, or labelled
-    every step correct.
+    `tables` are the evaluation's by folder: of each set ``samples``, ``steps``, ``labels`` and ``outcomes`` (SAMPLE,
+    STEP, LABEL and OUTCOME rows). Only labels of the steps' texts as they are count, and only blind labels of items
+    drawn at random count: a judge's label in view anchors people, and items picked for a doubtful label have more
+    errors than most. Of several annotators on a step, see `resolve_labels`. Agreement and kappa cover the steps that
+    both know. The `rates` are of whole completions with a correct answer, whose stepwise errors `evaluate.judge_rates`
+    corrects, in the format of that block: the annotators found an incorrect step, or labelled every step correct.
     """
     labels = _concat_tables(tables, "labels").unique(_STEP_KEY, keep="first")
     evaluated = set(labels.select(_STEP_KEY).iter_rows())
-    left_out = Counter(filter(None, map(_explain_left_out, human_labels)))
-    counted = [label for label in human_labels if _explain_left_out(label) is None]
+    has_label = pl.col("sample_id").is_in({label.sample_id for label in human_labels})
+    samples, spans = (_concat_tables(tables, name).filter(has_label) for name in ("samples", "steps"))
+    hashes = hash_steps(samples, spans)
+    reasons = [_explain_left_out(label, hashes) for label in human_labels]
+    left_out = Counter(filter(None, reasons))
+    counted = [label for label, reason in zip(human_labels, reasons, strict=True) if reason is None]
     matched = [label for label in counted if (label.sample_id, label.step) in evaluated]
     resolved = resolve_labels(matched)
     report: dict[str, Any] = {

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
-from stages.common.human_labels import read_human_labels
+from stages.common.human_labels import hash_step_text, read_human_labels
 from stages.common.tables import LABEL, STEP, read_table, write_table
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
 from tools.audit.page.look_routes import make_look_routes
@@ -245,4 +245,5 @@ def test_the_server(root: Path, tmp_path: Path) -> None:
     (label,) = read_human_labels(labels_path)
     found = {key: getattr(label, key) for key in ("annotator", "round", "sample_id", "problem_id", *mark)}
     assert found == mark | {"annotator": "me", "round": "M1", "sample_id": hexed(0), "problem_id": hexed(0)}
+    assert label.text_hash == hash_step_text("a\n")
     assert (label.judge_label, label.judge, label.is_blind, label.queue) == ("incorrect", "j", False, "browsing")

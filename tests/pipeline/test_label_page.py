@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from stages.common.errors import UserError
-from stages.common.human_labels import append_human_labels, read_human_labels
+from stages.common.human_labels import append_human_labels, hash_step_text, read_human_labels
 from stages.judge.calibration import calibrate_judges
 from tests.support.browser import CHROMIUM, Browser, open_browser
 from tests.support.human_labels import human_label
@@ -212,7 +212,8 @@ def test_each_step_is_labelled_corrected_and_resumed_by_keyboard(tmp_path: Path)
 def test_nothing_of_a_model_is_obeyed_while_labelling(tmp_path: Path) -> None:
     write_round(tmp_path)
     gold = tmp_path / "gold.jsonl"  # the hostile solution is asked first
-    append_human_labels(gold, [human_label(sample_id=hexed(2), problem_id=hexed(1), label="incorrect")])
+    ids = {"sample_id": hexed(2), "problem_id": hexed(1), "text_hash": hash_step_text(HOSTILE[0])}
+    append_human_labels(gold, [human_label(label="incorrect", **ids)])
     queue = QueueOptions(num_exam=1)
 
     async def visit() -> None:

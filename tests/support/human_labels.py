@@ -10,6 +10,7 @@ CELLS: dict[str, Any] = {
     "sample_id": "0" * 32,
     "problem_id": "0" * 32,
     "step": 0,
+    "text_hash": "89abcdef",
     "label": "correct",
     "kind": "own",
     "mode": "per_step",

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.human_labels import HumanLabel
+from stages.common.human_labels import HumanLabel, hash_step_text
 from stages.common.params.judge import JudgeParams
 from stages.common.params.outcome import OutcomeParams
 from stages.common.params.sample import SampleParams
@@ -62,4 +62,7 @@ def make_tables(root: Path, name: str = "M1") -> SampleTables:
 def label(annotator: str, sample_id: str, step: int, said: str = "correct", **cells: Any) -> HumanLabel:
     """What `annotator` said of a step of the tables."""
     ids = {"sample_id": sample_id, "problem_id": PROBLEMS[sample_id], "round": "M1"}
+    texts = STEPS.get(sample_id, [])
+    if step < len(texts):
+        ids["text_hash"] = hash_step_text(texts[step])
     return human_label(annotator=annotator, step=step, label=said, **ids | cells)

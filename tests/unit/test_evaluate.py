@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.console import run_stage
+from stages.common.human_labels import hash_step_text
 from stages.common.params.evaluate import JudgeRatesParams
 from stages.common.params.judge import JudgeParams
 from stages.common.params.sample import SampleParams
@@ -502,6 +503,7 @@ def human_line(sample: str, step: int, is_correct: bool, annotator: str = "a", *
         "sample_id": sample,
         "step": step,
         "label": "correct" if is_correct else "incorrect",
+        "text_hash": hash_step_text(LINES[step] if step < len(LINES) else ""),
     }
     return json.dumps(CELLS | keys | cells) + "\n"
 
@@ -533,6 +535,7 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
     lines += [human_line("elsewhere", 0, True), human_line(greedy(0), 7, True)]
     lines += [human_line(greedy(2), 2, True, label="cannot_tell")]
     left_out: list[dict[str, Any]] = [{"is_blind": False}, {"queue": "value"}, {"queue": "browsing"}, {"kind": "gold"}]
+    left_out.append({"text_hash": hash_step_text("This text was cut otherwise.")})
     lines += [human_line(greedy(1), 1, True, f"other {at}", **cells) for at, cells in enumerate(left_out)]
     lines += [human_line(greedy(0), 1, True, "judge", kind="adjudicated"), human_line(greedy(0), 1, False, "b")]
     changes = {"num_majority_samples": 2, "human_labels": write_human_labels(tmp_path, lines)}
@@ -541,10 +544,11 @@ def test_human_labels_score_the_judge(stages: Stages, policy: Path, tmp_path: Pa
     ).report
     found = report["judge"]["human_labels"]
     # 0 agrees twice, 1 twice, 4 not, 2 once of two, 5 once: both correct 4, both incorrect 2, only the judge correct 2.
-    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (26, 20, 9)
+    assert (found["num_labels"], found["num_matched"], found["num_steps"]) == (27, 20, 9)
     assert found["num_left_out"] == {
         "answer to a gold item": 1,
         "judge's label was shown": 1,
+        "labelled another text of this step": 1,
         "not drawn at random": 2,
     }
     assert found["num_unknown"] == 3  # where people differ, or cannot tell

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from stages.common.errors import UserError
-from stages.common.human_labels import HumanLabel, append_human_labels, read_human_labels
+from stages.common.human_labels import HumanLabel, append_human_labels, hash_step_text, read_human_labels
 from stages.common.params.block import ParamsError, validate
 from stages.common.params.judge import GateParams, JudgeParams
 from stages.common.resolved_labels import resolve_labels
@@ -26,6 +26,7 @@ from tools.human_labels import (
     SampleTables,
     adjudicate,
     describe_agreement,
+    export_labels,
     export_solutions,
     list_disagreements,
     read_calibration_set,
@@ -169,6 +170,42 @@ def test_judges_are_measured_by_split_and_queue_on_blind_labels() -> None:
         "0.000 [0.000, 0.000]",
         "1 labels were given with the judge's in view, and do not measure it",
     ]
+
+
+def test_labels_of_another_text_of_their_step_are_left_out_and_counted(tmp_path: Path, tables: SampleTables) -> None:
+    other = {"text_hash": hash_step_text("First, $1+1=2$.")}  # without the line break that belongs to the step
+    path = write(tmp_path / "labels.jsonl", label("anna", "s0", 0), label("ben", "s0", 0, "incorrect", **other),
+                 label("anna", "s3", 9, **other), label("ben", "s2", 0, "incorrect"))  # fmt: skip
+    labels, left_out = tables.read_labels(path)
+    assert [(it.annotator, it.sample_id) for it in labels] == [("anna", "s0"), ("ben", "s2")]
+    assert left_out == "2 labels are of another text of their step, and left out"
+    assert list(list_disagreements(tables, read_human_labels(path))) == ["0 steps to adjudicate; 0 settled", left_out]
+    rows = make_judge(judge_of(path), 0).label(*read_round(tables)).labels
+    found = {(it["sample_id"], it["step"]): it["label"] for it in rows.to_dicts() if it["label"] is not None}
+    assert found == {("s0", 0): True, ("s2", 0): False}
+    assert [(it.key, it.labels) for it in read_calibration_set(tables, path)] == [
+        ("s0", [True, None, None]),
+        ("s2", [False]),
+    ]
+    out = tmp_path / "out.jsonl"
+    assert export_solutions(tables, path, out) == f"{out}: 2 solutions with 2 known steps; {left_out}"
+    assert list(export_labels(tables, path, "potato", out)) == [f"{out}: 2 rows with 2 labels", left_out]
+    assert adjudicate(path, "s0", 0, "correct", "cy") == "s0, step 0: correct by cy; before: ben incorrect"
+
+
+def test_a_judge_says_that_people_labelled_another_text(tmp_path: Path, tables: SampleTables) -> None:
+    path = write(tmp_path / "labels.jsonl", label("anna", "s2", 0, text_hash="00000000"))
+    made = make_judge(judge_of(path), 0).label(*read_round(tables))
+    row = made.labels.row(by_predicate=pl.col("sample_id") == "s2", named=True)
+    assert (row["label"], row["reason"]) == (None, "labelled another text of this step")
+    assert made.unknown_reasons == {"labelled another text of this step": 1, "not labelled by a person": 9}
+
+
+def test_without_tables_labels_of_two_texts_are_not_taken_for_one_step(tmp_path: Path) -> None:
+    path = write(tmp_path / "labels.jsonl", label("anna", "s0", 0, text_hash="00000000"), label("ben", "s0", 0),
+                 label("cy", "s0", 0))  # fmt: skip
+    labels, _ = SampleTables(tmp_path, []).read_labels(path)
+    assert [it.annotator for it in labels] == ["ben", "cy"]
 
 
 # Adjudication

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stages.common.errors import UserError
-from stages.common.human_labels import HumanLabel, StepLabel, append_human_labels, keep_last, read_human_labels
+from stages.common.human_labels import (
+    HumanLabel,
+    StepLabel,
+    append_human_labels,
+    hash_step_text,
+    keep_last,
+    read_human_labels,
+)
 from stages.judge.calibration import read_solutions
 from tests.support.labelled_project import PROBLEMS, STEPS, label, make_tables
 from tools.cli import app
@@ -182,6 +189,17 @@ def test_rows_of_other_tools_are_read(tmp_path: Path, tables: SampleTables, case
     assert [
         {key: getattr(it, key) for key in case["expected"][0]} for it in read_human_labels(again)
     ] == case["expected"]  # fmt: skip
+
+
+def test_an_imported_label_is_of_the_text_in_its_row_else_in_the_tables(tmp_path: Path, tables: SampleTables) -> None:
+    row = {"instance_id": "s3", "annotator": "anna", "steps": [{"index": 1, "reward": 1}], "mode": "per_step"}
+    path, again = tmp_path / "rows.jsonl", tmp_path / "again.jsonl"
+    for texts, expected in (([], "y\n"), (["x\n", "y\n"], "y\n"), (["x", "\ny\n"], "\ny\n")):
+        path.write_text(json.dumps(row | {"step_texts": texts}))
+        list(import_labels(tables, [path], "potato", write(again, [])))
+        (read,) = read_human_labels(again)
+        assert read.text_hash == hash_step_text(expected)
+        assert len(tables.read_labels(again)[0]) == (expected == STEPS["s3"][1])
 
 
 json_values = st.recursive(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
-from stages.common.human_labels import append_human_labels, read_human_labels
+from stages.common.human_labels import append_human_labels, hash_step_text, read_human_labels
 from tests.support.human_labels import human_label
 from tests.support.labelled_round import DISAGREEMENT, SECRETS, Completion, make_completions, write_labelled_round
 from tests.support.small_round import PART
@@ -192,7 +192,8 @@ def test_a_skipped_item_is_asked_in_the_next_session(root: Path, tmp_path: Path)
 def test_an_item_labelled_while_looking_around_is_not_asked(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     first = open_session(root, path).describe_next()["item"]
-    seen = {"sample_id": first["sample_id"], "is_blind": False, "queue": "browsing"}
+    text_hash = hash_step_text(first["steps"][0])
+    seen = {"sample_id": first["sample_id"], "is_blind": False, "queue": "browsing", "text_hash": text_hash}
     append_human_labels(path, [human_label(**seen)])
     session = open_session(root, path)
     assert session.describe_next()["item"]["sample_id"] != first["sample_id"]
@@ -252,6 +253,22 @@ def test_another_sample_is_refused(root: Path, tmp_path: Path) -> None:
                 ask(key)
 
 
+def test_a_label_of_another_text_is_asked_again(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    session = open_session(root, path)
+    first = session.describe_next()["item"]
+    session.add(mark(first, *["correct"] * 4))
+    written = read_human_labels(path)
+    assert [it.text_hash for it in written] == [hash_step_text(text) for text in first["steps"]]
+    assert open_session(root, path).describe_next()["item"]["sample_id"] != first["sample_id"]
+    path.unlink()
+    append_human_labels(path, [it.model_copy(update={"text_hash": "00000000"}) for it in written])
+    again = open_session(root, path).describe_next()
+    assert (again["item"]["sample_id"], again["item"]["labels"], again["num_finished"]) == (first["sample_id"], {}, 0)
+    with pytest.raises(UserError, match=rf"M1, sample {first['sample_id']} step 0: labelled another text of this step"):
+        read_gold(path, root, [PART])
+
+
 # Gold items
 
 
@@ -263,14 +280,14 @@ def test_gold_labels_are_known_or_refused(tmp_path: Path) -> None:
         append_human_labels(path, [human_label(kind="gold", **it) for it in cells])
 
     write({"step": 0}, {"step": 1, "label": "incorrect"}, {"sample_id": "b", "step": 0, "label": "neutral"})
-    assert read_gold(path) == {("M1", "0" * 32): 1, ("M1", "b"): None}
+    assert read_gold(path, tmp_path, ()) == {("M1", "0" * 32): 1, ("M1", "b"): None}
     write({"step": 0}, {"step": 0, "label": "incorrect", "annotator": "you"})
     with pytest.raises(UserError, match="expected one label, found correct and incorrect"):
-        read_gold(path)
+        read_gold(path, tmp_path, ())
     for cells in ({"step": 1, "label": "incorrect"}, {"step": 0, "label": "cannot_tell"}):
         write(cells)
         with pytest.raises(UserError, match="the first error cannot be told"):
-            read_gold(path)
+            read_gold(path, tmp_path, ())
 
 
 def test_the_score_counts_first_errors_found_blind() -> None:

@@ -14,7 +14,7 @@ import pytest
 import rdflib
 from rdflib.namespace import PROV, RDF, RDFS
 
-from stages.common.human_labels import append_human_labels
+from stages.common.human_labels import append_human_labels, hash_steps
 from tests.support.human_labels import human_label
 from tests.support.publish_place import make_place
 from tools.publish import Commit, write_dataset
@@ -41,9 +41,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     )
     out, people = tmp_path_factory.mktemp("out"), place / "people.jsonl"
     sample = pl.read_parquet(place / "data/samples/M1/*.parquet").row(0, named=True)
-    append_human_labels(
-        people, [human_label(round="M1", sample_id=sample["sample_id"], problem_id=sample["problem_id"])]
-    )
+    ids = {key: sample[key] for key in ("sample_id", "problem_id")}
+    hashes = hash_steps(*(pl.read_parquet(place / "data" / name / "M1/*.parquet") for name in ("samples", "steps")))
+    append_human_labels(people, [human_label(round="M1", text_hash=hashes[ids["sample_id"]][0], **ids)])
     write_dataset(["M1"], "org/sums", COMMIT, out, place, with_reasoning=True, human_labels=people)
     return out
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from stages.common.errors import UserError
-from stages.common.human_labels import append_human_labels
+from stages.common.human_labels import append_human_labels, hash_steps
 from stages.common.params.judge import JudgeScope
 from stages.common.provenance import compute_sha256
 from stages.judge.llm import hash_prompt
@@ -203,13 +203,18 @@ def test_labels_by_people_are_published_without_names_and_times(
     place: Path, of: ExportedRound, folder: Path, tmp_path: Path
 ) -> None:
     rows = rows_of(folder, "labels")[:2]
-    cells = [{"sample_id": row["sample_id"], "problem_id": row["problem_id"]} for row in rows]
+    hashes = hash_steps(*(pl.read_parquet(place / "data" / name / "M1/*.parquet") for name in ("samples", "steps")))
+    cells: list[dict[str, Any]] = [
+        {"sample_id": row["sample_id"], "problem_id": row["problem_id"], "text_hash": hashes[row["sample_id"]][0]}
+        for row in rows
+    ]
     path = tmp_path / "labels.jsonl"
     append_human_labels(path, [
         human_label(annotator="Ben Beispiel", label="incorrect", **cells[0]),
         human_label(annotator="Anna Beispiel", label="neutral", **cells[0]),
         human_label(annotator="Ben Beispiel", label="cannot_tell", **cells[1]),
         human_label(annotator="Cleo Beispiel", label="incorrect", kind="adjudicated", **cells[0]),
+        human_label(annotator="Dora Beispiel", label="incorrect", **cells[1] | {"text_hash": "00000000"}),
         human_label(annotator="Ben Beispiel", sample_id="of another run"),
         human_label(annotator="Ben Beispiel", round="M7"),
     ])  # fmt: skip

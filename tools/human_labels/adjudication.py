@@ -8,7 +8,8 @@ from pathlib import Path
 from stages.common.errors import UserError
 from stages.common.human_labels import HumanLabel, append_human_labels, check_human_label, read_human_labels
 from stages.common.resolved_labels import PEOPLE_DISAGREE, resolve_labels
-from tools.human_labels.sample_tables import SampleTables
+from tools.audit.step_hashes import keep_current_labels
+from tools.human_labels.sample_tables import SampleTables, describe_left_out
 
 MAX_STEP_CHARS = 300
 """Characters of a step that are listed."""
@@ -19,6 +20,8 @@ NO_PAGE = "0" * 8
 
 def list_disagreements(tables: SampleTables, labels: list[HumanLabel]) -> Iterator[str]:
     """Each step whose label people do not agree on and nobody settled: where it is, who said what, and its text."""
+    num_labels = len(labels)
+    labels = keep_current_labels(tables.root, tables.table_sets, labels)
     steps = find_disagreements(labels)
     completions = tables.read_completions(label for of_step in steps.values() for label in of_step)
     for (sample_id, step), of_step in steps.items():
@@ -29,6 +32,8 @@ def list_disagreements(tables: SampleTables, labels: list[HumanLabel]) -> Iterat
         yield f"{of_step[0].round} {sample_id} {step}: {opinions}: {text[:MAX_STEP_CHARS]}"
     settled = len({(label.sample_id, label.step) for label in labels if label.kind == "adjudicated"})
     yield f"{len(steps):,} steps to adjudicate; {settled:,} settled"
+    if left_out := describe_left_out(num_labels - len(labels)):
+        yield left_out
 
 
 def find_disagreements(labels: list[HumanLabel]) -> dict[tuple[str, int], list[HumanLabel]]:
@@ -46,7 +51,8 @@ def adjudicate(path: Path, sample_id: str, step: int, label: str, adjudicator: s
     """Append the label of `adjudicator` that settles a step; return a line that says so.
 
     `sample_id` may be a beginning that no other labelled sample has. It wins over what people said, and over an earlier
-    adjudication. Raises `UserError` for a step that nobody labelled.
+    adjudication. It is of the text that was labelled last, and labels of another text have no part in it. Raises
+    `UserError` for a step that nobody labelled.
     """
     labels = read_human_labels(path)
     samples = sorted({it.sample_id for it in labels if it.sample_id.startswith(sample_id)})
@@ -56,6 +62,7 @@ def adjudicate(path: Path, sample_id: str, step: int, label: str, adjudicator: s
     if not of_step:
         raise UserError(f"{path}: nobody labelled step {step} of sample {samples[0]}")
     last = of_step[-1]
+    of_step = [it for it in of_step if it.text_hash == last.text_hash]
     settled = {
         "annotator": adjudicator,
         "label": label,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import UserError, describe_error
-from stages.common.human_labels import HumanLabel, append_human_labels, check_human_label, read_human_labels
+from stages.common.human_labels import HumanLabel, append_human_labels, check_human_label, hash_step_text
 from stages.common.provenance import compute_sha256
 from stages.common.raw_rows import RawRow, parse_line, read_file
 from tools.human_labels.annotations import Annotation, ForeignAnnotation, LabelFormat
@@ -27,13 +27,16 @@ def export_labels(
     """Write the labels that count to `out` in a format of `FORMATS`; yield a line that says how many.
 
     What was written is read again. Where it does not give the same labels, `UserError` says how many are not the same,
-    and nothing is written; `lossy` writes the format's own keys alone, and the line says what they leave out.
+    and nothing is written. Labels of another text than their step has are left out and counted. `lossy` writes the
+    format's own keys alone, and the line says what they leave out.
     """
     label_format = FORMATS[format_name]
-    labels = read_human_labels(labels_path)
+    labels, of_other_texts = tables.read_labels(labels_path)
     annotations = tables.annotate(labels)
     index = {
-        it.completion.sample_id: SampleKey(it.labels[0].round, it.completion.problem_id, len(it.completion.steps))
+        it.completion.sample_id: SampleKey(
+            it.labels[0].round, it.completion.problem_id, tuple(map(hash_step_text, it.completion.steps))
+        )
         for it in annotations
     }
     num_found = sum(len(it.labels) for it in annotations)
@@ -55,6 +58,8 @@ def export_labels(
     out.write_text(text, encoding="utf-8")
     num_written = num_found - losses["label"]
     yield f"{out}: {len(rows):,} rows with {num_written:,} labels{f'; left out: {lost}' if lost else ''}"
+    if of_other_texts:
+        yield of_other_texts
 
 
 def import_labels(
@@ -105,12 +110,15 @@ def to_human_labels(
 ) -> list[HumanLabel]:
     """Human labels of what a row says; `sample` is where its id is found, None where it is in no table.
 
-    A solution that is in none keeps the id that its format gives it, and the format's name as its round. Raises
-    `ValueError` for a label or step that there is not.
+    Each is of the text that the row holds of its step, else of the table's. A solution that is in none keeps the id
+    that its format gives it, and the format's name as its round. Raises `ValueError` for a label or step that there is
+    not.
     """
     if foreign.own:
         return foreign.own
-    num_steps = len(foreign.steps) if sample is None else sample.num_steps
+    hashes = dict(enumerate(sample.text_hashes if sample else ()))
+    hashes |= {step: hash_step_text(text) for step, text in enumerate(foreign.steps)}
+    num_steps = len(foreign.steps) if sample is None else len(sample.text_hashes)
     if sample is None and "problem_id" not in foreign.facts:
         raise ValueError(f"no sample {foreign.sample_id[:80]!r} in the tables of this project; export its labels first")
     shared: dict[str, Any] = {
@@ -133,7 +141,7 @@ def to_human_labels(
     if beyond := [step for step in foreign.values if not 0 <= step < num_steps]:
         raise ValueError(f"step: expected 0 to {num_steps - 1}, found {beyond[0]}")
     return [
-        check_human_label({**shared, "step": step, "label": label}, f"step {step}")
+        check_human_label({**shared, "step": step, "text_hash": hashes[step], "label": label}, f"step {step}")
         for step, label in sorted(foreign.values.items())
     ]
 

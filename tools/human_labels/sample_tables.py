@@ -8,10 +8,11 @@ from typing import Self
 
 import polars as pl
 
-from stages.common.human_labels import HumanLabel
+from stages.common.human_labels import HumanLabel, read_human_labels
 from stages.common.tables import PROBLEM, SAMPLE, STEP
 from stages.judge import CompletionSteps, join_completions
 from tools.audit.key_ranges import read_where
+from tools.audit.step_hashes import keep_current_labels, read_step_hashes
 from tools.audit.table_sets import TableSet, find_all_tables
 from tools.dvc_lock import read_lock
 from tools.human_labels.annotations import Annotation
@@ -23,7 +24,8 @@ class SampleKey:
 
     round: str
     problem_id: str
-    num_steps: int
+    text_hashes: tuple[str, ...]
+    """Of its steps, see `hash_step_text`."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,17 @@ class SampleTables:
         for tables in self.table_sets:
             assert tables.steps is not None
             where = pl.col("sample_id").is_in(sample_ids)
-            steps = read_where(self.root / tables.steps, STEP, where, ["sample_id", "problem_id"])
-            for sample_id, problem_id, num_steps in steps.group_by("sample_id", "problem_id").len().iter_rows():
-                found.setdefault(sample_id, SampleKey(tables.name, problem_id, num_steps))
+            problems = dict(read_where(self.root / tables.steps, STEP, where, ["sample_id", "problem_id"]).iter_rows())
+            for sample_id, hashes in read_step_hashes(self.root, tables, sample_ids).items():
+                in_order = tuple(hashes[step] for step in sorted(hashes))
+                found.setdefault(sample_id, SampleKey(tables.name, problems[sample_id], in_order))
         return found
+
+    def read_labels(self, path: Path) -> tuple[list[HumanLabel], str]:
+        """The labels of a file that count and are of their steps' texts, and a line on the others, empty for none."""
+        labels = read_human_labels(path)
+        kept = keep_current_labels(self.root, self.table_sets, labels)
+        return kept, describe_left_out(len(labels) - len(kept))
 
     def read_completions(self, labels: Iterable[HumanLabel]) -> dict[tuple[str, str], CompletionSteps]:
         """The completions that `labels` are of, by round and sample_id; not those that are nowhere."""
@@ -81,3 +90,8 @@ class SampleTables:
             Annotation(completions[key[:2]], sorted(of_key, key=lambda label: label.step))
             for key, of_key in sorted(grouped.items())
         ]
+
+
+def describe_left_out(num_labels: int) -> str:
+    """A line on labels of other texts than their steps have, empty for none."""
+    return f"{num_labels:,} labels are of another text of their step, and left out" if num_labels else ""

@@ -53,12 +53,14 @@ def write_dataset(
     """
     load_plugins(root / RECIPE)
     sources = read_current_reports(root, commit)
-    labels = [] if human_labels is None else read_published_labels(human_labels, with_annotators)
+    exported_rounds = {name: read_round(name, root) for name in dict.fromkeys(rounds)}
+    labels = []
+    if human_labels is not None:
+        labels = read_published_labels(human_labels, with_annotators, list(exported_rounds.values()))
     formats = [*list_formats(with_reasoning), *([make_human_labels_format(labels)] if labels else [])]
     configs: list[PublishedConfig] = []
     hashes: dict[str, Any] = {}
-    for name in dict.fromkeys(rounds):
-        exported = read_round(name, root)
+    for name, exported in exported_rounds.items():
         for export_format in formats:
             num_rows = write_format(exported, export_format, folder / locate_files(name, export_format.name))
             configs.append(PublishedConfig(exported, export_format, num_rows))

@@ -40,11 +40,11 @@ def make_routes(root: Path, options: ServeOptions, table_sets: list[TableSet] | 
 
     Raises `UserError` for a file that cannot be used, and where there is nothing to label or to look at.
     """
-    gold = read_gold(options.gold) if options.gold else {}
-    if options.queue.num_exam > len(gold):
-        raise UserError(f"--exam {options.queue.num_exam}: expected at most {len(gold)}, the items of --gold")
     if table_sets is None:
         table_sets = find_all_tables(root, read_lock(root))
+    gold = read_gold(options.gold, root, table_sets) if options.gold else {}
+    if options.queue.num_exam > len(gold):
+        raise UserError(f"--exam {options.queue.num_exam}: expected at most {len(gold)}, the items of --gold")
     if options.shows_labels:
         return make_look_routes(root, table_sets, options.annotator, options.human_labels)
     names = [tables.name for tables in table_sets if tables.labels]

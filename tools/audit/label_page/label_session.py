@@ -16,6 +16,7 @@ from tools.audit.label_page.label_queue import ItemKey, LabelItem, LabelQueue
 from tools.audit.label_page.label_writer import LabelWriter, SampleMarks, read_judge_labels
 from tools.audit.lineage.sample_lineage import read_first
 from tools.audit.page.problem_card import describe_problem, describe_step_label, describe_verdict, get_step_text
+from tools.audit.step_hashes import keep_current_labels
 
 Mode = Literal["first_error", "per_step"]
 
@@ -40,9 +41,10 @@ class LabelSession:
         self._examination = examination
         self._lock = RLock()
         self._labels: dict[ItemKey, list[HumanLabel]] = {}
-        for label in read_human_labels(writer.path) if writer.path.is_file() else []:
-            if label.annotator == writer.annotator and label.kind in ("own", "gold"):
-                self._labels.setdefault((label.round, label.sample_id), []).append(label)
+        labels = read_human_labels(writer.path) if writer.path.is_file() else []
+        own = [it for it in labels if it.annotator == writer.annotator and it.kind in ("own", "gold")]
+        for label in keep_current_labels(writer.root, writer.table_sets.values(), own):
+            self._labels.setdefault((label.round, label.sample_id), []).append(label)
         self._finished = {key for key in self._labels if self._is_finished(key)}
         self._seen = set(self._finished)
         """Items whose judge's labels were shown; those of earlier sessions may have been."""

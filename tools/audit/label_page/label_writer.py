@@ -15,6 +15,7 @@ from stages.common.human_labels import MAX_STEP, HumanLabel, StepLabel, append_h
 from stages.common.tables import LABEL
 from tools.audit.key_ranges import read_where
 from tools.audit.lineage.show import LABEL_WORDS
+from tools.audit.step_hashes import read_step_hashes
 from tools.audit.table_sets import TableSet
 
 GUIDELINE = Path(__file__).with_name("static") / "guideline.md"
@@ -75,7 +76,9 @@ class LabelWriter:
     ) -> list[HumanLabel]:
         """Append a line per mark; raises `UserError`, and appends nothing, where one is on a step that is not there."""
         judge_rows = read_judge_labels(self.root, self.table_sets, given.round, given.sample_id)
-        missing = [mark.step for mark in given.marks if mark.step not in judge_rows]
+        tables = self.table_sets[given.round]
+        hashes = read_step_hashes(self.root, tables, {given.sample_id}).get(given.sample_id, {})
+        missing = [mark.step for mark in given.marks if mark.step not in judge_rows or mark.step not in hashes]
         if missing:
             raise UserError(f"sample_id, step: no label of {given.sample_id[:80]} step {missing[0]} in {given.round}")
         shared = {
@@ -94,6 +97,7 @@ class LabelWriter:
         for mark in given.marks:
             row = judge_rows[mark.step]
             facts = {"problem_id": row["problem_id"], "judge_label": LABEL_WORDS[row["label"]], "judge": row["judge"]}
+            facts["text_hash"] = hashes[mark.step]
             labels.append(HumanLabel.model_validate(shared | mark.model_dump() | facts))
         append_human_labels(self.path, labels)
         return labels

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.common.human_labels import hash_step_text
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE
 from tools.audit.key_ranges import read_where
 from tools.audit.lineage.sample_lineage import TableRow, read_first, read_labelled_steps, read_replies
@@ -112,6 +113,7 @@ def _describe_step(completion: str, row: TableRow) -> dict[str, Any]:
     return {
         "step": row["step"],
         "text": get_step_text(completion, row),
+        "text_hash": hash_step_text(completion[row["start"] : row["end"]]),
         **describe_step_label(row),
     }
 

@@ -118,7 +118,7 @@ class Prm800k(RowFormat):
             "kind": "gold" if read.is_quality_control_question else "imported",
             "problem_id": solution.problem_id,
         }
-        texts = tuple(read.question.pre_generated_steps or steps)
+        texts = (*steps, *(read.question.pre_generated_steps or [])[len(steps) :])
         return ForeignAnnotation(solution.sample_id, values, facts, problem, texts, num_left_out=num_left_out)
 
 

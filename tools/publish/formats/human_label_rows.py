@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.human_labels import HumanLabel, read_human_labels
-from stages.common.tables import SAMPLE, Column
+from stages.common.human_labels import HumanLabel, hash_steps, keep_current, read_human_labels
+from stages.common.tables import SAMPLE, STEP, Column
 from tools.publish.exported_round import ExportedRound
 from tools.publish.formats.export_format import ExportFormat, FunctionFormat, problem_column, sample_column
 from tools.publish.private_data import make_pseudonyms
@@ -14,6 +14,7 @@ from tools.publish.private_data import make_pseudonyms
 _MEANINGS = {
     "annotator": "who gave it: a number by the order in which people began, unless names are published",
     "step": "0-based step of the sample, as in `labels`",
+    "text_hash": "first hex digits of the hash of the step's text, of which alone the label is",
     "label": "correct, incorrect, neutral (not wrong, but gets nowhere), cannot_tell or bad_split (not one step)",
     "kind": "own, gold (answer to an item whose label is known), adjudicated (settles where others differ), imported",
     "mode": "first_error: only the first incorrect step was looked for, later ones have no label; or per_step",
@@ -34,11 +35,28 @@ _COLUMNS = (
 )
 
 
-def read_published_labels(path: Path, with_names: bool) -> list[HumanLabel]:
-    """The labels of a file that count, their annotators by number unless `with_names`; see `make_pseudonyms`."""
-    labels = read_human_labels(path)
+def read_published_labels(path: Path, with_names: bool, rounds: Sequence[ExportedRound]) -> list[HumanLabel]:
+    """The labels of a file that count and are of steps' texts in `rounds`; a line is printed if others are left out.
+
+    Annotators are by number unless `with_names`, see `make_pseudonyms`.
+    """
+    names = {it.name for it in rounds}
+    labels = [label for label in read_human_labels(path) if label.round in names]
+    hashes = {it.name: _hash_steps(it, [label.sample_id for label in labels]) for it in rounds}
+    current = keep_current(labels, lambda label: hashes[label.round].get(label.sample_id))
+    if len(current) < len(labels):
+        print(f"{path}: {len(labels) - len(current):,} labels are of another text of their step, and left out")
     pseudonyms = {} if with_names else make_pseudonyms(path)
-    return [it.model_copy(update={"annotator": pseudonyms.get(it.annotator, it.annotator)}) for it in labels]
+    return [it.model_copy(update={"annotator": pseudonyms.get(it.annotator, it.annotator)}) for it in current]
+
+
+def _hash_steps(exported: ExportedRound, sample_ids: Sequence[str]) -> dict[str, dict[int, str]]:
+    hashes: dict[str, dict[int, str]] = {}
+    of_labels = pl.col("sample_id").is_in(set(sample_ids))
+    for shard in exported.shards:
+        samples = exported.read_table("samples", SAMPLE, shard).filter(of_labels)
+        hashes |= hash_steps(samples, exported.read_table("steps", STEP, shard).filter(of_labels))
+    return hashes
 
 
 def make_human_labels_format(labels: Sequence[HumanLabel]) -> ExportFormat:

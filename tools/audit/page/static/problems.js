@@ -127,8 +127,8 @@ page.views.problems = (() => {
     if (data.cards === null) await page.post("label", { ...sample, marks: [mark] });
     else byId("save").hidden = false;
     labels.set(keyOf(one), {
-      annotator: "page", ...sample, problem_id: card.problem_id, ...mark, kind: "own", mode: "per_step", queue: "browsing",
-      is_blind: false, time: new Date().toISOString(), ...data.versions, judge_label: step.label, judge: completion.judge,
+      annotator: "page", ...sample, problem_id: card.problem_id, ...mark, text_hash: step.text_hash, kind: "own",
+      mode: "per_step", queue: "browsing", is_blind: false, time: new Date().toISOString(), ...data.versions, judge_label: step.label, judge: completion.judge,
     });
     showLabel(one);
     move(focus + 1);
