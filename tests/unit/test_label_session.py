@@ -20,6 +20,7 @@ from tools.audit.label_page.gold_items import GoldScore, read_gold, score_gold
 from tools.audit.label_page.label_queue import ItemKey, LabelItem, LabelQueue, QueueOptions
 from tools.audit.label_page.label_session import Examination, LabelSession, Mode
 from tools.audit.label_page.label_writer import LabelWriter, SampleMarks
+from tools.audit.step_hashes import require_current_labels
 
 COMPLETIONS = make_completions(60)
 BY_KEY = {("M1", it.sample_id): it for it in COMPLETIONS}
@@ -266,7 +267,7 @@ def test_a_label_of_another_text_is_asked_again(root: Path, tmp_path: Path) -> N
     again = open_session(root, path).describe_next()
     assert (again["item"]["sample_id"], again["item"]["labels"], again["num_finished"]) == (first["sample_id"], {}, 0)
     with pytest.raises(UserError, match=rf"M1, sample {first['sample_id']} step 0: labelled another text of this step"):
-        read_gold(path, root, [PART])
+        require_current_labels(path, read_human_labels(path), root, [PART])
 
 
 # Gold items
@@ -280,14 +281,14 @@ def test_gold_labels_are_known_or_refused(tmp_path: Path) -> None:
         append_human_labels(path, [human_label(kind="gold", **it) for it in cells])
 
     write({"step": 0}, {"step": 1, "label": "incorrect"}, {"sample_id": "b", "step": 0, "label": "neutral"})
-    assert read_gold(path, tmp_path, ()) == {("M1", "0" * 32): 1, ("M1", "b"): None}
+    assert read_gold(path) == {("M1", "0" * 32): 1, ("M1", "b"): None}
     write({"step": 0}, {"step": 0, "label": "incorrect", "annotator": "you"})
     with pytest.raises(UserError, match="expected one label, found correct and incorrect"):
-        read_gold(path, tmp_path, ())
+        read_gold(path)
     for cells in ({"step": 1, "label": "incorrect"}, {"step": 0, "label": "cannot_tell"}):
         write(cells)
         with pytest.raises(UserError, match="the first error cannot be told"):
-            read_gold(path, tmp_path, ())
+            read_gold(path)
 
 
 def test_the_score_counts_first_errors_found_blind() -> None:

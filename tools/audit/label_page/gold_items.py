@@ -1,15 +1,13 @@
 """Items whose labels are known, and how well a person labels them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.common.human_labels import HumanLabel, read_human_labels
 from tools.audit.label_page.label_queue import ItemKey
-from tools.audit.step_hashes import require_current_labels
-from tools.audit.table_sets import TableSet
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,12 @@ def find_first_errors(labels: Iterable[HumanLabel]) -> dict[ItemKey, tuple[bool,
     return {key: find_first_error(of_item) for key, of_item in items.items()}
 
 
-def read_gold(path: Path, root: Path, table_sets: Sequence[TableSet]) -> dict[ItemKey, int | None]:
+def read_gold(path: Path) -> dict[ItemKey, int | None]:
     """The first incorrect step of each sample in a file of human labels, None where no step is incorrect.
 
-    Raises `UserError` for a bad line, a label of another text of its step, two labels of a step that differ, and where
-    the first error cannot be told.
+    Raises `UserError` for a bad line, for two labels of a step that differ, and where the first error cannot be told.
     """
     labels = read_human_labels(path)
-    require_current_labels(path, labels, root, table_sets)
     seen: dict[tuple[str, str, int], HumanLabel] = {}
     for label in labels:
         other = seen.setdefault((label.round, label.sample_id, label.step), label)

@@ -6,12 +6,14 @@ from pathlib import Path
 from aiohttp import web
 
 from stages.common.errors import UserError
+from stages.common.human_labels import read_human_labels
 from tools.audit.label_page.gold_items import read_gold
 from tools.audit.label_page.label_queue import LabelQueue, QueueOptions
 from tools.audit.label_page.label_routes import make_label_routes, read_page_version
 from tools.audit.label_page.label_session import Examination, LabelSession, Mode
 from tools.audit.label_page.label_writer import GUIDELINE, LabelWriter, hash_version
 from tools.audit.page.look_routes import make_look_routes
+from tools.audit.step_hashes import require_current_labels
 from tools.audit.table_sets import TableSet, find_all_tables
 from tools.dvc_lock import read_lock
 
@@ -40,11 +42,13 @@ def make_routes(root: Path, options: ServeOptions, table_sets: list[TableSet] | 
 
     Raises `UserError` for a file that cannot be used, and where there is nothing to label or to look at.
     """
-    if table_sets is None:
-        table_sets = find_all_tables(root, read_lock(root))
-    gold = read_gold(options.gold, root, table_sets) if options.gold else {}
+    gold = read_gold(options.gold) if options.gold else {}
     if options.queue.num_exam > len(gold):
         raise UserError(f"--exam {options.queue.num_exam}: expected at most {len(gold)}, the items of --gold")
+    if table_sets is None:
+        table_sets = find_all_tables(root, read_lock(root))
+    if options.gold:
+        require_current_labels(options.gold, read_human_labels(options.gold), root, table_sets)
     if options.shows_labels:
         return make_look_routes(root, table_sets, options.annotator, options.human_labels)
     names = [tables.name for tables in table_sets if tables.labels]
