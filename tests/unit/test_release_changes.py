@@ -24,7 +24,7 @@ SINCE = {"version": "1.4.2", "tag": "t", "commit": "then"}
 
 def publish(**facts: Any) -> ReleaseManifest:
     made: dict[str, Any] = {"made_from": {"commit": "then"}, "rounds": ROUNDS, "configs": CONFIGS}
-    return ReleaseManifest("t", {}, ("M1",), {**made, "version": "1.4.2", "changes": {"since": None}, **facts})
+    return ReleaseManifest("t", {}, ("M1",), {**made, "version": "1.4.2", "release_changes": {"since": None}, **facts})
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_what_cannot_be_compared_is_said_and_breaks(monkeypatch: pytest.MonkeyPa
 
 def test_the_same_publication_again_is_the_same() -> None:
     had = {"since": SINCE, "changed": [], "gained": ["a row"]}
-    again = find_changes(publish(changes=had, version="1.5.0"), "then", CONFIGS, ROUNDS, Path())
+    again = find_changes(publish(release_changes=had, version="1.5.0"), "then", CONFIGS, ROUNDS, Path())
     assert again == ReleaseChanges(**had)
     assert again.version == "1.5.0"
 

@@ -77,7 +77,7 @@ def write_dataset(
     card = DatasetCard(configs, folder, repo, sources, commit, labels, changes)
     write_json(folder / CROISSANT, card.build_croissant())
     (folder / CARD).write_text(card.render(), encoding="utf-8")
-    facts = {"version": changes.version, "configs": described, "changes": asdict(changes)}
+    facts = {"version": changes.version, "configs": described, "release_changes": asdict(changes)}
     return write_release_manifest(folder, hashes, made_from, **facts)
 
 

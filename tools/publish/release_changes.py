@@ -50,7 +50,7 @@ def find_changes(
     if previous is None or "version" not in facts:
         return ReleaseChanges()
     if (facts["made_from"]["commit"], facts["rounds"], facts["configs"]) == (commit, rounds, configs):
-        return ReleaseChanges(**facts["changes"])
+        return ReleaseChanges(**facts["release_changes"])
     since = {"version": facts["version"], "tag": previous.hash, "commit": facts["made_from"]["commit"]}
     changes = ReleaseChanges(since)
     _compare_columns(changes, facts["configs"], configs)

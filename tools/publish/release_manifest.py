@@ -41,6 +41,7 @@ def write_release_manifest(
     manifest = ReleaseManifest(hash_manifest(files), files, tuple(rounds))
     value = {"made_by": MADE_BY, "hash": manifest.hash, "files": files, "rounds": rounds, "made_from": made_from}
     value |= facts
+    assert min(value) > "checksum", "keys are sorted, and the checksum has to come first"
     write_json(folder / MANIFEST, value)
     after_first_line = (folder / MANIFEST).read_bytes().partition(b"\n")[2]
     write_json(folder / MANIFEST, {"checksum": hashlib.sha256(after_first_line).hexdigest(), **value})
