@@ -16,6 +16,8 @@ from stages.common.provenance import compute_sha256, hash_folder
 from tests.support.clones import clone, edit, run
 from tools.audit import CheckResults, verify
 
+pytestmark = pytest.mark.slow
+
 RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
 NUM_SEEDS = int(os.environ.get("STEPKTO_MUTATION_SEEDS", "2"))
 """Damages of each kind on real text; the command does 40."""
@@ -105,7 +107,6 @@ def real_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.slow
 def test_all_kinds_on_real_text(real_round: Path) -> None:
     results = measure_kinds(real_round, range(NUM_SEEDS), 2, KINDS)
     assert [result.kind.title for result in results] == [kind.title for kind in KINDS], "each kind applies"
