@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.audit_mutations.__main__ import MIN_NAMED, format_table, is_traced, measure_kind, measure_kinds
 from benchmarks.audit_mutations.damage_kind import KINDS, DamageKind
 from benchmarks.audit_mutations.damaged_round import DamagedRound, Trace, copy_round
+from benchmarks.audit_mutations.measure import MIN_NAMED, format_table, is_traced, measure_kind, measure_kinds
 from stages.common.provenance import compute_sha256, hash_folder
 from tests.support.clones import clone, edit, run
 from tools.audit import CheckResults, verify

@@ -66,12 +66,12 @@ def check_evaluation_report(results: CheckResults, root: Path, entry: LockEntry,
     for of_set, (prefix, given) in sets.items():
         try:
             counts = _count_set(of_set, digits, evaluate.num_majority_samples, is_recorded)
+            names = ("samples", "outcomes", "steps", "labels")
+            rows = {name: _scan(of_set / name).select(pl.len()).collect().item() for name in names}
         except UNREADABLE:
             continue  # check "tables" reports it
         metrics = {name: each.estimate(bootstrap).to_dict() for name, each in counts.items()}
         _compare(results, path, given.get("metrics") or {}, metrics, f"{prefix}metrics.")
-        names = ("samples", "outcomes", "steps", "labels")
-        rows = {name: pl.scan_parquet(of_set / name / "*.parquet").select(pl.len()).collect().item() for name in names}
         _compare(results, path, given.get("num_rows") or {}, rows, f"{prefix}num_rows.")
 
 
