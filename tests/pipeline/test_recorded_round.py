@@ -78,7 +78,9 @@ def test_outcomes_are_those_recorded(place: Path, rows: list[dict[str, object]])
         for row in rows
         for text, correct in zip(row["solutions"], row["recorded_correct"], strict=True)  # type: ignore[call-overload]
     }
-    assert sum(found[key] is not value for key, value in recorded.items()) <= 2
+    assert sum(found[key] is (not value) for key, value in recorded.items()) <= 2
+    # One problem's gold answer is cut off, 4:30p.., so nothing is known of its eight completions.
+    assert sum(found[key] is None for key in recorded) <= 8
 
 
 def test_the_data_set_holds_the_paper_s_selection(place: Path) -> None:
