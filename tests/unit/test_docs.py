@@ -178,6 +178,14 @@ def test_changes_between_rounds_are_those_of_the_reference_run() -> None:
         assert shown.replace("\N{MINUS SIGN}", "-") == f"{change} ({low} to {high})", f"{name} {metric}"
 
 
+def test_the_recipe_in_force_expects_the_numbers_of_the_reference_run() -> None:
+    rows = list(csv.DictReader(read(Path("reports/rounds.csv")).splitlines()))
+    pass_at_1, errors = ([f"{100 * float(row[name]):.1f}%" for row in rows] for name in ("pass_at_1", "stepwise_error"))
+    expected = re.search(r"^# Expect: (.*)$", read(Path("params.yaml")), flags=re.M)
+    assert expected
+    assert re.findall(r"[\d.]+%", expected[1]) == [*pass_at_1, errors[0], errors[-1]]
+
+
 @pytest.mark.parametrize("path", map(page, PAGES))
 def test_every_target_of_make_exists(path: Path) -> None:
     named = {name for line in read_code(path) for name in re.findall(r"(?:^|&& |[$ ])make ([a-z-]+)\b", line)}

@@ -10,7 +10,7 @@ from stages.common.tables import replace_dir
 from tools.dvc_lock import name_stage
 from tools.publish.hub_upload import HubTarget, read_published, upload
 from tools.publish.preconditions import RefusedError, require_publishable
-from tools.publish.private_data import require_nothing_private
+from tools.publish.private_data import require_acceptable, require_nothing_private
 from tools.publish.publish_folder import write_dataset, write_model
 
 WORK = Path("work/publish")
@@ -38,6 +38,7 @@ def publish(
     """
     if bool(rounds) == (model is not None):
         raise UserError("publish: expected rounds or a model, found both or neither; name one of the two")
+    require_acceptable(accept)
     target = HubTarget(check_repo(repo), "model" if model else "dataset", private)
     folder = dry_run or WORK / repo.replace("/", "--")
     if dry_run and folder.exists() and any(folder.iterdir()):

@@ -71,6 +71,12 @@ def make_pseudonyms(path: Path) -> dict[str, str]:
     return {name: f"annotator {number}" for number, name in enumerate(names, start=1)}
 
 
+def require_acceptable(kinds: Collection[str]) -> None:
+    """Raise `UserError` where one of `kinds` of private data is none of `ACCEPTABLE`."""
+    if secret := sorted(set(kinds) - ACCEPTABLE):
+        raise UserError(f"{', '.join(secret)}: cannot be accepted; only {', '.join(sorted(ACCEPTABLE))} can")
+
+
 def require_nothing_private(
     folder: Path, accepted: Collection[str] = (), environment: Mapping[str, str] = os.environ
 ) -> int:
@@ -78,8 +84,7 @@ def require_nothing_private(
 
     Matches of the kinds in `accepted`, which must be of `ACCEPTABLE`, are ignored.
     """
-    if secret := sorted(set(accepted) - ACCEPTABLE):
-        raise UserError(f"{', '.join(secret)}: cannot be accepted; only {', '.join(sorted(ACCEPTABLE))} can")
+    require_acceptable(accepted)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     matches = (
         match
