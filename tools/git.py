@@ -42,8 +42,13 @@ def list_changed_since_commit_of(root: Path, path: str, folder: str) -> list[str
     Empty where no commit holds `path`.
     """
     commit = (run_git(root, "log", "-n1", "--format=%H", "--", path) or "").strip()
-    if not commit:
+    return list_changed_since(root, commit, folder) if commit else []
+
+
+def list_changed_since(root: Path, commit: str, folder: str) -> list[str]:
+    """Files below `folder`, untracked ones included, that differ from a commit; empty where there is no such commit."""
+    changed = run_git(root, "diff", "--name-only", "-z", "--relative", commit, "--", folder)
+    if changed is None:
         return []
-    changed = run_git(root, "diff", "--name-only", "-z", "--relative", commit, "--", folder) or ""
     untracked = run_git(root, "ls-files", "-o", "-z", "--exclude-standard", "--", folder) or ""
     return sorted({*changed.split("\0"), *untracked.split("\0")} - {""})

@@ -7,26 +7,33 @@ right check has a line with the right file and row. With ``--write`` the table i
 import argparse
 import os
 import random
+import re
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache, partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Self
 from unittest.mock import patch
 
 from benchmarks.audit_mutations import row_damage, run_damage  # noqa: F401  # they register their kinds
 from benchmarks.audit_mutations.damage_kind import KINDS, DamageKind
 from benchmarks.audit_mutations.damaged_round import DamagedRound, NotApplicableError, Trace, copy_round
 from benchmarks.docs_table import write_between
+from stages.common.errors import UserError
 from stages.common.progress import progress
+from tools import dvc_lock
 from tools.audit import CHECKS, CheckResults, verify
-from tools.audit.verify import run_checks
+from tools.audit.verify import lock_checks, run_checks
 from tools.dvc_files import find_cache
+from tools.dvc_lock import parse_yaml
 from tools.plan import stage_commands
 
 DOCS = Path("docs/audit.md")
@@ -48,32 +55,48 @@ class KindResult:
     missed: list[str] = field(default_factory=list)
     """Those that were not named rightly: the seed, and what was named instead."""
 
+    def add(self, other: Self) -> None:
+        """Add the damages of other seeds."""
+        self.counts += other.counts
+        self.missed += other.missed
 
-def measure_kind(kind: DamageKind, root: Path, seeds: Sequence[int]) -> KindResult:
-    """Do one kind of damage to the round at `root` with each seed, and put it back each time."""
+
+def measure_kind(kind: DamageKind, root: Path, seed: int) -> KindResult:
+    """Do one kind of damage to the round at `root`, put it back, and count nothing where there is nothing to damage."""
     result = KindResult(kind)
-    for seed in seeds:
-        damaged = DamagedRound(root, random.Random(f"{kind.title} {seed}"))
-        with damaged.restored():
-            try:
-                trace = kind.damage(damaged)
-            except NotApplicableError:
-                continue
-            if kind.has_new_hashes:
-                damaged.remake_hashes()
-            try:
-                with _read_graph_once():
-                    results = verify(root, damaged.changed_rounds, _choose_checks(damaged))
-            except Exception as error:  # noqa: BLE001 - verification that ends early is what is measured, too
-                result.counts.update(done=1)
-                result.missed.append(f"seed {seed}: expected {trace}, but verification ended with {error!r}")
-                continue
-        is_named = is_traced(results, trace)
-        result.counts.update(done=1, found=int(results.is_broken), named=int(is_named))
-        if not is_named:
-            named = [f"{check}: {line}" for check, each in results.by_check.items() for line in each.errors]
-            result.missed.append(f"seed {seed}: expected {trace}, found {named[:4] or 'nothing'}")
+    damaged = DamagedRound(root, random.Random(f"{kind.title} {seed}"))
+    with damaged.restored():
+        try:
+            trace = kind.damage(damaged)
+        except NotApplicableError:
+            return result
+        if kind.has_new_hashes:
+            damaged.remake_hashes()
+        try:
+            with _read_graph_once():
+                results = verify(root, damaged.changed_rounds, _choose_checks(damaged))
+        except Exception as error:  # noqa: BLE001 - verification that ends early is what is measured, too
+            result.counts.update(done=1)
+            result.missed.append(f"seed {seed}: expected {trace}, but verification ended with {error!r}")
+            return result
+    is_named = is_traced(results, trace)
+    result.counts.update(done=1, found=int(results.is_broken), named=int(is_named))
+    if not is_named:
+        result.missed.append(f"seed {seed}: expected {trace}, found {_list_errors(results) or 'nothing'}")
     return result
+
+
+def _list_errors(results: CheckResults) -> list[str]:
+    return [f"{check}: {line}" for check, each in results.by_check.items() for line in each.errors]
+
+
+def check_undamaged(root: Path) -> None:
+    """Raise `UserError` where verification finds anything: no damage could be told from what is broken already."""
+    with _read_graph_once():
+        results = verify(root)
+    if results.is_broken:
+        found = _list_errors(results)[0]
+        raise UserError(f"{root}: expected a round that passes `stepkto audit verify`, found {found}; make it again")
 
 
 def _choose_checks(damaged: DamagedRound) -> frozenset[str]:
@@ -84,15 +107,30 @@ def _choose_checks(damaged: DamagedRound) -> frozenset[str]:
 
 @contextmanager
 def _read_graph_once() -> Iterator[None]:
-    """Keep what DVC says of dvc.yaml and of its cache, which no kind damages: asking takes longer than the rows."""
+    """Keep what DVC says of dvc.yaml and of its cache, which no kind damages; parse params and a stage's entry once.
+
+    All these take longer than the rows.
+    """
     with (
         patch.object(run_checks, "stage_commands", _list_commands),
         patch.object(run_checks, "find_cache", _find_cache),
+        patch.object(lock_checks, "parse_yaml", _parse_once),
+        patch.object(dvc_lock, "parse_yaml", _parse_lock),
     ):
         yield
 
 
-_list_commands, _find_cache = cache(stage_commands), cache(find_cache)
+_list_commands, _find_cache, _parse_text = cache(stage_commands), cache(find_cache), lru_cache(1000)(parse_yaml)
+
+
+def _parse_once(text: str) -> Any:
+    return deepcopy(_parse_text(text))
+
+
+def _parse_lock(content: bytes) -> Any:
+    """What dvc.lock holds, of which a damage changes few stages."""
+    head, *stages = re.split(r"(?m)^(?=  \S)", content.decode())
+    return _parse_once(head) | {"stages": {name: it for stage in stages for name, it in _parse_once(stage).items()}}
 
 
 def is_traced(results: CheckResults, trace: Trace) -> bool:
@@ -101,24 +139,41 @@ def is_traced(results: CheckResults, trace: Trace) -> bool:
     return any(all(word in line for word in trace.words) for line in lines)
 
 
-def measure_kinds(root: Path, seeds: Sequence[int], num_workers: int, kinds: Sequence[DamageKind]) -> list[KindResult]:
-    """Do `kinds` of damage to copies of the round at `root`; kinds that it has nothing for are left out."""
+def measure_seeds(
+    root: Path, seeds: Sequence[int], num_workers: int, kinds: Sequence[DamageKind]
+) -> Iterator[list[KindResult]]:
+    """Do all `kinds` of damage with each seed to copies of the round at `root`; a list of results per seed.
+
+    Raises `UserError` where the round is broken already, or one of its copies before the next seed.
+    """
+    measure = partial(_measure_in_copy, kinds, root)
     with tempfile.TemporaryDirectory(prefix="damaged.") as folder:
         if num_workers == 1:
-            copy_round(root, Path(folder, "round"))
-            results = [measure_kind(kind, Path(folder, "round"), seeds) for kind in progress(kinds, "damage")]
+            yield from progress((measure(Path(folder), seed) for seed in seeds), "damage", total=len(seeds))
         else:
             with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-                done = pool.map(_measure_in_copy, kinds, repeat(root), repeat(Path(folder)), repeat(seeds))
-                results = list(progress(done, "damage", total=len(kinds)))
-    return [result for result in results if result.counts["done"]]
+                done = pool.map(measure, repeat(Path(folder)), seeds)
+                yield from progress(done, "damage", total=len(seeds))
 
 
-def _measure_in_copy(kind: DamageKind, root: Path, folder: Path, seeds: Sequence[int]) -> KindResult:
+def _measure_in_copy(kinds: Sequence[DamageKind], root: Path, folder: Path, seed: int) -> list[KindResult]:
     copy = folder / str(os.getpid())
     if not copy.exists():
         copy_round(root, copy)
-    return measure_kind(kind, copy, seeds)
+    check_undamaged(copy)  # what the seed before damaged has to be put back, too
+    return [measure_kind(kind, copy, seed) for kind in kinds]
+
+
+def merge_results(by_seed: Iterable[list[KindResult]]) -> list[KindResult]:
+    """One result per kind; kinds that the round has nothing for are left out. Ctrl-C ends it after the seeds done."""
+    merged: dict[str, KindResult] = {}
+    try:
+        for results in by_seed:
+            for result in results:
+                merged.setdefault(result.kind.title, KindResult(result.kind)).add(result)
+    except KeyboardInterrupt:
+        print("stopped: the seeds that are done follow", file=sys.stderr)
+    return [result for result in merged.values() if result.counts["done"]]
 
 
 def format_table(results: Sequence[KindResult]) -> list[str]:
@@ -146,7 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help=f"write the table into {DOCS}")
     given = parser.parse_args(arguments)
     kinds = [kind for kind in KINDS if given.only is None or given.only in kind.title]
-    results = measure_kinds(given.root.resolve(), range(given.seeds), given.num_workers, kinds)
+    try:
+        results = merge_results(measure_seeds(given.root.resolve(), range(given.seeds), given.num_workers, kinds))
+    except (UserError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
     table = format_table(results)
     print("\n".join([*table, *(f"{result.kind.title}: {line}" for result in results for line in result.missed)]))
     if given.write:

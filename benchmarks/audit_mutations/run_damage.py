@@ -160,6 +160,15 @@ def change_stage_report(damaged: DamagedRound) -> Trace:
     return Trace.of("reports", path, f"{key} is")
 
 
+@add_kind("report of rounds: a number in the table or in the metrics is another")
+def change_summary(damaged: DamagedRound) -> Trace:
+    path = damaged.choose_file("reports/rounds.csv", "reports/metrics.json")
+    numbers = re.findall(r"\d\.\d+", (damaged.root / path).read_text(encoding="utf-8"))
+    number = damaged.choose(sorted(set(numbers)), "number")
+    damaged.edit_text(path, re.escape(number), lambda match: f"{float(match[0]) + 1}")
+    return Trace.of("reports", path)
+
+
 @add_kind("dvc.lock: a param, the command or an input of a stage is another", has_new_hashes=False)
 def change_lock(damaged: DamagedRound) -> Trace:
     name = damaged.choose_round()

@@ -3,6 +3,6 @@
 `dvc.yaml` has one small dependency per stage, ``reports/code/STAGE.txt``, in place of lists of source files.
 """
 
-from stages.code.fingerprint import describe_code, list_changed_libraries, list_stages
+from stages.code.fingerprint import describe_code, list_changed_code, list_changed_libraries, list_stages
 
-__all__ = ["describe_code", "list_changed_libraries", "list_stages"]
+__all__ = ["describe_code", "list_changed_code", "list_changed_libraries", "list_stages"]

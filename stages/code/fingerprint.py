@@ -101,6 +101,26 @@ def list_changed_libraries(texts: Iterable[str]) -> list[str]:
     return [f"{name} {then} -> {now or 'none'}" for name, then, now in pairs if now != then]
 
 
+def list_changed_code(texts: Iterable[str], root: Path = Path()) -> list[str]:
+    """Modules and data files in `texts` of `describe_code` that are others now or gone, as paths relative to `root`.
+
+    Comments, docstrings, and files that no stage's bytes depended on then, are in no such text.
+    """
+    forget_modules()
+    changed = []
+    for name, _, digest in sorted({line.partition(" ") for text in texts for line in text.splitlines()}):
+        if name in LIBRARIES or not digest:
+            continue
+        if "/" in name:
+            path, actual = root / name, _hash_data(root / name)
+        else:
+            path = find_module(name, root) or root.joinpath(*name.split(".")).with_suffix(".py")
+            actual = _try_hash_module(name, root)
+        if actual != digest:
+            changed.append(path.relative_to(root).as_posix())
+    return changed
+
+
 def _describe_modules(modules: set[str], spared: tuple[str, ...], root: Path) -> str:
     deciding = sorted(
         name for name in modules if not any(fnmatch(name, f"{PACKAGE}.{pattern}") for pattern in LEFT_OUT)
@@ -108,7 +128,7 @@ def _describe_modules(modules: set[str], spared: tuple[str, ...], root: Path) ->
     paths = {path for name in deciding if (path := find_module(name, root)) is not None}
     lines = [f"{name} {digest}" for name in deciding if (digest := _hash_module(name, root))]
     lines += [
-        f"{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_DIGITS]}"
+        f"{path.relative_to(root).as_posix()} {_hash_data(path)}"
         for path in sorted({file for folder in {path.parent for path in paths} for file in _list_data(folder)})
     ]
     imported = {library for name in deciding for library in read_imports(name, root).libraries}
@@ -159,6 +179,19 @@ def _list_data(folder: Path) -> Iterator[Path]:
             yield path
         elif not any(path.rglob("*.py")):
             yield from _list_data(path)
+
+
+def _hash_data(path: Path) -> str:
+    """Hash of a data file's bytes, empty where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_DIGITS] if path.is_file() else ""
+
+
+def _try_hash_module(name: str, root: Path) -> str:
+    """Hash of a module, empty where its source is no Python any more."""
+    try:
+        return _hash_module(name, root)
+    except (SyntaxError, ValueError):
+        return ""
 
 
 def _hash_module(name: str, root: Path) -> str:

@@ -12,6 +12,9 @@ from stages.report.plots import PLOTS, Plot
 from stages.report.rounds_table import build_rounds_table, collect_metrics, format_csv, format_text
 from stages.report.stage_reports import StageReports, read_stage_reports
 
+Metrics = dict[str, dict[str, float | int]]
+"""The metrics for DVC, by policy and metric."""
+
 
 def write_report(recipe: Path, stages: Path, out: Path) -> str:
     """Write ``rounds.csv``, ``metrics.json``, ``plots/*.png``, ``index.html`` and ``stages/`` into `out`.
@@ -21,20 +24,30 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
     page's path, for the terminal. Raises `UserError` naming a bad file.
     """
     results = read_stage_reports(recipe, stages)
-    policies = results.policies
     out.mkdir(parents=True, exist_ok=True)
     with replace_dir(out / "stages") as folder:
         for path in results.files:
             copy = folder / path.relative_to(stages)
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
-    (out / "rounds.csv").write_text(format_csv(build_rounds_table(policies)), encoding="utf-8")
-    usage = collect_usage_metrics(policies)
-    write_json(out / "metrics.json", {name: it | usage[name] for name, it in collect_metrics(policies).items()})
+    rounds, metrics = _summarize(results)
+    (out / "rounds.csv").write_text(rounds, encoding="utf-8")
+    write_json(out / "metrics.json", metrics)
     with replace_dir(out / "plots") as folder:
         pictures = _draw_plots(results, folder)
     (out / "index.html").write_text(render_page(results, pictures), encoding="utf-8")
     return show_report(recipe, out)
+
+
+def summarize_reports(recipe: Path, stages: Path) -> tuple[str, Metrics]:
+    """What `write_report` writes into ``rounds.csv`` and ``metrics.json``. Raises `UserError` naming a bad file."""
+    return _summarize(read_stage_reports(recipe, stages))
+
+
+def _summarize(results: StageReports) -> tuple[str, Metrics]:
+    usage = collect_usage_metrics(results.policies)
+    metrics = {name: it | usage[name] for name, it in collect_metrics(results.policies).items()}
+    return format_csv(build_rounds_table(results.policies)), metrics
 
 
 def write_page_with_times(recipe: Path, out: Path, run: Path) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stages.code import list_changed_code
 from stages.common.params.file_hashes import FileHasher
 from stages.common.policies import MANIFEST
 from stages.common.provenance import hash_folder
@@ -12,7 +13,10 @@ from tools.audit.check_results import CheckResults
 from tools.audit.table_sets import TableSet, read_json
 from tools.dvc_files import hash_file, hash_files, hash_listing, read_cached_listing
 from tools.dvc_lock import LOCK
-from tools.git import list_changed_since_commit_of
+from tools.git import list_changed_since, list_changed_since_commit_of
+
+CODE_FOLDER = Path("reports/code")
+"""Where stage code lists what each stage's bytes depend on."""
 
 HashOfFiles = Callable[[dict[str, str]], str]
 """Makes one hash of the sha256 of files by their names."""
@@ -23,8 +27,8 @@ def check_hash(
 ) -> None:
     """Compare the file or folder at `path` with `md5` of dvc.lock, where `stages` name it.
 
-    For a folder, the file that differs is named where the DVC cache lists what was in it; for code, the files changed
-    since dvc.lock was committed are.
+    For a folder, the files that differ are named where the DVC cache lists what was in it. DVC caches no code and no
+    reports: of these, what Git or the listing of code knows is named.
     """
     results.count(check, 1)
     if not (root / path).exists():
@@ -47,9 +51,25 @@ def check_hash(
                 what = f"has md5 {now}; dvc.lock says {then} ({stages}, folder {md5})"
                 results.add_error(check, f"{path}/{name}", what)
         return
-    changed = list_changed_since_commit_of(root, LOCK, path)
-    files_changed = f"; changed since dvc.lock was committed: {', '.join(changed)}" if changed else ""
-    results.add_error(check, path, f"has md5 {actual}; dvc.lock says {md5} ({stages}){files_changed}")
+    changed = _describe_changed(root, path, is_code=check == "code")
+    results.add_error(check, path, f"has md5 {actual}; dvc.lock says {md5} ({stages}){changed}")
+
+
+def _describe_changed(root: Path, folder: str, is_code: bool) -> str:
+    """Which files of `folder` changed since the run, as the end of a line; empty where nothing can tell.
+
+    Git can if dvc.lock was committed. If not, the listing that the run made of its code can, but for comments and
+    modules that no stage's bytes depend on; for these only the last commit is left to compare with.
+    """
+    if changed := list_changed_since_commit_of(root, LOCK, folder):
+        return f"; changed since dvc.lock was committed: {', '.join(changed)}"
+    if not is_code:
+        return ""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in (root / CODE_FOLDER).glob("*.txt")]
+    if changed := [path for path in list_changed_code(texts, root) if path.startswith(f"{folder}/")]:
+        return f"; not as {CODE_FOLDER} lists: {', '.join(changed)}"
+    changed = list_changed_since(root, "HEAD", folder)
+    return f"; changed since the last commit: {', '.join(changed)}" if changed else ""
 
 
 def check_given_file(results: CheckResults, root: Path, path: str, digest: str | None, stage: str) -> None:

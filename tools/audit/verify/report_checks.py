@@ -19,6 +19,7 @@ from stages.common.statistics import Bootstrap, Counts
 from stages.common.tables import LABEL, OUTCOME, SAMPLE, read_table, seed_from
 from stages.evaluate.metrics import count_completions, count_formats, count_greedy, summarize_samples
 from stages.evaluate.several_samples import count_samples
+from stages.report import summarize_reports
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import UNREADABLE
 from tools.audit.table_sets import TableSet, read_json
@@ -27,6 +28,9 @@ from tools.dvc_lock import LockEntry
 REPORT_FOLDER = Path("data/reports")
 COPY_FOLDER = Path("reports/stages")
 """Where stage report copies the reports to, for Git."""
+
+SUMMARY_PARAMS = Path("reports/params/M0.yaml")
+"""The params with which stage report runs."""
 
 VERDICTS = {True: "correct", False: "incorrect", None: "unknown"}
 
@@ -83,8 +87,27 @@ def check_report_copies(results: CheckResults, root: Path) -> None:
     names = {path.relative_to(folder) for folder in folders for path in folder.rglob("*.json")}
     for name in sorted(names):
         results.count("reports", 1)
-        if read_json(root / REPORT_FOLDER / name) != read_json(root / COPY_FOLDER / name):
+        report, copy = (_read_bytes(root / folder / name) for folder in (REPORT_FOLDER, COPY_FOLDER))
+        if report != copy:
             results.add_error("reports", str(COPY_FOLDER / name), f"is not {REPORT_FOLDER / name}")
+
+
+def check_summary(results: CheckResults, root: Path) -> None:
+    """The table of rounds and the metrics for DVC must be what the stages' reports give."""
+    try:
+        rounds, metrics = summarize_reports(root / SUMMARY_PARAMS, root / REPORT_FOLDER)
+    except UserError:
+        return  # checks "files" and "lock" report it
+    results.count("reports", 2)
+    folder = COPY_FOLDER.parent
+    if _read_bytes(root / folder / "rounds.csv") != rounds.encode():
+        results.add_error("reports", str(folder / "rounds.csv"), f"is not the table that {REPORT_FOLDER} gives")
+    if read_json(root / folder / "metrics.json") != metrics:
+        results.add_error("reports", str(folder / "metrics.json"), f"is not what {REPORT_FOLDER} gives")
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _compare(results: CheckResults, path: Path, report: Metrics, expected: Metrics, prefix: str = "") -> None:

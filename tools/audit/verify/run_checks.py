@@ -20,7 +20,12 @@ from tools.audit.verify.dataset_checks import COLUMNS, SelectedRows, check_datas
 from tools.audit.verify.hash_checks import check_given_file, check_hash, check_manifest, check_policy_sources
 from tools.audit.verify.lock_checks import check_lock, choose_stages, describe_missing, list_hashed_paths
 from tools.audit.verify.parallel import Task, TaskResult, run_tasks
-from tools.audit.verify.report_checks import check_evaluation_report, check_report_copies, check_round_counts
+from tools.audit.verify.report_checks import (
+    check_evaluation_report,
+    check_report_copies,
+    check_round_counts,
+    check_summary,
+)
 from tools.audit.verify.row_checks import check_problems, check_rows, check_sampled_problems, read_rows
 from tools.audit.verify.row_comparison import add_unreadable
 from tools.dvc_files import find_cache
@@ -167,7 +172,9 @@ def _plan_report_tasks(
     current = [name for name in stages if name not in outdated]
     for name in (name for name in current if name.partition("@")[0] in ("evaluate", "evaluate_seed")):
         tasks.append(plan(check_evaluation_report, root, lock[name], name.partition("@")[2] or SEED_POLICY))
-    return [*tasks, plan(check_report_copies, root)] if "report" in current else tasks
+    if "report" in current:
+        tasks += [plan(check_report_copies, root), plan(check_summary, root)]
+    return tasks
 
 
 def _plan_ranges(results: CheckResults, root: Path, folder: Path, digits: int) -> tuple[list[KeyRange], bool]:
