@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from stages.common.provenance import compute_sha256
 from stages.common.toy_arithmetic import make_problems
 from stages.common.verifiers import VERIFIERS
-from tests.support.clones import clone, edit, run
+from tests.support.clones import clone, commit, edit, run
 
 # Machines are shared and slow, so neither speed of an example nor of drawing it is judged.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -79,5 +79,4 @@ def _make_smoke(place: Path) -> None:
     file = {"path": benchmark.name, "sha256": compute_sha256(benchmark)}
     edit(place, "evaluate", "benchmarks", {"three": {"hub": None, "file": file}})
     run(place, "dvc", "repro")
-    run(place, "git", "add", "-A")
-    run(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "run")
+    commit(place, "run")

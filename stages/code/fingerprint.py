@@ -109,15 +109,12 @@ def list_changed_code(texts: Iterable[str], root: Path = Path()) -> list[str]:
     forget_modules()
     changed = []
     for name, _, digest in sorted({line.partition(" ") for text in texts for line in text.splitlines()}):
-        if name in LIBRARIES or not digest:
-            continue
-        if "/" in name:
-            path, actual = root / name, _hash_data(root / name)
-        else:
-            path = find_module(name, root) or root.joinpath(*name.split(".")).with_suffix(".py")
-            actual = _try_hash_module(name, root)
-        if actual != digest:
-            changed.append(path.relative_to(root).as_posix())
+        if "/" in name and _hash_data(root / name) != digest:
+            changed.append(name)
+        elif name not in LIBRARIES and all(part.isidentifier() for part in name.split(".")):
+            path = find_module(name, root)
+            if path is None or _try_hash_module(name, root) != digest:
+                changed.append(path.relative_to(root).as_posix() if path else f"{name.replace('.', '/')}.py")
     return changed
 
 

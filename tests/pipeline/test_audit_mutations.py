@@ -5,15 +5,28 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.audit_mutations.damage_kind import KINDS, DamageKind
 from benchmarks.audit_mutations.damaged_round import DamagedRound, Trace, copy_round
-from benchmarks.audit_mutations.measure import MIN_NAMED, format_table, is_traced, measure_kind, measure_kinds
+from benchmarks.audit_mutations.measure import (
+    MIN_NAMED,
+    KindResult,
+    check_undamaged,
+    format_table,
+    is_traced,
+    main,
+    measure_kind,
+    measure_seeds,
+    merge_results,
+)
+from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256, hash_folder
-from tests.support.clones import clone, edit, run
+from tests.support.clones import clone, commit, edit, run
 from tools.audit import CheckResults, verify
 
 pytestmark = pytest.mark.slow
@@ -27,6 +40,8 @@ QUICK = (
     "sample: said to come from another policy or other sampling params, its id made to fit",
     "training row: two exchanged, so that the order is another",
     "report of a stage: a count is another",
+    "report of rounds: a number in the table or in the metrics is another",
+    "code: a line of a module more",
     "file: a bit turned",
 )
 
@@ -57,8 +72,9 @@ def test_what_is_done_is_found_and_put_back(smoke: Path, tmp_path: Path) -> None
     before = hash_round(tmp_path / "copy")
     for title in QUICK:
         kind = next(kind for kind in KINDS if kind.title == title)
-        result = measure_kind(kind, tmp_path / "copy", [0])
-        assert result.counts == {"done": 1, "found": 1, "named": 1}, result.missed
+        result = measure_kind(kind, tmp_path / "copy", 0)
+        assert result.counts == {"done": 1, "found": 1, "named": 1}, "\n".join(result.missed)
+    check_undamaged(tmp_path / "copy")
     assert hash_round(tmp_path / "copy") == before
 
 
@@ -76,10 +92,40 @@ def test_damage_that_verification_does_not_find_is_counted_as_missed(smoke: Path
 
     kind = DamageKind("nothing", change_nothing, has_new_hashes=False)
     copy_round(smoke, tmp_path / "copy")
-    result = measure_kind(kind, tmp_path / "copy", [0])
+    result = measure_kind(kind, tmp_path / "copy", 0)
     assert result.counts == {"done": 1, "found": 0, "named": 0}
     assert "found nothing" in result.missed[0]
     assert format_table([result])[-1] == "| all 1 kinds | | 1 | 0 | 0 |"
+
+
+def test_a_round_that_is_broken_already_is_refused_in_one_line(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is found in it would say nothing of a damage, and so would a copy in which one was not put back."""
+    copy_round(smoke, tmp_path / "copy")
+    report = tmp_path / "copy/reports/stages/outcome/M1.json"
+    report.write_bytes(report.read_bytes() + b" ")
+    with pytest.raises(UserError, match="expected a round that passes `stepkto audit verify`, found files: reports/st"):
+        check_undamaged(tmp_path / "copy")
+    assert main([str(tmp_path / "copy"), "--seeds", "1", "--only", "file: a bit turned"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "found files: reports/stages: has md5" in printed.err.splitlines()[-1]
+
+
+def test_seeds_are_added_up_and_those_done_before_an_interrupt_are_kept() -> None:
+    def measure(kind: DamageKind, named: int) -> KindResult:
+        return KindResult(kind, Counter(done=1, found=1, named=named), [] if named else ["missed"])
+
+    def measure_until_interrupted() -> Iterator[list[KindResult]]:
+        yield [measure(KINDS[0], 1), measure(KINDS[1], 1), KindResult(KINDS[2])]
+        yield [measure(KINDS[0], 1), measure(KINDS[1], 0), KindResult(KINDS[2])]
+        raise KeyboardInterrupt
+
+    first, second = merge_results(measure_until_interrupted())
+    assert first.counts == {"done": 2, "found": 2, "named": 2}
+    assert second.counts == {"done": 2, "found": 2, "named": 1}
+    assert second.missed == ["missed"]
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +150,14 @@ def real_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other = {"policy": "M0", "sample": prompt, "judge": {"kind": "arithmetic", "num_votes": 1}}
     edit(place, "rounds", {"M1": {"policy": "M0"}, "M2": other})
     run(place, "dvc", "repro")
+    commit(place, "A round")
     return place
 
 
 def test_all_kinds_on_real_text(real_round: Path) -> None:
-    results = measure_kinds(real_round, range(NUM_SEEDS), 2, KINDS)
+    results = merge_results(measure_seeds(real_round, range(NUM_SEEDS), 2, KINDS))
     assert [result.kind.title for result in results] == [kind.title for kind in KINDS], "each kind applies"
     done, found, named = (sum(result.counts[name] for result in results) for name in ("done", "found", "named"))
-    missed = [line for result in results for line in result.missed]
+    missed = "\n".join(f"{result.kind.title}: {line}" for result in results for line in result.missed)
     assert found >= MIN_NAMED * done, missed
     assert named >= MIN_NAMED * done, missed

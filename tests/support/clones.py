@@ -36,12 +36,14 @@ def clone(target: Path, recipe: str) -> None:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(Path(name).read_bytes())
     (target / "params.yaml").write_bytes(Path("recipes", f"{recipe}.yaml").read_bytes())
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "clone"],
-    ):
-        subprocess.run(["git", *command], cwd=target, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=target, check=True)
+    commit(target, "clone")
+
+
+def commit(place: Path, message: str) -> None:
+    """Commit all that Git does not ignore."""
+    for command in (["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message]):
+        subprocess.run(["git", *command], cwd=place, check=True)
 
 
 def edit(place: Path, *path_and_value: object) -> None:
