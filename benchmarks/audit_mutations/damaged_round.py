@@ -110,6 +110,12 @@ class DamagedRound:
         ]
         self.write(path, frame.with_columns(columns))
 
+    def turn_cell(self, path: str, name: str) -> Row:
+        """Make a row's True False, or its False or missing value True; returns the row as it was."""
+        [(number, row)] = self.choose_row(path)
+        self.set_cells(path, number, **{name: not row[name]})
+        return row
+
     def set_list(self, path: str, row: int, name: str, value: Sequence[Any] | None) -> None:
         """Set one row's cell in a column of lists."""
         frame = self.read(path)

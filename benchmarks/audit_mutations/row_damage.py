@@ -117,9 +117,7 @@ def change_sample_facts(damaged: DamagedRound) -> Trace:
 @add_kind("verdict: turned")
 def turn_verdict(damaged: DamagedRound) -> Trace:
     path = _locate(damaged, "outcomes")
-    [(number, row)] = damaged.choose_row(path)
-    damaged.set_cells(path, number, is_correct=not row["is_correct"])
-    return Trace.of("verdicts", path, *_name(row))
+    return Trace.of("verdicts", path, *_name(damaged.turn_cell(path, "is_correct")))
 
 
 @add_kind("verdict: answer, rule, reason or verifier is another")
@@ -199,9 +197,7 @@ def merge_steps(damaged: DamagedRound) -> Trace:
 @add_kind("label: turned, in the table of labels alone")
 def turn_label(damaged: DamagedRound) -> Trace:
     path = _locate(damaged, "labels")
-    [(number, row)] = damaged.choose_row(path)
-    damaged.set_cells(path, number, label=not row["label"])
-    return Trace.of("labels", path, *_name(row))
+    return Trace.of("labels", path, *_name(damaged.turn_cell(path, "label")))
 
 
 @add_kind("label: turned with first_error and the training row, so that tables agree")

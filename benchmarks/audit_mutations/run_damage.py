@@ -107,8 +107,7 @@ def change_manifest(damaged: DamagedRound) -> Trace:
 @add_kind("evaluation: a verdict turned")
 def turn_evaluated_verdict(damaged: DamagedRound) -> Trace:
     path = damaged.choose_file("data/evaluations/**/outcomes/*.parquet")
-    [(number, row)] = damaged.choose_row(path)
-    damaged.set_cells(path, number, is_correct=not row["is_correct"])
+    row = damaged.turn_cell(path, "is_correct")
     return Trace.of("verdicts", path, f"sample {row['sample_id']}")
 
 

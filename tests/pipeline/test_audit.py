@@ -378,7 +378,18 @@ def test_reports(smoke: Path) -> None:
         "reports/stages/evaluate/M1.json:",
         "reports/stages/judge/M1.json:",
         "reports/stages/split/M1.json:",
+        "reports/rounds.csv:",
     ]
+
+
+def test_numbers_of_the_table_of_rounds_and_of_the_metrics(smoke: Path) -> None:
+    for name in ("rounds.csv", "metrics.json"):
+        path = smoke / "reports" / name
+        with tampered(path):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(re.sub(r"0\.\d+", "0.987", text, count=1), encoding="utf-8")
+            (line,) = named(verify(smoke, checks=["reports"]))["reports"]
+        assert line.startswith(f"reports/{name}: is not ")
 
 
 def test_a_file_that_would_be_read_as_a_shard(smoke: Path) -> None:

@@ -20,6 +20,7 @@ from stages.common.policies import MANIFEST
 from stages.common.tables import OUTCOME, PROBLEM, SAMPLE, VERIFIER_RESPONSE, write_table
 from stages.outcome import verify_samples
 from stages.outcome.model_verifier import ModelVerifier
+from tests.support.table_rows import make_problem, make_sample, make_table_set, write_rows
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import KeyRange
 from tools.audit.lineage import show
@@ -48,43 +49,20 @@ class FakeEngine:
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TableSet:
     """A round with a second verifier in `tmp_path`."""
     monkeypatch.setattr("stages.common.engines.runner.ROOT", tmp_path / journal.ROOT)
-    found = TableSet(
-        name="M1",
-        policy=Path("models/M0"),
-        shard_digits=0,
-        seed=1,
-        split="train",
-        num_problems=None,
-        sample=SampleParams(),
-        samples=Path("samples"),
-        outcome=OutcomeParams(second_verifier=MODEL),
-        outcomes=Path("outcomes"),
-        splitter=None,
-        steps=None,
-        judge=JudgeParams(kind="arithmetic"),
-        labels=None,
-        selection=None,
-        problems=Path("problems"),
-    )
-    problem = dict.fromkeys(PROBLEM.schema, "-") | {"origin_row": 0, "task": "math"}
-    sample = dict.fromkeys(SAMPLE.schema) | {"policy": "-", "sampling_hash": "-", "sample_index": 0}
-    problems = [problem | {"problem_id": name, "answer": gold} for name, (gold, _) in PAIRS.items()]
+    judge = JudgeParams(kind="arithmetic")
+    cells: dict[str, Any] = {"sample": SampleParams(), "outcome": OutcomeParams(second_verifier=MODEL), "judge": judge}
+    found = make_table_set(**cells, splitter=None, steps=None, labels=None)
+    problems = [make_problem(name, answer=gold) for name, (gold, _) in PAIRS.items()]
     samples = [
-        sample | {"problem_id": name, "sample_id": f"s{name}", "finish_reason": "stop"}
-        | {"completion": rf"So \boxed{{{answer}}}."}
+        make_sample({"problem_id": name, "sample_id": f"s{name}"}, rf"So \boxed{{{answer}}}.")
         for name, (_, answer) in PAIRS.items()
-    ]  # fmt: skip
+    ]
     problem_rows, sample_rows = pl.DataFrame(problems, PROBLEM.schema), pl.DataFrame(samples, SAMPLE.schema)
     outcomes = verify_samples(problem_rows, sample_rows, found.outcome, num_workers=1)
     with ModelVerifier.open(MODEL, "test", FakeEngine()) as model:
         answered, responses = model.ask(outcomes, problem_rows)
-    for folder, table, rows in (
-        (found.problems, PROBLEM, problem_rows),
-        (found.samples, SAMPLE, sample_rows),
-        (found.outcomes, OUTCOME, answered),
-        (found.outcomes / "responses", VERIFIER_RESPONSE, responses),
-    ):
-        write_table(tmp_path / folder, table, rows, 0)
+    write_rows(tmp_path, found, problems=problems, samples=samples, outcomes=answered.to_dicts(),
+               responses=responses.to_dicts())  # fmt: skip
     (tmp_path / found.policy).mkdir(parents=True)
     (tmp_path / found.policy / MANIFEST).write_text(json.dumps({"made_from": {"kind": "test"}}), encoding="utf-8")
     return found

@@ -13,18 +13,17 @@ import pytest
 from stages.common.errors import UserError
 from stages.common.params.engine import EngineParams
 from stages.common.params.judge import JudgeParams, LlmJudgeParams, VotingMode
-from stages.common.params.outcome import OutcomeParams
 from stages.common.params.prm import PrmParams
-from stages.common.params.sample import SampleParams
-from stages.common.params.split import SplitParams
-from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP, write_table
+from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP
 from stages.judge import make_judge
+from tests.support.table_rows import make_steps, make_table_set, write_rows
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import KeyRange
 from tools.audit.table_sets import TableSet
 from tools.audit.verify.label_checks import check_labels
 
 PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
+IDS = {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}
 LLM = LlmJudgeParams(engine=EngineParams(kind="openai"), model="some/judge", temperature=1.0)
 JUDGE = "d" * 32
 """Stands for the judge's hash where it is the right one."""
@@ -33,30 +32,9 @@ EVERYTHING = KeyRange("all", "", None)
 
 def part(votes: int, judges: int, flip: float = 0.0, mode: VotingMode = "completion") -> TableSet:
     llm = LLM.model_copy(update={"mode": mode})
-    return TableSet(
-        name="M1",
-        policy=Path("models/M0"),
-        shard_digits=0,
-        seed=1,
-        split="train",
-        num_problems=None,
-        sample=SampleParams.model_construct(),
-        samples=Path("samples"),
-        outcome=OutcomeParams.model_construct(),
-        outcomes=Path("outcomes"),
-        splitter=SplitParams.model_construct(),
-        steps=Path("steps"),
-        judge=JudgeParams.model_construct(
-            kind="llm",
-            num_votes=votes,
-            min_agreement=0.6,
-            label_noise=flip,
-            llm=llm,
-            second_judge=llm if judges > 1 else None,
-        ),
-        labels=Path("labels"),
-        selection=None,
-    )
+    second = llm if judges > 1 else None
+    cells = {"num_votes": votes, "min_agreement": 0.6, "label_noise": flip, "llm": llm, "second_judge": second}
+    return make_table_set(judge=JudgeParams.model_construct(kind="llm", **cells))
 
 
 def said(*right: bool) -> str:
@@ -69,16 +47,9 @@ def said(*right: bool) -> str:
 
 
 def reply(text: str | None, judge: int = 0, vote: int = 0, step: int = -1, **cells: Any) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(REPLY.schema)
-    row |= {
-        "sample_id": SAMPLE_ID,
-        "problem_id": PROBLEM_ID,
-        "judge_index": judge,
-        "step": step,
-        "vote": vote,
-        "attempt": 0,
-    }
-    return row | {"request_hash": "c" * 32, "text": text, "finish_reason": "stop", "model": "some/judge"} | cells
+    asked = {"judge_index": judge, "step": step, "vote": vote, "attempt": 0, "request_hash": "c" * 32}
+    answered = {"text": text, "finish_reason": "stop", "model": "some/judge"}
+    return dict.fromkeys(REPLY.schema) | IDS | asked | answered | cells
 
 
 def label(
@@ -98,20 +69,15 @@ def check(
     except UserError:
         identity = JUDGE  # the model is not here
     if replies is not None:
-        assert judged_by.replies is not None
-        write_table(root / judged_by.replies, REPLY, pl.DataFrame(replies, schema=REPLY.schema), 0)
-    steps = [
-        {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "step": 0, "start": 0, "end": 5},
-        {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID, "step": 1, "start": 5, "end": 9},
-    ]
+        write_rows(root, judged_by, replies=replies)
     check_labels(
         results,
         root,
         judged_by,
         EVERYTHING,
         pl.DataFrame(schema=PROBLEM.schema),
-        pl.DataFrame([{"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}], schema=SAMPLE.schema),
-        pl.DataFrame(steps, schema=STEP.schema),
+        pl.DataFrame([IDS], schema=SAMPLE.schema),
+        pl.DataFrame(make_steps(IDS, ["a" * 5, "b" * 4]), schema=STEP.schema),
         pl.DataFrame(labels, schema=LABEL.schema).with_columns(pl.col("judge").replace(JUDGE, identity)),
     )
     return results
@@ -148,7 +114,7 @@ def test_labels_that_follow(tmp_path: Path) -> None:
 def test_a_label(tmp_path: Path, cells: dict[str, Any], words: str) -> None:
     results = check(tmp_path, THREE, [COUNTED[0] | cells, COUNTED[1]], part(3, 1))
     (line,) = results.by_check["labels"].errors
-    assert line.startswith(f"labels/all.parquet: sample {SAMPLE_ID} {words}")
+    assert line.startswith(f"data/labels/M1/all.parquet: sample {SAMPLE_ID} {words}")
 
 
 def test_a_vote(tmp_path: Path) -> None:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from stages.common.human_labels import HumanLabel, hash_step_text
 from stages.common.params.judge import JudgeParams
-from stages.common.params.outcome import OutcomeParams
-from stages.common.params.sample import SampleParams
-from stages.common.params.split import SplitParams
-from stages.common.tables import PROBLEM, SAMPLE, STEP, write_table
 from tests.support.human_labels import human_label
-from tools.audit.table_sets import TableSet
+from tests.support.table_rows import make_problem, make_sample, make_steps, make_table_set, write_rows
 from tools.human_labels import SampleTables
 
 STEPS = {
@@ -33,29 +27,14 @@ def make_tables(root: Path, name: str = "M1") -> SampleTables:
     samples, steps = [], []
     for sample_id, texts in STEPS.items():
         ids = {"sample_id": sample_id, "problem_id": PROBLEMS[sample_id]}
-        cells = {"policy": "p", "sampling_hash": "s", "sample_index": 0, "finish_reason": "stop"}
-        samples.append(dict.fromkeys(SAMPLE.schema) | ids | cells | {"completion": "".join(texts)})
-        at = 0
-        for step, text in enumerate(texts):
-            steps.append(ids | {"step": step, "start": at, "end": at + len(text)})
-            at += len(text)
-    cells = {"split": "train", "source": "s", "answer": "2", "origin": "o", "origin_row": 0, "task": "math"}
-    problems = [cells | {"problem_id": key, "problem": f"Problem {key}?", "solution": f"Solution {key}."}
-                for key in sorted(set(PROBLEMS.values()))]  # fmt: skip
-    tables = TableSet(
-        name=name, policy=Path("models/M0"), shard_digits=0, seed=1, split="train", num_problems=None,
-        sample=SampleParams.model_construct(), samples=Path("data/samples", name),
-        outcome=OutcomeParams.model_construct(), outcomes=Path("data/outcomes", name),
-        splitter=SplitParams.model_construct(), steps=Path("data/steps", name),
-        judge=JudgeParams.model_construct(kind="none"), labels=None, selection=None,
-    )  # fmt: skip
-    rows: list[tuple[Path, Any, list[dict[str, Any]]]] = [
-        (Path("data/problems"), PROBLEM, problems),
-        (tables.samples, SAMPLE, samples),
-        (Path("data/steps", name), STEP, steps),
+        samples.append(make_sample(ids, "".join(texts)))
+        steps += make_steps(ids, texts)
+    problems = [
+        make_problem(key, f"Problem {key}?", solution=f"Solution {key}.", answer="2")
+        for key in sorted(set(PROBLEMS.values()))
     ]
-    for folder, table, of_table in rows:
-        write_table(root / folder, table, pl.DataFrame(of_table, schema=table.schema), 0)
+    tables = make_table_set(name, judge=JudgeParams.model_construct(kind="none"), labels=None)
+    write_rows(root, tables, problems=problems, samples=samples, steps=steps)
     return SampleTables(root, [tables])
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import polars as pl
-
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, SAMPLE, STEP, content_hash, write_table
+from stages.common.tables import content_hash
 from tests.support.small_round import PART
+from tests.support.table_rows import make_problem, make_sample, make_steps, write_rows
 
 JUDGE_REASON = "REASON OF THE JUDGE"
 VERDICT_REASON = "REASON OF THE VERIFIER"
@@ -61,43 +59,16 @@ def make_completions(count: int, num_steps: int = 4) -> list[Completion]:
 
 def write_labelled_round(place: Path, completions: Sequence[Completion]) -> None:
     """The tables of round `PART` with `completions`."""
-    rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("problems", "samples", "steps", "labels", "outcomes")
-    }
+    problems, samples, steps, labels, outcomes = [], [], [], [], []
     for number, it in enumerate(completions):
         ids = {"sample_id": it.sample_id, "problem_id": it.problem_id}
-        rows["problems"].append(
-            dict.fromkeys(PROBLEM.schema)
-            | {
-                "problem_id": it.problem_id,
-                "split": "train",
-                "source": "olympiads",
-                "problem": f"Problem {number}: $x={number}$?",
-            }
-            | {"solution": "By addition.", "answer": str(number), "origin": "o", "origin_row": number, "task": "math"}
-        )
-        rows["samples"].append(
-            dict.fromkeys(SAMPLE.schema)
-            | ids
-            | {
-                "policy": "p",
-                "sampling_hash": "s",
-                "sample_index": 0,
-                "completion": "".join(it.steps),
-                "finish_reason": "stop",
-            }
-        )
-        start = 0
-        for step, (text, label) in enumerate(zip(it.steps, it.labels, strict=True)):
-            rows["steps"].append(ids | {"step": step, "start": start, "end": start + len(text)})
-            start += len(text)
+        cells = {"source": "olympiads", "solution": "By addition.", "answer": str(number), "origin_row": number}
+        problems.append(make_problem(it.problem_id, f"Problem {number}: $x={number}$?", **cells))
+        samples.append(make_sample(ids, "".join(it.steps)))
+        steps += make_steps(ids, it.steps)
+        for step, label in enumerate(it.labels):
             cells = {"reason": it.reason, "num_votes": 3, "agreement": 0.5, "first_error": None, "judge": "j"}
-            rows["labels"].append(ids | {"step": step, "label": label} | cells)
+            labels.append(ids | {"step": step, "label": label} | cells)
         verdict = {"answer": "EXTRACTED ANSWER", "extraction_rule": "box", "reason": VERDICT_REASON, "verifier": "g"}
-        rows["outcomes"].append(ids | verdict | {"is_correct": it.is_correct})
-    folders = {"problems": PART.problems, "samples": PART.samples, "steps": PART.steps, "labels": PART.labels}
-    tables = {"problems": PROBLEM, "samples": SAMPLE, "steps": STEP, "labels": LABEL, "outcomes": OUTCOME}
-    for name, table in tables.items():
-        folder = folders.get(name, PART.outcomes)
-        assert folder is not None
-        write_table(place / folder, table, pl.DataFrame(rows[name], schema=table.schema), 0)
+        outcomes.append(ids | verdict | {"is_correct": it.is_correct})
+    write_rows(place, PART, problems=problems, samples=samples, steps=steps, labels=labels, outcomes=outcomes)

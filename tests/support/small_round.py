@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from stages.common.params.dataset import DatasetParams
-from stages.common.params.judge import JudgeParams
-from stages.common.params.outcome import OutcomeParams
-from stages.common.params.sample import PromptParams, SampleParams
+from stages.common.params.sample import PromptParams
 from stages.common.params.select import SelectParams
-from stages.common.params.split import SplitParams
-from stages.common.tables import LABEL, OUTCOME, PROBLEM, REPLY, SAMPLE, SELECTION, STEP, write_table
+from stages.common.tables import OUTCOME, REPLY, SAMPLE
 from stages.select import select_samples
-from tools.audit.table_sets import DatasetSelection, TableSet
+from tests.support.table_rows import make_problem, make_sample, make_steps, make_table_set, write_rows
+from tools.audit.table_sets import DatasetSelection
 
 HOSTILE = (
     "<script>document.title='HACKED'</script>",
@@ -32,21 +29,7 @@ HOSTILE = (
 """Steps that a page must show as text; the last is 1 MB."""
 
 RULE = SelectParams(max_correct=1, max_incorrect=None, require_both=False, balance=False, deduplicate=False)
-PART = TableSet(
-    name="M1",
-    policy=Path("models/M0"),
-    shard_digits=0,
-    seed=1,
-    split="train",
-    num_problems=None,
-    sample=SampleParams.model_construct(),
-    samples=Path("data/samples/M1"),
-    outcome=OutcomeParams.model_construct(),
-    outcomes=Path("data/outcomes/M1"),
-    splitter=SplitParams.model_construct(),
-    steps=Path("data/steps/M1"),
-    judge=JudgeParams.model_construct(kind="llm"),
-    labels=Path("data/labels/M1"),
+PART = make_table_set(
     selection=DatasetSelection(
         Path("data/datasets/M1"),
         Path("data/selections/M1"),
@@ -54,7 +37,7 @@ PART = TableSet(
         DatasetParams.model_construct(),
         PromptParams.model_construct(),
         1,
-    ),
+    )
 )
 LAST = "The last line."
 
@@ -65,28 +48,19 @@ def hexed(number: int) -> str:
 
 def write_round(place: Path) -> None:
     """Two problems of two solutions each: 0 right with a wrong step, 1 right, 2 of hostile steps, 3 without verdict."""
-    problem = {"split": "train", "solution": "Because $x=1$.", "answer": "$1$", "origin": "o"}
-    problem |= {"origin_row": 1, "task": "math"}
-    problems = [problem | {"problem_id": hexed(n), "source": s, "problem": t} for n, s, t in (
-        (0, "olympiads", "What is $\\sqrt{1}$?"), (1, "cn_k12", HOSTILE[0]))]  # fmt: skip
+    problems = [
+        make_problem(hexed(number), text, source=source, solution="Because $x=1$.", answer="$1$", origin_row=1)
+        for number, source, text in ((0, "olympiads", "What is $\\sqrt{1}$?"), (1, "cn_k12", HOSTILE[0]))
+    ]
     steps_of = {0: ["a\n", LAST], 1: ["b\n", LAST], 2: [*HOSTILE, LAST], 3: ["c\n", LAST]}
     labels = {0: [False, True], 1: [True, True], 2: [None] * (len(HOSTILE) + 1), 3: [True, None]}
     values = {0: True, 1: True, 2: False, 3: None}
     samples, steps, judged, outcomes = [], [], [], []
     for number, texts in steps_of.items():
         ids = {"sample_id": hexed(number), "problem_id": hexed(number // 2)}
-        cells = {
-            "policy": "p",
-            "sampling_hash": "s",
-            "sample_index": number % 2,
-            "completion": "".join(texts),
-            "finish_reason": "stop",
-        }
-        samples.append(dict.fromkeys(SAMPLE.schema) | ids | cells)
-        at = 0
-        for step, (text, label) in enumerate(zip(texts, labels[number], strict=True)):
-            steps.append(ids | {"step": step, "start": at, "end": at + len(text)})
-            at += len(text)
+        samples.append(make_sample(ids, "".join(texts), sample_index=number % 2))
+        steps += make_steps(ids, texts)
+        for step, label in enumerate(labels[number]):
             reason = "judges disagree: x / y" if number == 3 and step else HOSTILE[0]
             judged.append(ids | {"step": step, "label": label, "reason": reason, "num_votes": 2, "agreement": 0.5,
                                  "first_error": None, "judge": "j"})  # fmt: skip
@@ -105,14 +79,6 @@ def write_round(place: Path) -> None:
         "request_hash": "q", "text": HOSTILE[1], "error": HOSTILE[2], "finish_reason": "stop", "model": HOSTILE[0],
     }  # fmt: skip
     both = pl.DataFrame(samples, schema=SAMPLE.schema).join(pl.DataFrame(outcomes, OUTCOME.schema), on="sample_id")
-    tables: list[tuple[Path, Any, list[dict[str, Any]]]] = [
-        (Path("data/problems"), PROBLEM, problems),
-        (PART.samples, SAMPLE, samples),
-        (Path("data/steps/M1"), STEP, steps),
-        (Path("data/labels/M1"), LABEL, judged),
-        (PART.outcomes, OUTCOME, outcomes),
-        (Path("data/selections/M1"), SELECTION, select_samples(both, RULE, 1).to_dicts()),
-        ((PART.labels or Path()) / "replies", REPLY, [reply]),
-    ]
-    for folder, table, rows in tables:
-        write_table(place / folder, table, pl.DataFrame(rows, schema=table.schema), 0)
+    selected = select_samples(both, RULE, 1).to_dicts()
+    write_rows(place, PART, problems=problems, samples=samples, outcomes=outcomes, selections=selected, steps=steps,
+               labels=judged, replies=[reply])  # fmt: skip
