@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
-from tests.support.clones import clone, edit, ran, run
+from tests.support.clones import clone, commit, edit, ran, run
 from tests.support.hub_server import Hub, serve
 
 pytestmark = pytest.mark.slow
@@ -22,11 +22,6 @@ pytestmark = pytest.mark.slow
 needs_audit = pytest.mark.skipif(
     importlib.util.find_spec("tools.audit") is None, reason="tools.audit, which publishing asks, is not in this tree"
 )
-
-
-def commit(place: Path, message: str) -> None:
-    run(place, "git", "add", "-A")
-    run(place, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", message)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +87,7 @@ def test_a_dry_run_writes_the_folder_and_sends_nothing(place: Path, hub: Hub, tm
     arguments = ["--model", "M1", "--repo", "org/model", "--dry-run", str(out)]
     done = publish(place, hub, tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
+    assert "version" not in done.stdout, "a policy has none"
     assert hub.requests == []
     assert (out / "model.safetensors").read_bytes() == (place / "models/M1/model.safetensors").read_bytes()
     assert {"README.md", "manifest.json", "policy.json"} < {path.name for path in out.iterdir()}
@@ -133,6 +129,7 @@ def test_a_round_goes_out_though_another_has_not_run(place: Path, hub: Hub, tmp_
     out = tmp_path / "out"
     done = publish(other, hub, tmp_path, "--round", "M1", "--repo", "org/sums", "--dry-run", str(out))
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("version 1.0.0, of a first publication: a dry run does not read")
     card = (out / "README.md").read_text(encoding="utf-8")
     rows = [line.split("|") for line in card.partition("## Rounds")[2].partition("## ")[0].splitlines()]
     measured = {row[1].strip(): row[4].strip() for row in rows if len(row) > 4 and row[1].strip().startswith("M")}

@@ -11,7 +11,7 @@ import pytest
 from stages.common.errors import UserError
 from tests.support.publish_place import make_place
 from tools.audit.lineage.label_diff import LEVELS, LabelChanges
-from tools.publish import release_changes
+from tools.publish import commands, release_changes
 from tools.publish.preconditions import Commit
 from tools.publish.publish_folder import write_dataset
 from tools.publish.release_changes import ReleaseChanges, find_changes
@@ -150,3 +150,21 @@ def test_rows_gained_and_lost_are_counted_by_their_samples(tmp_path: Path, monke
     monkeypatch.setattr(label_diff, "read_cached_listing", lambda *_: {"step_kto.parquet": "md5"})
     monkeypatch.setattr(label_diff, "find_cached_file", lambda *_: tmp_path / "then/step_kto.parquet")
     assert label_diff.compare_rows(tmp_path, "then", "M1") == (2, 1)
+
+
+def test_a_dry_run_says_that_its_version_is_a_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(*arguments: Any, **options: Any) -> ReleaseManifest:
+        assert options.get("previous") is None
+        return ReleaseManifest("a" * 32, {}, ("M1",))
+
+    for name in ("write_dataset", "write_model"):
+        monkeypatch.setattr(commands, name, write)
+    monkeypatch.setattr(commands, "require_publishable", lambda targets: None)
+    commands.publish("org/sums", ["M1"], dry_run=tmp_path / "round")
+    commands.publish("org/policy", model="M1", dry_run=tmp_path / "policy")
+    of_round, version, of_policy = capsys.readouterr().out.splitlines()
+    assert version == "version 1.0.0, of a first publication: a dry run does not read the version on the Hub"
+    assert of_round.endswith(f"/round: 0 files, hash {'a' * 32}")
+    assert of_policy.endswith(f"/policy: 0 files, hash {'a' * 32}")

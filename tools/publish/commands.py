@@ -12,6 +12,7 @@ from tools.publish.hub_upload import HubTarget, read_published, upload
 from tools.publish.preconditions import RefusedError, require_publishable
 from tools.publish.private_data import require_acceptable, require_nothing_private
 from tools.publish.publish_folder import write_dataset, write_model
+from tools.publish.release_changes import FIRST_VERSION
 
 WORK = Path("work/publish")
 """Where the folders to be published are written, below the repository's root: ignored by Git and DVC."""
@@ -65,6 +66,8 @@ def publish(
         num_files = require_nothing_private(temporary, accept)
     print(f"{folder}: {num_files} files, hash {manifest.hash}")
     if dry_run:
+        if model is None:
+            print(f"version {FIRST_VERSION}, of a first publication: a dry run does not read the version on the Hub")
         return
     result = upload(folder, target, f"Publish {', '.join(manifest.rounds)} of {commit.id[:12]}")
     state = "published" if result.is_new else "already published"
