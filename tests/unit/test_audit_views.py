@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
+from tools.audit.label_page import label_routes
+from tools.audit.page import page_html
 from tools.audit.page.overview import MAX_BINS, MAX_SOURCES, choose_bins, summarize_samples
+from tools.audit.page.problem_card import MAX_CHARS, describe_step_label, get_step_text
 from tools.audit.page.round_comparison import describe_changes
 from tools.audit.page.text_search import AFTER_CHARS, BEFORE_CHARS, TextQuery
 
@@ -139,3 +143,21 @@ def test_changes_are_those_from_one_round_to_the_next() -> None:
     assert second["new_steps"] == {"s2": [0]}, "a step that differs by white space at its end is the same"
     assert (second["num_correct"], second["num_unknown"], second["answers"]) == (2, 1, [("2", 2)])
     assert describe_changes([]) == []
+
+
+def test_a_version_of_the_labelling_page_follows_from_its_styles_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is seen of a step, and how, may change what a person says of it."""
+    before = label_routes.read_page_version()
+    monkeypatch.setattr(label_routes, "STYLES", tmp_path / "browse.css")
+    (tmp_path / "browse.css").write_bytes(page_html.STYLES.read_bytes())
+    assert label_routes.read_page_version() == before
+    (tmp_path / "browse.css").write_text(".step { display: none; }", encoding="utf-8")
+    assert label_routes.read_page_version() != before
+
+
+def test_every_text_that_reaches_a_card_is_bounded() -> None:
+    row = {"start": 0, "end": 3 * MAX_CHARS, "label": None, "judge": "j", "agreement": 0.0, "num_votes": 1}
+    shown = describe_step_label(row | {"reason": "r" * 3 * MAX_CHARS})
+    assert len(shown["reason"]) == len(get_step_text("x" * 3 * MAX_CHARS, row)) == MAX_CHARS

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tools.audit.label_page.label_session import LabelSession
 from tools.audit.label_page.label_writer import SampleMarks, hash_version
-from tools.audit.page.page_html import SHARED_SCRIPTS, render_html
+from tools.audit.page.page_html import SHARED_SCRIPTS, STYLES, render_html
 from tools.audit.page.page_server import read_body
 
 TEMPLATE = Path(__file__).with_name("static") / "label.html.jinja"
@@ -42,7 +42,7 @@ class NextRequest(BaseModel):
 
 def read_page_version() -> str:
     """The version that a human label names: of all that the page shows and does."""
-    return hash_version(*(path.read_text(encoding="utf-8") for path in (TEMPLATE, *SCRIPTS[-2:])))
+    return hash_version(*(path.read_text(encoding="utf-8") for path in (TEMPLATE, STYLES, *SCRIPTS[-2:])))
 
 
 def make_label_routes(session: LabelSession, guideline: str) -> list[web.RouteDef]:

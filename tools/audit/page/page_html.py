@@ -25,6 +25,7 @@ from tools.dvc_lock import read_lock
 STATIC = Path(__file__).with_name("static")
 SHARED_SCRIPTS = tuple(STATIC / name for name in ("katex/katex.min.js", "katex/auto-render.min.js", "common.js"))
 """Scripts of any page, in this order; `common.js` makes the object `page`, which others use."""
+STYLES = STATIC / "browse.css"
 VIEWS = ("data_source", "problems", "overview", "search", "comparison", "browse")
 SCRIPTS = (*SHARED_SCRIPTS, *(STATIC / f"{name}.js" for name in VIEWS))
 NO_FILTER = ProblemFilter()
@@ -65,7 +66,7 @@ def render_html(template: Path, scripts: Sequence[Path], title: str, data: dict[
 
 def read_versions() -> dict[str, str]:
     """The versions that a human label names: of this page and of the guideline."""
-    own = [STATIC / "browse.html.jinja", STATIC / "browse.css", *SCRIPTS[len(SHARED_SCRIPTS) - 1 :]]
+    own = [STATIC / "browse.html.jinja", STYLES, *SCRIPTS[len(SHARED_SCRIPTS) - 1 :]]
     texts = [path.read_text(encoding="utf-8") for path in own]
     return {"page_version": hash_version(*texts), "guideline_version": hash_version(read_guideline())}
 
@@ -118,4 +119,4 @@ def _read_styles() -> str:
         return f'url(data:font/woff2;base64,{font}) format("woff2")'
 
     katex = re.sub(r'url\((fonts/[\w-]+\.woff2)\) format\("woff2"\)(?:,url\([^)]*\) format\("\w+"\))*', inline, katex)
-    return (STATIC / "browse.css").read_text(encoding="utf-8") + katex
+    return STYLES.read_text(encoding="utf-8") + katex

@@ -127,7 +127,7 @@ def describe_step_label(row: TableRow) -> dict[str, Any]:
     """What the judge says of a step, and why."""
     return {
         "label": "none" if row["judge"] is None else LABEL_WORDS[row["label"]],
-        "reason": row["reason"] or "",
+        "reason": (row["reason"] or "")[:MAX_CHARS],
         "agreement": row["agreement"],
         "num_votes": row["num_votes"],
     }
