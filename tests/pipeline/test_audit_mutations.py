@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections import Counter
@@ -26,12 +25,11 @@ from benchmarks.audit_mutations.measure import (
 )
 from stages.common.errors import UserError
 from stages.common.provenance import compute_sha256, hash_folder
-from tests.support.clones import clone, commit, edit, run
+from tests.support.recorded_math_round import RECORDED, make_recorded_math_round
 from tools.audit import CheckResults, verify
 
 pytestmark = pytest.mark.slow
 
-RECORDED = Path(os.environ.get("STEPKTO_REAL_DATA", "../shared/data"), "recorded/math_100x8.jsonl")
 NUM_SEEDS = int(os.environ.get("STEPKTO_MUTATION_SEEDS", "2"))
 """Damages of each kind on real text; the command does 40."""
 
@@ -130,27 +128,11 @@ def test_seeds_are_added_up_and_those_done_before_an_interrupt_are_kept() -> Non
 
 @pytest.fixture(scope="module")
 def real_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two rounds on 60 problems of MATH with a voting judge (mock, it has no use here but to vote) and a rule."""
+    """Two rounds on recorded completions of MATH."""
     if not RECORDED.exists():
         pytest.skip(f"{RECORDED}: real data not here")
     place = tmp_path_factory.mktemp("mutations")
-    lines = RECORDED.read_text(encoding="utf-8").splitlines(keepends=True)
-    lines.sort(key=lambda line: all(json.loads(line)["recorded_correct"]))  # problems with incorrect samples first
-    (place / "sixty.jsonl").write_text("".join(lines[:60]), encoding="utf-8")
-    clone(place, "recorded-math")
-    edit(place, "problems", "files", "paths", ["sixty.jsonl"])
-    edit(place, "sample", "engine", "recorded", "path", "sixty.jsonl")
-    edit(place, "select", {"max_correct": 1, "max_incorrect": 1, "require_both": False, "balance": False})
-    edit(place, "evaluate", "num_problems", 2)
-    edit(place, "evaluate", "judge", {"kind": "arithmetic"})
-    mock = {"error_rate": 0.2, "invalid_rate": 0.1}
-    voter = {"engine": {"kind": "mock"}, "mock": mock, "model": "mock/judge", "temperature": 0.7}
-    edit(place, "judge", {"kind": "llm", "num_votes": 3, "llm": voter})
-    prompt = {"prompt": {"template": "Problem: {problem}\n"}}
-    other = {"policy": "M0", "sample": prompt, "judge": {"kind": "arithmetic", "num_votes": 1}}
-    edit(place, "rounds", {"M1": {"policy": "M0"}, "M2": other})
-    run(place, "dvc", "repro")
-    commit(place, "A round")
+    make_recorded_math_round(place)
     return place
 
 
