@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from stages.common.tables import PROBLEM, read_table, write_table
-from tests.support.browser import CHROMIUM, Browser, open_browser
+from tests.support.browser import Browser, needs_browser, open_browser
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
 from tools.audit.page import text_search
 from tools.audit.page.look_routes import make_look_routes
@@ -25,7 +25,6 @@ from tools.audit.page.problem_index import ProblemFilter, build_index
 from tools.audit.page.text_search import TextQuery, search_texts
 from tools.audit.table_sets import TableSet
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 ROUNDS = [PART, replace(PART, name="M2")]
 """The same tables as two rounds."""
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,13 @@ from hypothesis import strategies as st
 from stages.common.errors import UserError
 from stages.common.human_labels import hash_step_text, read_human_labels
 from stages.common.tables import LABEL, STEP, read_table, write_table
+from tests.support.browser import dump_page, needs_browser
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
 from tools.audit.page.look_routes import make_look_routes
 from tools.audit.page.page_html import SCRIPTS, render_page, render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
 from tools.audit.page.problem_card import make_card
 from tools.audit.page.problem_index import ProblemFilter, ProblemIndex, build_index
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +125,11 @@ def test_data_never_ends_its_element(text: str) -> None:
     assert html.count("<script") == len(SCRIPTS) + 1
 
 
+@needs_browser
 def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: ProblemIndex, tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
     path = tmp_path / "labels.html"
     path.write_text(render_static_page(root, [PART], index, ProblemFilter(source="cn_k12"), 5, 0), encoding="utf-8")
-    dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
+    dom = dump_page(path.as_uri(), tmp_path / "b")
     shown = dom[dom.index('<main id="view">') : dom.index("</main>")]
     assert "<title>Labels: 1 of 1 problems</title>" in dom
     assert not re.search(r"<(script|img|a|iframe|object|link|style)\b", shown)
@@ -147,41 +142,25 @@ def test_nothing_of_a_model_is_obeyed_by_a_browser(root: Path, index: ProblemInd
     assert shown.count('class="step ') == len(HOSTILE) + 3
 
 
+@needs_browser
 def test_formulas_are_rendered(root: Path, index: ProblemIndex, tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
     path = tmp_path / "labels.html"
     path.write_text(render_static_page(root, [PART], index, ProblemFilter(source="olympiads"), 5, 0), encoding="utf-8")
-    dom = in_browser(CHROMIUM, tmp_path, path.as_uri())
+    dom = dump_page(path.as_uri(), tmp_path / "b")
     assert '<annotation encoding="application/x-tex">\\sqrt{1}</annotation>' in dom
     assert 'class="step incorrect' in dom
     assert "data:font/woff2" in dom
     assert "url(fonts/" not in dom
 
 
-def in_browser(chromium: str, folder: Path, address: str) -> str:
-    """The document after its scripts ran."""
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--virtual-time-budget=5000",
-        f"--user-data-dir={folder}/b",
-    ]
-    done = subprocess.run([chromium, *options, "--dump-dom", address], capture_output=True, text=True, check=True)
-    return done.stdout
-
-
+@needs_browser
 def test_the_served_page_asks_for_what_it_shows(root: Path, tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
-    chromium = CHROMIUM
 
     async def visit() -> str:
         runner = web.AppRunner(make_app(make_look_routes(root, [PART], "me", tmp_path / "labels.jsonl"), LOOPBACK))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        dom = await asyncio.to_thread(in_browser, chromium, tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        dom = await asyncio.to_thread(dump_page, f"http://127.0.0.1:{runner.addresses[0][1]}", tmp_path / "b")
         await runner.cleanup()
         return dom
 

@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler
 from stages.common.errors import UserError
 from stages.common.human_labels import append_human_labels, hash_step_text, read_human_labels
 from stages.judge.calibration import calibrate_judges
-from tests.support.browser import CHROMIUM, Browser, open_browser
+from tests.support.browser import Browser, needs_browser, open_browser
 from tests.support.human_labels import human_label
 from tests.support.labelled_round import FIRST_ERRORS, SECRETS, Completion, make_completions, write_labelled_round
 from tests.support.small_round import HOSTILE, LAST, PART, hexed, write_round
@@ -28,8 +28,6 @@ from tools.audit.page.page_html import render_static_page
 from tools.audit.page.page_server import LOOPBACK, make_app
 from tools.audit.page.problem_index import ProblemFilter, build_index
 from tools.human_labels import SampleTables, adjudicate, describe_agreement, export_solutions, list_disagreements
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 
 @asynccontextmanager

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 _CODES = {"Enter": 13, "Backspace": 8, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
@@ -78,6 +80,14 @@ class Browser:
     async def save_screenshot(self, path: Path) -> None:
         shot = await self.call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def dump_page(address: str, folder: Path) -> str:
+    """The document at `address` after its scripts ran; `folder` is for what the browser keeps."""
+    assert CHROMIUM is not None
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
+    command = [CHROMIUM, *options, f"--user-data-dir={folder}", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @asynccontextmanager
