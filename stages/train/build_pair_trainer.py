@@ -10,6 +10,7 @@ from stages.common.params.train import TrainParams
 from stages.common.tables import DropLog
 from stages.train.dataset_folder import DatasetFolder, read_pairs, read_rows
 from stages.train.trainer.divergence import DivergenceCallback
+from stages.train.trainer.divergence_signs import DivergenceLimits
 from stages.train.trainer.dpo_trainer import EncodedDPOTrainer
 from stages.train.trainer.encoding import encode_by_name
 from stages.train.trainer.pair_encoding import encode_pairs
@@ -40,8 +41,11 @@ def build_pair_trainer(
         "train_sampling_strategy": "sequential",
     }
     trainer: Trainer
+    nll_metric = None
     if params.method == "simpo":
-        from stages.train.trainer.simpo_trainer import CPOConfig, EncodedSimPOTrainer
+        from stages.train.trainer.simpo_trainer import NLL_METRIC, CPOConfig, EncodedSimPOTrainer
+
+        nll_metric = NLL_METRIC
 
         cpo_config = CPOConfig(
             **arguments,
@@ -64,5 +68,6 @@ def build_pair_trainer(
             precompute_ref_log_probs=True,
         )
         trainer = EncodedDPOTrainer(model, args=dpo_config, train_dataset=rows, **shared)
-    trainer.add_callback(DivergenceCallback())
+    limits = DivergenceLimits(max_displacement=params.max_displacement, nll_metric=nll_metric)
+    trainer.add_callback(DivergenceCallback(limits))
     return trainer

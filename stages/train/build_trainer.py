@@ -20,6 +20,7 @@ from stages.train.build_pair_trainer import build_pair_trainer, encode_pair_rows
 from stages.train.dataset_folder import DatasetFolder, read_rows
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback
+from stages.train.trainer.divergence_signs import DivergenceLimits
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.lora import cast_adapters_to_float32, make_lora_config
 from stages.train.trainer.sharding import keep_float32_outputs, make_sharding_args
@@ -93,7 +94,7 @@ def build_trainer(
     trainer: Trainer
     if params.method == "rft":
         trainer = make_supervised_trainer(model, arguments, rows, **shared)
-        trainer.add_callback(DivergenceCallback())
+        trainer.add_callback(DivergenceCallback(DivergenceLimits(nll_metric="loss")))
         if trainer.is_fsdp_enabled:
             keep_float32_outputs(trainer.accelerator)
     elif params.method in PAIR_METHODS:

@@ -63,7 +63,7 @@ def test_the_best_mean_is_chosen_and_the_first_of_equals() -> None:
     assert choose(tries) == {"kto": {"beta": 2}, "rft": {"lr": 1}}
 
 
-LOG = """ERROR train: error: step 12: the KL is 3.00 nats per token, above max_kl 2.0; the run has diverged; lower \
+LOG = """ERROR train: error: step 12: loss is nan; the run has diverged; lower \
 train.learning_rate or raise train.beta
 ERROR: failed to reproduce 'train@M2': failed to run: python -m stages.train ...
 """

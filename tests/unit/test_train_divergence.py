@@ -12,22 +12,27 @@ from typing import Any
 import pytest
 import torch
 
+from stages.common.errors import UserError
 from stages.train.trainer.divergence import DivergenceCallback, check_weights
+from stages.train.trainer.divergence_signs import DivergenceLimits
 from tests.unit.test_train_trl import data, make
 
-LIMITS = {"max_kl": 2.0, "max_eos_drop": 5.0}
-GOOD = {"loss": 0.5, "grad_norm": 1.0, "kl/token": 0.1, "logps/eos": -0.5}
+MAX_STEPS = 100
+GOOD = {"loss": 0.5, "grad_norm": 1.0, "log_ratios/mismatched/token": -0.1, "logps/eos": -0.5, "nll": 0.5}
 
 
-def log_metrics(folder: Path, limits: dict[str, Any], num_changed: int = 10, **changed: float) -> None:
+def follow(folder: Path, history: list[dict[str, float]], limits: DivergenceLimits, max_steps: int = MAX_STEPS) -> None:
+    """Log `history`, an entry a step, as a trainer does."""
+    args, callback = SimpleNamespace(output_dir=str(folder)), DivergenceCallback(limits)
+    for number, logs in enumerate(history, start=1):
+        entries = [{"step": at, **entry} for at, entry in enumerate(history[:number], start=1)]
+        state = SimpleNamespace(global_step=entries[-1]["step"], max_steps=max_steps, log_history=entries)
+        callback.on_log(args, state, None, logs=logs)
+
+
+def log_metrics(folder: Path, limits: DivergenceLimits, num_changed: int = 10, **changed: float) -> None:
     """Log 20 steps, the last `num_changed` with `changed` metrics and the others with good ones."""
-    args = SimpleNamespace(output_dir=str(folder), **limits)
-    history: list[dict[str, float]] = []
-    for step in range(1, 21):
-        logs = {**GOOD, **changed} if step > 20 - num_changed else GOOD
-        history.append({**logs, "step": step})
-        state = SimpleNamespace(global_step=step, max_steps=100, log_history=history)
-        DivergenceCallback().on_log(args, state, None, logs=logs)
+    follow(folder, [GOOD] * (20 - num_changed) + [{**GOOD, **changed}] * num_changed, limits)
 
 
 @pytest.mark.parametrize(
@@ -35,24 +40,101 @@ def log_metrics(folder: Path, limits: dict[str, Any], num_changed: int = 10, **c
     [
         ({"loss": math.nan}, "step 11: loss is nan"),
         ({"grad_norm": math.inf}, "step 11: grad_norm is inf"),
-        ({"kl/token": 2.5}, r"step 18: the KL is 2\.02 nats per token, above max_kl 2\.0"),
+        ({"kl/unclamped": -math.inf}, "step 11: kl/unclamped is -inf"),
+        ({"log_ratios/rejected": -math.inf}, "step 11: log_ratios/rejected is -inf"),
+        ({"steps/rewards/correct": math.nan}, "step 11: steps/rewards/correct is nan"),
+        (
+            {"log_ratios/mismatched/token": 2.5},
+            r"step 19: the mean log-ratio of mismatched completions is 2\.24 nats per token, beyond max_kl 2\.0",
+        ),
+        (
+            {"log_ratios/mismatched/token": -4000.0},
+            r"step 11: the mean log-ratio of mismatched completions is -400\.09 nats per token, beyond max_kl 2\.0",
+        ),
+        ({"log_ratios/chosen/token": -2.5}, r"step 11: the mean log-ratio of correct completions is -2\.50"),
+        ({"steps/log_ratios/correct/token": -2.5}, r"step 11: the mean log-ratio of correct steps is -2\.50"),
+        ({"grad_norm": 0.0}, r"step 20: the gradient is zero in 10 steps, while the mean loss is 0\.50"),
+        ({"nll": 3.0}, r"step 19: correct text has lost 2\.25 nats per token, beyond max_kl 2\.0"),
         (
             {"logps/eos": -6.0},
             r"step 20: the end token's log-probability has fallen by 5\.50 nats, above .* 5\.0",
         ),
     ],
+    ids=str,
 )
 def test_signs_of_divergence_stop_training(tmp_path: Path, changed: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        log_metrics(tmp_path, LIMITS, **changed)
+    with pytest.raises(UserError, match=rf"^{message}.*lower train\.learning_rate or raise train\.beta"):
+        log_metrics(tmp_path, DivergenceLimits(nll_metric="nll"), **changed)
 
 
 def test_no_limit_and_good_metrics_stop_nothing(tmp_path: Path) -> None:
-    log_metrics(tmp_path, LIMITS)
-    log_metrics(tmp_path, LIMITS, **{"kl/token": 1.9, "logps/eos": -5.4})
-    log_metrics(tmp_path, {"max_kl": None, "max_eos_drop": None}, **{"kl/token": 9.0, "logps/eos": -50.0})
-    log_metrics(tmp_path, {}, **{"kl/token": 9.0})
-    log_metrics(tmp_path, LIMITS, 1, **{"kl/token": 9.0, "logps/eos": -9.0})  # a single step is noise
+    limits = DivergenceLimits()
+    log_metrics(tmp_path, limits)
+    log_metrics(tmp_path, limits, **{"log_ratios/mismatched/token": -1.9, "logps/eos": -5.4, "nll": 9.0})
+    log_metrics(tmp_path, limits, **{"log_ratios/rejected/token": -9.0, "log_ratios/chosen/token": 9.0})
+    log_metrics(tmp_path, limits, **{"grad_norm": 0.0, "loss": 0.0})  # there is nothing left to learn
+    log_metrics(tmp_path, limits, 9, **{"grad_norm": 0.0, "entropy": math.nan})
+    none = DivergenceLimits(None, None, None, "nll")
+    log_metrics(tmp_path, none, **{"log_ratios/mismatched/token": 9.0, "logps/eos": -50.0, "nll": 9.0})
+    log_metrics(tmp_path, limits, 1, **{"log_ratios/mismatched/token": 9.0, "logps/eos": -9.0})  # one step is noise
+
+
+SHORT_RUNS = json.loads(Path("tests/data/divergence.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("run", SHORT_RUNS["runs"], ids=lambda run: run["run"])
+def test_runs_shorter_than_a_window(tmp_path: Path, run: dict[str, Any]) -> None:
+    """All methods on the smoke recipe's rows: as they are, and at learning rates that break the policy."""
+    limits, max_steps = DivergenceLimits(nll_metric=run["nll_metric"]), len(run["history"])
+    if run["stops"] is None:
+        follow(tmp_path, run["history"], limits, max_steps)
+    else:
+        with pytest.raises(UserError, match=run["stops"]):
+            follow(tmp_path, run["history"], limits, max_steps)
+
+
+@pytest.mark.parametrize("max_steps", [3, 4, 7, 19])
+def test_a_short_run_that_ends_displaced_or_without_end_tokens_stops(tmp_path: Path, max_steps: int) -> None:
+    worse = [{**CHANCE, "log_ratios/chosen/token": -0.05 * step} for step in range(max_steps)]
+    with pytest.raises(UserError, match=rf"^step {max_steps}: correct completions have lost "):
+        follow(tmp_path, worse, DivergenceLimits(), max_steps)
+    better = [{**CHANCE, "log_ratios/chosen/token": -0.05 / step} for step in range(1, max_steps + 1)]
+    follow(tmp_path, better, DivergenceLimits(), max_steps)
+    ends = [{"logps/eos": -20.0 * (step > max_steps / 2)} for step in range(1, max_steps + 1)]
+    with pytest.raises(UserError, match=r"the end token's log-probability has fallen by"):
+        follow(tmp_path, ends, DivergenceLimits(), max_steps)
+
+
+@pytest.mark.parametrize(
+    ("logged", "missing"),
+    [
+        (("accuracy/chosen",), ["no incorrect completions"]),
+        (("accuracy/rejected", "steps/accuracy/incorrect"), ["no correct completions", "no correct steps"]),
+        (("accuracy/chosen", "accuracy/rejected"), []),
+        ((), []),
+    ],
+)
+def test_one_label_alone_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, logged: tuple[str, ...], missing: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING, "stages.train.trainer.divergence"):
+        for max_steps in (4, 20):
+            follow(tmp_path, [{**GOOD, **dict.fromkeys(logged, 1.0)}] * max_steps, DivergenceLimits(), max_steps)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"step {step}: {each} so far: nothing tells correct from incorrect text; check its labels"
+        for step in (4, 10)
+        for each in missing
+    ]
+
+
+def test_one_label_alone_is_displaced_too(tmp_path: Path) -> None:
+    history = [{"accuracy/chosen": 0.0, "log_ratios/chosen/token": -0.01 * step} for step in range(60)]
+    with pytest.raises(UserError, match="correct completions have lost"):
+        follow(tmp_path, history, DivergenceLimits())
+    pairs = [{"rewards/accuracies": 0.5, "log_ratios/chosen/token": -0.01 * step} for step in range(60)]
+    with pytest.raises(UserError, match="correct completions have lost"):
+        follow(tmp_path, pairs, DivergenceLimits())
+    follow(tmp_path, [{**entry, "rewards/accuracies": 0.6} for entry in pairs], DivergenceLimits())
 
 
 DISPLACEMENT = json.loads(Path("tests/data/displacement.json").read_text(encoding="utf-8"))
@@ -65,8 +147,8 @@ CHANCE = {
 @pytest.mark.parametrize("run", DISPLACEMENT["runs"], ids=lambda run: run["run"])
 def test_runs_on_toy_arithmetic(tmp_path: Path, run: dict[str, Any]) -> None:
     """Healthy ones and one that recovers go on, those that end below M0 or little above it stop early."""
-    args = SimpleNamespace(output_dir=str(tmp_path), max_displacement=0.02)
-    callback, history, stopped = DivergenceCallback(), [], None
+    args = SimpleNamespace(output_dir=str(tmp_path))
+    callback, history, stopped = DivergenceCallback(DivergenceLimits()), [], None
     for entry in run["history"]:
         history.append({**CHANCE, **entry})
         state = SimpleNamespace(global_step=entry["step"], max_steps=125, log_history=history)
@@ -93,12 +175,8 @@ def test_displacement_is_warned_of_and_stops_only_if_it_lasts(
     bad = {f"{key}log_ratios/{names[0]}/token": -0.04}
 
     def log(steps: int, limit: float | None = 0.02, num_steps: int = 100, **changed: float) -> None:
-        args = SimpleNamespace(output_dir=str(tmp_path), max_displacement=limit)
-        callback = DivergenceCallback()
         history = [displace(step, **(bad | changed if step > 10 else {})) for step in range(1, steps + 1)]
-        for step in range(1, steps + 1):
-            state = SimpleNamespace(global_step=step, max_steps=num_steps, log_history=history[:step])
-            callback.on_log(args, state, None, logs=history[step - 1])
+        follow(tmp_path, history, DivergenceLimits(max_displacement=limit), num_steps)
 
     with caplog.at_level(logging.WARNING, "stages.train.trainer.divergence"):
         log(35)  # the mean of ten steps is below -0.02 from step 16 on
@@ -127,18 +205,22 @@ def plant(folder: Path, desirable: float, undesirable: float, **options: Any) ->
 
 def test_a_planted_displacement_stops_a_training(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"step \d+: correct (completions|steps) have lost .* raise train\.beta"):
-        plant(tmp_path / "bad", 0.1, 9.0, learning_rate=1e-2).train()
+        plant(tmp_path / "bad", 0.1, 9.0, learning_rate=1e-2, max_kl=None).train()
+    with pytest.raises(ValueError, match=r"step \d+: the mean log-ratio of mismatched completions is -2\.\d+ nats"):
+        plant(tmp_path / "worse", 0.1, 9.0, learning_rate=1e-2, max_displacement=None).train()
     trainer = plant(tmp_path / "good", 1.0, 1.0, learning_rate=1e-3, nll_weight=1.0)
     trainer.train()
     assert trainer.state.log_history[-2]["log_ratios/chosen/token"] > 0
 
 
 def test_the_last_good_checkpoint_is_kept_and_named(tmp_path: Path) -> None:
-    trainer = make("step", data(), tmp_path, learning_rate=1e-2, max_kl=1e-9, logging_steps=1, save_steps=1)
-    with pytest.raises(ValueError, match=r"step \d: the KL .* the last checkpoint is .*checkpoint-\d$") as caught:
+    trainer = make("step", data(), tmp_path, learning_rate=1e-2, max_kl=1e-3, logging_steps=1, save_steps=1)
+    with pytest.raises(
+        ValueError, match=r"step \d: the mean log-ratio .* the last checkpoint is .*checkpoint-\d$"
+    ) as caught:
         trainer.train()
     stopped = int(str(caught.value)[len("step ")])
-    assert stopped > 1, "at the reference the KL is 0"
+    assert stopped > 1, "at the reference log-ratios are 0"
     kept = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
     assert kept == [f"checkpoint-{step}" for step in range(1, stopped)]
     assert str(caught.value).endswith(kept[-1])

@@ -10,6 +10,9 @@ log-ratio is above z. 0.05 is the noise of a window of a few hundred rows."""
 LEVELS = (("completions", "", ("chosen", "rejected")), ("steps", "steps/", ("correct", "incorrect")))
 """What is labelled, the prefix of its metrics, and their names for correct and incorrect ones."""
 
+PAIR_ACCURACY = "rewards/accuracies"
+"""TRL's name for the fraction of pairs whose correct side has the higher reward, in methods on pairs."""
+
 ADVICE = (
     "training makes correct text less likely; lower train.learning_rate, raise train.beta or set train.nll_weight, or "
     "raise train.max_displacement"
@@ -36,13 +39,17 @@ class Displacement:
 def find_displaced(logs: Mapping[str, float], limit: float | None) -> Iterator[Displacement]:
     """The levels whose correct text has lost more than `limit` nats per token while accuracy has not risen.
 
-    `logs` are means over a window; None is no limit, and a level without its metrics is not displaced.
+    `logs` are means over a window. The accuracy is the mean over both labels, or of pairs, or of the only label. None
+    is no limit, and a level without its metrics is not displaced.
     """
     for level, prefix, names in LEVELS:
         log_ratio = logs.get(f"{prefix}log_ratios/{names[0]}/token")
-        accuracies = [logs[key] for name in names if (key := f"{prefix}accuracy/{name}") in logs]
-        if limit is None or log_ratio is None or len(accuracies) < len(names):
+        keys = [f"{prefix}accuracy/{name}" for name in names]
+        accuracies = [logs[key] for key in keys if key in logs]
+        if not prefix and PAIR_ACCURACY in logs:
+            accuracies.append(logs[PAIR_ACCURACY])
+        if limit is None or log_ratio is None or not accuracies:
             continue
-        accuracy = sum(accuracies) / len(names)
+        accuracy = sum(accuracies) / len(accuracies)
         if -log_ratio > limit and accuracy < MIN_BALANCED_ACCURACY:
             yield Displacement(level, -log_ratio, limit, accuracy)

@@ -1,8 +1,7 @@
 """Stopping a diverged run before a broken policy is written; its last checkpoint stays."""
 
 import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +10,18 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from stages.common.errors import UserError
 from stages.train.trainer.displacement import ADVICE, Displacement, find_displaced
+from stages.train.trainer.divergence_signs import (
+    DivergenceLimits,
+    find_drift,
+    find_infinite,
+    find_missing_labels,
+    find_saturation,
+)
 
 logger = logging.getLogger(__name__)
 
 WINDOW_STEPS = 10
-"""Optimizer steps over which metrics are averaged: those of a single step are noise."""
+"""Optimizer steps over which metrics are averaged: those of a single step are noise. Of a shorter run it is half."""
 
 STOP_AFTER_STEPS = 20
 """Optimizer steps for which displacement has to last to stop a run: on toy arithmetic a run with the NLL term passed
@@ -27,15 +33,15 @@ _ADVICE = "the run has diverged; lower train.learning_rate or raise train.beta"
 class DivergenceCallback(TrainerCallback):
     """Raises `UserError` when the logs show divergence, before that step's checkpoint is written.
 
-    Signs are a loss or gradient norm that is not finite; and, as means over `WINDOW_STEPS`, z0 above ``max_kl`` nats
-    per completion token, and a log-probability of the end token after correct completions that has fallen by more than
-    ``max_eos_drop`` nats since the first steps: completions would no longer end, which training, which samples none,
-    would not notice. Displacement (`find_displaced`, with the limit ``max_displacement``) is warned of, and stops a run
-    in which it lasts for `STOP_AFTER_STEPS` (for `WINDOW_STEPS` at the end) and does not recover. Limits are read from
-    the training arguments that have them.
+    Signs are a metric that is not finite and, over a window of `WINDOW_STEPS` (of a run of fewer than two windows, half
+    of its steps), means beyond `limits` (`find_drift`) and a gradient of zero (`find_saturation`). Displacement
+    (`find_displaced`) is warned of, and stops a run in which it lasts for `STOP_AFTER_STEPS` (at the end, for another
+    window) and does not recover; so is a window with one label alone, which stops nothing. Metrics of a step come from
+    before its update, so that what the last update breaks is not seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: DivergenceLimits) -> None:
+        self._limits = limits
         self._has_warned = False
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -46,26 +52,42 @@ class DivergenceCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Called by the trainer with the means since the last log, which are the last entry of the history."""
         step, entries = state.global_step, state.log_history
-        first = [entry for entry in entries if entry["step"] <= WINDOW_STEPS] or entries[:1]
-        is_enough = step >= min(WINDOW_STEPS, state.max_steps)
-        recent = average_logs(_select_window(entries, step))
-        drift = _find_drift(recent, average_logs(first), args) if is_enough else []
-        for problem in [*_find_infinite(logs or {}), *drift]:
-            self._stop(args, step, f"{problem}; {_ADVICE}")
+        self._stop(args, step, find_infinite(logs or {}), _ADVICE)
+        size = min(WINDOW_STEPS, max(1, state.max_steps // 2))
+        if step < size:
+            return
+        window = _select_window(entries, step, size)
+        # Before the first update nothing is broken; in a short run the second step may be.
+        num_first = size if size == WINDOW_STEPS else 1
+        first = [entry for entry in entries if entry["step"] <= num_first] or entries[:1]
+        recent = average_logs(window)
+        self._stop(args, step, find_drift(recent, average_logs(first), self._limits), _ADVICE)
+        self._stop(args, step, find_saturation(window), _ADVICE)
+        if step == min(WINDOW_STEPS, state.max_steps):
+            for missing in find_missing_labels(average_logs(entries)):
+                logger.warning(
+                    "step %d: %s so far: nothing tells correct from incorrect text; check its labels", step, missing
+                )
         # A run that ends displaced has no more steps to recover in.
-        stop_after_steps = STOP_AFTER_STEPS if step < state.max_steps else WINDOW_STEPS
-        for displaced in find_displaced(recent, _read_limit(args)) if step >= WINDOW_STEPS else []:
-            problem = f"{displaced}; {ADVICE}"
-            if _has_lasted(displaced, entries, step, stop_after_steps):
-                self._stop(args, step, problem)
-            elif not self._has_warned:
+        stop_after_steps = STOP_AFTER_STEPS if step < state.max_steps else size
+        for displaced in find_displaced(recent, self._limits.max_displacement):
+            if _has_lasted(displaced, entries, step, stop_after_steps, size):
+                self._stop(args, step, [str(displaced)], ADVICE)
+            if not self._has_warned:
                 self._has_warned = True
-                logger.warning("step %d: %s; the run stops if this lasts for %d steps", step, problem, STOP_AFTER_STEPS)
+                logger.warning(
+                    "step %d: %s; %s; the run stops if this lasts for %d steps",
+                    step,
+                    displaced,
+                    ADVICE,
+                    STOP_AFTER_STEPS,
+                )
 
-    def _stop(self, args: Any, step: int, problem: str) -> None:
-        checkpoint = get_last_checkpoint(args.output_dir)
-        where = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
-        raise UserError(f"step {step}: {problem}{where}")
+    def _stop(self, args: Any, step: int, problems: Iterable[str], advice: str) -> None:
+        for problem in problems:
+            checkpoint = get_last_checkpoint(args.output_dir)
+            where = f"; the last checkpoint is {checkpoint}" if checkpoint else ""
+            raise UserError(f"step {step}: {problem}; {advice}{where}")
 
 
 def average_logs(entries: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -77,41 +99,26 @@ def average_logs(entries: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(known) / len(known) for name, known in values.items()}
 
 
-def _find_infinite(logs: Mapping[str, float]) -> list[str]:
-    names = [name for name in ("loss", "grad_norm") if name in logs and not math.isfinite(logs[name])]
-    return [f"{name} is {logs[name]}" for name in names]
-
-
-def _find_drift(logs: Mapping[str, float], first: Mapping[str, float], args: Any) -> Iterator[str]:
-    max_kl, max_drop = getattr(args, "max_kl", None), getattr(args, "max_eos_drop", None)
-    if max_kl is not None and logs.get("kl/token", 0.0) > max_kl:
-        yield f"the KL is {logs['kl/token']:.2f} nats per token, above max_kl {max_kl}"
-    if max_drop is not None and "logps/eos" in logs and "logps/eos" in first:
-        drop = first["logps/eos"] - logs["logps/eos"]
-        if drop > max_drop:
-            yield f"the end token's log-probability has fallen by {drop:.2f} nats, above max_eos_drop {max_drop}"
-
-
-def _has_lasted(now: Displacement, entries: Sequence[Mapping[str, float]], step: int, stop_after_steps: int) -> bool:
+def _has_lasted(
+    now: Displacement, entries: Sequence[Mapping[str, float]], step: int, stop_after_steps: int, size: int
+) -> bool:
     """Whether `now`'s level was displaced in all windows that ended `stop_after_steps` ago or later, and no more in the
     first of them: what loses less than before is recovering."""
     start = step - stop_after_steps
     ends = [int(entry["step"]) for entry in entries if start <= entry["step"] < step]
     losses = [
-        {found.level: found.loss for found in find_displaced(average_logs(_select_window(entries, end)), now.limit)}
+        {
+            found.level: found.loss
+            for found in find_displaced(average_logs(_select_window(entries, end, size)), now.limit)
+        }
         for end in ends
     ]
-    has_lasted = start >= WINDOW_STEPS and bool(losses) and all(now.level in found for found in losses)
+    has_lasted = start >= size and bool(losses) and all(now.level in found for found in losses)
     return has_lasted and losses[0][now.level] <= now.loss
 
 
-def _read_limit(args: Any) -> float | None:
-    limit: float | None = getattr(args, "max_displacement", None)
-    return limit
-
-
-def _select_window(entries: Sequence[Mapping[str, float]], end: int) -> list[Mapping[str, float]]:
-    return [entry for entry in entries if end - WINDOW_STEPS < entry["step"] <= end]
+def _select_window(entries: Sequence[Mapping[str, float]], end: int, size: int) -> list[Mapping[str, float]]:
+    return [entry for entry in entries if end - size < entry["step"] <= end]
 
 
 def check_weights(model: torch.nn.Module) -> None:

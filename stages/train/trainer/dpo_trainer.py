@@ -29,3 +29,14 @@ class EncodedDPOTrainer(DPOTrainer):
         for column, values in zip(("ref_chosen_logps", "ref_rejected_logps"), torch.cat(parts, 1), strict=True):
             dataset = dataset.add_column(column, values.tolist())
         return dataset
+
+    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool) -> Any:
+        """TRL's, which logs log-ratios times beta; and log-ratios per token, which can be limited."""
+        loss = super()._compute_loss(model, inputs, return_outputs)
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        tokens_B = inputs["completion_mask"].sum(1)
+        for side, side_B in zip(("chosen", "rejected"), tokens_B.chunk(2), strict=True):
+            mean_tokens = self.accelerator.gather(side_B).float().mean().item()
+            log_ratio = metrics[f"rewards/{side}"][-1] / self.beta
+            metrics[f"log_ratios/{side}/token"].append(log_ratio / mean_tokens)
+        return loss

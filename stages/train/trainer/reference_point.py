@@ -39,12 +39,12 @@ def compute_reference_point(
 
 @dataclass(frozen=True)
 class StepReferencePoints:
-    """Both reference points of an optimizer step, the mean length of this process's mismatched completions in tokens,
-    and the number of forward passes that the step is made of."""
+    """Both reference points of an optimizer step, the sums of log-ratios and of tokens over this process's mismatched
+    completions and their number [3], and the number of forward passes that the step is made of."""
 
     outcome: ReferencePoint
     step: ReferencePoint
-    mean_tokens: torch.Tensor
+    mismatched: torch.Tensor
     num_passes: int
 
 
@@ -60,12 +60,14 @@ def compute_reference_points(
     `compute_logps` gives the log-probs of a batch's mismatched completions by step [B, S], without gradient. Filler
     rows do not count.
     """
-    outcomes, steps, outcome_labels, step_labels, tokens = [], [], [], [], []
+    outcomes, steps, outcome_labels, step_labels, sums = [], [], [], [], []
     for batch in batches:
         ratio_BS = compute_logps(batch) - batch["ref_KL_step_logps"]
         real_B = ~batch["is_filler"]
         tokens_BS = count_step_tokens(batch, "KL_", ratio_BS.shape[1])
         outcome_B = ratio_BS.sum(1)
+        parts_B = (outcome_B, tokens_BS.sum(1), torch.ones_like(outcome_B))
+        sums.append(torch.stack([part_B[real_B].sum() for part_B in parts_B]))
         if params.outcome.is_normalized:
             outcome_B = outcome_B / tokens_BS.sum(1).clamp(min=1)
         step_BS = ratio_BS / tokens_BS.clamp(min=1) if params.step.is_normalized else ratio_BS
@@ -73,13 +75,12 @@ def compute_reference_points(
         steps.append((step_BS, batch["KL_steps"] & real_B[:, None]))
         outcome_labels.append((batch["outcome_known"], batch["outcome_known"] & batch["label"].bool()))
         step_labels.append((batch["step_labels"] != UNKNOWN, batch["step_labels"] == 1))
-        tokens.append((tokens_BS * real_B[:, None]).sum())
     return StepReferencePoints(
         outcome=compute_reference_point(
             outcomes, outcome_labels, reduce_mean, lambda mean: estimator.estimate("outcome", mean)
         ),
         step=compute_reference_point(steps, step_labels, reduce_mean, lambda mean: estimator.estimate("step", mean)),
-        mean_tokens=torch.stack(tokens).sum() / torch.stack([real.sum() for _, real in outcomes]).sum(),
+        mismatched=torch.stack(sums).sum(0),
         num_passes=len(outcomes),
     )
 

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import torch
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-__all__ = ["CPOConfig", "EncodedSimPOTrainer"]
+__all__ = ["NLL_METRIC", "CPOConfig", "EncodedSimPOTrainer"]
+
+NLL_METRIC = "nll/chosen/token"
+"""Negative log-prob of chosen completions per token, in nats, as a mean over completions."""
 
 
 class EncodedSimPOTrainer(CPOTrainer):
@@ -20,3 +24,9 @@ class EncodedSimPOTrainer(CPOTrainer):
             columns[f"{side}_attention_mask"] = [1] * len(ids)
             columns[f"{side}_labels"] = [-100] * len(prompt) + feature[f"{side}_ids"]
         return columns
+
+    def get_batch_loss_metrics(self, *args: Any, **options: Any) -> tuple[torch.Tensor, dict[str, float]]:
+        """Called by the trainer: TRL's loss and metrics, and `NLL_METRIC`, since TRL's own is 0 without `cpo_alpha`."""
+        loss, metrics = super().get_batch_loss_metrics(*args, **options)
+        # Of SimPO, TRL's log-probs are means per token already.
+        return loss, {**metrics, NLL_METRIC: -metrics["logps/chosen"]}

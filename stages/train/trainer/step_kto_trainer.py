@@ -23,6 +23,7 @@ from stages.train.trainer.collator import (
 )
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback, check_weights
+from stages.train.trainer.divergence_signs import DivergenceLimits
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.loss import compute_joint_loss
 from stages.train.trainer.metrics import SumAndCount, compute_loss_metrics, compute_token_metrics, reduce_metrics
@@ -59,12 +60,13 @@ class StepKTOTrainer(KTOTrainer):
     TRL's KTO. Rows are read in order. A row of another form raises `UserError`; rows over ``args.max_length`` are left
     out and counted in `drops`. `processing_class` is a fast tokenizer.
 
-    Logged beside TRL's own names (``kl`` is z0, in nats): ``kl/step`` (z_step), ``kl/token`` (z0 over the mean length
-    of mismatched completions), for z0 and z_step ``../unclamped`` (before the clamp at 0) and ``../clamped`` (fraction
-    of steps in which it holds them); ``loss/outcome``, ``loss/step``, ``loss/nll``; ``log_ratios/chosen`` and
-    ``rejected`` in nats, with ``../token`` per token, and ``accuracy``, the fraction of completions whose log-ratio is
-    on their label's side of z0, with ``../chosen`` and ``../rejected`` of one label; the same of labelled steps, and
-    their rewards (beta times the log-ratio), under ``steps/`` with ``correct`` and ``incorrect``; ``logps/eos`` (mean
+    Logged beside TRL's own names (``kl`` is z0, in nats): ``kl/step`` (z_step), ``kl/token`` (z0 over the mean
+    length of mismatched completions), for z0 and z_step ``../unclamped`` (before the clamp at 0) and ``../clamped``
+    (fraction of steps in which it holds them); ``log_ratios/mismatched/token`` (their log-ratio per token, without
+    clamp and running mean); ``loss/outcome``, ``loss/step``, ``loss/nll``; ``log_ratios/chosen`` and ``rejected``
+    in nats, with ``../token`` per token, and ``accuracy``, the fraction of completions whose log-ratio is on their
+    label's side of z0, with ``../chosen`` and ``../rejected`` of one label; the same of labelled steps, and their
+    rewards (beta times the log-ratio), under ``steps/`` with ``correct`` and ``incorrect``; ``logps/eos`` (mean
     log-prob of the last token of correct completions), ``padding`` (fraction of padded positions) and
     ``tokens_per_second``. A diverged run stops (`DivergenceCallback`).
     """
@@ -84,6 +86,7 @@ class StepKTOTrainer(KTOTrainer):
         self._unlogged: list[dict[str, SumAndCount]] = []
         self._loss_params = args.loss_params
         self._estimator = ReferencePointEstimator(args.z_clamp, args.z_momentum)
+        limits = DivergenceLimits(args.max_kl, args.max_eos_drop, args.max_displacement)
         pad = processing_class.pad_token_id
         collator = StepCollator(
             pad_token_id=processing_class.eos_token_id if pad is None else pad,
@@ -95,7 +98,7 @@ class StepKTOTrainer(KTOTrainer):
             train_dataset=train_dataset,
             processing_class=processing_class,
             data_collator=collator,
-            callbacks=[DivergenceCallback(), self._estimator, *(callbacks or [])],
+            callbacks=[DivergenceCallback(limits), self._estimator, *(callbacks or [])],
             **others,
         )
         if args.micro_batch_size is not None and self.aux_loss_enabled:
