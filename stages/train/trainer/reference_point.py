@@ -67,7 +67,7 @@ def compute_reference_points(
         tokens_BS = count_step_tokens(batch, "KL_", ratio_BS.shape[1])
         outcome_B = ratio_BS.sum(1)
         parts_B = (outcome_B, tokens_BS.sum(1), torch.ones_like(outcome_B))
-        sums.append(torch.stack([part_B[real_B].sum() for part_B in parts_B]))
+        sums.append(torch.stack([torch.where(real_B, part_B, 0.0).sum() for part_B in parts_B]))
         if params.outcome.is_normalized:
             outcome_B = outcome_B / tokens_BS.sum(1).clamp(min=1)
         step_BS = ratio_BS / tokens_BS.clamp(min=1) if params.step.is_normalized else ratio_BS
