@@ -2,14 +2,15 @@
 
 One append-only file per kind of work, locked while a stage uses it. A line is a checksum and a JSON object
 ``{key: value, ...}``; the items of one line are stored together or not at all. Keys are content hashes of everything
-that determines an item, never positions, so that more problems or another variant find what is already there.
+that determines an item, never positions, so that more problems or another variant find what is already there. Keys say
+nothing of what code stored about an item, so whoever looks one up says which form it has to have (`Form`).
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,9 @@ from stages.common.file_locks import lock_file
 ROOT = Path("work/journal")
 """Where journals lie, below the repository's root: ignored by Git and DVC."""
 
+Form = Callable[[Any], bool]
+"""Whether a stored value holds all that the present code reads, in its form: other code may have stored less."""
+
 _CHECKSUM_DIGITS = 16
 
 logger = logging.getLogger(__name__)
@@ -29,14 +33,15 @@ class Journal:
     """A locked journal file; use as a context manager.
 
     It waits while another process uses the same journal, and says so. A torn last line (power loss, kill, full disk)
-    is cut off; a damaged earlier line is skipped and counted in `num_damaged`. Within a process one thread may put
-    while another gets.
+    is cut off; a damaged earlier line is skipped and counted in `num_damaged`. Values of another form than is asked for
+    are left aside, and counted in the log at the end. Within a process one thread may put while another finds.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.num_damaged = 0
         self._positions: dict[str, tuple[int, int]] = {}
+        self._outdated: set[str] = set()
         self._last: tuple[int, dict[str, Any]] = (-1, {})
 
     def __enter__(self) -> Self:
@@ -52,6 +57,12 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if self._outdated:
+            logger.warning(
+                "%s: %d entries of another form, stored by other code, left aside; they are made again",
+                self.path,
+                len(self._outdated),
+            )
 
     def _read(self) -> None:
         position = 0
@@ -69,14 +80,20 @@ class Journal:
         if self.num_damaged:
             logger.warning("%s: %d damaged lines skipped; their items are made again", self.path, self.num_damaged)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._positions
-
     def __len__(self) -> int:
         return len(self._positions)
 
-    def get(self, key: str) -> Any:
-        """The value under `key`; raise `KeyError`."""
+    def find(self, key: str, form: Form) -> Any:
+        """The value under `key`; None where there is none, or none that `form` accepts."""
+        if key not in self._positions:
+            return None
+        value = self._read_value(key)
+        if form(value):
+            return value
+        self._outdated.add(key)
+        return None
+
+    def _read_value(self, key: str) -> Any:
         position, length = self._positions[key]
         if self._last[0] == position:  # neighbours share a line: read and parse it once
             return self._last[1][key]
@@ -121,12 +138,14 @@ class Journal:
             self._positions.update(written)
 
 
-def read_keys(path: Path) -> frozenset[str]:
-    """The keys of all items in the journal at `path`, none where there is no file; for whoever holds its lock."""
+def read_keys(path: Path, form: Form) -> frozenset[str]:
+    """The keys of the items in the journal at `path` that `form` accepts, none without a file; for whoever holds its
+    lock."""
     if not path.exists():
         return frozenset()
     with path.open("rb") as lines:
-        return frozenset(key for line in lines if line.endswith(b"\n") for key in _decode(line) or ())
+        items = (item for line in lines if line.endswith(b"\n") for item in (_decode(line) or {}).items())
+        return frozenset(key for key, value in items if form(value))
 
 
 def _write_all(descriptor: int, line: bytes) -> None:

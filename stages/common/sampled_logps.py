@@ -6,6 +6,7 @@ on writes the same bytes as one that was not.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stages.common.journal import ROOT, Journal, read_keys
 
@@ -17,7 +18,7 @@ def keep_sampled_logps(policy: str, logps: Mapping[str, float], root: Path = ROO
     """Keep `logps`: by sample id, the sum over a sample's tokens at temperature 1, in nats; `policy` is its hash."""
     if logps:
         with Journal(root / FOLDER / f"{policy}.jsonl") as journal:
-            journal.put_each({name: logp for name, logp in logps.items() if name not in journal})
+            journal.put_each({name: logp for name, logp in logps.items() if journal.find(name, _is_logp) is None})
 
 
 def read_sampled_logps(policy: str, root: Path = ROOT) -> dict[str, float]:
@@ -26,4 +27,8 @@ def read_sampled_logps(policy: str, root: Path = ROOT) -> dict[str, float]:
     if not path.exists():
         return {}
     with Journal(path) as journal:
-        return {name: float(journal.get(name)) for name in read_keys(path)}
+        return {name: journal.find(name, _is_logp) for name in read_keys(path, _is_logp)}
+
+
+def _is_logp(value: Any) -> bool:
+    return isinstance(value, float)

@@ -28,6 +28,7 @@ from stages.judge.calibration import calibrate_judges
 from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
 from stages.judge.prm import label_score
 from stages.judge.prm.input_layout import EncodedSteps, InputLayout
+from tests.support.journals import describe_left_aside, read_journal, rewrite_journal
 from tests.support.llm_params import JUDGE
 from tests.support.tiny_policy import byte_level_bpe, documents
 
@@ -452,3 +453,23 @@ def test_a_model_without_a_head_for_the_layout_or_without_safetensors(models: Pa
     with pytest.raises(ValueError, match=r"cannot load .*bare: .*safetensors"):
         judge(models, SHEPHERD, solutions(1), model=str(bare))
     assert not any(path.read_bytes() for path in (ROOT / "judge").iterdir()), "nothing was scored"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda scores: scores[1:],
+        lambda scores: {"scores": scores},
+        lambda scores: list(map(str, scores)),
+        lambda _: 0.5,
+    ],
+    ids=["a step less", "an object", "texts", "a number"],
+)
+def test_scores_of_another_form_are_made_again(models: Path, caplog: pytest.LogCaptureFixture, change: Any) -> None:
+    labels, _ = judge(models, TRL, solutions(3))
+    (path,) = (ROOT / "judge").glob("prm-*")
+    scores = read_journal(path)
+    count = rewrite_journal(path, change)
+    assert judge(models, TRL, solutions(3))[0].labels.equals(labels.labels)
+    assert read_journal(path) == scores
+    assert describe_left_aside(count) in caplog.text

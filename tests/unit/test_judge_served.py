@@ -26,6 +26,7 @@ from stages.judge.llm.reply_form import ReplyForm
 from stages.judge.llm.voter import PREFLIGHT_REQUESTS, LlmVoter, identify_llm, identify_llm_judge
 from stages.judge.llm.votes import ALL_STEPS, combine_labels, count_votes
 from stages.judge.step_labels import CompletionSteps, StepLabel
+from tests.support.journals import OTHER_COMPLETIONS, describe_left_aside, rewrite_journal
 from tests.support.llm_params import ENGINE, LLM_JUDGE, openai
 from tests.support.tiny_policy import write_policy
 
@@ -449,3 +450,14 @@ def test_a_judge_runs_on_transformers_too(tmp_path: Path, monkeypatch: pytest.Mo
         opened.label_steps(cases(8))
     (journal,) = (tmp_path / "work/journal/judge").iterdir()
     assert len(journal.read_bytes().splitlines()) > 0
+
+
+@pytest.mark.parametrize("change", OTHER_COMPLETIONS.values(), ids=OTHER_COMPLETIONS)
+def test_replies_of_another_form_are_asked_for_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Any
+) -> None:
+    votes, replies = ask(tmp_path, settings(), cases(), votes=2)
+    count = rewrite_journal(tmp_path / "judge.jsonl", change)
+    again, same = ask(tmp_path, settings(), cases(), votes=2)
+    assert (again, same.to_dicts()) == (votes, replies.to_dicts())
+    assert describe_left_aside(count) in caplog.text

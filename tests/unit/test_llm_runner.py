@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from stages.common.engines.request import Exchange
 from stages.common.engines.runner import FAILURE_WINDOW
 from stages.common.journal import Journal
 from stages.common.params.engine import PriceParams
+from tests.support.journals import describe_left_aside, drop, read_journal, rewrite_journal
 
 SCHEMA = {
     "type": "object",
@@ -271,3 +273,28 @@ def test_money_and_the_line_that_shows_it() -> None:
         "currency": "EUR",
     }
     assert (usage.measure_cache_hits(), LlmUsage().measure_cache_hits()) == (0.5, None)
+
+
+def test_a_stored_completion_serves_the_requests_whose_fields_it_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.jsonl"
+    plain = requests(1, 2)
+    wanting = [dataclasses.replace(request, wants_token_ids=True) for request in plain]
+
+    def run(asked: list[GenerationRequest]) -> int:
+        with Runner(Counting(), path, "test") as runner:
+            runner.run(asked)
+            assert all(isinstance(runner.get(request), Completion) for request in asked)
+            return runner.from_journal
+
+    assert run(plain) == 0
+    assert "token_ids" not in next(iter(read_journal(path).values()))
+    assert run(wanting) == 0, "nobody had asked for ids"
+    assert describe_left_aside(2) in caplog.text
+    assert {value["token_ids"] for value in read_journal(path).values()} == {None}, "asked for, and none were given"
+    caplog.clear()
+    assert run(wanting) == run(plain) == 2
+    rewrite_journal(path, drop("is_batch"))  # older than batches: what it holds came from none
+    assert run(wanting) == 2
+    assert not caplog.records

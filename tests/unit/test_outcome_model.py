@@ -21,6 +21,7 @@ from stages.common.verifiers import BY_SHAPE, verify_answers
 from stages.outcome import apply_responses, verify_samples
 from stages.outcome.model_prompts import PROMPT_SHAPES
 from stages.outcome.model_verifier import ModelVerifier, find_refusal, identify_verifier, list_questions
+from tests.support.journals import OTHER_COMPLETIONS, describe_left_aside, rewrite_journal
 
 PARAMS = ModelVerifierParams(engine=EngineParams(kind="openai"), model="org/verifier")
 GOLD = r"\text{isosceles trapezoid}"
@@ -298,3 +299,15 @@ def test_stage_keeps_replies_and_reports_the_model(tmp_path: Path) -> None:
     assert responses.select("sample_id", "is_swapped").rows() == [("s0", False), ("s0", True)]
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert report["second_verifier"]["questions"] == 1
+
+
+@pytest.mark.parametrize("change", OTHER_COMPLETIONS.values(), ids=OTHER_COMPLETIONS)
+def test_responses_of_another_form_are_asked_for_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Callable[[object], object]
+) -> None:
+    verdicts, engine, _ = ask(lambda _: '{"verdict": "correct"}')
+    (path,) = (tmp_path / journal.ROOT / "outcome").glob("*.jsonl")
+    count = rewrite_journal(path, change)
+    again, second, _ = ask(lambda _: '{"verdict": "correct"}')
+    assert (again, second.prompts) == (verdicts, engine.prompts)
+    assert describe_left_aside(count) in caplog.text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -23,6 +24,7 @@ from stages.common.tables import PROBLEM, make_problem_id, write_table
 from stages.common.toy_arithmetic import make_problems
 from stages.sample import choose_problems, sample_problems
 from stages.seed_model import write_seed_policy
+from tests.support.journals import OTHER_COMPLETIONS, describe_left_aside, drop, read_journal, rewrite_journal
 
 PROMPT = PromptParams(chat=False, system=None, template="{problem}\n")
 ENGINE = {"kind": "transformers", "transformers": {"batch_size": 6}}
@@ -161,3 +163,24 @@ def test_killed_and_run_again_gives_the_same_bytes(policy: Policy, tmp_path: Pat
             assert len(kept) == 120
             assert sum(line.count(b'"text"') for line in journal.read_bytes().splitlines()) == 120
     assert outs[0] == outs[1]
+
+
+@pytest.mark.parametrize(
+    "change", [drop("token_ids", "logprobs"), drop("logprobs"), *OTHER_COMPLETIONS.values()], ids=range(5)
+)
+def test_samples_of_another_form_are_drawn_again(
+    policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, change: Any
+) -> None:
+    """Without token ids they would pass for those of an engine that gives none, and be trained as other tokens."""
+    monkeypatch.chdir(tmp_path)
+    first = draw(policy, count=2)
+    assert first["completion_ids"].null_count() == 0
+    (journal,) = Path("work/journal/sample").iterdir()
+    stored = read_journal(journal)
+    count = rewrite_journal(journal, change)
+    assert draw(policy, count=2).equals(first)
+    assert f"{journal}{describe_left_aside(count)}" in caplog.text
+    assert read_journal(journal) == stored
+    caplog.clear()
+    assert draw(policy, count=2).equals(first)
+    assert "left aside" not in caplog.text

@@ -25,6 +25,7 @@ from stages.split.boundary_prompt import read_boundaries, render_prompt
 from stages.split.samples import Splitter
 from stages.split.spans import list_beginnings
 from tests.support.behaving_server import behaving_server
+from tests.support.journals import OTHER_COMPLETIONS, describe_left_aside, rewrite_journal
 
 TEXT = "Ann has 3. She buys 4:\n\\[\n3 + 4 = 7\n\\]\nNow 7 - 2 = 5. So 5."
 LINES = ["Ann has 3. ", "She buys 4:\n", "\\[\n3 + 4 = 7\n\\]\n", "Now 7 - 2 = 5. ", "So 5."]
@@ -243,3 +244,17 @@ def test_shape_and_model_go_together() -> None:
     for params in ({"shape": "model"}, {"llm": {"engine": {"kind": "mock"}, "model": "m"}}):
         with pytest.raises(ValueError, match="llm: expected a block for shape model"):
             SplitParams.model_validate(params)
+
+
+@pytest.mark.parametrize("change", OTHER_COMPLETIONS.values(), ids=OTHER_COMPLETIONS)
+def test_replies_of_another_form_are_asked_for_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Callable[[Any], Any]
+) -> None:
+    engines = [FakeEngine(lambda _: '{"steps": [2]}') for _ in range(3)]
+    steps, _ = split([TEXT], engines[0])
+    (path,) = (tmp_path / journal.ROOT / "split").glob("*.jsonl")
+    count = rewrite_journal(path, change)
+    assert split([TEXT], engines[1])[0] == steps
+    assert describe_left_aside(count) in caplog.text
+    assert split([TEXT], engines[2])[0] == steps
+    assert [len(engine.prompts) for engine in engines] == [1, 1, 0]

@@ -28,6 +28,7 @@ from stages.sample.sampled_tokens import SampledTokens
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.preference_rows import LabelledCompletion
 from stages.train.trainer.sampler_check import compare_with_sampler
+from tests.support.journals import describe_left_aside, rewrite_journal
 from tests.support.sampled_rows import check_log_probs
 from tests.support.small_llama import write_small_llama
 from tests.support.tiny_policy import byte_level_bpe, documents
@@ -304,3 +305,15 @@ def test_only_ids_and_log_probs_are_read_of_a_reply(choice: dict[str, Any], ids:
     body = {"choices": [{"text": "4", "finish_reason": "stop", **choice}]}
     found = read_completion("application/json", json.dumps(body).encode())
     assert (found.token_ids, found.logprobs) == (ids, logprobs)
+
+
+def test_sampled_log_probs_of_another_form_are_kept_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keep_sampled_logps("policy", {"s0": -1.0, "s1": -2.0})
+    rewrite_journal(Path("work/journal") / FOLDER / "policy.jsonl", lambda logp: {"logp": logp})
+    assert read_sampled_logps("policy") == {}
+    keep_sampled_logps("policy", {"s0": -3.0})
+    assert describe_left_aside(1) in caplog.text
+    assert read_sampled_logps("policy") == {"s0": -3.0}

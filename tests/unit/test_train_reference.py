@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 
 from stages.train import StepKTOConfig, StepKTOTrainer
+from tests.support.journals import describe_left_aside, rewrite_journal
 from tests.support.tiny_policy import tiny_llama, tiny_tokenizer
 from tests.unit.test_train_trl import BATCH, ROWS, arguments, data, perturb
 
@@ -99,3 +100,26 @@ def test_weights_that_are_not_finite_are_reported(tmp_path: Path) -> None:
         next(model.parameters()).fill_(float("inf"))
     with pytest.raises(ValueError, match="reference log-probs of train rows: not finite"):
         make_counting(tmp_path, model=model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda group: {"": group[""]},
+        lambda group: {**group, "KL_": [row[1:] for row in group["KL_"]]},
+        lambda group: {prefix: rows[:-1] for prefix, rows in group.items()},
+        lambda group: {prefix: [sum(row) for row in rows] for prefix, rows in group.items()},
+        lambda group: group[""],
+    ],
+    ids=["own alone", "a step less", "a row less", "sums over steps", "a list"],
+)
+def test_log_probs_of_another_form_are_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Any
+) -> None:
+    _, first = make_counting(tmp_path)
+    count = rewrite_journal(tmp_path / "reference.jsonl", change)
+    scored, again = make_counting(tmp_path)
+    assert scored == ROWS
+    assert columns(again) == columns(first)
+    assert describe_left_aside(count) in caplog.text
+    assert make_counting(tmp_path)[0] == 0

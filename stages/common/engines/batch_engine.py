@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from stages.common.engines.batch_vllm import VllmBackend
 from stages.common.engines.engine import EngineError, ModelId
 from stages.common.engines.kinds import EngineContext, EngineKind
 from stages.common.engines.openai_engine import OpenAIEngine, OpenAIKind
-from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest
+from stages.common.engines.request import Completion, Exchange, Failure, GenerationRequest, has_completion_form
 from stages.common.engines.retry_policy import AttemptError, Cause, RetryPolicy
 from stages.common.engines.vllm_engine import VllmKind
 from stages.common.engines.vllm_server import find_python
@@ -87,6 +88,7 @@ class BatchEngine:
         self._journal = journal
         self._root = journal.with_suffix(".batches")
         self._online = online if params.max_online_requests else None
+        self._wants_token_ids = False
         self._reported: dict[str, tuple[str, float]] = {}
         self._max_running: int | None = None
         """Batches that the provider lets run at once, where it has refused more."""
@@ -96,6 +98,7 @@ class BatchEngine:
     def complete(self, requests: Iterable[GenerationRequest]) -> Generator[Exchange, None, None]:
         """See `Engine.complete`; all requests are taken at once. Raises `EngineError`; batches under way stay so."""
         requested = {request.key: request for request in requests}
+        self._wants_token_ids = any(request.wants_token_ids for request in requested.values())
         attempts: Counter[str] = Counter()
         running = self._resume(requested)
         claimed = {key for batch in running for key in batch.state.keys}
@@ -127,7 +130,8 @@ class BatchEngine:
         """Forget the batches whose completions the journal holds; others are for the next run."""
         self._backend.close()
         fetched = [batch for batch in read_batches(self._root) if batch.state.is_fetched]
-        stored = read_keys(self._journal) if fetched else frozenset()
+        has_form = partial(has_completion_form, has_token_ids=self._wants_token_ids)
+        stored = read_keys(self._journal, has_form) if fetched else frozenset()
         for batch in fetched:
             if stored.issuperset(batch.state.keys):
                 batch.remove()

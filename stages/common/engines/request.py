@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -85,6 +85,14 @@ class GenerationRequest:
             *([given] if given else []),
         )
 
+    def accepts(self, value: Any) -> bool:
+        """Whether a journal's `value` holds all of a completion that this request asks for."""
+        return has_completion_form(value, self.wants_token_ids)
+
+    def to_json(self, completion: Completion) -> dict[str, Any]:
+        """What the journal stores of its `completion`: all that was asked for, null where the engine gave none."""
+        return {**dict.fromkeys(sorted(_list_stored_fields(self.wants_token_ids))), **completion.to_json()}
+
     @cached_property
     def prompt_hash(self) -> str:
         """Hash of what determines the prompt's tokens: requests that share it share a server's prefix cache."""
@@ -130,7 +138,7 @@ class Completion:
 
     def to_json(self) -> dict[str, Any]:
         """The form that the journal stores; log-probs are rounded to five decimals, which a report needs no more of."""
-        value = {name: each for name, each in vars(self).items() if each is not None or name not in _LATER_FIELDS}
+        value = {name: each for name, each in vars(self).items() if each is not None or name not in _TOKEN_FIELDS}
         if self.logprobs is not None:
             value["logprobs"] = [round(logprob, 5) for logprob in self.logprobs]
         return value
@@ -138,12 +146,26 @@ class Completion:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Completion:
         """The completion that `to_json` wrote; raise `TypeError` for anything else."""
-        lists = {name: tuple(value[name]) for name in _LATER_FIELDS if name in value}
+        lists = {name: tuple(value[name]) for name in _TOKEN_FIELDS if value.get(name) is not None}
         return cls(**{**value, **lists})
 
 
-_LATER_FIELDS = ("token_ids", "logprobs")
-"""Lists that older journals lack, and that are stored where they are known."""
+_TOKEN_FIELDS = frozenset(("token_ids", "logprobs"))
+"""Lists that only requests which want them ask for."""
+
+
+def has_completion_form(value: Any, has_token_ids: bool) -> bool:
+    """Whether a journal's `value` has the fields of a completion, and no unknown ones; token ids if `has_token_ids`.
+
+    Code that did not know a field stored none, which is not the same as an engine that gave none.
+    """
+    every = {each.name for each in fields(Completion)}
+    return isinstance(value, dict) and _list_stored_fields(has_token_ids) <= value.keys() <= every
+
+
+def _list_stored_fields(has_token_ids: bool) -> set[str]:
+    """The fields that a stored completion must have; what came before there were batches is of none."""
+    return {each.name for each in fields(Completion)} - {"is_batch"} - (set() if has_token_ids else _TOKEN_FIELDS)
 
 
 @dataclass(frozen=True)

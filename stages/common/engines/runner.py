@@ -98,7 +98,10 @@ class Runner:
         """The response to a request of this run; raise `KeyError` for any other."""
         if request.key in self.failures:
             return self.failures[request.key]
-        return Completion.from_json(self._journal.get(request.key))
+        value = self._journal.find(request.key, request.accepts)
+        if value is None:
+            raise KeyError(f"{self._journal.path}: no completion of request {request.key}")
+        return Completion.from_json(value)
 
     def report_usage(self) -> dict[str, Any]:
         """For a stage's report: what all completions cost, whichever run paid for them."""
@@ -119,12 +122,13 @@ class Runner:
             if request.key in self._seen:
                 continue
             self._seen.add(request.key)
-            if request.key in self._journal:
-                self.from_journal += 1
-                self.total_usage.add(self.get(request))
-                shown.skip()
-            else:
+            value = self._journal.find(request.key, request.accepts)
+            if value is None:
                 yield request
+            else:
+                self.from_journal += 1
+                self.total_usage.add(Completion.from_json(value))
+                shown.skip()
 
     def _send(self, requests: Iterable[GenerationRequest], shown: Progress) -> None:
         with JournalWriter(self._journal) as writer, closing(self._engine.complete(requests)) as exchanges:
@@ -133,7 +137,7 @@ class Runner:
                     self.failures[request.key] = response
                     self._recent.append(response)
                 else:
-                    writer.add(request.key, response.to_json())
+                    writer.add(request.key, request.to_json(response))
                     self._recent.append(None)
                 self.total_usage.add(response)
                 self.new_usage.add(response)

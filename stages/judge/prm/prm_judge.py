@@ -81,12 +81,13 @@ class PrmJudge(Judge):
         self._score({key: value for key, value in encoded.items() if isinstance(value, EncodedSteps)})
         labels = {}
         for each in completions:
-            key = keys[each.sample_id]
-            value = encoded[key]
+            value = encoded[keys[each.sample_id]]
             if isinstance(value, UnscoredSteps):
                 labels[each.sample_id] = [StepLabel(None, value.reason, 0.0, value.kind)] * len(each.steps)
             else:
-                labels[each.sample_id] = [label_score(score, self._prm) for score in self._journal.get(key)]
+                scores = self._find_scores(keys[each.sample_id], value)
+                assert scores is not None, "scored above"
+                labels[each.sample_id] = [label_score(score, self._prm) for score in scores]
         return Judgement(labels)
 
     def recount(self, evidence: LabelEvidence) -> pl.DataFrame:
@@ -105,10 +106,18 @@ class PrmJudge(Judge):
         ordered = sorted(encoded, key=lambda key: (len(encoded[key].ids), key))
         size = self._prm.batch_size
         batches = [ordered[at : at + size] for at in range(0, len(ordered), size)]
-        missing = [batch for batch in batches if any(key not in self._journal for key in batch)]
+        missing = [batch for batch in batches if None in [self._find_scores(key, encoded[key]) for key in batch]]
         for batch in progress(missing, self._desc, unit="batches"):
             scores = self._get_scorer().score([encoded[key] for key in batch])
             self._journal.put(dict(zip(batch, scores, strict=True)))
+
+    def _find_scores(self, key: str, steps: EncodedSteps) -> list[float] | None:
+        def has_form(value: Any) -> bool:
+            is_list = isinstance(value, list) and len(value) == len(steps.positions)
+            return is_list and all(isinstance(score, float) for score in value)
+
+        scores: list[float] | None = self._journal.find(key, has_form)
+        return scores
 
     def _get_scorer(self) -> Scorer:
         if self._scorer is None:

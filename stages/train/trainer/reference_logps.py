@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast_object_list
 from datasets import Dataset
+from pydantic import TypeAdapter, ValidationError
 from torch.utils.data import DataLoader
 
 from stages.common.errors import UserError
@@ -25,6 +27,8 @@ KEY_COLUMNS = ("prompt_ids", "completion_ids", "step_of_token", "KL_completion_i
 
 StepLogps = dict[str, list[list[float]]]
 """For each prefix ("" own, "KL_" mismatched) the log-probs of every row's steps, in nats."""
+
+_STEP_LOGPS = TypeAdapter(StepLogps)
 
 
 def load_or_compute_reference_logps(
@@ -46,7 +50,11 @@ def load_or_compute_reference_logps(
     starts = range(0, len(dataset), group_size)
     keys = [_hash_rows(dataset[start : start + group_size], model_key) for start in starts]
     with Journal(journal_path) if accelerator.is_main_process and journal_path else contextlib.nullcontext() as journal:
-        kept = {} if journal is None else {key: journal.get(key) for key in keys if key in journal}
+        kept: dict[str, StepLogps] = {}
+        if journal is not None:
+            groups = (dataset[start : start + group_size] for start in starts)
+            values = [journal.find(key, partial(_has_form, rows)) for key, rows in zip(keys, groups, strict=True)]
+            kept = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
         found: dict[str, StepLogps] = broadcast_object_list([kept])[0]
         missing = [(key, start) for key, start in zip(keys, starts, strict=True) if key not in found]
         if missing:
@@ -94,6 +102,18 @@ def compute_reference_logps(
         yield group
     if accelerator.is_fsdp2:
         reshard(model)
+
+
+def _has_form(rows: dict[str, list[list[int]]], value: Any) -> bool:
+    """Whether `value` has a log-prob for each step of each of `rows`, own and mismatched."""
+    try:
+        logps = _STEP_LOGPS.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return all(
+        list(map(len, logps.get(prefix, []))) == [steps[-1] + 1 for steps in rows[f"{prefix}step_of_token"]]
+        for prefix in ("", "KL_")
+    )
 
 
 def _hash_rows(rows: dict[str, list[list[int]]], model_key: str) -> str:
