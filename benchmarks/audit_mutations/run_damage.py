@@ -10,7 +10,7 @@ import polars as pl
 from benchmarks.audit_mutations.damage_kind import add_kind
 from benchmarks.audit_mutations.damaged_round import LOCK, DamagedRound, Trace
 
-DATA = ("data/**/*.parquet", "data/**/*.json", "models/**/*.*")
+DATA = ("data/**/*.parquet", "data/**/*.json", "models/*/**/*.*")
 
 
 @add_kind("training row: label turned, or prompt or completion of another")
