@@ -193,7 +193,12 @@ def _try_hash_module(name: str, root: Path) -> str:
 
 def _hash_module(name: str, root: Path) -> str:
     """Hash of a module's syntax tree, empty for one that holds nothing but a docstring."""
-    text = _dump(parse_module(name, root))
+    return _hash_tree(parse_module(name, root))
+
+
+@cache
+def _hash_tree(tree: ast.Module) -> str:
+    text = _dump(tree)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS] if text != "Module()" else ""
 
 

@@ -37,7 +37,12 @@ def list_modules(package: str, root: Path = Path()) -> list[str]:
 def parse_module(name: str, root: Path = Path()) -> ast.Module:
     """The syntax tree of module `name`, empty if it is not below `root`."""
     path = find_module(name, root)
-    return ast.parse(path.read_text(encoding="utf-8") if path else "")
+    return _parse_source(path.read_text(encoding="utf-8") if path else "")
+
+
+@cache
+def _parse_source(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,8 @@ Picture = tuple[Plot, bytes, bytes]
 """A plot drawn as SVG in the light and in the dark theme."""
 
 
-def render_page(results: StageReports, pictures: list[Picture], records: Sequence[dict[str, Any]] = ()) -> str:
-    """The page as HTML, with times and machines only where the `records` of a run are given.
-
-    Raises `jinja2.UndefinedError` if template and context do not agree.
-    """
+@cache
+def _load_template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -64,11 +62,19 @@ def render_page(results: StageReports, pictures: list[Picture], records: Sequenc
     environment.filters |= {"excerpt": bound_text, "facts": format_facts, "formulas": split_formulas}
     readers = (get_count, get_dict, get_number, get_value, read_counts, read_estimate, read_fraction)
     environment.globals |= {reader.__name__: reader for reader in (*readers, compute_steps_per_completion)}
+    return environment.get_template(TEMPLATE)
+
+
+def render_page(results: StageReports, pictures: list[Picture], records: Sequence[dict[str, Any]] = ()) -> str:
+    """The page as HTML, with times and machines only where the `records` of a run are given.
+
+    Raises `jinja2.UndefinedError` if template and context do not agree.
+    """
     params = results.recipe.report
     policies = results.policies
     comparisons = compare_policies(policies)
     completions = [(policy, list_completions(policy, params.num_completions)) for policy in policies]
-    html = environment.get_template(TEMPLATE).render(
+    html = _load_template().render(
         title=params.title,
         recipe_seed=results.recipe.seed,
         policies=policies,

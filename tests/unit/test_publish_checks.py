@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,10 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=root, check=True, text=True, capture_output=True).stdout.strip()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A repository with one DVC stage that has run, all of it committed."""
-    root = tmp_path / "project"
-    root.mkdir()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one DVC stage that has run, all of it committed: to be copied only."""
+    root = tmp_path_factory.mktemp("made")
     git(root, "init", "-q")
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     (root / "in.txt").write_text("in", encoding="utf-8")
@@ -33,6 +33,12 @@ def root(tmp_path: Path) -> Path:
     git(root, "add", "-A")
     git(root, "commit", "-qm", "first")
     return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """The test's own copy of it."""
+    return shutil.copytree(made, tmp_path / "project", symlinks=True)
 
 
 def nothing_broken(*_: object) -> None:

@@ -18,7 +18,7 @@ from stages.common.params.recipe import read_recipe
 from stages.common.runs import record_facts, record_stage
 from stages.common.statistics import Bootstrap
 from stages.common.text import MAX_SHOWN_CHARS, bound_text
-from stages.report import comparisons, write_page_with_times, write_report
+from stages.report import comparisons, report_files, write_page_with_times, write_report
 from stages.report.drops import collect_drops
 from stages.report.labelled_completions import MAX_STEPS, list_completions, split_formulas
 from stages.report.page import render_page
@@ -71,6 +71,19 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("complete")
     write_stages(folder / "stages", list(VARIANTS))
     return build(folder, VARIANTS, title="Rounds & <more>")
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of text alone: plots take most of its time."""
+    monkeypatch.setattr(report_files, "PLOTS", ())
+
+
+@pytest.fixture
+def without_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are drawn, but not made into bytes, which takes most of their time."""
+    for name in ("save_png", "save_svg"):
+        monkeypatch.setattr(report_files, name, lambda _figure: b"image")
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -143,6 +156,7 @@ def test_page_shows_what_it_is_for(complete: tuple[Path, str]) -> None:
     assert [text for text in ("workers", "Environment", "Times") if text in page.text] == []
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_times_and_machines_are_on_a_page_of_the_run_alone(complete: tuple[Path, str], tmp_path: Path) -> None:
     out, _ = complete
     before = (out / "index.html").read_bytes()
@@ -159,6 +173,7 @@ def llm_usage(money: float | None) -> dict[str, Any]:
     return {**counts, "cost": money, "currency": None if money is None else "USD", "failures": {"HTTP 503": 3}}
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_llm_usage_is_shown_and_among_the_metrics(tmp_path: Path) -> None:
     reports = round_reports("M1")
     reports["sample"]["llm_usage"] = llm_usage(None)
@@ -182,6 +197,7 @@ def test_llm_usage_is_shown_and_among_the_metrics(tmp_path: Path) -> None:
     assert not [name for name in metrics["M0"] if "tokens" in name]
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_an_interval_without_width_is_called_so(tmp_path: Path) -> None:
     report = evaluation("M0")
     report["metrics"]["stepwise_error"] = {"value": 0.0, "low": 0.0, "high": 0.0, "numerator": 0, "denominator": 303}
@@ -217,6 +233,7 @@ def test_every_plot_is_drawn_and_the_same_bytes_come_again(complete: tuple[Path,
         assert b"tIME" not in data
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_leftovers_of_removed_rounds_do_not_show(tmp_path: Path) -> None:
     write_stages(tmp_path / "stages", [*CHAIN, "K1"])
     out, shown = build(tmp_path, {"M1": {"policy": "M0"}})
@@ -236,6 +253,7 @@ def test_nothing_reported_yet(tmp_path: Path) -> None:
     assert shown.splitlines()[1].split() == ["M0", *["-"] * 5]
 
 
+@pytest.mark.usefixtures("without_images")
 @pytest.mark.parametrize("stage", ["problems", "seed_model", *round_reports("M1")])
 def test_a_stage_that_did_not_run_is_absent(tmp_path: Path, stage: str) -> None:
     write_stages(tmp_path / "stages", ["M1"])
@@ -307,6 +325,7 @@ HARM = [
 ]
 
 
+@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize("text", HARM)
 def test_text_of_a_model_stays_text(tmp_path: Path, text: str) -> None:
     write_stages(tmp_path / "stages", ["M1"])
@@ -331,6 +350,7 @@ def test_text_of_a_model_stays_text(tmp_path: Path, text: str) -> None:
     assert "\0" not in html
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_long_step_is_cut_and_says_so(tmp_path: Path) -> None:
     text = "x" * 100_000
     steps = [{"start": 0, "end": 100_000, "label": True, "reason": "r" * 5000}]
@@ -416,6 +436,7 @@ def test_drops_are_summed_over_rounds_and_keep_few_examples(tmp_path: Path) -> N
     assert len(drops[3].examples) == 3
 
 
+@pytest.mark.usefixtures("without_images")
 def test_many_rounds_and_variants_can_be_drawn(tmp_path: Path) -> None:
     rounds = {f"R{at}": {"policy": f"R{at - 1}" if at else "M0"} for at in range(14)}
     rounds |= {f"A{at}": {"policy": "M0"} for at in range(9)}
