@@ -156,6 +156,7 @@ def test_an_override_touches_its_round_and_what_follows(place: Path) -> None:
     assert repro(place) == running(decisions)
 
 
+@pytest.mark.slow
 def test_an_override_that_says_what_is_so_already_runs_its_recipe_only(place: Path) -> None:
     edit(place, "rounds.M2.train", {"beta": 5.0})
     decisions = plan(place)
@@ -163,6 +164,7 @@ def test_an_override_that_says_what_is_so_already_runs_its_recipe_only(place: Pa
     assert repro(place) == running(decisions)
 
 
+@pytest.mark.slow
 def test_a_further_round_is_new_and_leaves_the_others(place: Path) -> None:
     edit(place, "rounds.M3", {"policy": "M2"})
     decisions = plan(place)
@@ -205,6 +207,7 @@ def test_a_changed_library_is_named(place: Path, monkeypatch: pytest.MonkeyPatch
     assert plan(place)["train@M1"].changes == tuple(("code", name) for name in ("tokenizers", "torch", "transformers"))
 
 
+@pytest.mark.slow
 def test_code_whose_old_text_is_nowhere_is_named_by_its_file(place: Path) -> None:
     main = place / "stages/judge/__main__.py"
     committed = main.read_text(encoding="utf-8")

@@ -81,6 +81,7 @@ def check_answer(text: str, reasoning: str | None, finish_reason: str) -> str:
     return ("cut in " if is_cut else "") + ("tags" if reasoning is None else "field")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2_000, pytest.param(20_000, marks=pytest.mark.load)])
 def test_nothing_is_lost_and_nothing_paid_twice_under_load(tmp_path: Path, count: int) -> None:
     journal, out = tmp_path / "journal.jsonl", tmp_path / "out.jsonl"

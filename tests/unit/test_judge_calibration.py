@@ -224,6 +224,7 @@ def test_the_gate_stops_before_the_labelling(
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_calibration_goes_on_where_it_was(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """kill -9 as soon as the journal has grown, twice: the same command sends the rest only, and measures the same."""
     slow = {**LLM_JUDGE["engine"], "concurrency": 4, "mock": {"latency_s": 0.005}}

@@ -112,6 +112,7 @@ def test_weights_follow_factors_prompt_and_base_and_not_the_size_of_the_splits(i
         assert other.made_from != known
 
 
+@pytest.mark.slow
 def test_the_stage_makes_m0_of_a_folder(base: Path, tmp_path: Path) -> None:
     sft = {**PARAMS.model_dump(), "num_rows": 8}
     recipe = {

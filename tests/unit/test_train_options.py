@@ -185,6 +185,7 @@ def test_adapters_over_weights_in_four_bits(wide: Path, tmp_path: Path, monkeypa
         assert torch.linalg.matrix_rank(after[name] - before[name], tol=1e-6) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load_in_4bit", [False, True])
 def test_a_run_with_adapters_resumes_to_the_same_bytes(
     wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load_in_4bit: bool

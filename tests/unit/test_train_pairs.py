@@ -146,6 +146,7 @@ def test_methods(inputs: Path, tmp_path: Path, method: str, rows: str) -> None:
     assert "arXiv" in card
 
 
+@pytest.mark.slow
 def test_pairs_with_a_long_sequence_are_counted(inputs: Path, tmp_path: Path) -> None:
     longest = 25  # tokens
     _, whole = go(inputs, tmp_path / "whole", method="dpo")

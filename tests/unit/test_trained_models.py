@@ -78,7 +78,7 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "run_training", fail)
 
 
-@pytest.mark.parametrize("when", ["rmtree", "hand_out", "dvc.lock"])
+@pytest.mark.parametrize("when", [pytest.param("rmtree", marks=pytest.mark.slow), "hand_out", "dvc.lock"])
 def test_killed_after_its_end_it_is_not_trained_again(place: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """While checkpoints are deleted, before the policy is handed out, and between the stage and dvc.lock."""
     if when == "dvc.lock":
