@@ -22,6 +22,7 @@ from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback
 from stages.train.trainer.divergence_signs import DivergenceLimits
 from stages.train.trainer.encoding import encode_dataset
+from stages.train.trainer.last_update import RftTrainer
 from stages.train.trainer.lora import cast_adapters_to_float32, make_lora_config
 from stages.train.trainer.sharding import keep_float32_outputs, make_sharding_args
 from stages.train.trainer.step_kto_trainer import StepKTOTrainer
@@ -93,8 +94,8 @@ def build_trainer(
     }
     trainer: Trainer
     if params.method == "rft":
-        trainer = make_supervised_trainer(model, arguments, rows, **shared)
-        trainer.add_callback(DivergenceCallback(DivergenceLimits(nll_metric="loss")))
+        trainer = make_supervised_trainer(model, arguments, rows, RftTrainer, **shared)
+        trainer.add_callback(DivergenceCallback(DivergenceLimits(nll_metric="loss"), trainer.measure_last_update))
         if trainer.is_fsdp_enabled:
             keep_float32_outputs(trainer.accelerator)
     elif params.method in PAIR_METHODS:

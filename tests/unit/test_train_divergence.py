@@ -79,6 +79,30 @@ def test_no_limit_and_good_metrics_stop_nothing(tmp_path: Path) -> None:
     log_metrics(tmp_path, limits, 1, **{"log_ratios/mismatched/token": 9.0, "logps/eos": -9.0})  # one step is noise
 
 
+def test_the_last_update_is_measured_once(tmp_path: Path) -> None:
+    calls: list[dict[str, float]] = []
+
+    def follow_to(after: dict[str, float], step: int) -> None:
+        callback = DivergenceCallback(DivergenceLimits(nll_metric="nll"), lambda: calls.append(after) or after)
+        history = [{**GOOD, "step": number} for number in range(1, step + 1)]
+        for _ in range(2):  # the last step's log, and the summary of the run
+            state = SimpleNamespace(global_step=step, max_steps=20, log_history=history)
+            callback.on_log(SimpleNamespace(output_dir=str(tmp_path)), state, None, logs=GOOD)
+
+    follow_to({"log_ratios/mismatched/token": -4.0}, 19)
+    assert not calls
+    follow_to({"log_ratios/mismatched/token": -1.9, "logps/eos": -9.0, "nll": 2.4}, 20)
+    follow_to({}, 20)
+    assert len(calls) == 2
+    for after, message in (
+        ({"log_ratios/mismatched/token": 2.1}, "the mean log-ratio of mismatched completions is 2"),
+        ({"nll": 2.6}, "correct text has lost 2"),
+        ({"nll": math.nan}, "nll is nan"),
+    ):
+        with pytest.raises(UserError, match=f"^step 20: after the last update, {message}"):
+            follow_to(after, 20)
+
+
 SHORT_RUNS = json.loads(Path("tests/data/divergence.json").read_text(encoding="utf-8"))
 
 

@@ -159,6 +159,15 @@ def test_pairs_with_a_long_sequence_are_counted(inputs: Path, tmp_path: Path) ->
     assert go(inputs, tmp_path / "steps", method="step_dpo", max_length=20)[1]["pairs"] > 0
 
 
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_what_the_only_update_breaks_is_seen(inputs: Path, tmp_path: Path, method: str) -> None:
+    """A step's own metrics come from before its update."""
+    with pytest.raises(UserError, match=r"^step 1: after the last update, .* nats per token, beyond max_kl 2\.0; "):
+        go(inputs, tmp_path, method=method, batch_size=1000, learning_rate=50.0, warmup_steps=0)
+    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "work").glob("*/checkpoint-*"))
+
+
 @pytest.mark.parametrize(("method", "what"), [("simpo", "both outcomes"), ("step_dpo", "the same correct steps")])
 def test_a_data_set_without_pairs_is_named(inputs: Path, tmp_path: Path, method: str, what: str) -> None:
     with pytest.raises(UserError, match=rf"pairs\.parquet: expected pairs, found none: no problem has .*{what}"):

@@ -35,13 +35,17 @@ def make_trainer_args(params: Any, seed: int, device: str, checkpoints: Path) ->
 
 
 def make_supervised_trainer(
-    model: Any, arguments: dict[str, Any], rows: Iterable[Mapping[str, list[int]]], **options: Any
+    model: Any,
+    arguments: dict[str, Any],
+    rows: Iterable[Mapping[str, list[int]]],
+    trainer_class: type[SFTTrainer] = SFTTrainer,
+    **options: Any,
 ) -> SFTTrainer:
     """A trainer on `rows` of prompt_ids and completion_ids; `options` are those of SFTTrainer."""
     # Rows are of the length that they shall have; without max_length TRL neither cuts nor drops any.
     config = SFTConfig(**arguments, max_length=None, packing=False, train_sampling_strategy="sequential")
     dataset = Dataset.from_list([_mask_prompt(row["prompt_ids"], row["completion_ids"]) for row in rows])
-    return SFTTrainer(model, config, train_dataset=dataset, **options)
+    return trainer_class(model, config, train_dataset=dataset, **options)
 
 
 def _mask_prompt(prompt: list[int], completion: list[int]) -> dict[str, list[int]]:

@@ -1,7 +1,8 @@
 """Stopping a diverged run before a broken policy is written; its last checkpoint stays."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,11 +38,12 @@ class DivergenceCallback(TrainerCallback):
     of its steps), means beyond `limits` (`find_drift`) and a gradient of zero (`find_saturation`). Displacement
     (`find_displaced`) is warned of, and stops a run in which it lasts for `STOP_AFTER_STEPS` (at the end, for another
     window) and does not recover; so is a window with one label alone, which stops nothing. Metrics of a step come from
-    before its update, so that what the last update breaks is not seen.
+    before its update: `measure` gives them after the last one.
     """
 
-    def __init__(self, limits: DivergenceLimits) -> None:
+    def __init__(self, limits: DivergenceLimits, measure: Callable[[], Mapping[str, float]] | None = None) -> None:
         self._limits = limits
+        self._measure = measure
         self._has_warned = False
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -68,6 +70,13 @@ class DivergenceCallback(TrainerCallback):
                 logger.warning(
                     "step %d: %s so far: nothing tells correct from incorrect text; check its labels", step, missing
                 )
+        if step >= state.max_steps and self._measure is not None:
+            measure, self._measure = self._measure, None
+            after = measure()
+            # Of one step alone, end tokens are too few.
+            drift = find_drift(after, average_logs(first), replace(self._limits, max_eos_drop=None))
+            problems = (f"after the last update, {problem}" for problem in (*find_infinite(after), *drift))
+            self._stop(args, step, problems, _ADVICE)
         # A run that ends displaced has no more steps to recover in.
         stop_after_steps = STOP_AFTER_STEPS if step < state.max_steps else size
         for displaced in find_displaced(recent, self._limits.max_displacement):

@@ -8,9 +8,10 @@ from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from stages.common.progress import progress
+from stages.train.trainer.last_update import MeasuresLastUpdate
 
 
-class EncodedDPOTrainer(DPOTrainer):
+class EncodedDPOTrainer(MeasuresLastUpdate, DPOTrainer):
     """TRL's DPO trainer (its losses `sigmoid`, `ipo`, `sft`) on what `encode_pairs` makes.
 
     The reference is the model as it is given. Its log-probs are computed before training and held in memory: TRL's own
@@ -40,3 +41,9 @@ class EncodedDPOTrainer(DPOTrainer):
             log_ratio = metrics[f"rewards/{side}"][-1] / self.beta
             metrics[f"log_ratios/{side}/token"].append(log_ratio / mean_tokens)
         return loss
+
+    def _measure_batch(self, inputs: dict[str, Any]) -> dict[str, float]:
+        self._compute_loss(self.model_wrapped, inputs, return_outputs=False)
+        metrics = {name: values[-1] for name, values in self._metrics["eval"].items() if values}
+        self._metrics["eval"].clear()
+        return metrics

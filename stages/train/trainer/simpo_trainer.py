@@ -5,13 +5,15 @@ from typing import Any
 import torch
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
+from stages.train.trainer.last_update import MeasuresLastUpdate
+
 __all__ = ["NLL_METRIC", "CPOConfig", "EncodedSimPOTrainer"]
 
 NLL_METRIC = "nll/chosen/token"
 """Negative log-prob of chosen completions per token, in nats, as a mean over completions."""
 
 
-class EncodedSimPOTrainer(CPOTrainer):
+class EncodedSimPOTrainer(MeasuresLastUpdate, CPOTrainer):
     """TRL's CPO trainer on what `encode_pairs` makes; with loss `simpo` and `cpo_alpha` 0 it is SimPO."""
 
     def tokenize_row(self, feature: dict[str, list[int]], **_: Any) -> dict[str, list[int]]:
@@ -30,3 +32,6 @@ class EncodedSimPOTrainer(CPOTrainer):
         loss, metrics = super().get_batch_loss_metrics(*args, **options)
         # Of SimPO, TRL's log-probs are means per token already.
         return loss, {**metrics, NLL_METRIC: -metrics["logps/chosen"]}
+
+    def _measure_batch(self, inputs: dict[str, Any]) -> dict[str, float]:
+        return self.get_batch_loss_metrics(self.model_wrapped, inputs)[1]

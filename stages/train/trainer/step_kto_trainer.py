@@ -23,7 +23,7 @@ from stages.train.trainer.collator import (
 )
 from stages.train.trainer.config import StepKTOConfig
 from stages.train.trainer.divergence import DivergenceCallback, check_weights
-from stages.train.trainer.divergence_signs import DivergenceLimits
+from stages.train.trainer.divergence_signs import MISMATCHED, DivergenceLimits
 from stages.train.trainer.encoding import encode_dataset
 from stages.train.trainer.loss import compute_joint_loss
 from stages.train.trainer.metrics import SumAndCount, compute_loss_metrics, compute_token_metrics, reduce_metrics
@@ -84,6 +84,7 @@ class StepKTOTrainer(KTOTrainer):
         self._last_log: tuple[float, int] | None = None
         self._has_more_parts = False
         self._unlogged: list[dict[str, SumAndCount]] = []
+        self._step_batches: list[Batch] = []
         self._loss_params = args.loss_params
         self._estimator = ReferencePointEstimator(args.z_clamp, args.z_momentum)
         limits = DivergenceLimits(args.max_kl, args.max_eos_drop, args.max_displacement)
@@ -98,7 +99,7 @@ class StepKTOTrainer(KTOTrainer):
             train_dataset=train_dataset,
             processing_class=processing_class,
             data_collator=collator,
-            callbacks=[DivergenceCallback(limits), self._estimator, *(callbacks or [])],
+            callbacks=[DivergenceCallback(limits, self.measure_last_update), self._estimator, *(callbacks or [])],
             **others,
         )
         if args.micro_batch_size is not None and self.aux_loss_enabled:
@@ -188,6 +189,7 @@ class StepKTOTrainer(KTOTrainer):
         if self._last_log is None:
             self._last_log = (time.monotonic(), self._total_train_tokens)
         if batches:
+            self._step_batches = batches
             points = self._compute_reference_points(self.model_wrapped, batches, self._estimator)
             batches = [{**batch, REFERENCE_POINTS: points} for batch in batches]
         return batches, items
@@ -202,6 +204,14 @@ class StepKTOTrainer(KTOTrainer):
             self._loss_params,
             estimator,
         )
+
+    def measure_last_update(self) -> dict[str, float]:
+        """Log-ratio per token of the last step's mismatched completions as the policy is now; none without a step."""
+        if not self._step_batches:
+            return {}
+        points = self._compute_reference_points(self.model_wrapped, self._step_batches, ReferencePointEstimator())
+        log_ratio, num_tokens, _ = self._reduce_mean(points.mismatched)
+        return {MISMATCHED: (log_ratio / num_tokens).item()}
 
     def training_step(self, model: Any, inputs: Batch, *others: Any) -> torch.Tensor:
         """Forward and backward of one batch, in parts of `args.micro_batch_size` rows; returns the batch's loss."""
