@@ -16,7 +16,8 @@ from tests.unit.test_train_trl import arguments, data
 
 LOGGED = (
     *("loss", "loss/outcome", "loss/step", "loss/nll", "kl", "kl/step", "rewards/margins", "accuracy"),
-    *("steps/accuracy", "log_ratios/chosen", "steps/log_ratios/incorrect/token", "kl/unclamped"),
+    *("steps/accuracy", "log_ratios/chosen", "steps/log_ratios/incorrect/token", "kl/unclamped", "kl/token"),
+    "log_ratios/mismatched/token",
     *("grad_norm", "logps/eos", "entropy", "padding", "num_tokens"),
 )
 

@@ -26,12 +26,12 @@ def compute_loss_metrics(
 ) -> dict[str, SumAndCount]:
     """Metrics of reference points, log-ratios and losses."""
     log_ratio, num_tokens, num_mismatched = points.mismatched
-    mean_tokens = (num_tokens / num_mismatched).clamp(min=1)
     terms = {"outcome": losses.outcome, "step": losses.step, "nll": losses.nll}
     return {
         **_compute_kl_metrics(points.outcome, "kl"),
         **_compute_kl_metrics(points.step, "kl/step"),
-        "kl/token": _count_once(points.outcome.z / (1 if params.outcome.is_normalized else mean_tokens)),
+        # Sums, since a process may have filler rows alone.
+        "kl/token": (points.outcome.z * num_mismatched, num_mismatched if params.outcome.is_normalized else num_tokens),
         "log_ratios/mismatched/token": (log_ratio, num_tokens),
         # The parts of the loss of all batches of an optimizer step add up to it: of one batch it is a multiple.
         **{f"loss/{name}": _count_once(points.num_passes * term) for name, term in terms.items() if term is not None},
