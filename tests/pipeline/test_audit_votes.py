@@ -17,10 +17,11 @@ from stages.common.params.prm import PrmParams
 from stages.common.tables import LABEL, PROBLEM, REPLY, SAMPLE, STEP
 from stages.judge import make_judge
 from tests.support.table_rows import make_steps, make_table_set, write_rows
-from tools.audit.check_results import CheckResults
+from tools.audit.check_results import MAX_NAMED, CheckResults
 from tools.audit.key_ranges import KeyRange
 from tools.audit.table_sets import TableSet
 from tools.audit.verify.label_checks import check_labels
+from tools.audit.verify.row_comparison import check_equal
 
 PROBLEM_ID, SAMPLE_ID = "a" * 32, "b" * 32
 IDS = {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}
@@ -146,6 +147,37 @@ def test_a_vote_that_is_there_again(tmp_path: Path) -> None:
     later = [*THREE[:3], THREE[3] | {"attempt": 2}]
     (line,) = check(tmp_path / "later", later, COUNTED, part(3, 1)).by_check["labels"].errors
     assert "vote 2 attempt 2: attempts are [0, 2]" in line
+
+
+def test_an_attempt_after_an_invalid_one_that_is_gone(tmp_path: Path) -> None:
+    lines = check(tmp_path / "gone", THREE[:3], COUNTED, part(3, 1)).by_check["labels"].errors
+    assert f"sample {SAMPLE_ID} judge 0 vote 2 attempt 1: reply is missing; the one before is invalid" in lines[0]
+    failed = THREE[2] | {"text": None, "error": "500 Internal Server Error", "finish_reason": None, "model": None}
+    lines = check(tmp_path / "failed", [*THREE[:2], failed], COUNTED, part(3, 1)).by_check["labels"].errors
+    assert not [line for line in lines if "attempt 1" in line], "the engine had made all its attempts"
+    last = [THREE[2] | {"attempt": attempt} for attempt in range(LLM.max_attempts)]
+    lines = check(tmp_path / "last", [*THREE[:2], *last], COUNTED, part(3, 1)).by_check["labels"].errors
+    assert not [line for line in lines if "reply is missing" in line]
+
+
+def test_a_changed_label_is_named_before_the_first_error_of_all_other_steps() -> None:
+    ids = {"sample_id": SAMPLE_ID, "problem_id": PROBLEM_ID}
+    rows = [ids | {"step": step, "label": True, "first_error": None} for step in range(2 * MAX_NAMED)]
+    changed = [row | {"first_error": 15, "label": row["step"] != 15} for row in rows]
+    schema = {
+        "sample_id": pl.String,
+        "problem_id": pl.String,
+        "step": pl.Int64,
+        "label": pl.Boolean,
+        "first_error": pl.Int64,
+    }
+    results = CheckResults()
+    actual, expected = pl.DataFrame(changed, schema), pl.DataFrame(rows, schema)
+    check_equal(results, "labels", "all", actual, expected, ["sample_id", "problem_id", "step"], "the vote")
+    found = results.by_check["labels"]
+    assert "step 15: label is False, the vote gives True; first_error is 15" in found.errors[0]
+    assert [f"step {step}: first_error" in line for step, line in enumerate(found.errors[1:])] == [True] * 9
+    assert found.num_broken == 2 * MAX_NAMED
 
 
 def test_a_step_without_its_vote(tmp_path: Path) -> None:

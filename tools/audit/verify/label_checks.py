@@ -93,23 +93,31 @@ def _check_judge(results: CheckResults, path: str, judge: Judge, labels: pl.Data
 
 
 def _check_attempts(results: CheckResults, path: str, judge: Judge, steps: pl.DataFrame, rows: pl.DataFrame) -> None:
-    """Of a sample that a model voted on all votes must be there, and another attempt only after an invalid one."""
+    """Of a sample that a model voted on all votes must be there, with another attempt after an invalid one alone.
+
+    After a request without a completion (no `finish_reason`) the engine had made all its attempts.
+    """
     num_steps = dict(steps.group_by("sample_id").len().iter_rows())
     key = ["problem_id", "sample_id", "judge_index"]
     errors = (
-        rows.sort("attempt").group_by(*key, "step", "vote").agg("attempt", is_invalid=pl.col("error").is_not_null())
+        rows.sort("attempt")
+        .group_by(*key, "step", "vote")
+        .agg("attempt", is_invalid=pl.col("error").is_not_null(), reason=pl.col("finish_reason").last())
     )
     for (problem, sample, index), of_sample in errors.sort(*key, "step", "vote").group_by(key, maintain_order=True):
         llm = judge.llms[index]
         numbers = range(num_steps[sample]) if llm.mode == "step" else [ALL_STEPS]
         missing = {(step, vote) for step in numbers for vote in range(judge.params.num_votes)}
         where = {"problem_id": problem, "sample_id": sample, "judge_index": index}
-        for step, vote, attempts, is_invalid in of_sample.drop(key).iter_rows():
+        for step, vote, attempts, is_invalid, reason in of_sample.drop(key).iter_rows():
             missing.discard((step, vote))
             if attempts != [*range(len(attempts))] or not all(is_invalid[:-1]) or len(attempts) > llm.max_attempts:
                 row = {**where, "step": step, "vote": vote, "attempt": attempts[-1]}
                 what = f"attempts are {attempts}, invalid {is_invalid}; one follows an invalid one alone"
                 results.add_error("labels", f"{path}: {name_row(row)}", what)
+            elif is_invalid[-1] and reason and len(attempts) < llm.max_attempts:
+                row = {**where, "step": step, "vote": vote, "attempt": len(attempts)}
+                results.add_error("labels", f"{path}: {name_row(row)}", "reply is missing; the one before is invalid")
         for step, vote in sorted(missing):
             row = {**where, "step": step, "vote": vote, "attempt": 0}
             results.add_error("labels", f"{path}: {name_row(row)}", "reply is missing")

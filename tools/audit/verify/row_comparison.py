@@ -56,7 +56,11 @@ def check_parents(
 def check_equal(
     results: CheckResults, check: str, path: str, actual: pl.DataFrame, expected: pl.DataFrame, key: list[str], by: str
 ) -> None:
-    """Name rows that differ between `actual` and `expected` (same columns), or stand in only one; `by` recomputed."""
+    """Name rows that differ between `actual` and `expected` (same columns), or stand in only one; `by` recomputed.
+
+    Where more differ than are named, those in most columns come first: one changed label is a changed `first_error` in
+    every row of its sample.
+    """
     results.count(check, actual.height)
     for row in expected.join(actual, on=key, how="anti").iter_rows(named=True):
         results.add_error(check, f"{path}: {name_row(row)}", f"row is missing; {by} gives one")
@@ -64,8 +68,10 @@ def check_equal(
         results.add_error(check, f"{path}: {name_row(row)}", f"row should not be; {by} gives none")
     columns = [name for name in actual.columns if name not in key]
     both = actual.join(expected, on=key, how="inner", suffix=" expected", maintain_order="left")
-    is_different = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name} expected")) for name in columns)
-    different = both.filter(is_different)
+    num_different = pl.sum_horizontal(pl.col(name).ne_missing(pl.col(f"{name} expected")) for name in columns)
+    different = both.filter(num_different > 0)
+    if different.height > MAX_NAMED:
+        different = different.sort(num_different, descending=True, maintain_order=True)
     for row in different.head(MAX_NAMED).iter_rows(named=True):
         differences = [
             f"{name} is {row[name]!r}, {by} gives {row[f'{name} expected']!r}"
