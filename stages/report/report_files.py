@@ -30,7 +30,7 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
             copy = folder / path.relative_to(stages)
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
-    rounds, metrics = _summarize(results)
+    rounds, metrics = _compute_summary_of(results)
     (out / "rounds.csv").write_text(rounds, encoding="utf-8")
     write_json(out / "metrics.json", metrics)
     with replace_dir(out / "plots") as folder:
@@ -39,12 +39,12 @@ def write_report(recipe: Path, stages: Path, out: Path) -> str:
     return show_report(recipe, out)
 
 
-def summarize_reports(recipe: Path, stages: Path) -> tuple[str, Metrics]:
+def compute_summary(recipe: Path, stages: Path) -> tuple[str, Metrics]:
     """What `write_report` writes into ``rounds.csv`` and ``metrics.json``. Raises `UserError` naming a bad file."""
-    return _summarize(read_stage_reports(recipe, stages))
+    return _compute_summary_of(read_stage_reports(recipe, stages))
 
 
-def _summarize(results: StageReports) -> tuple[str, Metrics]:
+def _compute_summary_of(results: StageReports) -> tuple[str, Metrics]:
     usage = collect_usage_metrics(results.policies)
     metrics = {name: it | usage[name] for name, it in collect_metrics(results.policies).items()}
     return format_csv(build_rounds_table(results.policies)), metrics

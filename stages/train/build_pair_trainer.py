@@ -13,7 +13,7 @@ from stages.train.trainer.divergence import DivergenceCallback
 from stages.train.trainer.divergence_signs import DivergenceLimits
 from stages.train.trainer.dpo_trainer import EncodedDPOTrainer
 from stages.train.trainer.encoding import encode_by_name
-from stages.train.trainer.last_update import MeasuresLastUpdate
+from stages.train.trainer.last_update import LastUpdateMixin
 from stages.train.trainer.pair_encoding import encode_pairs
 
 
@@ -41,7 +41,7 @@ def build_pair_trainer(
         "beta": params.beta,
         "train_sampling_strategy": "sequential",
     }
-    trainer: MeasuresLastUpdate
+    trainer: LastUpdateMixin
     nll_metric = None
     if params.method == "simpo":
         from stages.train.trainer.simpo_trainer import NLL_METRIC, CPOConfig, EncodedSimPOTrainer
@@ -70,5 +70,5 @@ def build_pair_trainer(
         )
         trainer = EncodedDPOTrainer(model, args=dpo_config, train_dataset=rows, **shared)
     limits = DivergenceLimits(max_displacement=params.max_displacement, nll_metric=nll_metric)
-    trainer.add_callback(DivergenceCallback(limits, trainer.measure_last_update))
+    trainer.add_callback(DivergenceCallback(limits, trainer.compute_last_metrics))
     return trainer

@@ -95,7 +95,7 @@ def build_trainer(
     trainer: Trainer
     if params.method == "rft":
         trainer = make_supervised_trainer(model, arguments, rows, RftTrainer, **shared)
-        trainer.add_callback(DivergenceCallback(DivergenceLimits(nll_metric="loss"), trainer.measure_last_update))
+        trainer.add_callback(DivergenceCallback(DivergenceLimits(nll_metric="loss"), trainer.compute_last_metrics))
         if trainer.is_fsdp_enabled:
             keep_float32_outputs(trainer.accelerator)
     elif params.method in PAIR_METHODS:

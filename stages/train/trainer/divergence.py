@@ -38,12 +38,14 @@ class DivergenceCallback(TrainerCallback):
     of its steps), means beyond `limits` (`find_drift`) and a gradient of zero (`find_saturation`). Displacement
     (`find_displaced`) is warned of, and stops a run in which it lasts for `STOP_AFTER_STEPS` (at the end, for another
     window) and does not recover; so is a window with one label alone, which stops nothing. Metrics of a step come from
-    before its update: `measure` gives them after the last one.
+    before its update: `compute_last_metrics` gives them after the last one.
     """
 
-    def __init__(self, limits: DivergenceLimits, measure: Callable[[], Mapping[str, float]] | None = None) -> None:
+    def __init__(
+        self, limits: DivergenceLimits, compute_last_metrics: Callable[[], Mapping[str, float]] | None = None
+    ) -> None:
         self._limits = limits
-        self._measure = measure
+        self._compute_last_metrics = compute_last_metrics
         self._has_warned = False
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -70,9 +72,9 @@ class DivergenceCallback(TrainerCallback):
                 logger.warning(
                     "step %d: %s so far: nothing tells correct from incorrect text; check its labels", step, missing
                 )
-        if step >= state.max_steps and self._measure is not None:
-            measure, self._measure = self._measure, None
-            after = measure()
+        if step >= state.max_steps and self._compute_last_metrics is not None:
+            after = self._compute_last_metrics()
+            self._compute_last_metrics = None
             # Of one step alone, end tokens are too few.
             drift = find_drift(after, average_logs(first), replace(self._limits, max_eos_drop=None))
             problems = (f"after the last update, {problem}" for problem in (*find_infinite(after), *drift))

@@ -8,10 +8,10 @@ from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from stages.common.progress import progress
-from stages.train.trainer.last_update import MeasuresLastUpdate
+from stages.train.trainer.last_update import LastUpdateMixin
 
 
-class EncodedDPOTrainer(MeasuresLastUpdate, DPOTrainer):
+class EncodedDPOTrainer(LastUpdateMixin, DPOTrainer):
     """TRL's DPO trainer (its losses `sigmoid`, `ipo`, `sft`) on what `encode_pairs` makes.
 
     The reference is the model as it is given. Its log-probs are computed before training and held in memory: TRL's own
@@ -42,7 +42,7 @@ class EncodedDPOTrainer(MeasuresLastUpdate, DPOTrainer):
             metrics[f"log_ratios/{side}/token"].append(log_ratio / mean_tokens)
         return loss
 
-    def _measure_batch(self, inputs: dict[str, Any]) -> dict[str, float]:
+    def _compute_batch_metrics(self, inputs: dict[str, Any]) -> dict[str, float]:
         self._compute_loss(self.model_wrapped, inputs, return_outputs=False)
         metrics = {name: values[-1] for name, values in self._metrics["eval"].items() if values}
         self._metrics["eval"].clear()

@@ -17,7 +17,7 @@ else:
     Base = object
 
 
-class MeasuresLastUpdate(Base):
+class LastUpdateMixin(Base):
     """Mixin of trainers that keeps the batches of the optimizer step under way."""
 
     _step_batches: Sequence[dict[str, torch.Tensor]] = ()
@@ -29,21 +29,21 @@ class MeasuresLastUpdate(Base):
         return batches, items
 
     @torch.no_grad()
-    def measure_last_update(self) -> dict[str, float]:
+    def compute_last_metrics(self) -> dict[str, float]:
         """Metrics of the last step's batches as the policy is now; none where this run made no step."""
         self.model.eval()
-        measured = [self._measure_batch(self._prepare_inputs(batch)) for batch in self._step_batches]
+        metrics = [self._compute_batch_metrics(self._prepare_inputs(batch)) for batch in self._step_batches]
         self.model.train()
-        return average_logs(measured)
+        return average_logs(metrics)
 
-    def _measure_batch(self, inputs: dict[str, Any]) -> dict[str, float]:
+    def _compute_batch_metrics(self, inputs: dict[str, Any]) -> dict[str, float]:
         raise NotImplementedError
 
 
-class RftTrainer(MeasuresLastUpdate, SFTTrainer):
+class RftTrainer(LastUpdateMixin, SFTTrainer):
     """TRL's SFT trainer."""
 
-    def _measure_batch(self, inputs: dict[str, Any]) -> dict[str, float]:
+    def _compute_batch_metrics(self, inputs: dict[str, Any]) -> dict[str, float]:
         loss = self.accelerator.reduce(self.compute_loss(self.model_wrapped, inputs), reduction="mean")
         self._metrics["eval"].clear()
         return {"loss": loss.item()}

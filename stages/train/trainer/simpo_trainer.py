@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-from stages.train.trainer.last_update import MeasuresLastUpdate
+from stages.train.trainer.last_update import LastUpdateMixin
 
 __all__ = ["NLL_METRIC", "CPOConfig", "EncodedSimPOTrainer"]
 
@@ -13,7 +13,7 @@ NLL_METRIC = "nll/chosen/token"
 """Negative log-prob of chosen completions per token, in nats, as a mean over completions."""
 
 
-class EncodedSimPOTrainer(MeasuresLastUpdate, CPOTrainer):
+class EncodedSimPOTrainer(LastUpdateMixin, CPOTrainer):
     """TRL's CPO trainer on what `encode_pairs` makes; with loss `simpo` and `cpo_alpha` 0 it is SimPO."""
 
     def tokenize_row(self, feature: dict[str, list[int]], **_: Any) -> dict[str, list[int]]:
@@ -33,5 +33,5 @@ class EncodedSimPOTrainer(MeasuresLastUpdate, CPOTrainer):
         # Of SimPO, TRL's log-probs are means per token already.
         return loss, {**metrics, NLL_METRIC: -metrics["logps/chosen"]}
 
-    def _measure_batch(self, inputs: dict[str, Any]) -> dict[str, float]:
+    def _compute_batch_metrics(self, inputs: dict[str, Any]) -> dict[str, float]:
         return self.get_batch_loss_metrics(self.model_wrapped, inputs)[1]

@@ -99,7 +99,7 @@ class StepKTOTrainer(KTOTrainer):
             train_dataset=train_dataset,
             processing_class=processing_class,
             data_collator=collator,
-            callbacks=[DivergenceCallback(limits, self.measure_last_update), self._estimator, *(callbacks or [])],
+            callbacks=[DivergenceCallback(limits, self.compute_last_metrics), self._estimator, *(callbacks or [])],
             **others,
         )
         if args.micro_batch_size is not None and self.aux_loss_enabled:
@@ -205,7 +205,7 @@ class StepKTOTrainer(KTOTrainer):
             estimator,
         )
 
-    def measure_last_update(self) -> dict[str, float]:
+    def compute_last_metrics(self) -> dict[str, float]:
         """Log-ratio per token of the last step's mismatched completions as the policy is now; none without a step."""
         if not self._step_batches:
             return {}

@@ -19,7 +19,7 @@ from stages.common.statistics import Bootstrap, Counts
 from stages.common.tables import LABEL, OUTCOME, SAMPLE, read_table, seed_from
 from stages.evaluate.metrics import count_completions, count_formats, count_greedy, summarize_samples
 from stages.evaluate.several_samples import count_samples
-from stages.report import summarize_reports
+from stages.report import compute_summary
 from tools.audit.check_results import CheckResults
 from tools.audit.key_ranges import UNREADABLE
 from tools.audit.table_sets import TableSet, read_json
@@ -97,7 +97,7 @@ def check_summary(results: CheckResults, root: Path) -> None:
     if not (root / REPORT_FOLDER).is_dir():
         return  # check "files" reports it
     try:
-        rounds, metrics = summarize_reports(root / SUMMARY_PARAMS, root / REPORT_FOLDER)
+        rounds, metrics = compute_summary(root / SUMMARY_PARAMS, root / REPORT_FOLDER)
     except UserError:
         return  # checks "files" and "lock" report it
     results.count("reports", 2)
