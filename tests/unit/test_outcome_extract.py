@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from stages.common.verifiers import VerifierInput, VerifierSet, verify_answers
@@ -86,6 +86,7 @@ def test_what_follows_a_turn_is_no_part_of_it(ending: str, token: str) -> None:
     st.text(alphabet=" \n\t\r\u00a0\u3000\u200b\u200d\ufeff", min_size=1, max_size=8),
     st.sampled_from([60, 401, 5_000]),
 )
+@example("$$x = 15$$ as required.", "\u00a0" * 7, 60)
 def test_blank_characters_behind_an_answer_cost_nothing(ending: str, blank: str, count: int) -> None:
     """A few hundred of them also where a closing remark follows."""
     answer = extract_answer(ending)

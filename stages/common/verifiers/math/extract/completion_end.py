@@ -90,10 +90,7 @@ def strip_remarks(text: str, start: int, end: int) -> int:
     """Return the end of ``text[start:end]`` without closing remarks, rulers, fences and signs that end a proof."""
     begin = max(start, end - TAIL_CHARS)
     for _ in range(_MAX_REMARKS):
-        if _TRAILING.search(text, max(begin, end - 20), end) and (  # each alternative is shorter
-            trailing := _TRAILING.search(text, max(begin, end - 400), end)
-        ):
-            end = begin + len(text[begin : trailing.start()].rstrip(_BLANK))
+        end = _strip_trailing(text, begin, end)
         if text.endswith("[/asy]", begin, end):
             end = max(text.rfind("[asy]", begin, end), begin)  # a drawing
         remark = _find_last_remark(text, begin, end)
@@ -103,6 +100,19 @@ def strip_remarks(text: str, start: int, end: int) -> int:
     line = text[max(text.rfind("\n", begin, end) + 1, begin) : end]
     while line.endswith("}") and not line.endswith(r"\}") and line.count("}") > line.count("{"):
         line, end = line[:-1], end - 1  # a brace that closes nothing
+    return end
+
+
+def _strip_trailing(text: str, begin: int, end: int) -> int:
+    """Return the end of ``text[begin:end]`` without blanks, rulers and signs, however many: a search sees few."""
+    found = True
+    while found:
+        end = begin + len(text[begin:end].rstrip(_BLANK))
+        found = False
+        if _TRAILING.search(text, max(begin, end - 20), end) and (  # each alternative is shorter
+            trailing := _TRAILING.search(text, max(begin, end - 400), end)
+        ):
+            end, found = trailing.start(), True
     return end
 
 
