@@ -36,7 +36,7 @@ setup: $(VENV)/.installed  ## install what a recipe needs into .venv; every othe
 plan: $(VENV)/.installed  ## what `make repro` would run, and why
 	@$(BIN)/stepkto plan
 
-test: $(VENV)/.developed  ## the tests, 9 minutes on 2 idle cores
+test: $(VENV)/.developed  ## the tests, 8 minutes on 2 idle cores
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not load and not slow'
 
 test-slow: $(VENV)/.developed  ## the tests that `make test` leaves out: whole pipelines, kills, shards
