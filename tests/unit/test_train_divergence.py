@@ -118,12 +118,18 @@ def test_runs_shorter_than_a_window(tmp_path: Path, run: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("max_steps", [3, 4, 7, 19])
-def test_a_short_run_that_ends_displaced_or_without_end_tokens_stops(tmp_path: Path, max_steps: int) -> None:
+def test_a_short_run_that_ends_displaced_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, max_steps: int
+) -> None:
+    """Its accuracies are noise: with labels by chance a healthy run of four steps looks like this."""
     worse = [{**CHANCE, "log_ratios/chosen/token": -0.05 * step} for step in range(max_steps)]
-    with pytest.raises(UserError, match=rf"^step {max_steps}: correct completions have lost "):
+    with caplog.at_level(logging.WARNING, "stages.train.trainer.divergence"):
         follow(tmp_path, worse, DivergenceLimits(), max_steps)
-    better = [{**CHANCE, "log_ratios/chosen/token": -0.05 / step} for step in range(1, max_steps + 1)]
-    follow(tmp_path, better, DivergenceLimits(), max_steps)
+    assert sum("correct completions have lost" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("max_steps", [3, 4, 7, 19])
+def test_a_short_run_that_ends_without_end_tokens_stops(tmp_path: Path, max_steps: int) -> None:
     ends = [{"logps/eos": -20.0 * (step > max_steps / 2)} for step in range(1, max_steps + 1)]
     with pytest.raises(UserError, match=r"the end token's log-probability has fallen by"):
         follow(tmp_path, ends, DivergenceLimits(), max_steps)

@@ -37,7 +37,8 @@ class DivergenceCallback(TrainerCallback):
     Signs are a metric that is not finite and, over a window of `WINDOW_STEPS` (of a run of fewer than two windows, half
     of its steps), means beyond `limits` (`find_drift`) and a gradient of zero (`find_saturation`). Displacement
     (`find_displaced`) is warned of, and stops a run in which it lasts for `STOP_AFTER_STEPS` (at the end, for another
-    window) and does not recover; so is a window with one label alone, which stops nothing. Metrics of a step come from
+    window) and does not recover: in one of fewer than two windows it cannot, and accuracies are noise. A window with
+    one label alone is warned of, too. Metrics of a step come from
     before its update: `compute_last_metrics` gives them after the last one.
     """
 
@@ -80,7 +81,7 @@ class DivergenceCallback(TrainerCallback):
             problems = (f"after the last update, {problem}" for problem in (*find_infinite(after), *drift))
             self._stop(args, step, problems, _ADVICE)
         # A run that ends displaced has no more steps to recover in.
-        stop_after_steps = STOP_AFTER_STEPS if step < state.max_steps else size
+        stop_after_steps = STOP_AFTER_STEPS if step < state.max_steps else WINDOW_STEPS
         for displaced in find_displaced(recent, self._limits.max_displacement):
             if _has_lasted(displaced, entries, step, stop_after_steps, size):
                 self._stop(args, step, [str(displaced)], ADVICE)
@@ -124,7 +125,7 @@ def _has_lasted(
         }
         for end in ends
     ]
-    has_lasted = start >= size and bool(losses) and all(now.level in found for found in losses)
+    has_lasted = start >= WINDOW_STEPS and bool(losses) and all(now.level in found for found in losses)
     return has_lasted and losses[0][now.level] <= now.loss
 
 
