@@ -58,7 +58,7 @@ load: $(VENV)/.developed  ## 20,000 requests to a faulty server, with two kills:
 fuzz: $(VENV)/.developed  ## a minute of random completions against the verifier
 	@$(BIN)/python tests/real/fuzz_outcome.py 60
 
-chaos: $(VENV)/.installed  ## 100 kills, full disks and a read-only cache, about an hour: docs/reliability.md
+chaos: $(VENV)/.installed  ## 100 kills, full disks and a read-only cache, 20 minutes to an hour: docs/reliability.md
 	@$(BIN)/python tests/real/chaos.py --docs
 
 seeds: $(VENV)/.installed  ## Step-KTO, KTO and RFT over fresh seeds: docs/results/baselines.md
