@@ -160,4 +160,7 @@ def test_a_version_of_the_labelling_page_follows_from_its_styles_too(
 def test_every_text_that_reaches_a_card_is_bounded() -> None:
     row = {"start": 0, "end": 3 * MAX_CHARS, "label": None, "judge": "j", "agreement": 0.0, "num_votes": 1}
     shown = describe_step_label(row | {"reason": "r" * 3 * MAX_CHARS})
-    assert len(shown["reason"]) == len(get_step_text("x" * 3 * MAX_CHARS, row)) == MAX_CHARS
+    for text in (shown["reason"], get_step_text("x" * 3 * MAX_CHARS, row)):
+        assert len(text) == MAX_CHARS
+        assert text.endswith(" ... [cut here: 600,000 characters in all]")
+    assert get_step_text("x" * MAX_CHARS, row) == "x" * MAX_CHARS

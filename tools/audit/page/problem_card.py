@@ -20,6 +20,14 @@ MAX_CHARS = 200_000
 """Characters of one text that reach the page; the page shows fewer until it is asked."""
 
 
+def cut_text(text: str) -> str:
+    """`text`, or as much of it as reaches the page, and that it is cut."""
+    if len(text) <= MAX_CHARS:
+        return text
+    notice = f" ... [cut here: {len(text):,} characters in all]"
+    return text[: MAX_CHARS - len(notice)] + notice
+
+
 def make_card(root: Path, tables: TableSet, problem: IndexedProblem) -> dict[str, Any]:
     """The card of a problem of a round; every text is bounded, nothing is escaped."""
     of_problem = pl.col("problem_id") == problem.problem_id
@@ -52,9 +60,9 @@ def describe_problem(row: TableRow | None) -> dict[str, Any]:
     if row is None:
         return {"problem": "", "gold": "", "reference": "", "source": "not in the table of problems", "origin": ""}
     return {
-        "problem": row["problem"][:MAX_CHARS],
-        "gold": row["answer"][:MAX_CHARS],
-        "reference": row["solution"][:MAX_CHARS],
+        "problem": cut_text(row["problem"]),
+        "gold": cut_text(row["answer"]),
+        "reference": cut_text(row["solution"]),
         "source": row["source"],
         "origin": f"{row['origin']} row {row['origin_row']}",
     }
@@ -76,14 +84,14 @@ def _describe_completion(
         "judge": judge,
         "tags": tags,
         **describe_verdict(outcome),
-        "answer": ((outcome and outcome["answer"]) or "")[:MAX_CHARS],
-        "text": "" if steps else sample["completion"][:MAX_CHARS],
+        "answer": cut_text((outcome and outcome["answer"]) or ""),
+        "text": "" if steps else cut_text(sample["completion"]),
         "steps": [_describe_step(sample["completion"], row) for row in steps],
         "replies": [
             {
                 "head": describe_reply(row),
-                "reasoning": (row["reasoning"] or "")[:MAX_CHARS],
-                "text": (row["text"] or "")[:MAX_CHARS],
+                "reasoning": cut_text(row["reasoning"] or ""),
+                "text": cut_text(row["text"] or ""),
             }
             for row in reply_rows
         ],
@@ -105,7 +113,7 @@ def describe_verdict(outcome: TableRow | None) -> dict[str, str]:
         return {"verdict": "none", "reason": ""}
     answer = "no answer"
     if outcome["answer"] is not None:
-        answer = f"{outcome['answer'][:MAX_CHARS]} (by {outcome['extraction_rule']})"
+        answer = f"{cut_text(outcome['answer'])} (by {outcome['extraction_rule']})"
     return {"verdict": LABEL_WORDS[outcome["is_correct"]], "reason": f"{answer}; {outcome['reason']}"}
 
 
@@ -120,14 +128,14 @@ def _describe_step(completion: str, row: TableRow) -> dict[str, Any]:
 
 def get_step_text(completion: str, row: TableRow) -> str:
     """The text of a STEP row's span, bounded."""
-    return completion[row["start"] : row["end"]][:MAX_CHARS]
+    return cut_text(completion[row["start"] : row["end"]])
 
 
 def describe_step_label(row: TableRow) -> dict[str, Any]:
     """What the judge says of a step, and why."""
     return {
         "label": "none" if row["judge"] is None else LABEL_WORDS[row["label"]],
-        "reason": (row["reason"] or "")[:MAX_CHARS],
+        "reason": cut_text(row["reason"] or ""),
         "agreement": row["agreement"],
         "num_votes": row["num_votes"],
     }
