@@ -27,9 +27,9 @@ NOISE = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 
 def list_toy_tries(method: str) -> list[dict[str, Any]]:
-    """Six pairs of learning rate and beta; RFT, which has no beta, gets as many learning rates."""
+    """Eight pairs of learning rate and beta; RFT, which has no beta, gets as many learning rates."""
     if method == "rft":
-        return [{"method": method, "learning_rate": rate} for rate in (7.5e-5, 1.5e-4, 3e-4, 6e-4, 1.2e-3, 2.4e-3)]
+        return [{"method": method, "learning_rate": rate} for rate in (7.5e-5 * 2**k for k in range(8))]
     # 5 is the recipe's, chosen for Step-KTO at 3e-4; 1 pulls less towards the reference. IPO's log-ratios are per
     # token: it drives them 1 / (2 beta) nats apart, over about 45 tokens. SimPO: the paper's, and four times it, since
     # toy arithmetic's tokens have much smaller losses than text.
@@ -38,7 +38,7 @@ def list_toy_tries(method: str) -> list[dict[str, Any]]:
         {"method": method, "learning_rate": rate, "beta": beta}
         # Its paper's ratio to start from.
         | ({"simpo_gamma": beta / 2} if method == "simpo" else {})
-        for beta, rate in product(betas, (1.5e-4, 3e-4, 6e-4))
+        for beta, rate in product(betas, (1.5e-4, 3e-4, 6e-4, 1.2e-3))
     ]
 
 

@@ -169,9 +169,9 @@ def test_tables_and_figure_of_all_methods() -> None:
 
 
 def test_only_the_whole_experiment_is_committed() -> None:
-    whole = MethodsRun(RECIPE, TOY, Path("work"), TOY.methods, TOY.seeds, 6, jobs=1)
+    whole = MethodsRun(RECIPE, TOY, Path("work"), TOY.methods, TOY.seeds, 8, jobs=1)
     assert whole.is_whole
-    for part in ({"seeds": (101,)}, {"methods": ("kto",)}, {"num_tries": 5}, {"num_rounds": 2}):
+    for part in ({"seeds": (101,)}, {"methods": ("kto",)}, {"num_tries": 7}, {"num_rounds": 2}):
         assert not replace(whole, **part).is_whole
 
 
