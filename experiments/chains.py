@@ -94,5 +94,6 @@ def _run(chain: Chain, recipe: dict[str, Any], folder: Path, cache: Path) -> Cha
         diverged = DIVERGED.search(log.read_text(encoding="utf-8"))
         if diverged is None:
             raise
+        log.replace(folder.with_suffix(".stopped.log"))  # says why; the next run writes its own
         return _run(replace(chain, last_trained=int(diverged[1]) - 1), recipe, folder, cache)
     return chain

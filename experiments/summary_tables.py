@@ -28,7 +28,9 @@ def format_tables(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: in
         f"Mean +- standard deviation over {len(values.seeds)} seeds, in percent; a seed's variants share M0.",
         "",
     ]
-    votes = [name.removeprefix(MAJORITY_PREFIX) for name in table.columns if name.startswith(MAJORITY_PREFIX)]
+    # Without votes the column is there and holds nothing.
+    measured = [name for name, dtype in table.schema.items() if name.startswith(MAJORITY_PREFIX) and dtype.is_float()]
+    votes = [name.removeprefix(MAJORITY_PREFIX) for name in measured]
     majorities = {f"{MAJORITY_PREFIX}{number}": f"Maj@{number}" for number in votes if number.isdecimal()}
     titles = {PASS_AT_1: METRICS[PASS_AT_1], **majorities, STEPWISE_ERROR: METRICS[STEPWISE_ERROR]}
     for metric, title in titles.items():

@@ -62,6 +62,20 @@ def show_label_changes(revision: Annotated[str, typer.Argument(help="A Git revis
     print_lines(diff(Path(), revision))
 
 
+@audit_app.command("compare")
+def show_answer_changes(
+    policy: Annotated[str, typer.Argument(help="A policy that was evaluated: M0.")],
+    other: Annotated[str, typer.Argument(help="Another one: M3.")],
+    num_shown: Annotated[int, typer.Option("--show", min=0, help="Problems shown of each change.")] = 5,
+    benchmark: Annotated[str | None, typer.Option(help="A benchmark, instead of the recipe's problems.")] = None,
+    is_full: IsFull = False,
+) -> None:
+    """Show problems that one of two policies answers correctly and the other does not."""
+    from tools.audit.lineage.answer_changes import compare_answers
+
+    print_lines(compare_answers(Path(), policy, other, num_shown, benchmark, is_full))
+
+
 @audit_app.command("verify")
 def verify_rounds(
     rounds: RoundNames = None,
