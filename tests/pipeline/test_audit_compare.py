@@ -81,5 +81,11 @@ def test_other_problems_are_refused(place: Path) -> None:
     fewer = read_table(folder, OUTCOME, 0).slice(1)
     shutil.rmtree(folder)
     write_table(folder, OUTCOME, fewer, 0)
-    with pytest.raises(UserError, match=r"\d+ problems that are not the \d+ of .*M1.samples"):
+    with pytest.raises(UserError, match=r"\d+ problems, that are not the \d+ of .*M1.outcomes"):
+        compare_answers(place, "M0", "M1")
+
+
+def test_answers_that_are_not_on_this_machine_are_named(place: Path) -> None:
+    shutil.rmtree(place / "data/evaluations/M1/outcomes")
+    with pytest.raises(UserError, match=r"not the 0 of .*M1.outcomes; `dvc pull`"):
         compare_answers(place, "M0", "M1")

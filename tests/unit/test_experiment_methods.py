@@ -121,6 +121,7 @@ def test_a_chain_that_diverges_keeps_its_policy(monkeypatch: pytest.MonkeyPatch,
     dvc.fails = LOG
     table = run_chains([Chain(101, "kto", {"train": {"method": "kto"}}, 2)], RECIPE, tmp_path, 1, tmp_path / "cache")
     assert table["last_trained"].to_list() == [1, 1, 1]
+    assert (tmp_path / "101-kto.stopped.log").read_text(encoding="utf-8") == LOG, "why it stopped is kept"
     recipe = yaml.safe_load((tmp_path / "101-kto/params.yaml").read_text(encoding="utf-8"))
     assert [recipe["rounds"][name]["train"]["method"] for name in ("M1", "M2")] == ["kto", "none"]
     dvc.fails = "MemoryError\nERROR: failed to reproduce 'train@M2'"
@@ -163,6 +164,9 @@ def test_tables_and_figure_of_all_methods() -> None:
     stopped = table.with_columns(last_trained=pl.when(pl.col("chain") == "simpo").then(0))
     expected = "simpo, seed 102: training of M1 stopped itself; later rounds have the policy before."
     assert expected in format_results(stopped, tries, list(METHODS), 1)
+    for nothing in (pl.lit(None), pl.lit(None, pl.String)):  # as polars reads it from rows, and from a file
+        without_votes = table.with_columns(maj_at_8=nothing)
+        assert "Maj@8" not in format_results(without_votes, tries, list(METHODS), 1)
     pngs = [draw_figure(methods.fill_missing(table), list(METHODS), 1) for _ in range(2)]
     assert pngs[0] == pngs[1]
     assert pngs[0].startswith(b"\x89PNG")

@@ -28,12 +28,11 @@ def compare_answers(
     answers = _read_answers(root, *tables)
     first, second = pl.col("is_correct"), pl.col("is_correct_after")
     gained, lost = answers.filter(~first & second), answers.filter(first & ~second)
-    both = answers.filter(first & second).height
+    both, neither = answers.filter(first & second).height, answers.filter(~first & ~second).height
     lines = [
         f"{policy} and {other}, greedy answers to {answers.height} problems of {benchmark or 'the recipe'}",
         f"correct with both {both}, with {other} alone {gained.height}, with {policy} alone {lost.height}, "
-        f"with neither {answers.height - both - gained.height - lost.height} "
-        f"(McNemar's p {compute_mcnemar(gained.height, lost.height):.3g})",
+        f"with neither {neither} (McNemar's p {compute_mcnemar(gained.height, lost.height):.3g})",
     ]
     for name, rows in ((other, gained), (policy, lost)):
         for problem_id, *sample_ids in rows.head(num_shown).select("problem_id", "sample_id", "sample_id_after").rows():
@@ -48,7 +47,7 @@ def _find_greedy(root: Path, policy: str, benchmark: str | None) -> TableSet:
         raise UserError(f"{policy}: no policy of params.yaml; expected one of {', '.join(known)}")
     title = policy if benchmark is None else f"{policy} on {benchmark}"
     for tables in find_evaluation_tables(read_lock(root), policy):
-        if tables.name == f"evaluation of {title}" and tables.sample.temperature == 0:
+        if tables.name == f"evaluation of {title}" and (tables.sample.temperature, tables.sample.num_samples) == (0, 1):
             return tables
     raise UserError(f"dvc.lock: no greedy evaluation of {title}; see evaluate.split and evaluate.benchmarks")
 
@@ -62,8 +61,8 @@ def _read_answers(root: Path, before: TableSet, after: TableSet) -> pl.DataFrame
     )
     if old.is_empty() or old["problem_id"].to_list() != new["problem_id"].to_list():
         raise UserError(
-            f"{before.samples}: {old.height} problems that are not the {new.height} of {after.samples}; "
-            "evaluate both policies on the same problems"
+            f"{before.outcomes}: {old.height} problems, that are not the {new.height} of {after.outcomes}; `dvc pull` "
+            "what is not here, and evaluate both policies on the same problems"
         )
     order = [content_hash("example", problem) for problem in old["problem_id"]]
     joined = old.join(new, on="problem_id", suffix="_after", maintain_order="left")
@@ -72,12 +71,13 @@ def _read_answers(root: Path, before: TableSet, after: TableSet) -> pl.DataFrame
 
 def _describe(root: Path, tables: list[TableSet], problem_id: str, sample_ids: list[str], limit: int) -> list[str]:
     of_problem, indent = pl.col("problem_id") == problem_id, f"{'':10}| "
-    problem = read_first(root / tables[1].problems, PROBLEM, of_problem) or {"problem": "not there", "answer": ""}
+    missing = {"problem": "not in its table", "answer": "", "completion": "not in its table"}
+    problem = read_first(root / tables[1].problems, PROBLEM, of_problem) or missing
     lines = [f"problem   {problem_id}", *indent_for_terminal(problem["problem"], limit * 4, indent)]
     lines.append(f"gold      {shorten_for_terminal(problem['answer'], limit)}")
     for of_policy, sample_id in zip(tables, sample_ids, strict=True):
         where = of_problem & (pl.col("sample_id") == sample_id)
-        sample = read_first(root / of_policy.samples, SAMPLE, where) or {"completion": ""}
+        sample = read_first(root / of_policy.samples, SAMPLE, where) or missing
         steps = read_labelled_steps(root, of_policy, where)
         lines.append(f"{of_policy.policy.name:9} {sample_id}")
         for step in steps:
