@@ -111,7 +111,9 @@ def test_nothing_is_lost_and_nothing_paid_twice_under_load(tmp_path: Path, count
     assert sum(seen["thinking"].values()) == seen["answers"]
     assert all(seen["thinking"][kind] >= number for kind, number in kinds.items())
     assert seen["answered"] == count
-    assert len(seen["twice"]) == seen["answers"] - count <= len(KILLS_AT) * (CONCURRENCY + ON_THEIR_WAY)
+    # A kill costs the answers that were on their way; a request that hung after the first may lose one at the next too.
+    assert len(seen["twice"]) <= seen["answers"] - count <= len(KILLS_AT) * (CONCURRENCY + ON_THEIR_WAY)
+    assert seen["most_answers"] <= 1 + len(KILLS_AT)
     assert seen["most_at_once"] <= CONCURRENCY
     assert set(seen["faults"]) == set(TRANSIENT)
     assert sum(seen["faults"].values()) > 0.15 * seen["requests"]

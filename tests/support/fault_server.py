@@ -104,6 +104,7 @@ class FaultServer:
             "answered": len(self.answered),
             "answers": sum(self.answered.values()),
             "twice": sorted(body for body, count in self.answered.items() if count > 1),
+            "most_answers": max(self.answered.values(), default=0),
             "faults": dict(self.faults),
             "most_at_once": self.most,
             "gaps": self.gaps[:1000],
