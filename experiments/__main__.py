@@ -1,6 +1,7 @@
 """``python -m experiments``: variants of the recipe's rounds over new seeds; writes tables and a plot to docs/results/.
 
-``python -m experiments methods`` is described by its own ``--help``.
+``python -m experiments methods`` is described by its own ``--help``; ``python -m experiments worlds`` draws the figure
+over all of its worlds.
 
 A seed changes everything random: the problems of every split, M0's corpus and weights, samples and training order.
 Seeds from 101 on were never used to choose params.
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from experiments import methods
+from experiments import methods, worlds
 from experiments.plot import draw_plot
 from experiments.summary_tables import format_tables
 from experiments.variants import EXPERIMENTS, RECIPES, build_rounds
@@ -49,6 +50,9 @@ def write_results(table: pl.DataFrame, experiment: str, rounds: int, out: Path) 
 def main() -> None:
     if sys.argv[1:2] == ["methods"]:
         methods.main(sys.argv[2:])
+        return
+    if sys.argv[1:] == ["worlds"]:
+        worlds.main()
         return
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))

@@ -38,7 +38,7 @@ def _draw_rounds(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds:
             [number + 0.07 * (index - (len(METHODS) - 1) / 2) for number in range(num_rounds + 1)],
             [statistics.mean(of_round) for of_round in values],
             [compute_half_width(of_round) for of_round in values],
-            **_make_style(method),
+            **make_style(method),
         )
     axes.set_xticks(range(num_rounds + 1), [f"M{number}" for number in range(num_rounds + 1)])
 
@@ -49,7 +49,7 @@ def _draw_noise(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds: 
     if "kto" in methods:  # reads no step labels: the same at any noise
         values = select_values(table, "kto", num_rounds, metric)
         middle, half = statistics.mean(values), compute_half_width(values)
-        style = _make_style("kto")
+        style = make_style("kto")
         axes.axhline(middle, color=style["color"])
         axes.axhspan(middle - half, middle + half, color=style["color"], alpha=0.15, linewidth=0)
     for shift, method in zip((-0.05, 0.05), STEP_METHODS, strict=True):
@@ -59,11 +59,12 @@ def _draw_noise(axes: Any, table: pl.DataFrame, methods: list[str], num_rounds: 
                 [position + shift for position in positions],
                 [statistics.mean(values) for values in by_noise],
                 [compute_half_width(values) for values in by_noise],
-                **_make_style(method),
+                **make_style(method),
             )
     axes.set_xticks(positions, [f"{noise * 100:g}" for noise in levels])
 
 
-def _make_style(method: str) -> dict[str, Any]:
+def make_style(method: str) -> dict[str, Any]:
+    """A method's colour, marker and title: the same in every figure."""
     index = list(METHODS).index(method)
     return {"color": LIGHT.series[index], "marker": MARKERS[index], "capsize": 3, "label": METHODS[method][1]}

@@ -16,7 +16,9 @@ from experiments.chains import DIVERGED, Chain, run_chains
 from experiments.method_figure import draw_figure
 from experiments.method_params import METHODS, NOISE, WORLDS, name_noisy
 from experiments.method_tables import format_noise
-from experiments.methods import MethodsRun, choose, format_results, read_world_recipe
+from experiments.methods import MethodsRun, choose, fill_missing, format_results, read_world_recipe
+from experiments.plot import PANELS
+from experiments.worlds import draw_worlds, list_points, read_worlds
 from stages.common.errors import UserError
 from stages.common.params.recipe import read_recipe, resolve
 
@@ -199,3 +201,20 @@ def test_committed_tables_follow_from_the_committed_metrics(name: str) -> None:
         pl.read_csv(world.out.with_suffix(".csv"), infer_schema_length=None), tries, list(world.methods), 3
     )
     assert world.out.with_suffix(".md").read_text(encoding="utf-8") == tables
+
+
+def test_the_figure_over_worlds_has_intervals_over_seeds_and_over_problems() -> None:
+    table = make_table(dict.fromkeys(NOISE, 0.05)).with_columns(
+        *(
+            (pl.col(metric) + shift).clip(0).alias(f"{metric}_{end}")
+            for metric in PANELS
+            for end, shift in (("low", -0.04), ("high", 0.02))
+        )
+    )
+    one_seed = table.filter(pl.col("seed") == 101)
+    assert read_worlds()["toy_arithmetic"]["seed"].n_unique() == len(TOY.seeds)
+    middles, half = list_points(table, "kto", 1, "pass_at_1")
+    assert len(middles) == len(half) == 2
+    _, (below, above) = list_points(one_seed, "kto", 1, "pass_at_1")
+    assert [round(width, 6) for width in (*below, *above)] == [4, 4, 2, 2]
+    assert draw_worlds({"toy_arithmetic": fill_missing(table), "school": fill_missing(one_seed)}).startswith(b"\x89PNG")
