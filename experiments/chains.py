@@ -26,6 +26,10 @@ DIVERGED = re.compile(r"step \d+: .*train\.learning_rate.*?failed to reproduce '
 """How the log of a chain ends whose training stopped itself; the group is the round."""
 
 
+UNTRAINED = {"method": "none", "packing": False, "nll_weight": 0.0}
+"""Params of a round that leaves the policy what it is: without what only some methods have."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """Rounds M1 to M`num_rounds` of one seed, with `override` laid over the recipe in each."""
@@ -42,7 +46,7 @@ class Chain:
         rounds = {}
         for number in range(1, self.num_rounds + 1):
             is_trained = self.last_trained is None or number <= self.last_trained
-            override = self.override if is_trained else merge(self.override, {"train": {"method": "none"}})
+            override = self.override if is_trained else merge(self.override, {"train": UNTRAINED})
             rounds[f"M{number}"] = {"policy": f"M{number - 1}", **override}
         return {**recipe, "seed": self.seed, "rounds": rounds}
 

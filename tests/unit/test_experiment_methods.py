@@ -43,6 +43,9 @@ def test_every_method_gets_as_many_tries(name: str, tmp_path: Path) -> None:
             resolved = resolve(recipe, "M2")
             assert (resolved["seed"], resolved["policy"], resolved["judge"]["label_noise"]) == (7, "M1", 0.1)
             assert {key: resolved["train"][key] for key in one} == one
+            stopped = Chain(7, "x", {"train": one}, 2, last_trained=1).make_recipe(recipe_of_world)
+            path.write_text(yaml.safe_dump(stopped), encoding="utf-8")
+            assert read_recipe(path).rounds["M2"]["train"]["method"] == "none", "valid, whatever the method had"
 
 
 def test_a_workspace_finds_the_model_and_vllm_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
