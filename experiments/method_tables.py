@@ -32,7 +32,8 @@ def format_choices(tries: list[dict[str, Any]], chosen: Mapping[str, dict[str, A
             params = ", ".join(
                 f"{word} {one['train'][name]:g}" for name, word in SHOWN_PARAMS.items() if name in one["train"]
             )
-            cell = f"{params}: {100 * statistics.mean(one['pass_at_1']):.1f}"
+            result = "stopped" if None in one["pass_at_1"] else f"{100 * statistics.mean(one['pass_at_1']):.1f}"
+            cell = f"{params}: {result}"
             cells.append(f"**{cell}**" if one["train"] == chosen[method] else cell)
         lines.append(format_row([METHODS[method][1], *cells]))
     return "\n".join(lines) + "\n"

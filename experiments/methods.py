@@ -20,6 +20,7 @@ from experiments.method_params import METHODS, STEP_METHODS, WORLDS, World, list
 from experiments.method_tables import format_choices, format_noise
 from experiments.summary_tables import format_tables
 from stages.common.engines.vllm_server import OWN_PYTHON
+from stages.common.errors import UserError
 from stages.common.params.block import read_yaml
 from stages.common.params.recipe import merge
 from stages.common.tables import write_json
@@ -62,7 +63,10 @@ def read_world_recipe(path: Path, world: World) -> dict[str, Any]:
 
 
 def tune(run: MethodsRun) -> list[dict[str, Any]]:
-    """Every try: method, train (its params) and pass_at_1, a mean over tuning rounds for each tuning seed."""
+    """Every try: method, train (its params) and pass_at_1, a mean over tuning rounds for each tuning seed.
+
+    Pass@1 is None for a seed on which training stopped itself.
+    """
     tries = {
         f"{method}-try{number}": (method, train)
         for method in run.methods
@@ -75,7 +79,13 @@ def tune(run: MethodsRun) -> list[dict[str, Any]]:
     ]
     recipe = merge(run.recipe, {"evaluate": {"split": "validation", "num_majority_samples": 0}})
     table = run_chains(chains, recipe, run.root / "tuning", run.jobs, run.root / "cache")
-    means = table.filter(pl.col("round") != "M0").group_by("chain", "seed").agg(pl.col("pass_at_1").mean()).sort("seed")
+    is_trained = pl.col("last_trained").is_null().all()
+    means = (
+        table.filter(pl.col("round") != "M0")
+        .group_by("chain", "seed")
+        .agg(pl.when(is_trained).then(pl.col("pass_at_1").mean()))
+        .sort("seed")
+    )
     return [
         {"method": method, "train": train, "pass_at_1": means.filter(pl.col("chain") == name)["pass_at_1"].to_list()}
         for name, (method, train) in tries.items()
@@ -83,12 +93,19 @@ def tune(run: MethodsRun) -> list[dict[str, Any]]:
 
 
 def choose(tries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each method's `train` params by the rule of this experiment."""
+    """Each method's `train` params by the rule of this experiment; a try that stopped itself is not chosen.
+
+    Raises `UserError` for a method of which every try did.
+    """
     chosen: dict[str, dict[str, Any]] = {}
     for one in tries:
+        if None in one["pass_at_1"]:
+            continue
         best = chosen.get(one["method"])
         if best is None or statistics.mean(one["pass_at_1"]) > statistics.mean(best["pass_at_1"]):
             chosen[one["method"]] = one
+    for method in {one["method"] for one in tries} - set(chosen):
+        raise UserError(f"{METHODS[method][1]}: training stopped itself in every try; lower the learning rates")
     return {method: one["train"] for method, one in chosen.items()}
 
 

@@ -15,7 +15,7 @@ from experiments import chains, methods
 from experiments.chains import DIVERGED, Chain, run_chains
 from experiments.method_figure import draw_figure
 from experiments.method_params import METHODS, NOISE, WORLDS, name_noisy
-from experiments.method_tables import format_noise
+from experiments.method_tables import format_choices, format_noise
 from experiments.methods import MethodsRun, choose, fill_missing, format_results, read_world_recipe
 from experiments.plot import PANELS
 from experiments.worlds import draw_worlds, list_points, read_worlds
@@ -177,6 +177,15 @@ def test_tables_and_figure_of_all_methods() -> None:
     assert pngs[0].startswith(b"\x89PNG")
 
 
+def test_a_try_that_stopped_itself_is_not_chosen() -> None:
+    stopped = {"method": "kto", "train": {"learning_rate": 1.0}, "pass_at_1": [0.9, None]}
+    trained = {"method": "kto", "train": {"learning_rate": 0.5}, "pass_at_1": [0.1, 0.1]}
+    assert choose([stopped, trained]) == {"kto": {"learning_rate": 0.5}}
+    assert "| lr 1: stopped | **lr 0.5: 10.0** |" in format_choices([stopped, trained], choose([stopped, trained]))
+    with pytest.raises(UserError, match="KTO: training stopped itself in every try; lower the learning rates"):
+        choose([stopped])
+
+
 def test_only_the_whole_experiment_is_committed() -> None:
     whole = MethodsRun(RECIPE, TOY, Path("work"), TOY.methods, TOY.seeds, 8, jobs=1)
     assert whole.is_whole
@@ -188,8 +197,9 @@ def test_one_seed_and_one_level_of_noise_make_tables_and_a_figure() -> None:
     world = WORLDS["school"]
     table = make_table(dict.fromkeys(NOISE, 0.05)).filter(pl.col("chain").is_in(world.methods), pl.col("seed") == 101)
     tries = [{"method": m, "train": one, "pass_at_1": [0.5]} for m in world.methods for one in world.tries[m]]
+    tries.append({"method": "kto", "train": {"learning_rate": 1e-5, "nll_weight": 0.5}, "pass_at_1": [0.4]})
     text = format_results(table, tries, list(world.methods), 1)
-    assert "nll" in text
+    assert "lr 1e-05, nll 0.5: 40.0" in text
     assert "flipped | M1" not in text
     assert draw_figure(methods.fill_missing(table), list(world.methods), 1).startswith(b"\x89PNG")
 
