@@ -53,9 +53,11 @@ class MethodsRun:
 def read_world_recipe(path: Path, world: World) -> dict[str, Any]:
     """The recipe of a world as workspaces need it: what it names on this machine by its whole path."""
     recipe: dict[str, Any] = merge(read_yaml(path), world.laid_over)
-    folder = recipe.get("seed_model", {}).get("folder")
+    folder, gate = recipe.get("seed_model", {}).get("folder"), recipe.get("judge", {}).get("gate")
     if folder:
         recipe = merge(recipe, {"seed_model": {"folder": {"path": str(Path(folder["path"]).resolve())}}})
+    if gate:
+        recipe = merge(recipe, {"judge": {"gate": {"files": [str(Path(it).resolve()) for it in gate["files"]]}}})
     if OWN_PYTHON.exists():
         # Not resolved: the link is what makes an interpreter find its environment's packages.
         recipe = merge({"runtime": {"vllm_python": str(OWN_PYTHON.absolute())}}, recipe)

@@ -51,6 +51,7 @@ def test_every_method_gets_as_many_tries(name: str, tmp_path: Path) -> None:
 def test_a_workspace_finds_the_model_and_vllm_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recipe = read_world_recipe(WORLDS["school"].recipe, WORLDS["school"])
     assert recipe["seed_model"]["folder"]["path"] == str(Path("models/SmolLM2-135M-Instruct").resolve())
+    assert all(Path(it).is_absolute() and Path(it).is_file() for it in recipe["judge"]["gate"]["files"])
     monkeypatch.setattr(methods, "OWN_PYTHON", tmp_path / "none")
     assert "runtime" not in read_world_recipe(TOY.recipe, TOY)
     (tmp_path / "python").touch()

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import UserError
+from stages.common.params.judge import JudgeParams
 from stages.judge import join_completions
 from stages.judge.calibration.benchmark_formats import read_solutions
 from stages.judge.calibration.benchmark_metrics import compute_metrics
 from stages.judge.calibration.labelled_solutions import LabelledSolution, build_tables
+from stages.judge.rules.reference import ReferenceJudge
 
 CASES = json.loads((Path(__file__).parents[1] / "data" / "human_label_rows.json").read_text(encoding="utf-8"))
 
@@ -92,6 +94,26 @@ def test_a_reference_solution_is_shown_to_the_judge() -> None:
     solution = LabelledSolution("k", "What is 1 + 1?", ["2"], [True], reference="It is 2.")
     (shown,) = join_completions(*build_tables([solution]))
     assert (shown.problem, shown.reference, shown.steps) == ("What is 1 + 1?", "It is 2.", ("2",))
+
+
+def test_a_rule_that_compares_the_answer_labels_a_solution_as_it_does_in_a_round(tmp_path: Path) -> None:
+    path = tmp_path / "read.jsonl"
+    row = {
+        "prompt": "Ann has 2 bags of 3 nuts and eats 1. How many are left?",
+        "reference": "There are 2 * 3 = 6 nuts.\nOf these 6 - 1 = 5 are left.\nThe answer is \\boxed{5}.",
+        "completions": ["There are 2 * 3 = 6 nuts.\n", "There are 6 - 1 = 5 left.\n", "The answer is \\boxed{5}."],
+        "labels": [True, True, True],
+    }
+    found = {}
+    for name, answer in (("stated", {"answer": "5"}), ("not stated", {}), ("another", {"answer": "6"})):
+        path.write_text(json.dumps(row | answer), encoding="utf-8")
+        tables = build_tables(list(read_solutions(path)))
+        (completion,) = join_completions(*tables)
+        judge = ReferenceJudge(JudgeParams(kind="reference"), 0)
+        found[name] = [label for label, _ in judge.apply_rule(completion)]
+    assert found["stated"] == [True, True, True]
+    assert found["not stated"][-1] is found["another"][-1] is None
+    assert len({each.problem_id for each in (LabelledSolution("k", "p", ["1"], [True], answer=a) for a in "12")}) == 2
 
 
 def test_metrics_of_solutions_with_a_label_on_every_step() -> None:

@@ -37,7 +37,7 @@ def build_solutions(tables: SampleTables, labels: list[HumanLabel]) -> Iterator[
         known = [None if label is None else label.is_correct for label in found]
         if any(label is not None for label in known):
             yield LabelledSolution(
-                sample_id, it.problem, list(it.steps), known, round_name, it.reference, split_key=it.problem_id
+                sample_id, it.problem, list(it.steps), known, round_name, it.reference, it.problem_id, it.answer
             )
 
 
@@ -53,6 +53,7 @@ def export_solutions(tables: SampleTables, labels_path: Path, out: Path) -> str:
             "labels": it.labels,
             "generator": it.generator,
             "reference": it.reference,
+            "answer": it.answer,
         }
         for it in build_solutions(tables, labels)
     ]

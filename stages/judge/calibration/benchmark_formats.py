@@ -8,7 +8,8 @@
 | PRMBench (2501.03124) | idx, modified_question, modified_process, error_steps | 1-based numbers of the wrong steps |
 | stepwise supervision (TRL) | prompt, completions, labels | true, false or null per step |
 
-The last may also hold id, generator, reference (a solution) and problem_id, which then decides the split.
+The last may also hold id, generator, reference (a solution), answer (the gold one) and problem_id, which then decides
+the split.
 """
 
 from collections.abc import Callable, Iterator
@@ -67,8 +68,9 @@ def _read_prm800k(row: dict[str, Any]) -> Iterator[LabelledSolution]:
     if not steps:
         return
     problem = _to_text(question["problem"])
-    reference = _to_text(question.get("ground_truth_solution") or "")
-    yield LabelledSolution(content_hash("prm800k", problem, steps), problem, steps, labels, "", reference)
+    reference, answer = (_to_text(question.get(f"ground_truth_{name}") or "") for name in ("solution", "answer"))
+    key = content_hash("prm800k", problem, steps)
+    yield LabelledSolution(key, problem, steps, labels, reference=reference, answer=answer)
 
 
 def _choose_completion(step: dict[str, Any]) -> tuple[str, bool | None]:
@@ -115,7 +117,7 @@ def _read_prmbench(row: dict[str, Any]) -> Iterator[LabelledSolution]:
 def _read_stepwise(row: dict[str, Any]) -> Iterator[LabelledSolution]:
     problem, steps = _to_text(row["prompt"]), _to_texts(row["completions"])
     key = _to_id(row["id"]) if "id" in row else content_hash("stepwise", problem, steps)
-    texts = [str(row.get(name) or "") for name in ("generator", "reference", "problem_id")]
+    texts = [str(row.get(name) or "") for name in ("generator", "reference", "problem_id", "answer")]
     yield LabelledSolution(key, problem, steps, _to_labels(row["labels"], steps), *texts)
 
 

@@ -12,8 +12,7 @@ from stages.common.tables import PROBLEM, SAMPLE, STEP, content_hash
 from stages.judge.step_labels import find_first_error
 
 SPLITS = ("dev", "test")
-"""The halves of all solutions, by a hash: prompts and thresholds are chosen on the first, and judges measured on the
-second, which alone the gate reads."""
+"""The halves of all solutions: the first to choose prompts and thresholds by, the second for measuring and the gate."""
 
 
 def choose_split(key: str) -> str:
@@ -35,6 +34,8 @@ class LabelledSolution:
     """A reference solution, empty where there is none."""
     split_key: str = ""
     """What decides its split instead of its own key: the problem, where several solutions of one are labelled."""
+    answer: str = ""
+    """The gold answer, which rules compare; empty where there is none."""
 
     @classmethod
     def from_first_error(
@@ -68,20 +69,19 @@ class LabelledSolution:
     @property
     def problem_id(self) -> str:
         """The id of its problem in these tables."""
-        return content_hash("people", self.problem, *([self.reference] if self.reference else []))
+        return content_hash("people", self.problem, *filter(None, (self.reference, self.answer)))
 
 
 def build_tables(solutions: Sequence[LabelledSolution]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """PROBLEM, SAMPLE and STEP rows of distinct `solutions`."""
     problems, samples, steps = {}, [], []
     for each in {each.sample_id: each for each in solutions}.values():
-        problem_id = each.problem_id
-        problems[problem_id] = {"problem_id": problem_id, "problem": each.problem, "solution": each.reference}
-        samples.append({"sample_id": each.sample_id, "problem_id": problem_id, "completion": "".join(each.steps)})
-        ends = list(accumulate(map(len, each.steps)))
-        for step, (text, end) in enumerate(zip(each.steps, ends, strict=True)):
-            steps.append((each.sample_id, problem_id, step, end - len(text), end))
-    origin = {"split": "test", "source": "people", "answer": "", "origin": "people", "origin_row": 0, "task": "math"}
+        ids = {"problem_id": each.problem_id}
+        problems[each.problem_id] = {**ids, "problem": each.problem, "solution": each.reference, "answer": each.answer}
+        samples.append({"sample_id": each.sample_id, **ids, "completion": "".join(each.steps)})
+        for step, (text, end) in enumerate(zip(each.steps, accumulate(map(len, each.steps)), strict=True)):
+            steps.append((each.sample_id, each.problem_id, step, end - len(text), end))
+    origin = {"split": "test", "source": "people", "origin": "people", "origin_row": 0, "task": "math"}
     sampling = {"policy": "", "sampling_hash": "", "sample_index": 0, "finish_reason": "stop"}
     return (
         pl.DataFrame([{**origin, **row} for row in problems.values()], schema=PROBLEM.schema),

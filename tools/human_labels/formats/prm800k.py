@@ -36,6 +36,7 @@ class _Step(BaseModel):
 class _Question(BaseModel):
     problem: str
     ground_truth_solution: str | None = None
+    ground_truth_answer: str | None = None
     pre_generated_steps: list[str] | None = None
 
 
@@ -111,7 +112,8 @@ class Prm800k(RowFormat):
                     num_left_out += 1
         problem = read.question.problem
         key = content_hash("prm800k", problem, steps)
-        solution = LabelledSolution(key, problem, steps, [], "", read.question.ground_truth_solution or "")
+        reference, answer = read.question.ground_truth_solution or "", read.question.ground_truth_answer or ""
+        solution = LabelledSolution(key, problem, steps, [], reference=reference, answer=answer)
         facts = {
             "annotator": read.labeler,
             "time": read.timestamp,

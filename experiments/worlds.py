@@ -1,0 +1,77 @@
+"""``python -m experiments worlds``: the figure over all worlds, from the committed metrics: do step labels help?
+
+Step-KTO reads step labels; KTO and RFT read the same completions without them. Each world's methods have the params
+that were chosen for them on its validation problems.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from experiments.method_figure import make_style
+from experiments.method_params import WORLDS
+from experiments.method_tables import select_values
+from experiments.methods import fill_missing
+from experiments.plot import PANELS
+from experiments.summary_tables import compute_half_width
+from stages.report.plot_style import LIGHT, save_png, use_theme
+
+COMPARED = ("step_kto", "kto", "rft")
+OUT = Path("docs/results/worlds.png")
+
+
+def read_worlds() -> dict[str, pl.DataFrame]:
+    """The committed metrics of each world that has been run."""
+    return {
+        name: fill_missing(pl.read_csv(path, infer_schema_length=None))
+        for name, world in WORLDS.items()
+        if (path := world.out.with_suffix(".csv")).exists()
+    }
+
+
+def draw_worlds(worlds: dict[str, pl.DataFrame]) -> bytes:
+    """PNG: a column per world, Pass@1 above and correct answers with an incorrect step below, by round.
+
+    Bars are 95% intervals: Student's of the mean over seeds, and for a world of one seed the bootstrap's over problems.
+    """
+    with use_theme(LIGHT):
+        from matplotlib.figure import Figure
+
+        fig = Figure(figsize=(4.5 * len(worlds), 6), layout="constrained")
+        panels = fig.subplots(len(PANELS), len(worlds), squeeze=False)
+        for column, (name, table) in enumerate(worlds.items()):
+            last = max(int(number) for number in table["round"].str.slice(1))
+            for row, (metric, title) in enumerate(PANELS.items()):
+                axes = panels[row, column]
+                for shift, method in zip((-0.07, 0.0, 0.07), COMPARED, strict=True):
+                    middles, halves = list_points(table, method, last, metric)
+                    numbers = [number + shift for number in range(last + 1)]
+                    axes.errorbar(numbers, middles, halves, **make_style(method))
+                axes.set_xticks(range(last + 1), [f"M{number}" for number in range(last + 1)])
+                axes.set_ylim(bottom=0)
+                axes.set_title(f"{name.replace('_', ' ')}: {title}" if row == 0 else title)
+        fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COMPARED))
+        return save_png(fig)
+
+
+def list_points(table: pl.DataFrame, method: str, last: int, metric: str) -> tuple[list[float], Any]:
+    """Percentages of rounds 0 to `last`, and how far their intervals reach below and above."""
+    values = [select_values(table, method, number, metric) for number in range(last + 1)]
+    middles = [sum(of_round) / len(of_round) for of_round in values]
+    if len(values[0]) > 1:
+        return middles, [compute_half_width(of_round) for of_round in values]
+    low, high = (
+        [select_values(table, method, number, f"{metric}_{end}")[0] for number in range(last + 1)]
+        for end in ("low", "high")
+    )
+    return middles, [
+        [middle - below for middle, below in zip(middles, low, strict=True)],
+        [above - middle for middle, above in zip(middles, high, strict=True)],
+    ]
+
+
+def main() -> None:
+    worlds = read_worlds()
+    OUT.write_bytes(draw_worlds(worlds))
+    print(f"{OUT}: {', '.join(worlds)}")
