@@ -33,6 +33,7 @@ def read_worlds() -> dict[str, pl.DataFrame]:
 def draw_worlds(worlds: dict[str, pl.DataFrame]) -> bytes:
     """PNG: a column per world, Pass@1 above and correct answers with an incorrect step below, by round.
 
+    A method that has not been run in a world is left out there.
     Bars are 95% intervals: Student's of the mean over seeds, and for a world of one seed the bootstrap's over problems.
     """
     with use_theme(LIGHT):
@@ -45,6 +46,8 @@ def draw_worlds(worlds: dict[str, pl.DataFrame]) -> bytes:
             for row, (metric, title) in enumerate(PANELS.items()):
                 axes = panels[row, column]
                 for shift, method in zip((-0.07, 0.0, 0.07), COMPARED, strict=True):
+                    if method not in set(table["chain"]):
+                        continue
                     middles, halves = list_points(table, method, last, metric)
                     numbers = [number + shift for number in range(last + 1)]
                     axes.errorbar(numbers, middles, halves, **make_style(method))
