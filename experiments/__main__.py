@@ -1,7 +1,7 @@
 """``python -m experiments``: variants of the recipe's rounds over new seeds; writes tables and a plot to docs/results/.
 
-``python -m experiments methods`` is described by its own ``--help``; ``python -m experiments worlds`` draws the figure
-over all of its worlds.
+``python -m experiments methods`` and ``paired`` are described by their own ``--help``; ``python -m experiments worlds``
+draws the figure over all worlds of the former.
 
 A seed changes everything random: the problems of every split, M0's corpus and weights, samples and training order.
 Seeds from 101 on were never used to choose params.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from experiments import methods, worlds
+from experiments import methods, paired, worlds
 from experiments.plot import draw_plot
 from experiments.summary_tables import format_tables
 from experiments.variants import EXPERIMENTS, RECIPES, build_rounds
@@ -48,9 +48,10 @@ def write_results(table: pl.DataFrame, experiment: str, rounds: int, out: Path) 
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["methods"]:
-        methods.main(sys.argv[2:])
-        return
+    for name, command in (("methods", methods.main), ("paired", paired.main)):
+        if sys.argv[1:2] == [name]:
+            command(sys.argv[2:])
+            return
     if sys.argv[1:] == ["worlds"]:
         worlds.main()
         return
