@@ -16,11 +16,20 @@ TREE = README[README.index("## What is where") :]
 
 def test_measured_rows_are_those_of_the_experiment() -> None:
     measured = Path("docs/results/baselines.md").read_text(encoding="utf-8")
-    results = README[README.index("## Results") : README.index("## What is where")]
-    rows = re.findall(r"^\| [^|]+ (\| \d.*\|)$", results, flags=re.M)
+    toy = README[README.index("On toy arithmetic,") : README.index("## What is where")]
+    rows = re.findall(r"^\| [^|]+ (\| \d.*\|)$", toy, flags=re.M)
     assert len(rows) == 2
     for row in rows:
         assert f"| Step-KTO {row}" in measured
+
+
+def test_rows_of_the_real_model_are_those_of_its_page() -> None:
+    page = Path("docs/results/smollm2.md").read_text(encoding="utf-8")
+    real = README[README.index("## Results") : README.index("On toy arithmetic,")]
+    rows = re.findall(r"^\| ([^|]+) (\|.*\d.*\|)$", real, flags=re.M)
+    assert len(rows) == 6
+    for title, row in rows:
+        assert f"| {title.replace('answer, incorrect', 'answers with an incorrect')} {row}" in page
 
 
 def test_every_recipe_is_listed() -> None:
