@@ -36,6 +36,7 @@ def find_boxes(text: str) -> list[Box]:
     for token in _BOX_TOKEN.finditer(text, start):
         mark = token.group()
         if token["bare"] is not None:
+            last = token.start()
             boxes.append(Box(token.start(), *token.span("bare"), token.end("bare")))
         elif mark == "{":
             opened.append(None)
