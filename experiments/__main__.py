@@ -1,7 +1,6 @@
 """``python -m experiments``: variants of the recipe's rounds over new seeds; writes tables and a plot to docs/results/.
 
-``python -m experiments methods`` and ``paired`` are described by their own ``--help``; ``python -m experiments worlds``
-draws the figure over all worlds of the former.
+``python -m experiments methods``, ``paired``, ``transfer`` and ``worlds`` are described by their own ``--help``.
 
 A seed changes everything random: the problems of every split, M0's corpus and weights, samples and training order.
 Seeds from 101 on were never used to choose params.
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from experiments import methods, paired, worlds
+from experiments import methods, paired, transfer, worlds
 from experiments.plot import draw_plot
 from experiments.summary_tables import format_tables
 from experiments.variants import EXPERIMENTS, RECIPES, build_rounds
@@ -24,6 +23,9 @@ from stages.common.params.block import read_yaml
 
 WORK_ROOT = Path("work/experiments")
 FIRST_NEW_SEED = 101
+
+COMMANDS = {"methods": methods.main, "paired": paired.main, "transfer": transfer.main, "worlds": worlds.main}
+"""What is no experiment on variants, by name."""
 
 
 def run_seed(experiment: str, seed: int, rounds: int) -> pl.DataFrame:
@@ -48,12 +50,8 @@ def write_results(table: pl.DataFrame, experiment: str, rounds: int, out: Path) 
 
 
 def main() -> None:
-    for name, command in (("methods", methods.main), ("paired", paired.main)):
-        if sys.argv[1:2] == [name]:
-            command(sys.argv[2:])
-            return
-    if sys.argv[1:] == ["worlds"]:
-        worlds.main()
+    if (command := COMMANDS.get(sys.argv[1] if sys.argv[1:] else "")) is not None:
+        command(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))

@@ -32,7 +32,10 @@ UNTRAINED = {"method": "none", "packing": False, "nll_weight": 0.0}
 
 @dataclass(frozen=True)
 class Chain:
-    """Rounds M1 to M`num_rounds` of one seed, with `override` laid over the recipe in each."""
+    """Rounds M1 to M`num_rounds` of one seed, with `override` laid over the recipe in each.
+
+    A majority vote, where the recipe has one, is taken for M0 and the last policy alone: it is most of an evaluation.
+    """
 
     seed: int
     name: str
@@ -47,7 +50,8 @@ class Chain:
         for number in range(1, self.num_rounds + 1):
             is_trained = self.last_trained is None or number <= self.last_trained
             override = self.override if is_trained else merge(self.override, {"train": UNTRAINED})
-            rounds[f"M{number}"] = {"policy": f"M{number - 1}", **override}
+            vote = {"evaluate": {"num_majority_samples": 0}} if number < self.num_rounds else {}
+            rounds[f"M{number}"] = {"policy": f"M{number - 1}", **override, **vote}
         return {**recipe, "seed": self.seed, "rounds": rounds}
 
 

@@ -90,7 +90,6 @@ WORLDS = {
         recipe=Path("recipes/smollm2-school.yaml"),
         laid_over={
             "sample": {"engine": {"kind": "vllm", "vllm": {"max_model_len": 512, "engine_args": VLLM_ON_A_CORE}}},
-            "evaluate": {"num_majority_samples": 0},
             "runtime": {"num_threads": 1},
         },
         methods=("step_kto", "kto", "rft"),

@@ -57,6 +57,8 @@ def format_noise(table: pl.DataFrame, methods: list[str], num_rounds: int) -> st
     of_steps, levels_run = [method for method in STEP_METHODS if method in methods], list_noise(table)
     if "kto" not in methods or not of_steps:
         return "Label noise is compared with KTO; it, or a method on steps, is not among the methods.\n"
+    if table["seed"].n_unique() < 2:
+        return "Intervals over seeds need two; `python -m experiments paired` compares evaluations by problem.\n"
     rounds = sorted({1, num_rounds})
     heads = [f"{title}, M{number}" for number in rounds for title in METRICS.values()]
     lines = [
@@ -76,11 +78,7 @@ def format_noise(table: pl.DataFrame, methods: list[str], num_rounds: int) -> st
                 middle, half = statistics.mean(differences), compute_half_width(differences)
                 cells.append(f"{middle:+.1f} +- {half:.1f}")
                 gain = -middle if metric == STEPWISE_ERROR else middle
-                if (
-                    len(differences) > 1
-                    and gain > half
-                    and helps[number, metric] == levels_run[: levels_run.index(noise)]
-                ):
+                if gain > half and helps[number, metric] == levels_run[: levels_run.index(noise)]:
                     helps[number, metric].append(noise)
             lines.append(format_row([f"{noise:.0%}", *cells]))
         lines.append("")

@@ -19,7 +19,6 @@ from experiments.method_figure import draw_figure
 from experiments.method_params import METHODS, STEP_METHODS, WORLDS, World, list_variants, name_noisy
 from experiments.method_tables import format_choices, format_noise
 from experiments.summary_tables import format_tables
-from stages.common.engines.vllm_server import OWN_PYTHON
 from stages.common.errors import UserError
 from stages.common.params.block import read_yaml
 from stages.common.params.recipe import merge
@@ -48,20 +47,6 @@ class MethodsRun:
         world, tries = self.world, len(self.world.tries[self.methods[0]])
         given = (self.methods, self.seeds, self.num_tries, self.num_rounds, self.num_tuning_rounds)
         return given == (world.methods, world.seeds, tries, 3, 1)
-
-
-def read_world_recipe(path: Path, world: World) -> dict[str, Any]:
-    """The recipe of a world as workspaces need it: what it names on this machine by its whole path."""
-    recipe: dict[str, Any] = merge(read_yaml(path), world.laid_over)
-    folder, gate = recipe.get("seed_model", {}).get("folder"), recipe.get("judge", {}).get("gate")
-    if folder:
-        recipe = merge(recipe, {"seed_model": {"folder": {"path": str(Path(folder["path"]).resolve())}}})
-    if gate:
-        recipe = merge(recipe, {"judge": {"gate": {"files": [str(Path(it).resolve()) for it in gate["files"]]}}})
-    if OWN_PYTHON.exists():
-        # Not resolved: the link is what makes an interpreter find its environment's packages.
-        recipe = merge({"runtime": {"vllm_python": str(OWN_PYTHON.absolute())}}, recipe)
-    return recipe
 
 
 def tune(run: MethodsRun) -> list[dict[str, Any]]:
@@ -186,7 +171,7 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     world = WORLDS[given.world]
     run = MethodsRun(
-        recipe=read_world_recipe(given.recipe or world.recipe, world),
+        recipe=merge(read_yaml(given.recipe or world.recipe), world.laid_over),
         world=world,
         root=given.root or ROOT / given.world,
         methods=tuple(method for method in world.methods if given.methods is None or method in given.methods),

@@ -24,10 +24,8 @@ MISS_RATE = 0.05
 def format_tables(table: pl.DataFrame, variants: tuple[Variant, ...], rounds: int) -> str:
     """Markdown of `table`: rows of reports/rounds.csv with a column `seed`."""
     values = _SeedValues(table)
-    lines = [
-        f"Mean +- standard deviation over {len(values.seeds)} seeds, in percent; a seed's variants share M0.",
-        "",
-    ]
+    over = "" if len(values.seeds) == 1 else f"Mean +- standard deviation over {len(values.seeds)} seeds, in "
+    lines = [f"{over or 'One seed, in '}percent; a seed's variants share M0.", ""]
     # Without votes the column is there and holds nothing.
     measured = [name for name, dtype in table.schema.items() if name.startswith(MAJORITY_PREFIX) and dtype.is_float()]
     votes = [name.removeprefix(MAJORITY_PREFIX) for name in measured]
@@ -95,12 +93,10 @@ def _compare_variants(values: _SeedValues, variants: tuple[Variant, ...], rounds
                 interval = format_interval(differences)
                 cells.append(f"{statistics.mean(differences):+.1f}{interval}, {sum(is_better)} of {num_seeds}")
             lines.append(format_row([f"{variant.title}, {title}", *cells]))
-    return [
-        *lines,
-        "",
-        f"Means of the differences by seed, Student's {1 - MISS_RATE:.0%} intervals, and on how many seeds "
-        f"{first.title} is better.",
-    ]
+    interval = (
+        "" if num_seeds == 1 else f"Means of the differences by seed, Student's {1 - MISS_RATE:.0%} intervals, and on"
+    )
+    return [*lines, "", f"{interval or 'Differences, and on'} how many seeds {first.title} is better."]
 
 
 def compute_half_width(values: list[float]) -> float:

@@ -4,6 +4,7 @@ Step-KTO reads step labels; KTO and RFT read the same completions without them. 
 that were chosen for them on its validation problems.
 """
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def list_points(table: pl.DataFrame, method: str, last: int, metric: str) -> tup
     ]
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
+    argparse.ArgumentParser(prog="python -m experiments worlds", description=__doc__).parse_args(arguments)
     worlds = read_worlds()
     OUT.write_bytes(draw_worlds(worlds))
     print(f"{OUT}: {', '.join(worlds)}")

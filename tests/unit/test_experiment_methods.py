@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from experiments.chains import DIVERGED, Chain, run_chains
 from experiments.method_figure import draw_figure
 from experiments.method_params import METHODS, NOISE, WORLDS, name_noisy
 from experiments.method_tables import format_choices, format_noise
-from experiments.methods import MethodsRun, choose, fill_missing, format_results, read_world_recipe
+from experiments.methods import MethodsRun, choose, fill_missing, format_results
 from experiments.plot import PANELS
+from experiments.workspace import PROJECT_FILES, make_workspace
 from experiments.worlds import draw_worlds, list_points, read_worlds
 from stages.common.errors import UserError
-from stages.common.params.recipe import read_recipe, resolve
+from stages.common.params.recipe import merge, read_recipe, resolve
 
 RECIPE: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 
@@ -32,7 +34,7 @@ TOY = WORLDS["toy_arithmetic"]
 def test_every_method_gets_as_many_tries(name: str, tmp_path: Path) -> None:
     world = WORLDS[name]
     assert len({len(world.tries[method]) for method in world.methods}) == 1
-    recipe_of_world = read_world_recipe(world.recipe, world)
+    recipe_of_world = merge(yaml.safe_load(world.recipe.read_text(encoding="utf-8")), world.laid_over)
     for tries in world.tries.values():
         assert len({json.dumps(one) for one in tries}) == len(tries)
         for one in tries:
@@ -48,15 +50,38 @@ def test_every_method_gets_as_many_tries(name: str, tmp_path: Path) -> None:
             assert read_recipe(path).rounds["M2"]["train"]["method"] == "none", "valid, whatever the method had"
 
 
-def test_a_workspace_finds_the_model_and_vllm_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    recipe = read_world_recipe(WORLDS["school"].recipe, WORLDS["school"])
-    assert recipe["seed_model"]["folder"]["path"] == str(Path("models/SmolLM2-135M-Instruct").resolve())
-    assert all(Path(it).is_absolute() and Path(it).is_file() for it in recipe["judge"]["gate"]["files"])
-    monkeypatch.setattr(methods, "OWN_PYTHON", tmp_path / "none")
-    assert "runtime" not in read_world_recipe(TOY.recipe, TOY)
-    (tmp_path / "python").touch()
-    monkeypatch.setattr(methods, "OWN_PYTHON", tmp_path / "python")
-    assert read_world_recipe(TOY.recipe, TOY)["runtime"] == {"vllm_python": str(tmp_path / "python")}
+def test_a_workspace_finds_what_the_recipe_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name in ("models/base/config.json", "judged.jsonl", "problems.jsonl", ".venv-vllm/bin/python"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(name, encoding="utf-8")
+    for name in PROJECT_FILES:
+        source, target = Path(name), project / name
+        if source.is_dir():
+            target.symlink_to(source.resolve())
+        else:
+            shutil.copyfile(source, target)
+    monkeypatch.chdir(project)
+    recipe = {
+        "seed_model": {"kind": "sft", "folder": {"path": "models/base"}},
+        "judge": {"gate": {"files": ["judged.jsonl", str(tmp_path / "elsewhere.jsonl")]}},
+        "evaluate": {"benchmarks": {"some": {"file": {"path": "problems.jsonl"}}, "hub": {"hub": {}}}},
+    }
+    workspace = project / "work" / "chain"
+    for _ in range(2):  # a run that goes on finds the links there
+        make_workspace(workspace, recipe, project / "work" / "cache")
+    for name in ("models/base/config.json", "judged.jsonl", "problems.jsonl", ".venv-vllm/bin/python"):
+        assert (workspace / name).read_text(encoding="utf-8") == name
+    assert str(tmp_path) not in (workspace / "params.yaml").read_text(encoding="utf-8").replace(
+        str(tmp_path / "elsewhere.jsonl"), ""
+    ), "a lock that is committed names no path of this machine"
+
+
+def test_a_vote_is_taken_for_the_first_and_the_last_policy() -> None:
+    recipe = {**RECIPE, "evaluate": {"num_majority_samples": 8}}
+    found = Chain(7, "x", {"train": {"method": "kto"}}, 3).make_recipe(recipe)
+    votes = [resolve(found, f"M{number}")["evaluate"]["num_majority_samples"] for number in range(4)]
+    assert votes == [8, 0, 0, 8]
 
 
 def test_the_best_mean_is_chosen_and_the_first_of_equals() -> None:
