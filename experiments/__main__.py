@@ -1,6 +1,6 @@
 """``python -m experiments``: variants of the recipe's rounds over new seeds; writes tables and a plot to docs/results/.
 
-``python -m experiments methods``, ``paired``, ``transfer`` and ``worlds`` are described by their own ``--help``.
+Other commands have a ``--help`` of their own: ``methods``, ``paired``, ``cures``, ``curves``, ``transfer``, ``worlds``.
 
 A seed changes everything random: the problems of every split, M0's corpus and weights, samples and training order.
 Seeds from 101 on were never used to choose params.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from experiments import methods, paired, transfer, worlds
+from experiments import cures, curves, methods, paired, transfer, worlds
 from experiments.plot import draw_plot
 from experiments.summary_tables import format_tables
 from experiments.variants import EXPERIMENTS, RECIPES, build_rounds
@@ -24,7 +24,14 @@ from stages.common.params.block import read_yaml
 WORK_ROOT = Path("work/experiments")
 FIRST_NEW_SEED = 101
 
-COMMANDS = {"methods": methods.main, "paired": paired.main, "transfer": transfer.main, "worlds": worlds.main}
+COMMANDS = {
+    "cures": cures.main,
+    "curves": curves.main,
+    "methods": methods.main,
+    "paired": paired.main,
+    "transfer": transfer.main,
+    "worlds": worlds.main,
+}
 """What is no experiment on variants, by name."""
 
 

@@ -15,7 +15,6 @@ from experiments.chains import Chain, run_chains
 from experiments.method_params import WORLDS
 from experiments.methods import ROOT
 from experiments.summary_tables import format_header, format_row
-from stages.common.params.block import read_yaml
 from stages.common.params.recipe import merge
 
 OUT = Path("docs/results/smollm2/cures")
@@ -75,8 +74,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="chains run side by side, one core each")
     given = parser.parse_args(arguments)
     world, root = WORLDS["school"], ROOT / "school"
-    recipe = merge(read_yaml(world.recipe), world.laid_over)
-    recipe = merge(recipe, {"evaluate": {"split": "validation", "num_majority_samples": 0}})
+    recipe = merge(world.read_recipe(), {"evaluate": {"split": "validation", "num_majority_samples": 0}})
     chains = [Chain(world.seeds[0], name, {"train": CURES[name][1]}, 1) for name in given.cures]
     rounds = run_chains(chains, recipe, root / "cures", given.jobs, root / "cache")
     rows = [

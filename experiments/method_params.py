@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.variants import Variant
+from stages.common.params.block import read_yaml
+from stages.common.params.recipe import merge
 
 METHODS = {
     "step_kto": ("M", "Step-KTO"),
@@ -72,6 +74,11 @@ class World:
     out: Path
     tries: dict[str, list[dict[str, Any]]] = field(repr=False)
     """The `train` params that are tried for each method, the same number for each."""
+
+    def read_recipe(self, path: Path | None = None) -> dict[str, Any]:
+        """The world's recipe, or that at `path` instead, with what is laid over it."""
+        recipe: dict[str, Any] = merge(read_yaml(path or self.recipe), self.laid_over)
+        return recipe
 
 
 WORLDS = {

@@ -20,7 +20,6 @@ from experiments.method_params import METHODS, STEP_METHODS, WORLDS, World, list
 from experiments.method_tables import format_choices, format_noise
 from experiments.summary_tables import format_tables
 from stages.common.errors import UserError
-from stages.common.params.block import read_yaml
 from stages.common.params.recipe import merge
 from stages.common.tables import write_json
 
@@ -171,7 +170,7 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     world = WORLDS[given.world]
     run = MethodsRun(
-        recipe=merge(read_yaml(given.recipe or world.recipe), world.laid_over),
+        recipe=world.read_recipe(given.recipe),
         world=world,
         root=given.root or ROOT / given.world,
         methods=tuple(method for method in world.methods if given.methods is None or method in given.methods),

@@ -22,7 +22,7 @@ from experiments.methods import ROOT
 from experiments.summary_tables import format_header, format_row
 from experiments.workspace import make_workspace, reproduce
 from stages.common.errors import UserError
-from stages.common.params.block import load, read_yaml
+from stages.common.params.block import load
 from stages.common.params.recipe import merge
 from stages.common.params.tables import TablesParams
 from stages.common.provenance import compute_sha256
@@ -128,7 +128,7 @@ def evaluate_methods(world: World, methods: list[str], num_rounds: int, jobs: in
     """M0, then the last policy of each of `methods`, on the problems of `PROBLEMS`."""
     chosen = json.loads(world.out.with_suffix(".json").read_text(encoding="utf-8"))["chosen"]
     benchmark = {"file": {"path": str(PROBLEMS), "sha256": compute_sha256(PROBLEMS)}}
-    recipe = merge(merge(read_yaml(world.recipe), world.laid_over), {
+    recipe = merge(world.read_recipe(), {
         "evaluate": {
             "split": None, "benchmarks": {NAME: benchmark}, "num_problems": NUM_PROBLEMS, "num_majority_samples": 0,
             "judge": {"kind": "rules", "rules": ["arithmetic"]},

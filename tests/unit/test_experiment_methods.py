@@ -22,7 +22,7 @@ from experiments.plot import PANELS
 from experiments.workspace import PROJECT_FILES, make_workspace
 from experiments.worlds import draw_worlds, list_points, read_worlds
 from stages.common.errors import UserError
-from stages.common.params.recipe import merge, read_recipe, resolve
+from stages.common.params.recipe import read_recipe, resolve
 
 RECIPE: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 
@@ -34,7 +34,7 @@ TOY = WORLDS["toy_arithmetic"]
 def test_every_method_gets_as_many_tries(name: str, tmp_path: Path) -> None:
     world = WORLDS[name]
     assert len({len(world.tries[method]) for method in world.methods}) == 1
-    recipe_of_world = merge(yaml.safe_load(world.recipe.read_text(encoding="utf-8")), world.laid_over)
+    recipe_of_world = world.read_recipe()
     for tries in world.tries.values():
         assert len({json.dumps(one) for one in tries}) == len(tries)
         for one in tries:
