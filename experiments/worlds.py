@@ -6,16 +6,13 @@ that were chosen for them on its validation problems.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from experiments.method_figure import make_style
+from experiments.method_figure import list_points, make_style
 from experiments.method_params import WORLDS
-from experiments.method_tables import select_values
 from experiments.methods import fill_missing
 from experiments.plot import PANELS
-from experiments.summary_tables import compute_half_width
 from stages.report.plot_style import LIGHT, save_png, use_theme
 
 COMPARED = ("step_kto", "kto", "rft")
@@ -57,22 +54,6 @@ def draw_worlds(worlds: dict[str, pl.DataFrame]) -> bytes:
                 axes.set_title(f"{name.replace('_', ' ')}: {title}" if row == 0 else title)
         fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COMPARED))
         return save_png(fig)
-
-
-def list_points(table: pl.DataFrame, method: str, last: int, metric: str) -> tuple[list[float], Any]:
-    """Percentages of rounds 0 to `last`, and how far their intervals reach below and above."""
-    values = [select_values(table, method, number, metric) for number in range(last + 1)]
-    middles = [sum(of_round) / len(of_round) for of_round in values]
-    if len(values[0]) > 1:
-        return middles, [compute_half_width(of_round) for of_round in values]
-    low, high = (
-        [select_values(table, method, number, f"{metric}_{end}")[0] for number in range(last + 1)]
-        for end in ("low", "high")
-    )
-    return middles, [
-        [middle - below for middle, below in zip(middles, low, strict=True)],
-        [above - middle for middle, above in zip(middles, high, strict=True)],
-    ]
 
 
 def main(arguments: list[str]) -> None:

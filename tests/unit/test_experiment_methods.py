@@ -14,13 +14,13 @@ import yaml
 
 from experiments import chains, methods
 from experiments.chains import DIVERGED, Chain, run_chains
-from experiments.method_figure import draw_figure
+from experiments.method_figure import draw_figure, list_points
 from experiments.method_params import METHODS, NOISE, WORLDS, name_noisy
 from experiments.method_tables import format_choices, format_noise
 from experiments.methods import MethodsRun, choose, fill_missing, format_results
 from experiments.plot import PANELS
 from experiments.workspace import PROJECT_FILES, make_workspace
-from experiments.worlds import draw_worlds, list_points, read_worlds
+from experiments.worlds import draw_worlds, read_worlds
 from stages.common.errors import UserError
 from stages.common.params.recipe import read_recipe, resolve
 
@@ -219,9 +219,19 @@ def test_only_the_whole_experiment_is_committed() -> None:
         assert not replace(whole, **part).is_whole
 
 
+def add_intervals(table: pl.DataFrame) -> pl.DataFrame:
+    """`table` with the intervals over problems that evaluations have."""
+    return table.with_columns(
+        (pl.col(metric) + shift).clip(0).alias(f"{metric}_{end}")
+        for metric in PANELS
+        for end, shift in (("low", -0.04), ("high", 0.02))
+    )
+
+
 def test_one_seed_and_one_level_of_noise_make_tables_and_a_figure() -> None:
     world = WORLDS["school"]
-    table = make_table(dict.fromkeys(NOISE, 0.05)).filter(pl.col("chain").is_in(world.methods), pl.col("seed") == 101)
+    table = add_intervals(make_table(dict.fromkeys(NOISE, 0.05)))
+    table = table.filter(pl.col("chain").is_in(world.methods), pl.col("seed") == 101)
     tries = [{"method": m, "train": one, "pass_at_1": [0.5]} for m in world.methods for one in world.tries[m]]
     tries.append({"method": "kto", "train": {"learning_rate": 1e-5, "nll_weight": 0.5}, "pass_at_1": [0.4]})
     text = format_results(table, tries, list(world.methods), 1)
@@ -243,13 +253,7 @@ def test_committed_tables_follow_from_the_committed_metrics(name: str) -> None:
 
 
 def test_the_figure_over_worlds_has_intervals_over_seeds_and_over_problems() -> None:
-    table = make_table(dict.fromkeys(NOISE, 0.05)).with_columns(
-        *(
-            (pl.col(metric) + shift).clip(0).alias(f"{metric}_{end}")
-            for metric in PANELS
-            for end, shift in (("low", -0.04), ("high", 0.02))
-        )
-    )
+    table = add_intervals(make_table(dict.fromkeys(NOISE, 0.05)))
     one_seed = table.filter(pl.col("seed") == 101)
     assert read_worlds()["toy_arithmetic"]["seed"].n_unique() == len(TOY.seeds)
     middles, half = list_points(table, "kto", 1, "pass_at_1")
