@@ -21,9 +21,8 @@ OUT = Path("docs/results/smollm2/cures")
 
 _STOPPED = {"method": "step_kto", "beta": 5.0, "learning_rate": 1e-5}
 CURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "rate": ("`learning_rate: 3e-6`", _STOPPED | {"learning_rate": 3e-6}),
     "nll": ("`nll_weight: 1`", _STOPPED | {"nll_weight": 1.0}),
-    "nll_on_steps": ("`nll_weight: 1`, `nll_on: steps`", _STOPPED | {"nll_weight": 1.0, "nll_on": "steps"}),
-    "beta": ("`beta: 0.5`", _STOPPED | {"beta": 0.5}),
 }
 """By name of the chain: title and `train` params."""
 
@@ -54,7 +53,7 @@ def read_row(name: str, rounds: pl.DataFrame, folder: Path) -> dict[str, Any]:
 
 def format_table(table: pl.DataFrame) -> str:
     """Markdown: Pass@1 and stepwise error in percent with 95% intervals, log-ratios in nats per token."""
-    heads = ["Step-KTO at 1e-5", "Pass@1", "correct answer, incorrect step"]
+    heads = ["Step-KTO at 1e-5, with", "Pass@1", "correct answer, incorrect step"]
     lines = format_header(
         [*heads, *(f"{title}, {which}" for title in LOG_RATIOS.values() for which in ("lowest", "last"))]
     )

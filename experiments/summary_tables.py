@@ -127,6 +127,8 @@ def compute_t_quantile(freedom: int) -> float:
 
 
 def _format_spread(values: list[float]) -> str:
+    if all(math.isnan(value) for value in values):
+        return ""  # not measured
     deviation = f" +- {float(np.std(values, ddof=1)):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{deviation}"
 
