@@ -11,6 +11,7 @@ import pytest
 
 from experiments.transfer import (
     METRICS,
+    OUT,
     PolicyCounts,
     count_false_equalities,
     format_table,
@@ -80,3 +81,11 @@ def test_a_policy_is_compared_with_the_first_by_problem() -> None:
     assert "points" not in lines[2]
     assert lines[3].startswith("| KTO M3 | 75.0 [")
     assert "; +50.0 points [0.0, 100.0]" in lines[3]
+
+
+def test_the_committed_tables_follow_from_the_committed_counts() -> None:
+    table = pl.read_csv(OUT.with_suffix(".csv"), infer_schema_length=None).with_columns(pl.col("method").fill_null(""))
+    assert OUT.with_suffix(".md").read_text(encoding="utf-8") == format_table(table)
+    page = Path("docs/results/smollm2.md").read_text(encoding="utf-8")
+    for line in format_table(table).splitlines():
+        assert line in page
