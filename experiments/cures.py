@@ -23,6 +23,7 @@ _STOPPED = {"method": "step_kto", "beta": 5.0, "learning_rate": 1e-5}
 CURES: dict[str, tuple[str, dict[str, Any]]] = {
     "rate": ("`learning_rate: 3e-6`", _STOPPED | {"learning_rate": 3e-6}),
     "nll": ("`nll_weight: 1`", _STOPPED | {"nll_weight": 1.0}),
+    "beta": ("`beta: 0.5`", _STOPPED | {"beta": 0.5}),
 }
 """By name of the chain: title and `train` params."""
 
