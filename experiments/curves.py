@@ -53,13 +53,16 @@ def draw_curves(histories: dict[str, list[dict[str, Any]]]) -> bytes:
             for number, (name, history) in enumerate(histories.items()):
                 for key, (label, color) in series.items():
                     points = [(start + entry["step"], entry[key]) for entry in history if key in entry]
+                    if not points:  # KTO has no loss of steps
+                        continue
                     axes.plot(*zip(*points, strict=True), "o-", ms=3, color=color, label=None if number else label)
                 axes.text(start, 1.0, f" {name}", transform=axes.get_xaxis_transform(), va="top", color=LIGHT.muted)
                 axes.axvline(start, color=LIGHT.grid, zorder=0)
                 start += history[-1]["step"]
             axes.set_title(title)
             axes.set_xlabel("optimizer steps")
-            axes.legend(loc="best")
+            if axes.lines:
+                axes.legend(loc="best")
         return save_png(fig)
 
 

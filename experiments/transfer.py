@@ -33,6 +33,7 @@ from stages.common.tables import LABEL, OUTCOME, SAMPLE, read_table
 NAME = "gsm8k"
 MAX_EQUATIONS = 3
 NUM_PROBLEMS = 300
+NUM_ROUNDS = 3
 PROBLEMS = Path("work/experiments/gsm8k.jsonl")
 OUT = Path("docs/results/smollm2/transfer")
 METRICS = {"pass_at_1": "Pass@1", "false_equality": "solutions with a false equality"}
@@ -154,11 +155,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments transfer", description=__doc__)
     parser.add_argument("gsm8k", type=Path)
     parser.add_argument("--methods", nargs="+", choices=world.methods, default=list(world.methods))
-    parser.add_argument("--rounds", type=int, default=3, help="the last round of the methods' chains")
+    parser.add_argument("--rounds", type=int, default=NUM_ROUNDS, help="the last round of the methods' chains")
     parser.add_argument("--jobs", type=int, default=2, help="chains run side by side, one core each")
     given = parser.parse_args(arguments)
     write_problems(given.gsm8k, PROBLEMS)
     table = make_table(evaluate_methods(world, given.methods, given.rounds, given.jobs))
-    table.write_csv(OUT.with_suffix(".csv"))
-    OUT.with_suffix(".md").write_text(format_table(table), encoding="utf-8")
+    if tuple(given.methods) == world.methods and given.rounds == NUM_ROUNDS:  # a part is printed alone
+        table.write_csv(OUT.with_suffix(".csv"))
+        OUT.with_suffix(".md").write_text(format_table(table), encoding="utf-8")
     print(format_table(table))

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from experiments import transfer
 from experiments.transfer import (
     METRICS,
     OUT,
@@ -81,6 +82,20 @@ def test_a_policy_is_compared_with_the_first_by_problem() -> None:
     assert "points" not in lines[2]
     assert lines[3].startswith("| KTO M3 | 75.0 [")
     assert "; +50.0 points [0.0, 100.0]" in lines[3]
+
+
+def test_a_part_does_not_replace_the_committed_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ones = np.ones(2, dtype=np.int64)
+    counts = dict.fromkeys(METRICS, Counts(("a", "b"), ones, ones))
+    policies = [PolicyCounts("", "M0", counts), PolicyCounts("kto", "M3", counts)]
+    monkeypatch.setattr(transfer, "OUT", tmp_path / "table")
+    monkeypatch.setattr(transfer, "write_problems", lambda *_: None)
+    monkeypatch.setattr(transfer, "evaluate_methods", lambda *_: policies)
+    for part in (["--methods", "kto"], ["--rounds", "2"]):
+        transfer.main(["test.jsonl", *part])
+        assert not list(tmp_path.iterdir())
+    transfer.main(["test.jsonl"])
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "table.md"}
 
 
 def test_the_committed_tables_follow_from_the_committed_counts() -> None:

@@ -75,6 +75,16 @@ def test_curves_are_drawn_of_all_rounds() -> None:
     assert draw_curves(histories).startswith(b"\x89PNG")
 
 
+def test_a_method_without_step_labels_has_no_curves_of_steps() -> None:
+    histories = read_histories(RUN)
+    without = {
+        name: [{key: value for key, value in entry.items() if "step" not in key or key == "step"} for entry in history]
+        for name, history in histories.items()
+    }
+    assert "loss/step" not in without["M1"][0]
+    assert draw_curves(without).startswith(b"\x89PNG")
+
+
 def test_a_run_without_a_history_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no history of a training"):
         read_histories(tmp_path)
